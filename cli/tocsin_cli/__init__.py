@@ -1,0 +1,1 @@
+"""The hand tool: `tocsin`, a client of a node over HTTP."""

@@ -1,0 +1,97 @@
+"""`tocsin db`: where the node's database stands, and bringing it up to date."""
+
+import os
+from dataclasses import dataclass
+
+import click
+
+from tocsin_cli.command import LazyGroup
+from tocsin_cli.local_node import carry_out, directory_of
+from tocsin_cli.session import Session, pass_session
+from tocsin_node.settings import load
+from tocsin_node.storage.catalog import describe, golden
+from tocsin_node.storage.database import open_database
+from tocsin_node.storage.migrations import Migration, migrate, standing
+from tocsin_node.storage.pool import connect
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    where: str
+    server: str
+    applied: tuple[Migration, ...]
+    pending: tuple[Migration, ...]
+    as_expected: bool
+
+
+@click.group("db", cls=LazyGroup, no_args_is_help=True)
+def db() -> None:
+    """Look after the node's database."""
+
+
+@db.command("status")
+@pass_session
+def status(session: Session) -> None:
+    """Show where the database stands: its migrations, and whether its shape is the expected one."""
+    found = carry_out(_status(session))
+    shape = (
+        "not complete yet"
+        if found.pending
+        else "as expected"
+        if found.as_expected
+        else "differs from this program's"
+    )
+    if session.out.as_json:
+        session.out.document(
+            {
+                "database": found.where,
+                "server": found.server,
+                "applied": [str(step) for step in found.applied],
+                "pending": [str(step) for step in found.pending],
+                "as_expected": found.as_expected,
+            }
+        )
+        return
+    session.out.facts(
+        [
+            ("Database", found.where),
+            ("PostgreSQL", found.server),
+            ("Applied", ", ".join(map(str, found.applied)) or "nothing"),
+            ("Pending", ", ".join(map(str, found.pending)) or "nothing"),
+            ("Shape", shape),
+        ]
+    )
+    if found.pending:
+        session.out.next_step("make a backup, then: tocsin db migrate")
+
+
+@db.command("migrate")
+@pass_session
+def migrate_(session: Session) -> None:
+    """Bring the database up to date. Make a backup first: there is no way back."""
+    taken = carry_out(_migrate(session))
+    if session.out.as_json:
+        session.out.document({"taken": [str(step) for step in taken]})
+    elif taken:
+        session.out.say(f"Taken: {', '.join(map(str, taken))}. The database is up to date.")
+    else:
+        session.out.say("The database was up to date already.")
+
+
+async def _status(session: Session) -> _Status:
+    settings = load(directory_of(session, os.environ))
+    async with open_database(settings, own=False) as database:
+        conn = await connect(database.address)
+        try:
+            stands = await standing(conn)
+            as_expected = not stands.pending and await describe(conn) == golden()
+            server = await conn.fetchval("select current_setting('server_version')")
+        finally:
+            await conn.close()
+        return _Status(str(database.address), server, stands.applied, stands.pending, as_expected)
+
+
+async def _migrate(session: Session) -> tuple[Migration, ...]:
+    settings = load(directory_of(session, os.environ))
+    async with open_database(settings, own=False) as database:
+        return await migrate(database.address)

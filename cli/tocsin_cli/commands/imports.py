@@ -1,0 +1,150 @@
+"""`tocsin import stix|aiid`: bring in incidents that others wrote down."""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import click
+
+from tocsin_cli.command import LazyGroup
+from tocsin_cli.errors import CliError, FileUnreadable
+from tocsin_cli.exits import Exit
+from tocsin_cli.importing import Account, Importer
+from tocsin_cli.progress import progress
+from tocsin_cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from tocsin_schema.imports.record import Record
+
+Reader = Callable[[BinaryIO], "Iterator[Record]"]
+
+_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+_share = click.option(
+    "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
+)
+_to = click.option("--to", multiple=True, metavar="NAME", help="Share with this peer only; may be repeated.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Read and check; send and store nothing.")
+
+
+@click.group("import", cls=LazyGroup, no_args_is_help=True)
+def import_() -> None:
+    """Bring in incidents from elsewhere.
+
+    The account at the end adds up: read = imported + unchanged + repaired + refused. An interrupted import is
+    simply run again; what is there already counts as unchanged. The exit code is 0 when the file was read to
+    its end and anything was taken in, 6 when all of it was refused.
+    """
+
+
+@import_.command("stix")
+@_file
+@_share
+@_to
+@_dry_run
+@pass_session
+def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run: bool) -> None:
+    """Import incidents from STIX 2.1: a bundle, a list, or one object a line."""
+    from tocsin_schema.imports.stix import read
+
+    _run(session, "stix", file, read, share=share, to=to, dry_run=dry_run)
+
+
+@import_.command("aiid")
+@_file
+@click.option(
+    "--classifications",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A classifications_*.csv of the same export, for harms and numbers; may be repeated.",
+)
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="The day of the export: a later export then counts as a later version.",
+)
+@_share
+@_to
+@_dry_run
+@pass_session
+def aiid(
+    session: Session,
+    file: Path,
+    classifications: tuple[Path, ...],
+    as_of: datetime | None,
+    share: bool,
+    to: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Import the AI Incident Database: the incidents.csv of its export."""
+    from tocsin_schema.imports.aiid import read
+
+    day = as_of.replace(tzinfo=UTC) if as_of else None
+    with ExitStack() as opened:
+        classes = [opened.enter_context(_opened(path)) for path in classifications]
+        reader = partial(read, classifications=classes, as_of=day)
+        _run(session, "aiid", file, reader, share=share, to=to, dry_run=dry_run)
+
+
+def _run(
+    session: Session,
+    source: str,
+    file: Path,
+    reader: Reader,
+    *,
+    share: bool,
+    to: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    from tocsin_schema.errors import SchemaError
+
+    query = [("source", source)] + ([("share", "1")] if share or to else []) + [("to", name) for name in to]
+    account = Account()
+    importer = Importer(None if dry_run else session.client, account, query)
+    complete = False
+    unreadable: CliError | None = None
+    with _opened(file) as stream:
+        try:
+            size = os.fstat(stream.fileno()).st_size
+            source_records = closing(cast("Generator[Record]", reader(stream)))
+            with progress(session.out, "Import", size) as advance, source_records as records:
+                importer.run(records, lambda: advance(stream.tell()))
+            complete = True
+        except SchemaError as exc:  # raised below: here its traceback would hold the reader beyond the file
+            unreadable = FileUnreadable(f"{file}: {exc}", code=exc.code, hint=exc.hint)
+        except CliError as exc:
+            exc.hint = f"{exc.hint} Then run the import again: what is there counts as unchanged.".strip()
+            raise
+        finally:
+            if complete or account.read:
+                _tell(session, account, complete=complete, dry_run=dry_run)
+    if unreadable is not None:
+        raise unreadable
+    if account.refused and account.read == len(account.refused):
+        click.get_current_context().exit(Exit.FINDINGS)
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as exc:
+        raise FileUnreadable(f"{file} cannot be read: {exc.strerror}.", hint="Check the name.") from exc
+
+
+def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) -> None:
+    out = session.out
+    if out.as_json:
+        out.document(account.document(complete=complete, dry_run=dry_run))
+        return
+    for each in account.refused:
+        hint = f" → {each['hint']}" if each["hint"] else ""
+        out.line(f"refused {each['key']}: {each['reason']} [{each['code']}]{hint}")
+    for each in account.repairs:
+        out.detail(f"repaired {each['key']}: {'; '.join(each['repairs'])}")
+    head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
+    out.line(head + account.line())

@@ -1,0 +1,97 @@
+"""`tocsin matrix`: give the node's Matrix bot its access token."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from tocsin_cli.ask import Asker
+from tocsin_cli.command import LazyGroup
+from tocsin_cli.errors import CliError, UsageFault
+from tocsin_cli.exits import Exit
+from tocsin_cli.local_node import directory_of, told
+from tocsin_cli.session import Session, pass_session
+from tocsin_node.links.matrix import Login, login
+from tocsin_node.links.transport import ChannelDown
+from tocsin_node.secrets import read_secret_file, write_secret_file
+from tocsin_node.settings import MatrixSettings, Settings, load
+
+DEVICE_FILE = "matrix-device"
+
+
+class NoMatrix(UsageFault):
+    """The node's settings name no Matrix room."""
+
+    code = "matrix-missing"
+    hint = "Add a [matrix] section with homeserver, user_id and room to node.toml first."
+
+
+@click.group("matrix", cls=LazyGroup, no_args_is_help=True)
+def matrix() -> None:
+    """Connect the node to its Matrix room."""
+
+
+@matrix.command("login")
+@pass_session
+def login_(session: Session) -> None:
+    """Log the bot in with its password, once, and keep the access token in the node's directory.
+
+    The password is asked for, or read from standard input, and not kept. The bot stays the same device, so that
+    no alert is told twice. A running node takes the new token up by itself.
+    """
+    with told():
+        settings = load(directory_of(session, os.environ))
+        chosen = settings.matrix
+        if chosen is None:
+            raise NoMatrix
+        device_file = settings.path(chosen.access_token_file).with_name(DEVICE_FILE)
+        device = chosen.device_id or _kept(device_file)
+        password = Asker(session.out).secret(f"Password of {chosen.user_id}:")
+        given = _log_in(chosen, password, device)
+        _keep(settings, chosen, device_file, given)
+    if session.out.as_json:
+        session.out.document({"user_id": given.user_id, "device_id": given.device_id})
+        return
+    session.out.say(f"{given.user_id} is logged in as device {given.device_id}.")
+    session.out.next_step("tocsin alert test")
+
+
+def _log_in(chosen: MatrixSettings, password: str, device: str) -> Login:
+    outcome = asyncio.run(login(chosen.homeserver, chosen.user_id, password, device))
+    if isinstance(outcome, Login):
+        return outcome
+    if isinstance(outcome, ChannelDown):
+        error = CliError("The homeserver does not log the bot in.", code=outcome.code, hint=outcome.hint)
+        error.exit = Exit.NOT_ALLOWED
+        raise error
+    wait = f" It says: wait {outcome.after_s:.0f} s." if outcome.after_s is not None else ""
+    error = CliError(
+        f"The homeserver {chosen.homeserver} did not take the login.{wait}",
+        code=outcome.code,
+        hint="Check matrix.homeserver and try again.",
+    )
+    error.exit = Exit.UNREACHABLE
+    raise error
+
+
+def _keep(settings: Settings, chosen: MatrixSettings, device_file: Path, given: Login) -> None:
+    if given.user_id != chosen.user_id:
+        raise UsageFault(
+            f"The homeserver knows the bot as {given.user_id}.",
+            hint="Set matrix.user_id to that in node.toml.",
+        )
+    _replace(device_file, given.device_id)
+    _replace(settings.path(chosen.access_token_file), given.access_token)
+
+
+def _kept(file: Path) -> str:
+    return read_secret_file(file).decode() if file.exists() else ""
+
+
+def _replace(file: Path, content: str) -> None:
+    """Put a new secret in the place of the old one, in one step."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_secret_file(fresh, content)
+    fresh.replace(file)

@@ -1,0 +1,173 @@
+"""`tocsin peer list|status|sync`: how the connections to other nodes are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tocsin_cli.client import segment
+from tocsin_cli.command import Command
+from tocsin_cli.filing import member
+from tocsin_cli.plain import local_time
+from tocsin_cli.session import Session, pass_session
+
+_COUNTED = ("stored", "unchanged", "superseded")
+_WHY = ("refused", "quarantined")
+
+
+@click.command("list", cls=Command)
+@pass_session
+def list_(session: Session) -> None:
+    """List the peers."""
+    found = _peers(session)
+    if found is None:
+        return
+    rows = [
+        [
+            peer.get("name"),
+            peer.get("org"),
+            peer.get("state"),
+            peer.get("max_tlp_out"),
+            peer.get("max_tlp_in"),
+            "yes" if peer.get("sas_verified") else "no",
+            peer.get("url"),
+        ]
+        for peer in found
+    ]
+    session.out.table(["name", "organisation", "state", "tlp out", "tlp in", "compared", "address"], rows)
+
+
+@click.command("status", cls=Command)
+@click.argument("name", metavar="[NAME]", required=False)
+@pass_session
+def status(session: Session, name: str | None) -> None:
+    """Show how the connections are.
+
+    All of them, or the one named in full. LAG is how many entries of their log are still to be looked at; TO
+    FETCH how many of ours they have not fetched. A bad state is shown, not an error: the exit code is 0 as
+    long as the node answers.
+    """
+    if name is not None:
+        _status_of(session, name)
+        return
+    found = _peers(session)
+    if found is None:
+        return
+    columns = ["name", "state", "last contact", "lag", "taken in", "refused", "set aside", "to fetch"]
+    session.out.table(columns, [_row(peer) for peer in found])
+    for peer in found:
+        if problem := _problem_text(peer):
+            session.out.line(f"{peer.get('name')}: {problem}")
+
+
+@click.command("sync", cls=Command)
+@click.argument("name", metavar="NAME")
+@click.option("--resume", is_flag=True, help="Take a suspect peer back, after you have looked into it.")
+@pass_session
+def sync(session: Session, name: str, resume: bool) -> None:
+    """Ask a peer for news now."""
+    asked = {"resume": True} if resume else {}
+    found = session.client.json("POST", f"/v1/peers/{segment(name)}/sync", send=asked)
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.line(f"Asked: {name}")
+    session.out.next_step(f"tocsin peer status {name}")
+
+
+def _peers(session: Session) -> list[Mapping[str, Any]] | None:
+    """Return the peers; None when everything is said already."""
+    found = session.client.json("GET", "/v1/peers")
+    items: list[Mapping[str, Any]] = list(member(found, "items"))
+    if session.out.as_json:
+        session.out.document(found)
+        return None
+    if not items:
+        session.out.say("No peers yet.")
+        session.out.next_step("tocsin peer invite NAME")
+        return None
+    return items
+
+
+def _row(peer: Mapping[str, Any]) -> list[object]:
+    outcomes, log, fetched = (peer.get(part) or {} for part in ("outcomes", "log", "fetched"))
+    taken = sum(int(outcomes.get(outcome) or 0) for outcome in _COUNTED)
+    bad = [sum((outcomes.get(outcome) or {}).values()) for outcome in _WHY]
+    state = str(peer.get("state")) + ("!" if peer.get("problem") else "")
+    return [
+        peer.get("name"),
+        state,
+        local_time(peer.get("last_contact_at")),
+        log.get("lag", "?"),
+        taken,
+        *bad,
+        fetched.get("waiting", "?"),
+    ]
+
+
+def _problem_text(peer: Mapping[str, Any]) -> str:
+    problem = peer.get("problem")
+    if not isinstance(problem, Mapping):
+        return ""
+    hint = f" → {problem['hint']}" if problem.get("hint") else ""
+    return f"{problem.get('code')} since {local_time(problem.get('at'))}{hint}"
+
+
+def _status_of(session: Session, name: str) -> None:
+    peer = session.client.json("GET", f"/v1/peers/{segment(name)}")
+    member(peer, "name")
+    if session.out.as_json:
+        session.out.document(peer)
+        return
+    outcomes, log, fetched = (peer.get(part) or {} for part in ("outcomes", "log", "fetched"))
+    approved = "yes" if peer.get("ours_approved") else f"no: tocsin peer approve {name}"
+    pairs: list[tuple[str, object]] = [
+        ("Name", peer["name"]),
+        ("Organisation", peer.get("org")),
+        ("Node", peer.get("node_id")),
+        ("Address", peer.get("url")),
+        ("State", peer.get("state")),
+    ]
+    if problem := _problem_text(peer):
+        pairs.append(("Problem", problem))
+    pairs += [
+        ("Approved by us", approved),
+        ("Words compared", "yes" if peer.get("sas_verified") else "no"),
+        ("They may get up to", f"TLP:{str(peer.get('max_tlp_out')).upper()}"),
+        ("Taken from them up to", f"TLP:{str(peer.get('max_tlp_in')).upper()}"),
+        ("Last contact", local_time(peer.get("last_contact_at"))),
+        ("Their clock", _skew(peer.get("clock_skew_s"))),
+        ("Their log", _log_line(log)),
+        ("Outcomes", ", ".join(f"{outcomes.get(outcome, 0)} {outcome}" for outcome in _COUNTED)),
+    ]
+    for outcome in _WHY:
+        pairs += [
+            (f"  {outcome}", f"{count} {code}") for code, count in (outcomes.get(outcome) or {}).items()
+        ]
+    waiting, size = fetched.get("waiting", "?"), fetched.get("our_size", "?")
+    pairs.append(("Our log", f"{size} entries, they have {waiting} still to fetch"))
+    session.out.facts(pairs)
+    recent = peer.get("recent") or []
+    if recent:
+        session.out.line()
+        session.out.table(
+            ["entry", "outcome", "code", "at", "report"], [_recent_row(each) for each in recent]
+        )
+
+
+def _log_line(log: Mapping[str, Any]) -> str:
+    size, seen, lag = (log.get(part, "?") for part in ("size", "next_index", "lag"))
+    return f"{size} entries, looked at up to {seen}, lag {lag}"
+
+
+def _recent_row(each: Mapping[str, Any]) -> list[object]:
+    code, report = each.get("code") or "", each.get("report_id") or ""
+    return [each.get("index"), each.get("outcome"), code, local_time(each.get("at")), report]
+
+
+def _skew(seconds: object) -> str:
+    if not isinstance(seconds, int | float):
+        return "not known"
+    if abs(seconds) < 1:
+        return "agrees with ours"
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} ours"

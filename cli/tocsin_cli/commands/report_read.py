@@ -1,0 +1,166 @@
+"""`tocsin report list` and `tocsin report show`."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tocsin_cli.client import STIX, segment
+from tocsin_cli.command import Command
+from tocsin_cli.commands.report_content import content_facts
+from tocsin_cli.commands.report_told import severity_line
+from tocsin_cli.errors import UsageFault
+from tocsin_cli.filing import member, names
+from tocsin_cli.plain import local_time
+from tocsin_cli.session import Session, pass_session
+
+GRADES = ("I", "II", "III", "IV", "none")
+TLPS = ("clear", "green", "amber", "amber+strict", "red")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class ReportId(click.ParamType[str]):
+    """An incident's id; the UUID alone will do."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the whole id."""
+        del param, ctx  # click hands them over; the message needs neither
+        text = str(value).strip().lower()
+        uuid = text.removeprefix("incident--")
+        if not _UUID.fullmatch(uuid):
+            raise UsageFault(
+                f"{value!r} is not the id of a report.",
+                hint="`tocsin report list` shows the ids: incident--UUID.",
+            )
+        return f"incident--{uuid}"
+
+
+@click.command("list", cls=Command)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 500),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="Reports at most.",
+)
+@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@click.option("--grade", type=click.Choice(GRADES), metavar="GRADE", help="Only this response grade.")
+@click.option("--tlp", type=click.Choice(TLPS), metavar="TLP", help="Only this marking.")
+@click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
+@click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own.")
+@click.option("--text", metavar="WORDS", help="Only reports with these words in their title.")
+@pass_session
+def list_(session: Session, /, limit: int, **filters: str | None) -> None:
+    """List the reports that the node holds, newest first."""
+    query = [("limit", str(limit))] + [(name, value) for name, value in filters.items() if value]
+    found = session.client.json("GET", "/v1/reports", query=query)
+    items = member(found, "items")
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    if not items:
+        session.out.say("No reports.")
+        return
+    columns = ["id", "grade", "tlp", "state", "from", "modified", "title"]
+    session.out.table(columns, [_row(item) for item in items])
+    if found.get("next"):
+        again = [
+            f"--{name} {shlex.quote(value)}" for name, value in filters.items() if value and name != "cursor"
+        ]
+        session.out.next_step(
+            " ".join(["tocsin report list", f"--limit {limit}", *again, f"--cursor {found['next']}"])
+        )
+
+
+def _row(item: Mapping[str, Any]) -> list[object]:
+    origin = item.get("origin") or {}
+    whence = "us" if origin.get("ours") else origin.get("name", "?")
+    state = item.get("state", "")
+    return [
+        item["id"],
+        item.get("grade"),
+        item.get("tlp"),
+        state,
+        whence,
+        local_time(item.get("modified")),
+        item.get("name"),
+    ]
+
+
+@click.command("show", cls=Command)
+@click.argument("report_id", metavar="ID", type=ReportId())
+@click.option("--stix", is_flag=True, help="Print the STIX bundle, byte for byte as it was signed.")
+@pass_session
+def show(session: Session, report_id: str, stix: bool) -> None:
+    """Show one report: what it says, who has it, who acknowledged it."""
+    path = f"/v1/reports/{segment(report_id)}"
+    if stix:
+        session.out.raw(session.client.raw("GET", path, accept=STIX))
+        return
+    found = session.client.json("GET", path)
+    member(found, "id")
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.facts([*_facts(found), *_content(session, found)])
+    description = _description(found)
+    if description:
+        session.out.line()
+        session.out.line(description, lines=True)
+
+
+def _facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    origin = found.get("origin") or {}
+    pairs: list[tuple[str, object]] = [
+        ("Title", found.get("name")),
+        ("Id", f"{found['id']} (version {found.get('ver', '?')})"),
+        ("Severity", severity_line(found)),
+    ]
+    pairs += [("because of", driver) for driver in found.get("drivers") or []]
+    pairs += [
+        ("State", f"{found.get('state')}; {found.get('realization')}"),
+        ("From", "us" if origin.get("ours") else f"{origin.get('name')} ({origin.get('node_id')})"),
+        ("Modified", local_time(found.get("modified"))),
+        ("Stored", local_time(found.get("stored_at"))),
+    ]
+    if origin.get("ours"):
+        pairs.append(("Sealed to", ", ".join(names(found.get("to"))) or "nobody"))
+    entry = found.get("entry")
+    if isinstance(entry, Mapping):
+        pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
+    pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
+    return pairs
+
+
+def _content(session: Session, found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    from tocsin_schema.errors import SchemaError
+
+    try:
+        return content_facts(found.get("bundle"))
+    except SchemaError as exc:
+        session.out.say(
+            f"The rest cannot be taken apart here: {exc} See: tocsin report show {found['id']} --stix"
+        )
+        return []
+
+
+def acknowledgement_line(each: Mapping[str, Any]) -> str:
+    """Who acknowledged, where and when, on one line."""
+    where = f" at {each['node']}" if each.get("node") else ""
+    gone = f", taken back {local_time(each['revoked_at'])}" if each.get("revoked_at") else ""
+    note = f": {each['note']}" if each.get("note") else ""
+    return f"{each.get('by')}{where} by {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
+
+
+def _description(found: Mapping[str, Any]) -> str:
+    bundle = found.get("bundle")
+    objects = bundle.get("objects") if isinstance(bundle, Mapping) else None
+    for each in objects if isinstance(objects, list) else []:
+        if isinstance(each, Mapping) and each.get("id") == found["id"]:
+            return str(each.get("description") or "")
+    return ""

@@ -1,0 +1,99 @@
+"""How the node's answer about a report is told: to a person, or as one JSON document."""
+
+import shlex
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tocsin_cli.filing import Answer, names
+from tocsin_cli.output import Output, findings_text
+
+_HEADINGS = {"stored": "Filed", "unchanged": "Already there, unchanged", "dry-run": "Not sent, only tried"}
+_AS_ASKED = {"not-named", "not-shared"}
+
+
+def tell_answer(out: Output, answer: Answer, *, dry_run: bool = False, heading: str = "") -> None:
+    """Print what became of a report, or with `dry_run` what would become of it."""
+    if out.as_json:
+        out.document(answer)
+        return
+    outcome = "dry-run" if dry_run else str(answer.get("outcome"))
+    first = heading if heading and outcome == "stored" else _HEADINGS.get(outcome, outcome)
+    pairs: list[tuple[str, object]] = [(first, answer["id"])]
+    pairs.append(("Severity", severity_line(answer)))
+    pairs += [("because of", driver) for driver in answer.get("drivers") or []]
+    pairs += audience_lines(answer, dry_run=dry_run)
+    if isinstance(entry := answer.get("entry"), Mapping):
+        pairs.append(("Log entry", entry.get("index")))
+    if answer.get("alert") is not None:
+        pairs.append(("Alert", answer["alert"]))
+    out.facts(pairs)
+    if dry_run:
+        _tell_sends(out, answer.get("sends"), shared=bool(answer.get("to")))
+    tell_warnings(out, answer)
+
+
+def tell_warnings(out: Output, answer: Mapping[str, Any]) -> None:
+    """Print the warnings in an answer, if there are any."""
+    found = answer.get("findings")
+    if isinstance(found, list) and found:
+        out.say("Worth a look, but no hindrance:\n" + findings_text(found))
+
+
+def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = (), version: bool = False) -> None:
+    """Warn, whatever -q and --json say, of each peer that was meant to get the report and does not get it.
+
+    Meant were the names in `to` and, with `version` (an update or a withdrawal), everybody whom the report went
+    to before.
+    """
+    missed = [
+        each
+        for each in answer.get("withheld") or []
+        if each.get("name") in to or (version and each.get("code") not in _AS_ASKED)
+    ]
+    for each in missed:
+        name, reason = str(each.get("name")), str(each.get("reason"))
+        keeps = f" If {name} has an earlier version, it keeps that one." if version else ""
+        sent = "would NOT be sent" if answer.get("outcome") == "dry-run" else "NOT sent"
+        out.warn(f"WARNING: {sent} to {name}: {reason}.{keeps}")
+        if each.get("code") == "above-ceiling":
+            _how_to_raise(out, name, str(answer.get("tlp")), str(answer.get("id")))
+
+
+def _how_to_raise(out: Output, name: str, tlp: str, report_id: str) -> None:
+    peer = shlex.quote(name)
+    out.warn(
+        f"  To send it, both sides raise the ceiling: tocsin peer approve {peer} --max-tlp-out {tlp}\n"
+        f"  (they, with the name that you have there: tocsin peer approve NAME --max-tlp-in {tlp}); "
+        f"then: tocsin report update {report_id} --to {peer}"
+    )
+
+
+def severity_line(answer: Mapping[str, Any]) -> str:
+    """Grade, level, score and TLP on one line."""
+    grade, level, score = (answer.get(name, "?") for name in ("grade", "level", "score"))
+    tlp = str(answer.get("tlp", "?")).upper()
+    return f"grade {grade}, level {level} of 5, score {score} of 100; TLP:{tlp}"
+
+
+def audience_lines(answer: Mapping[str, Any], *, dry_run: bool = False) -> list[tuple[str, object]]:
+    """Who gets it, and who does not and why."""
+    to = names(answer.get("to"))
+    shared = ", ".join(to) if to else "nobody: it stays at your node"
+    lines: list[tuple[str, object]] = [("Would go to" if dry_run else "Goes to", shared)]
+    lines += [
+        ("Withheld from", f"{each.get('name')}: {each.get('reason')} [{each.get('code')}]")
+        for each in answer.get("withheld") or []
+    ]
+    return lines
+
+
+def _tell_sends(out: Output, sends: object, *, shared: bool) -> None:
+    if not isinstance(sends, Mapping):
+        return
+    what = "Sealed to each of them" if shared else "Stored at your node"
+    out.line(f"{what}: {sends.get('bytes', '?')} bytes, these objects:")
+    rows = [
+        [each.get("type", ""), each.get("name", ""), each.get("id", "")]
+        for each in sends.get("objects") or []
+    ]
+    out.table(["type", "name", "id"], rows)

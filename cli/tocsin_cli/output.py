@@ -1,0 +1,138 @@
+"""What a person or a script sees: data on stdout, talk on stderr.
+
+With --json every reading command prints one document on stdout, times in UTC, exactly as the node gave
+it. Without, people get tables: drawn by rich on a terminal (imported only then), aligned plain text
+elsewhere. All foreign text is cleaned here, so no command has to think of it.
+"""
+
+import codecs
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tocsin_cli.plain import clean, escape_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = Sequence[object]
+
+
+class Output:
+    """One run's stdout and stderr."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.quiet = False
+        self.verbose = 0
+        self.no_color = bool(os.environ.get("NO_COLOR"))
+
+    # Data -----------------------------------------------------------------------------------------
+
+    def document(self, value: object) -> None:
+        """Print one JSON document on stdout."""
+        sys.stdout.write(json_text(value, sys.stdout) + "\n")
+
+    def line(self, text: object = "", *, lines: bool = False) -> None:
+        """Print one line (or, with `lines`, a paragraph) of data on stdout, cleaned."""
+        sys.stdout.write(clean(text, lines=lines) + "\n")
+
+    def raw(self, data: bytes) -> None:
+        """Print exact bytes on stdout, for what is signed or hashed as it stands."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Print rows under their columns on stdout."""
+        cells = [[clean(cell) for cell in row] for row in rows]
+        if on_terminal(sys.stdout):
+            self._rich_table(columns, cells)
+            return
+        widths = [max(len(line[at]) for line in [list(columns), *cells]) for at in range(len(columns))]
+        for line in [[column.upper() for column in columns], *cells]:
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+    def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
+        """Print label and value, one pair a line, labels aligned; a value of several lines is indented."""
+        width = max((len(label) for label, _ in pairs), default=0) + 2
+        for label, value in pairs:
+            text = clean(value, lines=True).replace("\n", "\n" + " " * width)
+            sys.stdout.write(f"{label}:".ljust(width) + f"{text}\n")
+
+    def _rich_table(self, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for column in columns:
+            table.add_column(Text(column), overflow="fold")
+        for row in cells:
+            table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+        self.console(sys.stdout).print(table)
+
+    # Talk -----------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Tell a person something on stderr; -q silences it."""
+        if not self.quiet:
+            sys.stderr.write(clean(text, lines=True) + "\n")
+
+    def warn(self, text: str) -> None:
+        """Tell a person something on stderr that -q does not silence."""
+        sys.stderr.write(clean(text, lines=True) + "\n")
+
+    def detail(self, text: str) -> None:
+        """Tell a person who asked with -v."""
+        if self.verbose:
+            sys.stderr.write(clean(text, lines=True) + "\n")
+
+    def next_step(self, command: str) -> None:
+        """Name the command that comes next."""
+        self.say(f"Next: {command}")
+
+    def console(self, stream: TextIO) -> "Console":
+        """Return a rich console on `stream` that takes no markup from anybody."""
+        from rich.console import Console
+
+        return Console(file=stream, markup=False, highlight=False, emoji=False, no_color=self.no_color)
+
+
+def on_terminal(stream: TextIO) -> bool:
+    """Whether a person watches `stream` on a terminal that can draw."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def json_text(value: object, stream: TextIO | None = None) -> str:
+    """`value` as JSON: data unchanged, safe to print on a terminal, ASCII for a `stream` that is not UTF-8."""
+    ascii_only = stream is not None and codecs.lookup(stream.encoding or "ascii").name != "utf-8"
+    return escape_json(json.dumps(value, ensure_ascii=ascii_only, indent=2))
+
+
+def findings_text(findings: Sequence[Mapping[str, Any]]) -> str:
+    """All findings for a person: what is wrong, where, and what to do."""
+    told = []
+    for at, finding in enumerate(findings, 1):
+        level = "" if finding.get("level", "error") == "error" else f" ({finding['level']})"
+        where = f" at {finding['path']}" if finding.get("path") else ""
+        hint = f"\n     → {finding['hint']}" if finding.get("hint") else ""
+        told.append(f"  {at}. {finding.get('message', '')}{level} [{finding.get('code', '?')}{where}]{hint}")
+    return "\n".join(told)
+
+
+_STYLES = {
+    "I": "bold red",
+    "II": "red",
+    "III": "yellow",
+    "suspect": "bold red",
+    "withdrawn": "dim",
+    "open": "bold",
+}
+
+
+def _style(cell: str) -> str:
+    return _STYLES.get(cell, "")

@@ -1,0 +1,173 @@
+"""The forms of what nodes say inside the log: the header of an entry (its leaf) and the acknowledgement.
+
+A header is public to the entry's recipients and hidden, behind its hash, from everybody else. Fields are in
+the wire's words. Binary values are standard base64 in JSON and bytes here; times are Unix milliseconds.
+Whatever a form does not name is refused; what a later version may bring (another `v`, kind, audience or
+suite) is told apart as `unsupported`, so that an entry can be kept until this node has learnt it.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tocsin_federation.canonical import MAX_INT, Form
+from tocsin_federation.errors import CanonicalRefused, EntryRefused
+from tocsin_federation.node_id import NODE_ID_PATTERN
+from tocsin_schema.marking import Tlp
+
+MAX_LEAF_BYTES = 16 * 1024
+MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
+MAX_RECIPIENTS = 256
+
+Kind = Literal["publish", "revoke", "ack"]
+KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack"})
+SUITE: Final = 1
+
+REPORT_ID_PATTERN = r"\Aincident--[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
+
+NodeId = Annotated[str, Meta(pattern=NODE_ID_PATTERN)]
+ReportId = Annotated[str, Meta(pattern=REPORT_ID_PATTERN)]
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Salt = Annotated[bytes, Meta(min_length=24, max_length=24)]
+Milliseconds = Annotated[int, Meta(ge=0, le=MAX_INT)]
+Version = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all forms have in common."""
+
+
+class Audience(_Form, frozen=True, kw_only=True):
+    """Who may read: NodeIDs, ascending, each once."""
+
+    nodes: Annotated[tuple[NodeId, ...], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
+
+    def __post_init__(self) -> None:
+        """Refuse a second spelling of one audience."""
+        if any(a >= b for a, b in zip(self.nodes, self.nodes[1:], strict=False)):
+            raise ValueError("nodes are not ascending")
+
+
+class Encryption(_Form, frozen=True, kw_only=True):
+    """How the body is sealed. `kc`: key commitment; `ct`: SHA-256 of the ciphertext; `n`: its length."""
+
+    suite: Literal[1]
+    salt: Salt
+    kc: Hash
+    ct: Hash
+    n: Annotated[int, Meta(ge=0, le=MAX_INT)]
+
+
+class Facts(_Form, frozen=True, kw_only=True):
+    """A header without its `enc`: what the body's key is bound to.
+
+    `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1. `prev`:
+    leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`
+    answers. `ts`: when the author says it was sealed; for people, never for order.
+    """
+
+    v: Literal[1]
+    t: Kind
+    by: NodeId
+    id: ReportId
+    ver: Version
+    ts: Milliseconds
+    aud: Audience
+    tlp: Tlp
+    prev: Hash | None = None
+    ref: Hash | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no author can mean."""
+        if self.by in self.aud.nodes:
+            raise ValueError("the author is in its own audience")
+        if self.prev is not None and (self.ver == 1 or self.t == "ack"):
+            raise ValueError("prev without a version before")
+        if (self.ref is not None) != (self.t == "ack"):
+            raise ValueError("ref belongs to ack, and ack has one")
+
+    @property
+    def at(self) -> datetime:
+        """`ts` as an aware datetime in UTC."""
+        return datetime.fromtimestamp(self.ts / 1000, UTC)
+
+
+class Header(Facts, frozen=True, kw_only=True):
+    """A whole header. Its canonical bytes are the leaf; their hash stands in the log."""
+
+    enc: Encryption
+
+
+class Acknowledgement(_Form, frozen=True, kw_only=True):
+    """A responder at the sender's has seen a version of a report, or (`revoked`) takes that back.
+
+    It names no person. `at`: when, by the sender's clock.
+    """
+
+    v: Literal[1]
+    report_id: ReportId
+    ver: Version
+    at: Milliseconds
+    revoked: bool
+
+
+FACTS: Final = Form(Facts, max_bytes=MAX_LEAF_BYTES)
+HEADER: Final = Form(Header, max_bytes=MAX_LEAF_BYTES)
+ACKNOWLEDGEMENT: Final = Form(Acknowledgement, max_bytes=MAX_ACKNOWLEDGEMENT_BYTES)
+
+
+def facts_of(header: Header) -> Facts:
+    """The header without its `enc`."""
+    return Facts(**{name: getattr(header, name) for name in Facts.__struct_fields__})
+
+
+def read_header(leaf: bytes) -> Header:
+    """The header that `leaf` holds.
+
+    Raises: EntryRefused `too-large`, `not-canonical`, `unsupported`, `header-invalid`.
+    """
+    try:
+        return HEADER.decode(leaf)
+    except CanonicalRefused as exc:
+        if exc.code != "wrong-form":
+            raise EntryRefused(exc.code) from exc
+        code = "unsupported" if _is_later(exc.value) else "header-invalid"
+        raise EntryRefused(code) from exc
+
+
+def write_acknowledgement(report_id: str, ver: int, at: datetime, *, revoked: bool) -> bytes:
+    """The content of an `ack` entry."""
+    ms = int(at.timestamp() * 1000)
+    return ACKNOWLEDGEMENT.encode(Acknowledgement(v=1, report_id=report_id, ver=ver, at=ms, revoked=revoked))
+
+
+def read_acknowledgement(content: bytes) -> Acknowledgement:
+    """The acknowledgement that an `ack` entry holds.
+
+    Raises: EntryRefused `content-invalid`, `unsupported`.
+    """
+    try:
+        return ACKNOWLEDGEMENT.decode(content)
+    except CanonicalRefused as exc:
+        later = isinstance(exc.value, dict) and _other_int(exc.value.get("v"), 1)
+        raise EntryRefused("unsupported" if later else "content-invalid") from exc
+
+
+def _is_later(value: object) -> bool:
+    """Whether canonical JSON that is no header of ours looks like one of a later version."""
+    if not isinstance(value, dict):
+        return False
+    field: dict[str, Any] = value
+    kind, audience, enc = field.get("t"), field.get("aud"), field.get("enc")
+    return (
+        _other_int(field.get("v"), 1)
+        or (isinstance(kind, str) and kind not in KINDS)
+        or (isinstance(audience, dict) and "nodes" not in audience)
+        or (isinstance(enc, dict) and _other_int(enc.get("suite"), SUITE))
+    )
+
+
+def _other_int(value: object, ours: int) -> bool:
+    return type(value) is int and value != ours

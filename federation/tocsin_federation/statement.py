@@ -1,0 +1,269 @@
+"""Node statements: what a node says of itself, as signed bytes (DSSE around strict canonical JSON).
+
+A statement names the organisation, the addresses, the log, the keys with their terms, and the hashes of the
+root keys that alone may sign the next statement. This module knows the form of one statement and who signed
+it; how statements follow each other is `identity`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tocsin_federation.canonical import MAX_INT, Form
+from tocsin_federation.errors import CanonicalRefused, IdentityRefused, KeyRefused
+from tocsin_federation.keys import (
+    VKEY_COSIGNATURE,
+    check_public,
+    decode_vkey,
+    kid,
+    load_enc_public,
+    public_of,
+    sign,
+    verify,
+)
+from tocsin_federation.messages import Hash
+
+PAYLOAD_TYPE: Final = "application/vnd.tocsin.node+json"
+MAX_STATEMENT_BYTES = 24 * 1024
+MAX_ENVELOPE_BYTES = 36 * 1024
+MAX_TERM_S = 100 * 86_400  # a node that is silent longer than this has ended
+KEM: Final = "647a"  # X-Wing's HPKE identifier
+
+_DOMAIN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+_HOST = rf"(?:{_DOMAIN}|\[[0-9a-f:]+\])"
+DOMAIN_PATTERN: Final = rf"\A{_DOMAIN}\Z"
+URL_PATTERN: Final = rf"\Ahttps?://{_HOST}(?::[1-9][0-9]{{0,4}})?(?:/[A-Za-z0-9._~-]+)*\Z"
+
+PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
+Url = Annotated[str, Meta(max_length=512, pattern=URL_PATTERN)]
+Kid = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
+
+
+class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all forms have in common."""
+
+
+class Org(_Form, frozen=True, kw_only=True):
+    """Who runs the node. Both are claims: the NodeID is what is proven."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    domain: Annotated[str, Meta(max_length=253, pattern=DOMAIN_PATTERN)]
+
+
+class LogKey(_Form, frozen=True, kw_only=True):
+    """The node's log: its generation, its origin line, and the key of its checkpoints (vkey, type 0x01)."""
+
+    gen: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    origin: Annotated[str, Meta(min_length=1, max_length=400)]
+    vkey: Annotated[str, Meta(max_length=600)]
+
+
+class HttpKey(_Form, frozen=True, kw_only=True):
+    """A key that signs requests, in force from `nbf` until before `exp`."""
+
+    kid: Kid
+    pk: PublicKey
+    nbf: Seconds
+    exp: Seconds
+
+
+class EncEntry(_Form, frozen=True, kw_only=True):
+    """A key to seal to, in force from `nbf` until before `exp`."""
+
+    kid: Kid
+    kem: Literal["647a"]
+    pk: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
+    nbf: Seconds
+    exp: Seconds
+
+
+class Void(_Form, frozen=True, kw_only=True):
+    """The last good head of an earlier generation of the log: whatever it holds beyond is disputed."""
+
+    gen: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    size: Annotated[int, Meta(ge=0, le=MAX_INT)]
+    root: Hash
+
+
+class Statement(_Form, frozen=True, kw_only=True):
+    """One statement. `prev`: SHA-256 of the statement before; absent in statement 0.
+
+    `root`: the keys that sign this statement, exposed by it and never used again. `next`: SHA-256 of the keys
+    that may sign the next one; `threshold` of them must. `wit`: the key for cosigning others' checkpoints
+    (vkey, 0x04).
+    """
+
+    v: Literal[1]
+    seq: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    prev: Hash | None = None
+    root: Annotated[tuple[PublicKey, ...], Meta(min_length=1, max_length=8)]
+    next: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=8)]
+    threshold: Annotated[int, Meta(ge=1, le=8)]
+    org: Org
+    urls: Annotated[
+        tuple[Annotated[str, Meta(max_length=512, pattern=URL_PATTERN)], ...],
+        Meta(min_length=1, max_length=4),
+    ]
+    log: LogKey
+    wit: Annotated[str, Meta(max_length=600)]
+    http: Annotated[tuple[HttpKey, ...], Meta(min_length=1, max_length=4)]
+    enc: Annotated[tuple[EncEntry, ...], Meta(min_length=1, max_length=8)]
+    void: Void | None = None
+    iat: Seconds
+    exp: Seconds
+
+    @property
+    def issued_at(self) -> datetime:
+        """`iat` as an aware datetime."""
+        return datetime.fromtimestamp(self.iat, UTC)
+
+    @property
+    def expires_at(self) -> datetime:
+        """`exp` as an aware datetime."""
+        return datetime.fromtimestamp(self.exp, UTC)
+
+
+class _Signature(_Form, frozen=True, kw_only=True):
+    keyid: Kid
+    sig: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+class _Envelope(_Form, frozen=True, kw_only=True, rename="camel"):
+    payload: Annotated[bytes, Meta(max_length=MAX_STATEMENT_BYTES)]
+    payload_type: Literal["application/vnd.tocsin.node+json"]
+    signatures: Annotated[tuple[_Signature, ...], Meta(min_length=1, max_length=16)]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A statement as it arrived: its form holds, its signatures are not looked at yet."""
+
+    payload: bytes
+    statement: Statement
+    signatures: tuple[tuple[str, bytes], ...]
+
+    def signers(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those of `keys` (public, 32 bytes) that signed these bytes. Raises: IdentityRefused `key-weak`."""
+        message, found = _pae(self.payload), set()
+        claimed = dict(self.signatures)
+        for public in keys:
+            signature = claimed.get(kid(public))
+            if signature is None:
+                continue
+            try:
+                verify(check_public(public), message, signature)
+            except KeyRefused as exc:
+                if exc.code == "key-weak":
+                    raise IdentityRefused("key-weak") from exc
+                continue
+            found.add(public)
+        return found
+
+
+STATEMENT: Final = Form(Statement, max_bytes=MAX_STATEMENT_BYTES)
+_ENVELOPE: Final = Form(_Envelope, max_bytes=MAX_ENVELOPE_BYTES)
+
+
+def sign_statement(statement: Statement, root_privates: Sequence[bytes]) -> bytes:
+    """The DSSE envelope over `statement`, signed by each root key.
+
+    Raises: IdentityRefused as `read_statement`.
+    """
+    payload = STATEMENT.encode(statement)
+    message = _pae(payload)
+    signatures = [_Signature(keyid=kid(public_of(key)), sig=sign(key, message)) for key in root_privates]
+    signatures.sort(key=lambda s: s.keyid)
+    raw = _ENVELOPE.encode(
+        _Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signatures=tuple(signatures))
+    )
+    read_statement(raw)
+    return raw
+
+
+def read_statement(raw: bytes) -> Signed:
+    """The statement in a DSSE envelope, with the form of its own fields checked.
+
+    Raises: IdentityRefused `statement-malformed`, `statement-unsupported`, `not-canonical`.
+    """
+    try:
+        envelope = _ENVELOPE.decode(raw)
+        statement = STATEMENT.decode(envelope.payload)
+    except CanonicalRefused as exc:
+        if exc.code == "not-canonical":
+            raise IdentityRefused("not-canonical") from exc
+        later = isinstance(exc.value, dict) and _is_later(exc.value)
+        raise IdentityRefused("statement-unsupported" if later else "statement-malformed") from exc
+    _check_fields(statement)
+    return Signed(envelope.payload, statement, tuple((s.keyid, s.sig) for s in envelope.signatures))
+
+
+def check_keys(statement: Statement) -> None:
+    """Return when every key that peers are to use is sound.
+
+    Raises: IdentityRefused `key-weak`, `statement-malformed` (a key of wrong form, or one key in two roles).
+    """
+    try:
+        log = decode_vkey(statement.log.vkey)
+        witness = decode_vkey(statement.wit, VKEY_COSIGNATURE)
+        requests = [check_public(http.pk) for http in statement.http]
+        for enc in statement.enc:
+            load_enc_public(enc.pk)
+    except KeyRefused as exc:
+        raise IdentityRefused("key-weak" if exc.code == "key-weak" else "statement-malformed") from exc
+    roles = [log.public, witness.public, *statement.root, *requests]
+    if log.name != statement.log.origin or not _distinct(roles):
+        raise IdentityRefused("statement-malformed")
+
+
+def digest(public: bytes) -> bytes:
+    """How a root key is announced before it is exposed."""
+    return sha256(public).digest()
+
+
+def _check_fields(statement: Statement) -> None:
+    """What the types cannot say."""
+    keys: list[HttpKey | EncEntry] = [*statement.http, *statement.enc]
+    ok = (
+        (statement.prev is None) == (statement.seq == 0)
+        and statement.threshold <= min(len(statement.root), len(statement.next))
+        and _distinct(statement.root)
+        and _distinct(statement.next)
+        and _distinct([key.kid for key in keys])
+        and all(key.kid == kid(key.pk) and key.nbf < key.exp <= statement.exp for key in keys)
+        and 0 < statement.exp - statement.iat <= MAX_TERM_S
+        and statement.org.name.isprintable()
+        and statement.org.name.strip() == statement.org.name
+    )
+    if not ok:
+        raise IdentityRefused("statement-malformed")
+
+
+def _distinct(items: Sequence[object]) -> bool:
+    return len(set(items)) == len(items)
+
+
+def _is_later(value: dict[str, Any]) -> bool:
+    version = value.get("v")
+    return type(version) is int and version != 1
+
+
+def _pae(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: what is signed."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+def is_domain(text: str) -> bool:
+    """Whether `text` may stand as an organisation's domain."""
+    return len(text) <= 253 and re.match(DOMAIN_PATTERN, text) is not None
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` may stand as a node's address: scheme, host, port, path; nothing else."""
+    return len(text) <= 512 and re.match(URL_PATTERN, text) is not None

@@ -1,0 +1,1 @@
+"""The handlers, one file a noun: read the request, ask a service, answer."""

@@ -1,0 +1,145 @@
+"""What peers ask of us (PROTOCOL.md, transport): our statements, joining, our log and the entries sealed to them.
+
+Answers carry no signature: notes, leaves and wraps prove themselves. A peer sees hashes of all entries and bodies of
+those that hold a wrap for it.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from tocsin_federation.errors import FederationError
+from tocsin_federation.frames import encode_frame, encode_trailer
+from tocsin_federation.identity import Identity
+from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path
+from tocsin_federation.request_auth import Caller
+from tocsin_node.errors import NodeError
+from tocsin_node.node import NODE, Node
+from tocsin_node.services.exchange import log_id
+from tocsin_node.services.peering import InviteRefused, chain_of
+from tocsin_node.storage import log
+from tocsin_node.web.body import parse_json
+from tocsin_node.web.errors import BadJson
+from tocsin_node.web.paging import integer, number
+from tocsin_node.web.peer_auth import admit, approved, brake_strangers, peer_of, read_message, verify
+from tocsin_node.web.problems import json_response
+
+
+class NoSuchLog(NodeError):
+    """This node does not keep that log, or not that far."""
+
+    code = "log-unknown"
+    hint = "Ask for our checkpoint first; logs are named by the SHA-256 of their origin line."
+
+
+async def statements(request: web.Request) -> web.Response:
+    """GET /.well-known/tocsin: who we are, from the first statement on."""
+    chain = request.app[NODE].identity.chain
+    return json_response({"chain": [base64.b64encode(s).decode() for s in chain]})
+
+
+async def join(request: web.Request) -> web.Response:
+    """POST /f1/peer/join: somebody holds an invite of ours. All refusals look alike from outside."""
+    node = request.app[NODE]
+    brake_strangers(request)
+    body = await read_message(request)
+
+    def signed_by(theirs: Identity) -> None:
+        _signed_by(theirs, request, body)
+
+    try:
+        answer = await node.peering.accept(_message(node, body), signed_by)
+    except FederationError as exc:
+        raise InviteRefused from exc
+    return json_response(answer)
+
+
+async def learn(request: web.Request) -> web.Response:
+    """POST /f1/peer/statement: a peer's statement chain has grown (new keys, a new address).
+
+    It is signed with a key of that chain: the key that we know may be the one that was replaced.
+    """
+    node = request.app[NODE]
+    brake_strangers(request)
+    body = await read_message(request)
+    chain = chain_of(_message(node, body))
+    theirs = node.peering.recognise(chain)
+    admit(request, _signed_by(theirs, request, body))
+    peer = await node.peering.learn_chain(theirs.node_id, chain)
+    return json_response({"statements": len(peer.identity.chain)})
+
+
+async def checkpoint(request: web.Request) -> web.Response:
+    """GET /f1/log/{log}/checkpoint?since=N&wait=S: our newest note, held back until it is larger than N.
+
+    `since=N` also says that the caller has dealt with every entry below N.
+    """
+    node = _ours(request)
+    peer = peer_of(request)
+    since = integer(request, "since") or 0
+    wait_s = min(max(0.0, number(request, "wait") or 0.0), node.settings.federation.long_poll_s)
+    await node.peering.note_fetched(peer.node_id, min(since, node.ledger.head.size))
+    head = await node.ledger.grown(since, wait_s)
+    approved(request, peer.node_id)  # it may have been removed while it waited
+    return web.Response(body=head.note, content_type="text/plain", charset="utf-8")
+
+
+async def tile(request: web.Request) -> web.Response:
+    """GET /f1/log/{log}/tile/0/…: leaf hashes (C2SP tlog-tiles, level 0)."""
+    node = _ours(request)
+    index, width = parse_tile_path("tile/0/" + request.match_info["path"])
+    start = index * TILE_WIDTH
+    if start + width > node.ledger.head.size:
+        raise NoSuchLog
+    async with node.pool.acquire() as conn:
+        hashes = await log.leaf_hashes(conn, node.ledger.head.gen, start, start + width)
+    return web.Response(body=b"".join(hashes), content_type="application/octet-stream")
+
+
+async def entries(request: web.Request) -> web.Response:
+    """GET /f1/log/{log}/entries?from=i&max=n: the frames that hold a wrap for the caller, then what comes next."""
+    node = _ours(request)
+    settings, head = node.settings.federation, node.ledger.head
+    start = integer(request, "from") or 0
+    wanted = integer(request, "max")
+    limit = settings.batch_entries if wanted is None else min(wanted, settings.batch_entries)
+    if not 0 <= start <= head.size or limit < 1:
+        raise NoSuchLog
+    async with node.pool.acquire() as conn:
+        visible, next_index = await log.visible_entries(
+            conn,
+            head.gen,
+            peer_of(request).node_id,
+            start,
+            head.size,
+            limit=limit,
+            max_bytes=settings.batch_bytes,
+        )
+    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in visible]
+    return web.Response(
+        body=b"".join([*frames, encode_trailer(next_index)]), content_type="application/octet-stream"
+    )
+
+
+def _ours(request: web.Request) -> Node:
+    node = request.app[NODE]
+    if request.match_info["log"] != log_id(node.identity.statement.log.origin):
+        raise NoSuchLog
+    return node
+
+
+def _signed_by(theirs: Identity, request: web.Request, body: bytes) -> Caller:
+    def key(keyid: str) -> bytes | None:
+        node_id, _, kid = keyid.partition("#")
+        return theirs.http_key(kid, request.app[NODE].now()) if node_id == theirs.node_id else None
+
+    return verify(request, body, key)
+
+
+def _message(node: Node, body: bytes) -> Mapping[str, Any]:
+    message = parse_json(body, node.settings.limits)
+    if not isinstance(message, dict):
+        raise BadJson("The message is not a JSON object.")
+    return message

@@ -1,0 +1,44 @@
+"""Our log over HTTP, for whoever verifies it without trusting the node: checkpoint, leaf hashes, keys."""
+
+import base64
+
+from aiohttp import web
+
+from tocsin_node.api.federation import NoSuchLog
+from tocsin_node.node import NODE
+from tocsin_node.storage import log
+from tocsin_node.web.paging import integer
+from tocsin_node.web.problems import json_response
+
+LEAVES_MAX = 65_536
+
+
+async def checkpoint(request: web.Request) -> web.Response:
+    """GET /v1/log/checkpoint: the newest signed note (C2SP tlog-checkpoint)."""
+    note = request.app[NODE].ledger.head.note
+    return web.Response(body=note, content_type="text/plain", charset="utf-8")
+
+
+async def leaves(request: web.Request) -> web.Response:
+    """GET /v1/log/leaves?from=&to=: leaf hashes [from, to), 32 bytes each, at most 65,536, computed now."""
+    node = request.app[NODE]
+    start, wanted = integer(request, "from") or 0, integer(request, "to")
+    stop = node.ledger.head.size if wanted is None else wanted
+    if not 0 <= start <= stop <= node.ledger.head.size:
+        raise NoSuchLog
+    async with node.pool.acquire() as conn:
+        hashes = await log.hashed_anew(conn, node.ledger.head.gen, start, min(stop, start + LEAVES_MAX))
+    return web.Response(body=b"".join(hashes), content_type="application/octet-stream")
+
+
+async def keys(request: web.Request) -> web.Response:
+    """GET /v1/log/keys: the log's name, its verifier key and the statements that vouch for it."""
+    identity = request.app[NODE].identity
+    return json_response(
+        {
+            "node_id": identity.node_id,
+            "origin": identity.statement.log.origin,
+            "vkey": identity.statement.log.vkey,
+            "chain": [base64.b64encode(s).decode() for s in identity.chain],
+        }
+    )

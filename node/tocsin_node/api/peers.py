@@ -1,0 +1,164 @@
+"""Peers over HTTP: invite, join, approve, look, sync, remove."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+
+from tocsin_node.node import NODE, Node
+from tocsin_node.services.peering import Peer
+from tocsin_node.storage import log, remote
+from tocsin_node.storage.peers import PeerRow
+from tocsin_node.web.body import read_json
+from tocsin_node.web.problems import json_response
+from tocsin_schema.marking import Tlp
+
+RECENT = 20
+MAX_TTL_S = 7 * 86_400
+
+
+class InviteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`name`: what we will call who joins. `ttl_s`: at most 7 days."""
+
+    name: str
+    ttl_s: Annotated[int, msgspec.Meta(gt=0, le=MAX_TTL_S)] = 48 * 3600
+
+
+class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`invite`: the text that the other side gave. `name`: what we will call them."""
+
+    invite: str
+    name: str | None = None
+
+
+class ApproveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`sas`: the eight words as compared by voice, or `unverified` true."""
+
+    sas: str | None = None
+    unverified: bool = False
+    max_tlp_out: Tlp | None = None
+    max_tlp_in: Tlp | None = None
+
+
+class SyncRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`resume`: a person has looked at a suspect peer and takes it back."""
+
+    resume: bool = False
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /v1/peers."""
+    node = request.app[NODE]
+    rows = await node.peering.rows()
+    return json_response({"items": [await _view(node, p, rows[p.node_id]) for p in node.peering.present()]})
+
+
+async def show(request: web.Request) -> web.Response:
+    """GET /v1/peers/{name}: with the eight words and the newest outcomes."""
+    node = request.app[NODE]
+    return json_response(await _whole(node, node.peering.named(request.match_info["name"])))
+
+
+async def invite(request: web.Request) -> web.Response:
+    """POST /v1/peers/invites: a single-use invite, shown once."""
+    node = request.app[NODE]
+    wanted = await read_json(request, InviteRequest)
+    text, expires_at = await node.peering.invite(wanted.name, timedelta(seconds=wanted.ttl_s))
+    return json_response({"invite": text, "expires_at": expires_at}, status=201)
+
+
+async def join(request: web.Request) -> web.Response:
+    """POST /v1/peers/join: take up an invite; the peer is pending until both sides approve."""
+    node = request.app[NODE]
+    wanted = await read_json(request, JoinRequest)
+    peer = await node.peering.join(wanted.invite.strip(), wanted.name)
+    return json_response(await _whole(node, peer), status=201)
+
+
+async def approve(request: web.Request) -> web.Response:
+    """POST /v1/peers/{name}/approve: our operator's yes, with the ceilings."""
+    node = request.app[NODE]
+    wanted = await read_json(request, ApproveRequest)
+    name = request.match_info["name"]
+    peer = await node.peering.approve(
+        name, sas=wanted.sas, unverified=wanted.unverified, out=wanted.max_tlp_out, in_=wanted.max_tlp_in
+    )
+    return json_response(await _whole(node, peer))
+
+
+async def sync(request: web.Request) -> web.Response:
+    """POST /v1/peers/{name}/sync: look at the peer now."""
+    node = request.app[NODE]
+    wanted = await read_json(request, SyncRequest)
+    peer = node.peering.named(request.match_info["name"])
+    if wanted.resume:
+        await node.peering.resume(peer.row.name)
+    node.exchange.nudge(peer.node_id)
+    return json_response({"requested": True}, status=202)
+
+
+async def remove(request: web.Request) -> web.Response:
+    """DELETE /v1/peers/{name}."""
+    await request.app[NODE].peering.remove(request.match_info["name"])
+    return web.Response(status=204)
+
+
+async def _whole(node: Node, peer: Peer) -> dict[str, Any]:
+    rows = await node.peering.rows()
+    async with node.pool.acquire() as conn:
+        recent = await remote.recent(conn, peer.node_id, RECENT)
+    return await _view(node, peer, rows[peer.node_id]) | {
+        "sas": list(peer.sas),
+        "recent": [
+            {"index": r.idx, "outcome": r.outcome, "code": r.code, "report_id": r.report_id, "at": r.at}
+            for r in recent
+        ],
+    }
+
+
+async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
+    gen = peer.identity.statement.log.gen
+    head = node.ledger.head
+    async with node.pool.acquire() as conn:
+        theirs = await remote.standing(conn, peer.node_id, gen)
+        counts = await remote.outcome_counts(conn, peer.node_id)
+        waiting = await log.waiting(conn, head.gen, peer.node_id, row.fetched_next)
+        alerts = await remote.alerts_in_a_day(conn, peer.node_id)
+    size, next_index = (theirs.size, theirs.next_index) if theirs else (0, 0)
+    outcomes: dict[str, Any] = {
+        "stored": 0,
+        "unchanged": 0,
+        "superseded": 0,
+        "refused": {},
+        "quarantined": {},
+    }
+    for outcome, code, count in counts:
+        if outcome in {"refused", "quarantined"}:
+            outcomes[outcome][code or "unknown"] = count
+        else:
+            outcomes[outcome] += count
+    problem = None
+    if row.problem_code is not None:
+        problem = {"code": row.problem_code, "hint": row.problem_hint, "at": row.problem_at}
+    elif alerts >= node.settings.alerts.peer_budget_per_day:
+        hint = f"It has rung {alerts} times in 24 hours, its whole budget; more is stored but does not ring."
+        problem = {"code": "alert-budget", "hint": hint, "at": node.now()}
+    return {
+        "name": row.name,
+        "node_id": row.node_id,
+        "org": peer.org,
+        "url": row.url,
+        "state": row.state,
+        "ours_approved": row.approved_at is not None,
+        "sas_verified": row.sas_verified,
+        "max_tlp_out": row.max_tlp_out,
+        "max_tlp_in": row.max_tlp_in,
+        "added_at": row.added_at,
+        "last_contact_at": row.last_contact_at,
+        "clock_skew_s": row.clock_skew_s,
+        "problem": problem,
+        "log": {"size": size, "next_index": next_index, "lag": size - next_index},
+        "outcomes": outcomes,
+        "fetched": {"next_index": row.fetched_next, "our_size": head.size, "waiting": waiting},
+    }

@@ -1,0 +1,189 @@
+"""Reports over HTTP: file, list, show, revise, withdraw, import."""
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from tocsin_node.errors import NodeError
+from tocsin_node.node import NODE, Node
+from tocsin_node.services.reporting import FindingsRefused, Submission
+from tocsin_node.storage.reports import ReportFilter, StoredReport
+from tocsin_node.web.body import read_body
+from tocsin_node.web.paging import flag, integer, page_limit
+from tocsin_node.web.problems import json_response
+from tocsin_schema.check import check_bundle
+
+STIX = "application/stix+json"
+NDJSON = "application/x-ndjson"
+
+
+async def submit(request: web.Request) -> web.Response:
+    """POST /v1/reports: 201 stored, 200 unchanged or dry run."""
+    node = request.app[NODE]
+    raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
+    submission = await node.reporting.submit(
+        raw, to=_to(request), share=flag(request, "share", default=True), dry_run=flag(request, "dry_run")
+    )
+    return _answer(submission)
+
+
+async def revise(request: web.Request) -> web.Response:
+    """PUT /v1/reports/{id}: a new version, from the whole new bundle."""
+    node = request.app[NODE]
+    raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
+    submission = await node.reporting.revise(
+        raw, request.match_info["id"], to=_to(request), dry_run=flag(request, "dry_run")
+    )
+    return _answer(submission)
+
+
+async def withdraw(request: web.Request) -> web.Response:
+    """POST /v1/reports/{id}/withdraw: the last version, with `revoked` true."""
+    node = request.app[NODE]
+    raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
+    submission = await node.reporting.withdraw(
+        raw, request.match_info["id"], dry_run=flag(request, "dry_run")
+    )
+    return _answer(submission)
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /v1/reports: newest first; `next` continues it."""
+    node = request.app[NODE]
+    query = request.query
+    origin = query.get("origin")
+    keep = ReportFilter(
+        grade=query.get("grade"),
+        tlp=query.get("tlp"),
+        state=query.get("state"),
+        origin=_node_id(node, origin) if origin else None,
+        text=query.get("text"),
+    )
+    limit = page_limit(request)
+    found = await node.reporting.listing(keep, before=integer(request, "cursor"), limit=limit)
+    following = str(found[-1].seq) if len(found) == limit else None
+    return json_response({"items": [_item(node, r) for r in found], "next": following})
+
+
+async def show(request: web.Request) -> web.Response:
+    """GET /v1/reports/{id}: the report with its bundle; as STIX, the stored bytes alone."""
+    node = request.app[NODE]
+    report = await node.reporting.get(request.match_info["id"])
+    if STIX in request.headers.get("Accept", ""):
+        return web.Response(body=report.bundle, content_type=STIX)
+    checked = check_bundle(report.bundle).report
+    entry = None
+    if report.log_index is not None and report.leaf_hash is not None:
+        entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
+    return json_response(
+        _item(node, report)
+        | {
+            "drivers": list(checked.severity.drivers) if checked else [],
+            "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
+            "entry": entry,
+            "acknowledgements": await node.alarms.acknowledgements(report.id),
+            "bundle": orjson.loads(report.bundle),
+        }
+    )
+
+
+async def take_in(request: web.Request) -> web.Response:
+    """POST /v1/imports: bundles, one a line; an outcome for each, in order."""
+    node = request.app[NODE]
+    raw = await read_body(request, limit=node.settings.limits.max_import_bytes, content_types=(NDJSON,))
+    lines = [line for line in raw.split(b"\n") if line.strip()]
+    if len(lines) > node.settings.limits.max_import_lines:
+        raise NodeError(
+            f"At most {node.settings.limits.max_import_lines} bundles a request.",
+            code="too-many",
+            hint="Send them in smaller batches.",
+        )
+    results = await node.reporting.take_in(lines, to=_to(request), share=flag(request, "share"))
+    return json_response({"items": [_import_item(r) for r in results]})
+
+
+def _answer(done: Submission) -> web.Response:
+    report, severity = done.report, done.report.severity
+    body: dict[str, Any] = {
+        "id": report.id,
+        "ver": done.ver,
+        "outcome": done.outcome,
+        "name": report.name,
+        "tlp": report.tlp.value,
+        "grade": severity.grade,
+        "level": severity.level,
+        "score": severity.score,
+        "drivers": list(severity.drivers),
+        "to": [{"name": p.name, "node_id": p.node_id} for p in done.release.to],
+        "withheld": [
+            {"name": w.peer.name, "code": w.code, "reason": w.reason} for w in done.release.withheld
+        ],
+        "entry": None
+        if done.place is None
+        else {"gen": done.place.gen, "index": done.place.index, "leaf_hash": done.place.leaf_hash.hex()},
+        "alert": done.alert_id,
+        "findings": [_finding(f) for f in done.findings],
+    }
+    if done.outcome == "dry-run":
+        objects = orjson.loads(report.raw)["objects"]
+        body["sends"] = {
+            "bytes": len(report.raw),
+            "objects": [{k: o[k] for k in ("type", "id", "name") if k in o} for o in objects],
+        }
+    return json_response(body, status=201 if done.outcome == "stored" else 200)
+
+
+def _item(node: Node, report: StoredReport) -> dict[str, Any]:
+    return {
+        "id": report.id,
+        "ver": report.ver,
+        "name": report.name,
+        "tlp": report.tlp,
+        "grade": report.grade,
+        "level": report.level,
+        "score": report.score,
+        "realization": report.realization,
+        "state": report.state,
+        "origin": {
+            "name": node.peering.name_of(report.origin),
+            "node_id": report.origin,
+            "ours": report.origin == node.identity.node_id,
+        },
+        "modified": report.modified,
+        "stored_at": report.stored_at,
+    }
+
+
+def _import_item(result: Submission | NodeError) -> dict[str, Any]:
+    if isinstance(result, Submission):
+        return {"id": result.report.id, "outcome": result.outcome}
+    item: dict[str, Any] = {
+        "outcome": "refused",
+        "code": result.code,
+        "detail": result.message,
+        "hint": result.hint,
+    }
+    if isinstance(result, FindingsRefused):
+        item["findings"] = [_finding(f) for f in result.findings]
+    return item
+
+
+def _finding(finding: Any) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "path": finding.path,
+        "message": finding.message,
+        "hint": finding.hint,
+        "level": finding.level,
+    }
+
+
+def _to(request: web.Request) -> list[str] | None:
+    return request.query.getall("to", None)
+
+
+def _node_id(node: Node, name: str) -> str:
+    return (
+        node.identity.node_id if name in {"us", node.identity.node_id} else node.peering.named(name).node_id
+    )

@@ -1,0 +1,215 @@
+"""The words of an alert: what a responder reads at three in the morning. Pure: facts in, message content out.
+
+What the room may read depends on the report's TLP marking: RED gives nothing but id and grade, AMBER+STRICT
+the severity too, AMBER the title too, GREEN and CLEAR a summary; a marking above the room's own ceiling
+counts as RED. `cut` takes away the rest *before* the facts are stored with the alert, so that what is not
+there cannot leak.
+
+Titles, summaries, names and drivers were written by strangers. They are shown as text: no control or
+direction characters, no mention that rings somebody, no working link, no markup; each keeps to its line and
+its length. The plain body is complete by itself, since some clients show nothing else.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from enum import IntEnum
+from html import escape
+from typing import Any, Literal
+
+import msgspec
+
+from tocsin_schema.marking import Tlp
+from tocsin_schema.vocabulary import LEVEL_NAMES
+
+Kind = Literal["raise", "escalate", "withdrawn", "test"]
+
+BODY_BYTES = 4096
+TITLE_BYTES = 240
+SUMMARY_BYTES = 1200
+NAME_BYTES = 120
+DRIVER_BYTES = 160
+DRIVERS = 5
+SYSTEMS = 3
+MENTIONS = 30
+SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
+ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
+HEADLINES = {
+    "raise": "ALERT, grade {grade}",
+    "escalate": "ALERT, grade raised to {grade}",
+    "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
+    "test": "TEST: this is a test of the alarm, nothing has happened",
+}
+
+
+class Detail(IntEnum):
+    """How much of a report a room may read."""
+
+    GRADE = 0
+    SEVERITY = 1
+    TITLE = 2
+    SUMMARY = 3
+
+
+DETAIL_OF = {
+    Tlp.RED: Detail.GRADE,
+    Tlp.AMBER_STRICT: Detail.SEVERITY,
+    Tlp.AMBER: Detail.TITLE,
+    Tlp.GREEN: Detail.SUMMARY,
+    Tlp.CLEAR: Detail.SUMMARY,
+}
+
+
+class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an alert may say. A field that the room may not read is empty, not hidden."""
+
+    kind: Kind
+    grade: str
+    tlp: Tlp
+    report_id: str | None = None
+    ver: int | None = None
+    level: int | None = None
+    score: int | None = None
+    title: str = ""
+    summary: str = ""
+    origin: str = ""
+    systems: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+def detail_for(tlp: Tlp, ceiling: Tlp) -> Detail:
+    """How much a room may read of a report marked `tlp`, when it takes details up to `ceiling`."""
+    return DETAIL_OF[tlp] if tlp.rank <= ceiling.rank else Detail.GRADE
+
+
+def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
+    """The facts that a room with this ceiling may read, and none besides."""
+    detail = detail_for(facts.tlp, ceiling)
+    kept: dict[str, Any] = {}
+    if detail >= Detail.SEVERITY:
+        kept |= {"level": facts.level, "score": facts.score}
+    if detail >= Detail.TITLE:
+        kept |= {"title": facts.title}
+    if detail >= Detail.SUMMARY:
+        names = ("summary", "origin", "systems", "drivers", "reasons")
+        kept |= {name: getattr(facts, name) for name in names}
+    return AlertFacts(
+        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver, **kept
+    )
+
+
+def title_of(facts: AlertFacts) -> str:
+    """One line for lists, no more than the room sees."""
+    return foreign(facts.title, TITLE_BYTES) or f"{facts.tlp.label} incident, details not shown"
+
+
+def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
+    """The message content of an alert, at most 4 KiB of plain text.
+
+    `mention`: users whose devices ring; nobody named rings the whole room, where the bot may do that.
+    """
+    head = headline(facts)
+    title = foreign(facts.title, TITLE_BYTES)
+    paragraphs = [p for p in (title, foreign(facts.summary, SUMMARY_BYTES)) if p]
+    if facts.kind == "test":
+        paragraphs = ["If you can read this, alerts reach this room."]
+    elif not paragraphs:
+        paragraphs = ["What happened may not be shown in this room."]
+    points = _points(facts)
+    steps = _steps(facts, alert_id)
+    body = [head, *paragraphs, "", *(f"{name}: {text}" for name, text in points)]
+    body += ["", *(f"{what}: {how}" for what, how in steps)]
+    return _message("\n".join(body), _html(head, paragraphs, points, steps), facts, alert_id, mention)
+
+
+def short_words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
+    """The content to fall back to when the homeserver refuses the full one: no foreign text at all."""
+    bare = AlertFacts(
+        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver
+    )
+    return words(bare, alert_id, mention)
+
+
+def headline(facts: AlertFacts) -> str:
+    """The first line: what kind of alert, how severe, how confidential."""
+    if facts.kind == "test":
+        return f"🔔 {HEADLINES['test']}"
+    sign = "⚪" if facts.kind == "withdrawn" else SIGNS.get(facts.grade, "🔵")
+    severity = "" if facts.level is None else f" · {LEVEL_NAMES[facts.level]}, {facts.level} of 5"
+    return f"{sign} {HEADLINES[facts.kind].format(grade=facts.grade)}{severity} · {facts.tlp.label}"
+
+
+def foreign(text: str, most_bytes: int) -> str:
+    """Text by a stranger, made harmless and cut: one line, nothing invisible, no mention, no working link."""
+    line = " ".join(_visible(text[: most_bytes * 4]).split())
+    line = line.replace("@", "\uff20").replace("://", "[:]//")
+    raw = line.encode("utf-8", "ignore")
+    if len(raw) <= most_bytes:
+        return raw.decode()
+    return raw[: most_bytes - 3].decode("utf-8", "ignore").rstrip() + "…"
+
+
+def _visible(text: str) -> str:
+    """Without control, direction and other invisible characters, and with few marks heaped on one letter."""
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in {"Mn", "Me"} else 0
+        if category in {"Zl", "Zp", "Zs", "Cc"}:
+            kept.append(" ")
+        elif category[0] != "C" and marks <= 3:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _points(facts: AlertFacts) -> list[tuple[str, str]]:
+    several = ((facts.drivers[:DRIVERS], DRIVER_BYTES, "; "), (facts.systems[:SYSTEMS], NAME_BYTES, "; "))
+    drivers, systems = (sep.join(foreign(t, most) for t in texts) for texts, most, sep in several)
+    points = [
+        ("How severe", f"score {facts.score} of 100" if facts.score is not None else ""),
+        ("Why", drivers),
+        ("It rings because", ", ".join(facts.reasons)),
+        ("System", systems),
+        ("Reported by", foreign(facts.origin, NAME_BYTES)),
+    ]
+    return [(name, text) for name, text in points if text]
+
+
+def _steps(facts: AlertFacts, alert_id: int) -> list[tuple[str, str]]:
+    keys = f"{', '.join(ACKNOWLEDGE_KEYS[:-1])} or {ACKNOWLEDGE_KEYS[-1]}"
+    steps = [("Acknowledge", f"react with {keys}, or write !ack {alert_id}")]
+    if facts.report_id is not None:
+        steps.append(("Read it all", f"tocsin report show {facts.report_id}"))
+    return steps
+
+
+def _html(
+    head: str, paragraphs: Sequence[str], points: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]
+) -> str:
+    first, *rest = paragraphs
+    parts = [f"<h4>{escape(head)}</h4>", f"<p><strong>{escape(first)}</strong></p>"]
+    parts += [f"<p>{escape(p)}</p>" for p in rest]
+    if points:
+        parts.append("<ul>" + "".join(f"<li>{escape(n)}: {escape(t)}</li>" for n, t in points) + "</ul>")
+    for what, how in steps:
+        marked = re.sub(r"(!ack \d+|tocsin report show \S+)", r"<code>\1</code>", escape(how))
+        parts.append(f"<p>{escape(what)}: {marked}</p>")
+    return "".join(parts)
+
+
+def _message(
+    body: str, html: str, facts: AlertFacts, alert_id: int, mention: Sequence[str]
+) -> dict[str, Any]:
+    data: dict[str, Any] = {"v": 1, "alert": alert_id, "kind": facts.kind, "grade": facts.grade}
+    data |= {"report": facts.report_id, "ver": facts.ver} if facts.report_id is not None else {}
+    data |= {"level": facts.level, "score": facts.score} if facts.level is not None else {}
+    return {
+        "msgtype": "m.text",
+        "body": body,
+        "format": "org.matrix.custom.html",
+        "formatted_body": html,
+        "m.mentions": {"user_ids": list(mention[:MENTIONS])} if mention else {"room": True},
+        "org.tocsin.alert": data,
+    }

@@ -1,0 +1,238 @@
+"""What a homeserver's answers mean: whose trouble a refusal is, what a room holds, what happened in it.
+
+Pure. Everything in an answer except its status was written by somebody else, members of the room included, so
+every value is looked at before it is believed and nothing here raises on any JSON.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tocsin_node.links.transport import BadMessage, ChannelDown, Retry, RoomEvent
+
+HEARD_TYPES = (
+    "m.room.message",
+    "m.reaction",
+    "m.room.redaction",
+    "m.room.tombstone",
+    "m.room.encryption",
+    "m.room.member",  # without it a homeserver does not tell that the bot was put out
+)
+TIMELINE_EVENTS = 50
+LIMITED_DEFAULT_S = 5.0
+LIMITED_MOST_S = 3600.0
+CREATORS_RULE_FROM = 12  # room versions in which creators stand above all power levels
+
+NEW_TOKEN = "Give the bot a new token: `tocsin matrix login`. The node takes it up by itself."  # noqa: S105  words
+NOT_IN_ROOM = ChannelDown("not-in-room", "Invite the bot into the room again; it joins by itself.")
+ENCRYPTED = ChannelDown(
+    "room-encrypted",
+    "The room is encrypted and this transport is not. Set matrix.room to a room without encryption.",
+)
+_BY_ERRCODE = {
+    "M_UNKNOWN_TOKEN": ChannelDown("token-rejected", NEW_TOKEN),
+    "M_MISSING_TOKEN": ChannelDown("token-rejected", NEW_TOKEN),
+    "M_USER_DEACTIVATED": ChannelDown("bot-deactivated", f"The bot's account was closed. {NEW_TOKEN}"),
+    "M_USER_SUSPENDED": ChannelDown(
+        "bot-suspended", "Ask the homeserver's operator why the bot is suspended."
+    ),
+    "M_USER_LOCKED": ChannelDown("bot-suspended", "Ask the homeserver's operator why the bot is locked."),
+    "M_CONSENT_NOT_GIVEN": ChannelDown(
+        "consent-missing", "Log in as the bot once with an ordinary client and accept the homeserver's terms."
+    ),
+    "M_UNRECOGNIZED": ChannelDown(
+        "not-a-homeserver", "Correct matrix.homeserver: no Matrix API answers there."
+    ),
+    "M_NOT_FOUND": ChannelDown("room-unknown", "Correct matrix.room: the homeserver does not know it."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the homeserver said. `body` is None when it was not JSON."""
+
+    status: int
+    body: Any = field(repr=False)
+    retry_after: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was done."""
+        return self.status == 200 and isinstance(self.body, dict)
+
+    @property
+    def errcode(self) -> str | None:
+        """Matrix's own word for the refusal."""
+        code = mapping(self.body).get("errcode")
+        return code if isinstance(code, str) else None
+
+
+def refusal(answer: Answer) -> Retry | ChannelDown | BadMessage:
+    """Say whose trouble an answer other than success is, in this order.
+
+    1. 429: wait as told, the whole bot user. 2. A redirect: the address is wrong, and following it would show
+    the alert to another host. 3. 5xx, or anything that is not JSON (a proxy speaks, not the homeserver):
+    retry. 4. 400 and 413: this message is bad. 5. The rest: the channel is down until a person mends it.
+    """
+    status, errcode = answer.status, answer.errcode
+    if status == 429 or errcode == "M_LIMIT_EXCEEDED":
+        return Retry("limited", _wait_s(answer))
+    if 300 <= status < 400:
+        return ChannelDown("redirected", "Set matrix.homeserver to the address that it redirects to.")
+    if status >= 500 or answer.body is None or status == 408:
+        return Retry(f"http-{status}")
+    if status == 200:
+        return Retry("answer-strange")
+    if status in {400, 413}:
+        return BadMessage(_kebab(errcode) or f"http-{status}")
+    known = _BY_ERRCODE.get(errcode or "")
+    if known is not None:
+        return known
+    if status == 401:
+        return ChannelDown("token-rejected", NEW_TOKEN)
+    if status == 403:
+        return ChannelDown(
+            "forbidden", "The homeserver lets the bot not write in the room; look at its power level."
+        )
+    return ChannelDown(
+        "homeserver-refuses", f"The homeserver answers {status} {errcode or ''}; ask its operator."
+    )
+
+
+def not_about_message(trouble: Retry | ChannelDown | BadMessage) -> Retry | ChannelDown:
+    """The same for a request that carries no message: a bad request is then the channel's trouble."""
+    if isinstance(trouble, BadMessage):
+        return ChannelDown(
+            trouble.code, "The homeserver refuses the request; check matrix.homeserver and matrix.room."
+        )
+    return trouble
+
+
+def sync_filter(room_id: str) -> dict[str, Any]:
+    """Only this room, only what an alarm needs to hear."""
+    nothing = {"not_types": ["*"]}
+    return {
+        "presence": nothing,
+        "account_data": nothing,
+        "room": {
+            "rooms": [room_id],
+            "account_data": nothing,
+            "ephemeral": nothing,
+            "state": {"types": ["m.room.tombstone", "m.room.encryption"], "lazy_load_members": True},
+            "timeline": {"limit": TIMELINE_EVENTS, "types": list(HEARD_TYPES)},
+        },
+    }
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def events(values: Any) -> tuple[RoomEvent, ...]:
+    """The events of a JSON list; what is not an event is left out."""
+    found = (_event(v) for v in values) if isinstance(values, list) else ()
+    return tuple(e for e in found if e is not None)
+
+
+def room_trouble(state: Iterable[RoomEvent]) -> ChannelDown | None:
+    """Why a room with these state events must not be rung, if so."""
+    for event in state:
+        if event.state_key != "":
+            continue
+        if event.type == "m.room.encryption":
+            return ENCRYPTED
+        if event.type == "m.room.tombstone":
+            return ChannelDown(
+                "room-upgraded",
+                "The room was replaced by another. Look at that one and set matrix.room to it; the log names it.",
+                f"the room's follower is {event.content.get('replacement_room')}",
+            )
+    return None
+
+
+def may_post(state: Iterable[RoomEvent], user: str) -> bool:
+    """Whether `user` has the power to write messages in a room with this state."""
+    only = {e.type: e for e in state if e.state_key == ""}
+    create, power = only.get("m.room.create"), only.get("m.room.power_levels")
+    if create is not None and _above_all(create, user):
+        return True
+    if power is None:
+        return True
+    levels = power.content
+    has = _level(mapping(levels.get("users")).get(user), _level(levels.get("users_default"), 0))
+    return has >= _level(
+        mapping(levels.get("events")).get("m.room.message"), _level(levels.get("events_default"), 0)
+    )
+
+
+def joined(state: Iterable[RoomEvent]) -> set[str]:
+    """Who is in the room."""
+    return {
+        e.state_key
+        for e in state
+        if e.type == "m.room.member" and e.state_key and e.content.get("membership") == "join"
+    }
+
+
+def _above_all(create: RoomEvent, user: str) -> bool:
+    version = create.content.get("room_version")
+    if not (
+        isinstance(version, str)
+        and version.isdecimal()
+        and len(version) < 4
+        and int(version) >= CREATORS_RULE_FROM
+    ):
+        return False
+    more = create.content.get("additional_creators")
+    return user == create.sender or (isinstance(more, list) and user in more)
+
+
+def _level(value: Any, otherwise: int) -> int:
+    if isinstance(value, str) and value.strip("-").isdecimal() and len(value) < 20:
+        return int(value)  # old rooms write numbers as text
+    return value if isinstance(value, int) else otherwise
+
+
+def _wait_s(answer: Answer) -> float:
+    told = mapping(answer.body).get("retry_after_ms")
+    wait_s = LIMITED_DEFAULT_S
+    if isinstance(told, int | float):
+        wait_s = told / 1000
+    elif answer.retry_after is not None and answer.retry_after.strip().isdecimal():
+        wait_s = float(answer.retry_after[:9])
+    return min(max(wait_s, 0.05), LIMITED_MOST_S)
+
+
+def _kebab(errcode: str | None) -> str:
+    return (errcode or "").removeprefix("M_").lower().replace("_", "-")[:40]
+
+
+def _event(raw: Any) -> RoomEvent | None:
+    source = mapping(raw)
+    names = [source.get(k) for k in ("event_id", "sender", "type")]
+    if not all(isinstance(n, str) for n in names):
+        return None
+    content = mapping(source.get("content"))
+    state_key, txn = source.get("state_key"), mapping(source.get("unsigned")).get("transaction_id")
+    redacts = content.get("redacts") or source.get("redacts")
+    return RoomEvent(
+        event_id=str(names[0]),
+        sender=str(names[1]),
+        type=str(names[2]),
+        at=_at(source.get("origin_server_ts")),
+        content=content,
+        state_key=state_key if isinstance(state_key, str) else None,
+        txn=txn if isinstance(txn, str) else None,
+        redacts=redacts if isinstance(redacts, str) else None,
+    )
+
+
+def _at(ms: Any) -> datetime:
+    """The sender's homeserver's clock, never in the future; our own when that is not a time at all."""
+    now = datetime.now(UTC)
+    try:
+        return min(datetime.fromtimestamp(ms / 1000, UTC), now)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return now

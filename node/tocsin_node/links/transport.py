@@ -1,0 +1,116 @@
+"""The seam between alarms and whatever carries them: what a transport does, and what can come of it.
+
+Expected outcomes are values, because the alarm service stores and counts them. A transport never retries by
+itself and never sleeps: it says what happened, and the service decides. It keeps no state that a crash could
+lose.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The room has the event. `event_id` is None when it had an equal one already (a reaction said twice)."""
+
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Nothing is known to have happened; the same request with the same transaction id may be repeated.
+
+    `after_s`: the server told how long to wait, for the whole bot user and not only for this message.
+    """
+
+    code: str
+    after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDown:
+    """Nothing will get through until a person mends it; `hint` says how.
+
+    `detail` names users and rooms: for the log, not for a page that everybody may read.
+    """
+
+    code: str
+    hint: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BadMessage:
+    """This message will never be taken as it is; others may be."""
+
+    code: str
+
+
+Outcome = Sent | Retry | ChannelDown | BadMessage
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEvent:
+    """One event of the room. `content` is whatever its sender wrote: trust no type in it.
+
+    `txn`: the transaction id, on our own events as our own device sees them. `redacts`: the event that this
+    one takes back. `at`: the homeserver's clock.
+    """
+
+    event_id: str
+    sender: str
+    type: str
+    at: datetime
+    content: Mapping[str, Any] = field(repr=False)
+    state_key: str | None = None
+    txn: str | None = None
+    redacts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the room said since a position, in its order, and the next position.
+
+    `complete`: nothing in between is missing. `trouble`: the room became unfit (left, upgraded, encrypted).
+    """
+
+    next: str
+    events: tuple[RoomEvent, ...]
+    complete: bool
+    trouble: ChannelDown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The room can be rung. `warning`: it can, but somebody should look (code, hint)."""
+
+    warning: ChannelDown | None = None
+
+
+class Transport(Protocol):
+    """One room's worth of messaging. Every method returns within its time limit, whatever the server does."""
+
+    async def send(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:
+        """Put one event into the room. The same `txn` from the same device never makes a second event."""
+        ...
+
+    async def sync(self, room: str, since: str | None) -> Heard | Retry | ChannelDown:
+        """Wait for news of the room since a position; None starts at the present.
+
+        Retry `position-lost`: the position means nothing there any more; start at the present.
+        """
+        ...
+
+    async def relations(self, room: str, event_id: str) -> tuple[RoomEvent, ...] | Retry | ChannelDown:
+        """All events that relate to one event and still stand, oldest first."""
+        ...
+
+    async def preflight(self, room: str) -> Ready | Retry | ChannelDown:
+        """Look at all that must hold before the room may be rung; join it if only that lacks."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -1,0 +1,188 @@
+"""The node put together: one frozen record of its collaborators, and the one place where they are made.
+
+The server, the command line and the tests all use `open_node`. What is opened later is closed earlier.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from tocsin_federation.identity import Identity
+from tocsin_federation.keys import public_of
+from tocsin_federation.request_auth import keyid_of
+from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
+from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
+from tocsin_node.links.peer_client import LOOPBACK, PeerClient
+from tocsin_node.secrets import TOKEN_FILE, read_secret_file
+from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.intake import Intake
+from tocsin_node.services.ledger import Ledger
+from tocsin_node.services.peering import Peering
+from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.tokens import ADMIN, Tokens
+from tocsin_node.settings import Settings
+from tocsin_node.storage.database import bring_up_to_date, open_database
+from tocsin_node.storage.leader import Leader
+from tocsin_node.storage.pool import Pool, open_pool
+from tocsin_schema.stix import node_identity
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that is open for work. `now`: the clock (aware UTC); `rng`: n random bytes.
+
+    `stopping` is set when the node is asked to stop: whoever holds an answer back lets it go then.
+    """
+
+    settings: Settings
+    identity: Identity
+    keys: PrivateKeys = field(repr=False)
+    pool: Pool
+    leader: Leader
+    tokens: Tokens
+    health: Health
+    producer: Mapping[str, Any]
+    ledger: Ledger
+    peering: Peering
+    reporting: Reporting
+    exchange: Exchange
+    receipts: Receipts
+    alarms: Alarms
+    now: Callable[[], datetime]
+    rng: Callable[[int], bytes]
+    stopping: asyncio.Event
+
+
+NODE = web.AppKey("node", Node)
+
+
+@asynccontextmanager
+async def open_node(
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    rng: Callable[[int], bytes] = os.urandom,
+) -> AsyncIterator[Node]:
+    """Open the node of `settings` for the block: its database, its pen, its services and their tasks.
+
+    Raises: NodeRunning when another process runs it; StorageError, SettingsError, SecretError,
+    NotInitialised.
+    """
+    async with AsyncExitStack() as stack:
+        identity, keys = load_identity(settings.dir)
+        database = await stack.enter_async_context(open_database(settings))
+        leader = Leader(database.address)
+        await leader.open()  # before the database is touched: one process a database
+        stack.push_async_callback(leader.close)
+        await bring_up_to_date(settings, database)
+        pool = await stack.enter_async_context(open_pool(settings, database.address))
+        tokens = Tokens(pool, rng=rng)
+        await _admit_first_token(settings, tokens)
+        health = Health(now=now)
+        health.add("database", database_check(pool, database.postgres))
+        health.add("log-writer", leader_check(leader))
+        health.add("identity", identity_check(lambda: identity.statement.expires_at, now))
+        if database.directory is not None:
+            health.add("disk", disk_check(database.directory))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        )
+        client = PeerClient(
+            session,
+            keyid=keyid_of(identity.node_id, public_of(keys.http)),
+            http_private=keys.http,
+            now=now,
+            rng=rng,
+            settings=settings.federation,
+            local=urlsplit(identity.statement.urls[0]).hostname in LOOPBACK,
+        )
+        alarms = await stack.enter_async_context(open_alarms(settings, pool, now=now))
+        peering = Peering(
+            pool, client, identity, http_private=keys.http, url=identity.statement.urls[0], now=now, rng=rng
+        )
+        await peering.load()
+        log = identity.statement.log
+        ledger = Ledger(
+            leader, alarms, node_id=identity.node_id, origin=log.origin, gen=log.gen, log_private=keys.log
+        )
+        await ledger.load()
+        org = identity.statement.org.name
+        reporting = Reporting(
+            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+        )
+        intake = Intake(
+            pool,
+            alarms,
+            node_id=identity.node_id,
+            enc_private=lambda: newest_first(identity, keys, now()),
+            alert_budget=settings.alerts.peer_budget_per_day,
+        )
+        exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
+        receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        alarms.on_acknowledged = receipts.wake
+        health.add("alerts", alarms.health)
+        health.add("peers", peering.health)
+        stopping = asyncio.Event()
+        async with _working(ledger, exchange.run(), receipts.run(), alarms.run(), _let_go(stopping, ledger)):
+            yield Node(
+                settings=settings,
+                identity=identity,
+                keys=keys,
+                pool=pool,
+                leader=leader,
+                tokens=tokens,
+                health=health,
+                producer=node_identity(org, identity.node_id),
+                ledger=ledger,
+                peering=peering,
+                reporting=reporting,
+                exchange=exchange,
+                receipts=receipts,
+                alarms=alarms,
+                now=now,
+                rng=rng,
+                stopping=stopping,
+            )
+
+
+@asynccontextmanager
+async def _working(ledger: Ledger, *services: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """The node's tasks, for the block: the ledger outlives the others, so that what they began is written.
+
+    A task that fails takes the node down with it: a process that starts anew is better than one that half works.
+    """
+    async with asyncio.TaskGroup() as group:
+        writer = group.create_task(ledger.run(), name="ledger")
+        tasks = [group.create_task(service) for service in services]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await ledger.drain()
+            writer.cancel()
+
+
+async def _let_go(stopping: asyncio.Event, ledger: Ledger) -> None:
+    await stopping.wait()
+    ledger.let_go()
+
+
+async def _admit_first_token(settings: Settings, tokens: Tokens) -> None:
+    """Accept the token that `tocsin init` left in the node's directory, unless it was revoked since."""
+    file = settings.dir / TOKEN_FILE
+    if file.exists():
+        await tokens.admit("init", (ADMIN,), read_secret_file(file).decode("ascii", errors="replace"))

@@ -1,0 +1,105 @@
+"""THE WHOLE TIMETABLE ON ONE PAGE: what is done every so often, why, and what it means if it is late.
+
+One process runs a node, so the timetable lives in its memory. A job that is late runs once, however many of
+its times were missed, and never beside itself. Nothing that must happen hangs on a time alone: each job finds
+in the database what is due.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from tocsin_node.errors import NodeError
+from tocsin_node.identity_files import destroy_old_keys
+from tocsin_node.node import Node
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One line of the timetable. `late`: what it means when it runs late or not at all."""
+
+    name: str
+    every_s: float
+    jitter_s: float
+    run: Callable[[Node], Awaitable[None]]
+    why: str
+    late: str
+
+
+def timetable(node: Node) -> tuple[Job, ...]:
+    """All jobs of this node."""
+    return (
+        Job(
+            "health",
+            every_s=60,
+            jitter_s=5,
+            run=_look_after_health,
+            why="Trouble is written to the log when it begins and ends, also when nobody asks /healthz.",
+            late="The log tells it later; /healthz is always asked afresh.",
+        ),
+        Job(
+            "sweep",
+            every_s=node.settings.federation.sweep_s,
+            jitter_s=node.settings.federation.sweep_s / 10,
+            run=_sweep,
+            why="Every peer is asked for its statements and its log, whatever the long polls and back-offs say.",
+            late="Long polls go on without it; a lost one is noticed later.",
+        ),
+        Job(
+            "housekeeping",
+            every_s=6 * 3600,
+            jitter_s=600,
+            run=_keep_house,
+            why="Invites that ended are forgotten; encryption seeds are destroyed 60 days after their term.",
+            late="They lie there a little longer.",
+        ),
+    )
+
+
+def start(node: Node) -> AsyncIOScheduler:
+    """Start the timetable in the running loop. The caller shuts it down."""
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    for job in timetable(node):
+        scheduler.add_job(
+            _guarded,
+            "interval",
+            args=(job, node),
+            id=job.name,
+            seconds=job.every_s,
+            jitter=job.jitter_s,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def _guarded(job: Job, node: Node) -> None:
+    try:
+        await job.run(node)
+    except NodeError as exc:
+        logger.warning("%s could not run: %s (%s)", job.name, exc.message, exc.hint)
+    except Exception:
+        logger.exception("%s failed", job.name)
+
+
+async def _look_after_health(node: Node) -> None:
+    await node.health.report()
+
+
+async def _sweep(node: Node) -> None:
+    node.exchange.sweep()
+    node.receipts.wake()
+    node.alarms.wake()
+
+
+async def _keep_house(node: Node) -> None:
+    await node.peering.forget_old_invites()
+    await asyncio.to_thread(destroy_old_keys, node.settings.dir, node.identity, node.now())

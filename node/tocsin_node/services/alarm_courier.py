@@ -1,0 +1,154 @@
+"""The courier: carry the outbox to the room, most urgent first, each message once.
+
+Lease a row, talk to the homeserver outside any transaction, write down what came of it. Every row is repeated
+under its own transaction id until the homeserver says yes or says that this message is bad. All times stand
+in the database, so a courier that dies is followed by one that goes on where it was.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import replace
+from typing import assert_never
+
+from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sent, Transport
+from tocsin_node.services.alarm_channel import Channel, jitter_s
+from tocsin_node.services.alarm_plan import CHANNEL, AlarmPlanner, renamed
+from tocsin_node.services.pace import Pace
+from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage.deliveries import Job
+from tocsin_node.storage.pool import Pool
+
+IDLE_S = 30.0  # how long a row of another process may go unseen
+LEASE_BEYOND_S = 20.0  # beyond the time limit of a request
+STALE_S = 23 * 3600.0  # homeservers forget transaction ids after 24 hours
+RETRY_FIRST_S = 0.25
+RETRY_MAX_S = 5.0
+logger = logging.getLogger(__name__)
+
+
+class Courier:
+    """Works through the outbox of one room. `wake()` after new rows were committed."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        transport: Transport,
+        channel: Channel,
+        planner: AlarmPlanner,
+        pace: Pace,
+        *,
+        request_timeout_s: float,
+    ) -> None:
+        self._pool = pool
+        self._transport = transport
+        self._channel = channel
+        self._planner = planner
+        self._pace = pace
+        self._lease_s = request_timeout_s + LEASE_BEYOND_S
+        self._woken = asyncio.Event()
+        self._hurry = False
+
+    def wake(self) -> None:
+        """Something is in the outbox."""
+        self._woken.set()
+
+    def hurry(self) -> None:
+        """The homeserver is back: what waits for its next try goes now."""
+        self._hurry = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Carry until cancelled."""
+        async with self._pool.acquire() as conn:
+            await deliveries.release(conn, CHANNEL)
+        while True:
+            await self._channel.usable.wait()
+            self._woken.clear()
+            rest_s = await self.carry()
+            if rest_s > 0:
+                await self._rest(rest_s)
+
+    async def carry(self) -> float:
+        """Carry at most one message; returns the seconds until there may be another.
+
+        Raises: StorageError; a message that was sent is then sent again, and is the same message.
+        """
+        rest_s = self._channel.pause_s()
+        if rest_s > 0:
+            return rest_s
+        allowed = self._pace.allowed(time.monotonic())
+        if allowed is None:
+            return self._pace.next_s(time.monotonic())
+        async with self._pool.acquire() as conn:
+            if self._hurry:
+                self._hurry = False
+                await deliveries.hurry(conn, CHANNEL)
+            job = await deliveries.lease(conn, CHANNEL, up_to=allowed, lease_s=self._lease_s, stale_s=STALE_S)
+            if job is None:
+                return self._idle_s(await deliveries.due_in_s(conn, CHANNEL))
+        if job.stale:
+            job = await self._renamed(job)
+        self._pace.take()
+        outcome = await self._transport.send(job.room, "m.room.message", json.loads(job.content), job.txn)
+        return await self._settle(job, outcome)
+
+    async def _settle(self, job: Job, outcome: Outcome) -> float:
+        match outcome:
+            case Sent(event_id=event_id):
+                async with self._pool.acquire() as conn:
+                    await deliveries.accepted(conn, job, event_id)
+                await self._channel.worked(sent=True)
+                return 0.0
+            case Retry(code=code, after_s=after_s):
+                again_s = after_s if after_s is not None else _again_s(job)
+                async with self._pool.acquire() as conn:
+                    await deliveries.defer(conn, job, code, again_s)
+                if after_s is not None:
+                    self._pace.drain()
+                await self._channel.stumbled(outcome)
+                return self._channel.pause_s() or self._channel.rest_s()
+            case ChannelDown(code=code):
+                async with self._pool.acquire() as conn:
+                    await deliveries.defer(conn, job, code, _again_s(job))
+                await self._channel.broke(outcome)
+                return 0.0
+            case BadMessage(code=code):
+                await self._fall_back(job, code)
+                return 0.0
+        assert_never(outcome)
+
+    async def _fall_back(self, job: Job, code: str) -> None:
+        """Give this message up and send the short form under a name of its own; that one is tried once."""
+        logger.error("the homeserver refuses the message of alert %d: %s", job.alert_id, code)
+        async with self._pool.transaction() as conn:
+            await deliveries.fail(conn, job, code)
+            alert = await alerts.get(conn, job.alert_id)
+            if alert is not None:
+                await self._planner.enqueue_stored(conn, alert, short=True)
+
+    async def _renamed(self, job: Job) -> Job:
+        """A message that was tried so long ago that the homeserver may have forgotten it, as another message."""
+        txn, content = renamed(job.content, job.txn)
+        async with self._pool.acquire() as conn:
+            await deliveries.rename(conn, job, txn=txn, content=content)
+        return replace(job, txn=txn, content=content, stale=False)
+
+    def _idle_s(self, due_s: float | None) -> float:
+        if due_s is None:
+            return IDLE_S
+        if due_s > 0:
+            return min(due_s, IDLE_S)
+        return max(self._pace.next_s(time.monotonic()), RETRY_FIRST_S)  # due, but kept for more urgent ones
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+
+def _again_s(job: Job) -> float:
+    return jitter_s(RETRY_FIRST_S * 2.0 ** min(job.attempts, 10), RETRY_MAX_S)

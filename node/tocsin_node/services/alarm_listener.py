@@ -1,0 +1,166 @@
+"""The ear: read the room's stream, see our own messages arrive, and take acknowledgements.
+
+The position in the stream is committed in the same transaction as what was read up to it, so a crash repeats
+a piece and loses none; every acknowledgement is known by its event's id and counts once. What a stream can
+miss (a start without a position, a gap too wide) is made good by asking for all that relates to each alert,
+at the start, after a gap, and every ten minutes.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from tocsin_node.links.answer import Answer, Reacted, Replied, TakenBack, read
+from tocsin_node.links.matrix_answers import mapping
+from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
+from tocsin_node.services.alarm_channel import Channel
+from tocsin_node.services.alarm_plan import CHANNEL, Room
+from tocsin_node.storage import alerts, channels, deliveries
+from tocsin_node.storage.alerts import NewAck
+from tocsin_node.storage.pool import Connection, Pool
+
+WATCHED_ALERTS = 100
+RECONCILE_S = 600.0
+RETRY_S = 15.0  # when it could not be asked
+QUIET_S = 0.5  # who answers at once with nothing is not asked again at once
+
+
+class Listener:
+    """Reads one room. `acknowledged` is called after acknowledgements, given or taken back, were committed."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        transport: Transport,
+        channel: Channel,
+        room: Room,
+        *,
+        me: str,
+        stream: str,
+        acknowledged: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._transport = transport
+        self._channel = channel
+        self._room = room
+        self._me = me
+        self._stream = stream
+        self._acknowledged = acknowledged
+        self._position: str | None = None
+        self._reconcile_at_s = 0.0
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        self._reconcile_at_s = 0.0
+        self._position = await self._channel.open(self._stream)
+        while True:
+            await self._channel.usable.wait()
+            rest_s = await self.listen()
+            if rest_s:
+                await asyncio.sleep(rest_s)
+
+    async def listen(self) -> float:
+        """Hear what is new and commit it; returns the seconds to rest before the next time.
+
+        Raises: StorageError; the position is then what it was.
+        """
+        began_s = time.monotonic()
+        if began_s >= self._reconcile_at_s:  # before the wait for news, which may be long
+            self._reconcile_at_s = began_s + (RECONCILE_S if await self.reconcile() else RETRY_S)
+        heard = await self._transport.sync(self._room.id, self._position)
+        if not isinstance(heard, Heard):
+            return await self._not_heard(heard)
+        await self._take(heard)
+        if not heard.complete:
+            self._reconcile_at_s = 0.0
+        await self._channel.worked()
+        self._channel.heard_s = time.monotonic()
+        if heard.trouble is not None:
+            await self._channel.broke(heard.trouble)
+        return 0.0 if heard.events or time.monotonic() - began_s > QUIET_S else QUIET_S
+
+    async def reconcile(self) -> bool:
+        """Make good what the stream may have missed about the newest alerts; False: not all could be asked."""
+        async with self._pool.acquire() as conn:
+            watched = await deliveries.watched(conn, CHANNEL, self._room.id, WATCHED_ALERTS)
+        for alert_id, events in watched:
+            related: list[RoomEvent] = []
+            for event_id in events:
+                found = await self._transport.relations(self._room.id, event_id)
+                if isinstance(found, Retry | ChannelDown):
+                    return False
+                related += found
+            await self._settle(alert_id, related)
+        return True
+
+    async def _not_heard(self, trouble: Retry | ChannelDown) -> float:
+        if isinstance(trouble, ChannelDown):
+            await self._channel.broke(trouble)
+            return 0.0
+        if trouble.code == "position-lost":
+            self._position, self._reconcile_at_s = None, 0.0
+        await self._channel.stumbled(trouble)
+        return max(self._channel.pause_s(), self._channel.rest_s())
+
+    async def _take(self, heard: Heard) -> None:
+        async with self._pool.transaction() as conn:
+            changed, ignored = await self._read(conn, heard.events)
+            await channels.advance(conn, CHANNEL, heard.next, ignored)
+        self._position = heard.next
+        if changed:
+            self._acknowledged()
+
+    async def _settle(self, alert_id: int, related: Sequence[RoomEvent]) -> None:
+        """Take what relates to an alert that stands in the room; a reaction that is not among it was taken back."""
+        async with self._pool.transaction() as conn:
+            changed, _ = await self._read(conn, related)
+            gone = await alerts.revoke_missing(conn, alert_id, [e.event_id for e in related])
+            await deliveries.found(conn, alert_id)
+        if changed or gone:
+            self._acknowledged()
+
+    async def _read(self, conn: Connection, events: Sequence[RoomEvent]) -> tuple[bool, int]:
+        """Whether an acknowledgement came or went, and how many came from people who may not give one."""
+        changed, ignored = False, 0
+        for event in events:
+            if event.sender == self._me:
+                await self._see_own(conn, event)
+                continue
+            answer = read(event)
+            if answer is None:
+                continue
+            if isinstance(answer, TakenBack):
+                changed |= await alerts.revoke(conn, answer.target, event.at)
+                await deliveries.removed(conn, answer.target)
+                continue
+            alert_id = await _alert_meant(conn, answer)
+            if alert_id is None:
+                continue
+            if self._room.responders and event.sender not in self._room.responders:
+                ignored += 1
+                continue
+            changed |= await alerts.acknowledge(conn, alert_id, _ack(event, answer))
+        return changed, ignored
+
+    async def _see_own(self, conn: Connection, event: RoomEvent) -> None:
+        """Our own message has come round: the room has it."""
+        inside = mapping(event.content.get("org.tocsin.alert")).get("txn")
+        txn = event.txn or inside
+        if event.type == "m.room.message" and isinstance(txn, str):
+            await deliveries.echoed(conn, txn, event.event_id)
+
+
+async def _alert_meant(conn: Connection, answer: Reacted | Replied) -> int | None:
+    if isinstance(answer, Replied) and answer.alert_id is not None:
+        return answer.alert_id
+    for target in (answer.target,) if isinstance(answer, Reacted) else answer.targets:
+        alert_id = await deliveries.alert_of(conn, target)
+        if alert_id is not None:
+            return alert_id
+    return None
+
+
+def _ack(event: RoomEvent, answer: Answer) -> NewAck:
+    if isinstance(answer, Replied):
+        return NewAck(event.sender, "reply", event.at, event.event_id, answer.note)
+    return NewAck(event.sender, "reaction", event.at, event.event_id)

@@ -1,0 +1,114 @@
+"""Whether a report rings: pure, from the report, what was known before, and the settings.
+
+1. A withdrawn report tells those whom it rang.
+2. Imminent risk to life always rings.
+3. The chosen grades (I and II unless set otherwise) ring at once.
+4. Grade III rings while the incident goes on, when it was a serious hazard, or when other systems are likely
+   affected in the same way; or always, or never, as set.
+5. What is long over does not ring: public records and old cases are shared by the hundred. An incident is history
+when the newest of its times (occurred, detected, known) lies further back than set, unless it goes on.
+6. A new version rings again only when the grade rose. If no version rang yet, it rings as a new one would.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Self
+
+from tocsin_node.settings import AlertSettings
+from tocsin_schema import times
+from tocsin_schema.report import IncidentReport
+
+TIMES = ("occurred_start", "occurred_end", "detected_at", "aware_at", "causal_link_at")
+RANK = {"none": 0, "IV": 1, "III": 2, "II": 3, "I": 4}
+RISK_TO_LIFE = "somebody may die soon"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """That it rings, and why, in words.
+
+    `only`: "new" rings unless an earlier version did; "rung" only if one did. That is known where alerts are
+    kept.
+    """
+
+    kind: Literal["raise", "escalate", "withdrawn"]
+    reasons: tuple[str, ...]
+    only: Literal["always", "new", "rung"] = "always"
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRule:
+    """The thresholds."""
+
+    grades: frozenset[str]
+    grade_iii: Literal["profile", "always", "never"]
+    grade_rise: bool
+    withdrawn: bool
+    received: bool
+    history: timedelta
+
+    @classmethod
+    def from_settings(cls, settings: AlertSettings) -> Self:
+        """The rule that the settings describe."""
+        return cls(
+            frozenset(settings.grades),
+            settings.grade_iii,
+            settings.grade_rise,
+            settings.withdrawn,
+            settings.received,
+            timedelta(days=settings.history_days),
+        )
+
+    def decide(
+        self, report: IncidentReport, *, previous_grade: str | None, received: bool, now: datetime
+    ) -> Ring | None:
+        """Whether `report` rings at `now`.
+
+        `previous_grade`: of the version that it replaces; None when it is the first here. `received`: from a
+        peer.
+        """
+        if received and not self.received:
+            return None
+        if report.revoked:
+            ring = Ring("withdrawn", ("the report was withdrawn",), only="rung")
+            return ring if self.withdrawn and previous_grade is not None else None
+        reasons = self._reasons(report)
+        if not reasons or self._is_history(report, now):
+            return None
+        grade = report.severity.grade
+        urgent = grade == "I" or reasons[0] == RISK_TO_LIFE
+        if previous_grade is None:
+            return Ring("raise", reasons, urgent=urgent)
+        if self.grade_rise and RANK[grade] > RANK.get(previous_grade, 0):
+            return Ring(
+                "escalate", (f"the grade rose from {previous_grade} to {grade}", *reasons), urgent=urgent
+            )
+        return Ring("raise", reasons, only="new", urgent=urgent)
+
+    def _reasons(self, report: IncidentReport) -> tuple[str, ...]:
+        found = report.extension.get("flags")
+        flags = found if isinstance(found, list | tuple) else ()
+        grade = report.severity.grade
+        reasons = []
+        if "imminent-risk-to-life" in flags:
+            reasons.append(RISK_TO_LIFE)
+        if grade in self.grades:
+            reasons.append(f"grade {grade}")
+        elif grade == "III" and self.grade_iii == "always":
+            reasons.append("grade III")
+        elif grade == "III" and self.grade_iii == "profile":
+            if "ongoing" in flags:
+                reasons.append("grade III and it goes on")
+            if report.severity.oecd_class == "serious-hazard":
+                reasons.append("grade III and a serious hazard")
+            if "transferable" in flags:
+                reasons.append("grade III and other systems are likely affected")
+        return tuple(reasons)
+
+    def _is_history(self, report: IncidentReport, now: datetime) -> bool:
+        found = report.extension.get("flags")
+        if isinstance(found, list | tuple) and not {"ongoing", "imminent-risk-to-life"}.isdisjoint(found):
+            return False
+        known = [at for name in TIMES if (at := times.parse(report.extension.get(name))) is not None]
+        return bool(known) and now - max(known) > self.history

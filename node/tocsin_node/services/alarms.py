@@ -1,0 +1,260 @@
+"""Alarms: people are told of what rings, and what they answer is kept.
+
+The transaction that stores a report also stores its alert and the message (`AlarmPlanner`). The courier
+carries messages to the room, the listener reads what comes back, the channel knows whether the way is open.
+Nothing is kept in memory that a crash must not lose. Without a room in the settings, alerts are recorded and
+listed, `health` says that nobody is rung, and a room that is set later gets those of the last week that are
+still open.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from tocsin_node.errors import NodeError, SecretError
+from tocsin_node.health import Check, utc_now
+from tocsin_node.links.alert_text import AlertFacts, foreign
+from tocsin_node.links.transport import Transport
+from tocsin_node.secrets import read_secret_at
+from tocsin_node.services.alarm_channel import Channel, jitter_s
+from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_listener import Listener
+from tocsin_node.services.alarm_plan import CHANNEL, LOWEST_PRIORITY, AlarmPlanner, AlertPlan, Room
+from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
+from tocsin_node.services.pace import Pace
+from tocsin_node.settings import Settings
+from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage.alerts import NewAck, StoredAlert
+from tocsin_node.storage.deliveries import Backlog
+from tocsin_node.storage.errors import StorageError
+from tocsin_node.storage.pool import Connection, Pool
+from tocsin_schema.marking import Tlp
+
+__all__ = ["AlarmPlanner", "Alarms", "AlertPlan", "AlertUnknown", "open_alarms"]
+
+DEAF_S = 90.0
+LATE_S = 60.0
+AGAIN_MAX_S = 5.0
+NOTE_BYTES = 500
+CREDENTIAL = "matrix-token"
+logger = logging.getLogger(__name__)
+
+
+class AlertUnknown(NodeError):
+    """There is no alert of that number."""
+
+    code = "alert-unknown"
+    hint = "`tocsin alert list` shows those there are."
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The parts that work on one room."""
+
+    channel: Channel
+    courier: Courier
+    listener: Listener
+
+
+class Alarms(AlarmPlanner):
+    """Everything about alerts, for the rest of the node. Start `run()` once.
+
+    `on_acknowledged` is called after acknowledgements by our own people, given or taken back, were committed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        transport: Transport | None,
+        *,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        matrix = settings.matrix
+        room = Room.from_settings(matrix) if matrix is not None else None
+        super().__init__(AlarmRule.from_settings(settings.alerts), room, self._woken, now)
+        self.on_acknowledged: Callable[[], None] = _nothing
+        self._pool = pool
+        self._org = settings.node.org
+        self._line: _Line | None = None
+        if matrix is None or room is None or transport is None:
+            return
+        channel = Channel(pool, transport, CHANNEL, room.id)
+        pace = Pace(matrix.sends_per_s, matrix.send_burst)
+        courier = Courier(pool, transport, channel, self, pace, request_timeout_s=matrix.request_timeout_s)
+        stream = f"{matrix.homeserver} {matrix.user_id} {room.id}"
+        listener = Listener(
+            pool, transport, channel, room, me=matrix.user_id, stream=stream, acknowledged=self._acknowledged
+        )
+        channel.recovered = courier.hurry
+        self._line = _Line(channel, courier, listener)
+
+    async def run(self) -> None:
+        """Ring and listen until cancelled; returns at once when there is no room."""
+        line = self._line
+        if line is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            for name, work in (
+                ("channel", line.channel.run),
+                ("listener", line.listener.run),
+                ("backlog", self._ring_unrung),
+                ("courier", line.courier.run),
+            ):
+                group.create_task(_kept_up(name, work), name=f"alarm {name}")
+
+    async def list(self, *, open_only: bool, before: int | None, limit: int) -> Sequence[dict[str, Any]]:
+        """Alerts as JSON, newest first; `before` is the id of the last one seen."""
+        async with self._pool.acquire() as conn:
+            found = await alerts.listing(conn, before=before, open_only=open_only, limit=limit)
+            return await _shown(conn, found)
+
+    async def get(self, alert_id: int) -> dict[str, Any]:
+        """One alert as JSON.
+
+        Raises: AlertUnknown.
+        """
+        async with self._pool.acquire() as conn:
+            alert = await alerts.get(conn, alert_id)
+            if alert is None:
+                raise AlertUnknown(f"There is no alert {alert_id}.")
+            return (await _shown(conn, [alert]))[0]
+
+    async def acknowledge(
+        self, alert_id: int, *, by: str, via: Literal["api"] = "api", note: str | None = None
+    ) -> dict[str, Any]:
+        """Acknowledge an alert as a reaction in the room would; by the same name only once.
+
+        Raises: AlertUnknown.
+        """
+        said = NewAck(by, via, self._now(), note=foreign(note or "", NOTE_BYTES) or None)
+        async with self._pool.acquire() as conn:
+            new = await alerts.acknowledge(conn, alert_id, said)
+        if new:
+            self.on_acknowledged()
+        return await self.get(alert_id)
+
+    async def acknowledgements(self, report_id: str) -> Sequence[dict[str, Any]]:
+        """What was acknowledged about a report, here and at peers, as JSON, oldest first."""
+        async with self._pool.acquire() as conn:
+            return [ack_as_json(a) for a in await alerts.acks_of_report(conn, report_id)]
+
+    async def test(self) -> dict[str, Any]:
+        """Raise an alert that says TEST; it goes the whole way, and the room is looked at afresh."""
+        facts = AlertFacts(kind="test", grade="none", tlp=Tlp.CLEAR)
+        plan = AlertPlan(facts, 0, self._org, ours=True, priority=LOWEST_PRIORITY)
+        async with self._pool.transaction() as conn:
+            alert_id = await self.record(conn, plan, report_ver=None)
+        assert alert_id is not None, "only alerts about reports can have rung already"
+        if self._line is not None:
+            self._line.channel.look()
+        self.wake()
+        return await self.get(alert_id)
+
+    async def health(self) -> tuple[Check, ...]:
+        """How the room is, and whether alerts get there."""
+        if self._line is None:
+            hint = "Alerts are recorded but nobody is rung. Add a [matrix] section to node.toml."
+            return (Check("matrix", "degraded", "no-channel", hint),)
+        async with self._pool.acquire() as conn:
+            backlog = await deliveries.backlog(conn)
+        return (_line_check(self._line.channel), _backlog_check(backlog))
+
+    async def _ring_unrung(self) -> None:
+        """Give the room what is open and on no way to it: it was set, or changed, after that was recorded."""
+        assert self._room is not None
+        async with self._pool.transaction() as conn:
+            for alert_id in await deliveries.unrung(conn, CHANNEL, self._room.id):
+                alert = await alerts.get(conn, alert_id)
+                if alert is not None:
+                    await self.enqueue_stored(conn, alert)
+        self.wake()
+
+    def _woken(self) -> None:
+        if self._line is not None:
+            self._line.courier.wake()
+
+    def _acknowledged(self) -> None:
+        self.on_acknowledged()
+
+
+@asynccontextmanager
+async def open_alarms(
+    settings: Settings, pool: Pool, *, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Alarms]:
+    """The node's alarms, with the room that the settings name."""
+    matrix = settings.matrix
+    if matrix is None:
+        yield Alarms(settings, pool, None, now=now)
+        return
+    from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
+
+    transport = MatrixTransport(matrix, partial(_read_token, settings.path(matrix.access_token_file)))
+    try:
+        yield Alarms(settings, pool, transport, now=now)
+    finally:
+        await transport.close()
+
+
+async def _shown(conn: Connection, found: Sequence[StoredAlert]) -> Sequence[dict[str, Any]]:
+    acks = await alerts.acks_of(conn, found)
+    messages = await deliveries.of_alerts(conn, [a.id for a in found])
+    return [alert_as_json(alert, acks, messages) for alert in found]
+
+
+def _read_token(file: Path) -> str:
+    token = read_secret_at(file, credential=CREDENTIAL).decode("ascii", errors="replace")
+    if not token or not token.isprintable() or "\ufffd" in token or " " in token:
+        raise SecretError("The Matrix access token is not one: it has to be one word of plain characters.")
+    return token
+
+
+async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` again whenever it fails: an alarm that stopped for one bad moment would be worse than any error."""
+    fails = 0
+    while True:
+        began_s = time.monotonic()
+        try:
+            return await work()
+        except StorageError as exc:
+            logger.warning("the alarm %s waits for the database: %s", name, exc)
+        except Exception:
+            logger.exception("the alarm %s failed and is started again", name)
+        fails = fails + 1 if time.monotonic() - began_s < LATE_S else 1
+        await asyncio.sleep(jitter_s(0.25 * 2.0 ** min(fails, 10), AGAIN_MAX_S))
+
+
+def _line_check(channel: Channel) -> Check:
+    standing = channel.standing
+    if standing.status != "up":
+        return Check("matrix", standing.status, standing.code, standing.hint)
+    if channel.heard_s is not None and time.monotonic() - channel.heard_s > DEAF_S:
+        hint = "The room's stream is silent; acknowledgements may be late. Alerts still go out."
+        return Check("matrix", "degraded", "not-listening", hint)
+    return Check("matrix")
+
+
+def _backlog_check(backlog: Backlog) -> Check:
+    look = "`tocsin alert list` shows which."
+    if backlog.waiting_s > LATE_S:
+        return Check("alerts", "degraded", "alerts-waiting", f"Alerts wait to go out. {look}")
+    if backlog.unseen:
+        hint = f"Alerts were accepted by the homeserver but not seen in the room. {look}"
+        return Check("alerts", "degraded", "alerts-unseen", hint)
+    if backlog.failed:
+        return Check(
+            "alerts", "degraded", "alerts-refused", f"The homeserver refused alerts as they were. {look}"
+        )
+    return Check("alerts")
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

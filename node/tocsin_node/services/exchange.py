@@ -1,0 +1,309 @@
+"""The exchange: follow every active peer's log, and give each entry addressed to us one terminal outcome.
+
+One task a peer. A round is: ask for a checkpoint longer than ours (a long poll), verify that it extends what we
+hold, keep its leaf hashes, then fetch the entries we may see and hand them to the intake, batch by batch. Order is
+the index in the origin's log; no clock decides anything.
+
+Two kinds of wrong are kept apart. A bad *entry* (forged, malformed, against policy) gets its outcome in the intake
+and the stream goes on. A bad *structure* (signature, rollback, fork) stops the peer, keeps the evidence and says so,
+until a person resumes it.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
+from tocsin_federation.errors import CheckpointRefused, FederationError, IdentityRefused
+from tocsin_federation.merkle import Frontier
+from tocsin_node.errors import NodeError
+from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
+from tocsin_node.services.intake import Intake
+from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.settings import FederationSettings
+from tocsin_node.storage import remote
+from tocsin_node.storage.errors import StorageError
+from tocsin_node.storage.pool import Pool
+from tocsin_node.storage.remote import RemoteLog
+
+TILE_WIDTH = 256
+FORK = "log-fork"  # two roots signed for one size: no proxy can make that, so once is enough
+LEAST_ROUND_S = 1.0  # a round that brings nothing takes at least this long
+PATIENCE = 60  # seconds that a peer may ask us to wait for one tile
+DOUBTS = 3  # a stale or spoilt answer may be a proxy's doing: look this often before blaming the peer
+MAX_GROWTH = 1_000_000  # leaves in one step; a claim beyond it is not a log but an attack
+logger = logging.getLogger(__name__)
+
+
+class StructureBroken(NodeError):
+    """The peer's log contradicts itself or what it showed before."""
+
+    code = "log-broken"
+    hint = "Nothing more is taken from this peer. Call their operator; then `tocsin peer sync NAME --resume`."
+
+
+class Exchange:
+    """Keeps one follower task a peer. Start `run()` once; `nudge` and `sweep` make it look at once."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        peering: Peering,
+        client: PeerClient,
+        intake: Intake,
+        chain: Sequence[bytes],
+        settings: FederationSettings,
+    ) -> None:
+        self._pool = pool
+        self._peering = peering
+        self._client = client
+        self._intake = intake
+        self._chain = chain
+        self._settings = settings
+        self._nudged: dict[str, asyncio.Event] = {}
+        self._pausing: set[str] = set()
+        self._changed: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Follow all active peers, and those that become active, until cancelled."""
+        followers: dict[str, asyncio.Task[None]] = {}
+        self._peering.changed = self._changed.put_nowait
+        for known in self._peering.present():
+            self._changed.put_nowait(known.node_id)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                node_id = await self._changed.get()
+                peer = self._peering.by_id(node_id)
+                task = followers.get(node_id)
+                if peer is not None and peer.active and (task is None or task.done() or task.cancelling()):
+                    followers[node_id] = group.create_task(self._follow(node_id), name=f"follow {node_id}")
+                elif (peer is None or not peer.active) and task is not None:
+                    task.cancel()
+
+    def nudge(self, node_id: str) -> None:
+        """Look at that peer now, whatever the back-off says."""
+        self._event(node_id).set()
+
+    def heard(self, node_id: str) -> None:
+        """That peer has just asked us for something: if we had given up on it for a while, look again now."""
+        if node_id in self._pausing:
+            self.nudge(node_id)
+
+    def sweep(self) -> None:
+        """Look at every peer now."""
+        for peer in self._peering.present():
+            self.nudge(peer.node_id)
+
+    def _event(self, node_id: str) -> asyncio.Event:
+        return self._nudged.setdefault(node_id, asyncio.Event())
+
+    async def _follow(self, node_id: str) -> None:
+        failures, doubts, fresh = 0, 0, True
+        told = len(self._chain) == 1  # statement 0 was told when we were introduced
+        while True:
+            peer = self._peering.by_id(node_id)
+            if peer is None or not peer.active:
+                return
+            try:
+                told = told or await self._tell_chain(peer)
+                if failures or self._event(node_id).is_set():
+                    self._event(node_id).clear()
+                    peer = await self._refresh_chain(peer)
+                    fresh = True
+                began = asyncio.get_running_loop().time()
+                grown = await self._round(peer, wait_s=0 if fresh else self._settings.long_poll_s)
+                if not grown and not fresh:
+                    await self._rest(node_id, began)
+                failures, doubts, fresh = 0, 0, False
+            except (StructureBroken, CheckpointRefused) as exc:
+                doubts, failures = doubts + 1, failures + 1
+                stop = exc.code == FORK or doubts >= DOUBTS
+                if await self._noted(peer, exc, suspect=stop) and stop:
+                    return
+                await self._pause(node_id, failures)
+            except (NodeError, FederationError) as exc:
+                failures += 1
+                stop = isinstance(exc, IdentityRefused) and exc.code == "chain-forked"
+                if await self._noted(peer, exc, suspect=stop) and stop:
+                    return
+                await self._pause(node_id, failures)
+            except Exception:
+                failures += 1
+                logger.exception("following %s failed", peer.row.name)
+                await self._kept(peer, "follower-failed", "This is our fault; the log has more.")
+                await self._pause(node_id, failures)
+
+    async def _noted(self, peer: Peer, exc: NodeError | FederationError, *, suspect: bool = False) -> bool:
+        """Keep what went wrong with a peer; a moment of trouble in our own database is not held against it."""
+        if isinstance(exc, StorageError) and exc.retryable:
+            return False
+        said = exc if isinstance(exc, PeerRefusal) else None
+        code, hint = said.said if said else exc.code, exc.hint
+        if code == "not-approved":
+            hint = "They have not approved us yet; it starts by itself when they do."
+        skew_s = said.clock_skew_s if said else None
+        return await self._kept(peer, code, hint, suspect=suspect, heard=said is not None, skew_s=skew_s)
+
+    async def _kept(
+        self,
+        peer: Peer,
+        code: str,
+        hint: str,
+        *,
+        suspect: bool = False,
+        heard: bool = False,
+        skew_s: float | None = None,
+    ) -> bool:
+        """Write what is wrong with a peer, for its status; False when that cannot be written. Never raises."""
+        try:
+            await self._peering.note_problem(peer.node_id, code, hint, suspect=suspect)
+            if heard:
+                await self._peering.note_contact(peer.node_id, clock_skew_s=skew_s)
+        except StorageError as trouble:
+            logger.warning("peer %s: %s could not be noted: %s", peer.row.name, code, trouble)
+            return False
+        return True
+
+    async def _pause(self, node_id: str, failures: int) -> None:
+        """Full jitter up to the cap; a nudge (their request, the sweep, a person) ends it."""
+        ceiling = min(self._settings.backoff_max_s, 2.0 ** min(failures, 16) / 2)
+        self._pausing.add(node_id)
+        try:
+            async with asyncio.timeout(random.uniform(0.05, max(0.1, ceiling))):  # noqa: S311  jitter, not a secret
+                await self._event(node_id).wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._pausing.discard(node_id)
+
+    async def _rest(self, node_id: str, began: float) -> None:
+        """Who answers long polls at once with nothing new is not asked more than once a second."""
+        left_s = began + LEAST_ROUND_S - asyncio.get_running_loop().time()
+        if left_s > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._event(node_id).wait()
+            except TimeoutError:
+                pass
+
+    async def _tell_chain(self, peer: Peer) -> bool:
+        """Tell a peer our new statements; it need not listen, and is followed all the same."""
+        try:
+            await self._client.tell_chain(peer.row.url, peer.node_id, self._chain)
+        except (NodeError, FederationError) as exc:
+            logger.info("peer %s was not told our statements: %s", peer.row.name, exc)
+            return False
+        return True
+
+    async def _refresh_chain(self, peer: Peer) -> Peer:
+        chain = await self._client.chain(peer.row.url)
+        return await self._peering.learn_chain(peer.node_id, chain)
+
+    # One round ---------------------------------------------------------------------------------------
+
+    async def _round(self, peer: Peer, *, wait_s: float) -> bool:
+        """Ask, verify, take; whether there was anything new."""
+        log_key = peer.identity.statement.log
+        async with self._pool.acquire() as conn:
+            log = await remote.open_log(conn, peer.node_id, log_key.gen, Frontier().to_bytes())
+        if wait_s == 0:
+            await self._intake.retry(peer, log)
+        if log.next_index < log.size:
+            log = await self._take_entries(peer, log)
+        answer = await self._client.checkpoint(
+            peer.row.url, peer.node_id, log_id(log_key.origin), since=log.size, wait_s=wait_s
+        )
+        head = open_checkpoint(answer.body, log_key.vkey)
+        await self._peering.note_contact(peer.node_id, clock_skew_s=answer.clock_skew_s, well=True)
+        await self._refuse_contradiction(log, head, answer.body)
+        if head.size > log.size:
+            log = await self._extend(peer, log, head, answer.body)
+            await self._take_entries(peer, log)
+            return True
+        return False
+
+    async def _refuse_contradiction(self, log: RemoteLog, head: Checkpoint, note: bytes) -> None:
+        code = None
+        if head.size < log.size:
+            code = "log-rollback"
+        elif head.size == log.size and head.root != Frontier.from_bytes(log.frontier).root():
+            code = FORK
+        if code is not None:
+            async with self._pool.acquire() as conn:
+                await remote.keep_evidence(conn, log.origin, code, held=log.note or b"", offered=note)
+            raise StructureBroken(
+                f"The peer's log does not extend what it showed before ({code}).", code=code
+            )
+        if head.size - log.size > MAX_GROWTH:
+            raise StructureBroken("The peer's log grew beyond all measure.", code="log-growth")
+
+    async def _extend(self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes) -> RemoteLog:
+        """Fetch the leaf hashes between our size and the new one; they must yield the signed root."""
+        leaves = await self._leaf_hashes(peer, log.size, head.size)
+        frontier = Frontier.from_bytes(log.frontier)
+        for leaf_hash in leaves:
+            frontier.append(leaf_hash)
+        if frontier.root() != head.root:
+            async with self._pool.acquire() as conn:
+                await remote.keep_evidence(conn, log.origin, "log-root", held=log.note or b"", offered=note)
+            raise StructureBroken("The peer's leaves do not yield the root that it signed.", code="log-root")
+        async with self._pool.acquire() as conn:
+            await remote.advance_head(
+                conn, log, leaves, size=head.size, root=head.root, frontier=frontier.to_bytes(), note=note
+            )
+        return replace(log, size=head.size, frontier=frontier.to_bytes(), note=note)
+
+    async def _leaf_hashes(self, peer: Peer, start: int, stop: int) -> list[bytes]:
+        log = log_id(peer.identity.statement.log.origin)
+        hashes: list[bytes] = []
+        for tile in range(start // TILE_WIDTH, -(-stop // TILE_WIDTH)):
+            width = min(TILE_WIDTH, stop - tile * TILE_WIDTH)
+            body = await self._tile(peer, log, tile, width)
+            first = max(0, start - tile * TILE_WIDTH)
+            hashes += [body[32 * i : 32 * i + 32] for i in range(first, width)]
+        return hashes
+
+    async def _tile(self, peer: Peer, log: str, tile: int, width: int) -> bytes:
+        """One tile; a peer that asks for patience gets it, so that a long log can be fetched at its pace."""
+        for _ in range(PATIENCE):
+            try:
+                return await self._client.tile(peer.row.url, peer.node_id, log, tile, width)
+            except PeerRefusal as exc:
+                if exc.said != "too-fast":
+                    raise
+                await asyncio.sleep(1)  # the peer's brake gives no event, only time
+        return await self._client.tile(peer.row.url, peer.node_id, log, tile, width)
+
+    async def _take_entries(self, peer: Peer, log: RemoteLog) -> RemoteLog:
+        """Take batch after batch, in order; while the intake works on one, the next is on its way."""
+        coming = asyncio.create_task(self._entries(peer, log.next_index))
+        try:
+            while log.next_index < log.size:
+                batch = await coming
+                next_index = min(batch.next_index, log.size)
+                frames = [f for f in batch.frames if f.idx < next_index]
+                if next_index <= log.next_index or any(f.idx < log.next_index for f in frames):
+                    raise PeerUnreachable("The peer's entries do not move on.", code="bad-answer")
+                if next_index < log.size:
+                    coming = asyncio.create_task(self._entries(peer, next_index))
+                current = self._peering.by_id(peer.node_id)  # a ceiling may have changed while we waited
+                if current is None or not current.active:
+                    return log
+                log = await self._intake.take(current, log, frames, next_index)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+        return log
+
+    async def _entries(self, peer: Peer, start: int) -> Batch:
+        log = log_id(peer.identity.statement.log.origin)
+        limit = self._settings.batch_entries
+        return await self._client.entries(peer.row.url, peer.node_id, log, start=start, limit=limit)
+
+
+def log_id(origin: str) -> str:
+    """How a log is named in an address: lower-case hex of SHA-256 over its origin line."""
+    return hashlib.sha256(origin.encode()).hexdigest()

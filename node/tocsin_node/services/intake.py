@@ -1,0 +1,319 @@
+"""The intake: open one batch of a peer's entries, judge each, and write what follows from it in one transaction.
+
+Reports, outcomes, the cursor, alerts and their outbox rows are committed together: a crash repeats a batch or does
+not, and never half of it. Every entry gets exactly one terminal outcome; what cannot be taken is kept whole in
+quarantine, and the stream goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tocsin_federation.envelope import Opened, open_entry
+from tocsin_federation.errors import EntryRefused
+from tocsin_federation.frames import Frame
+from tocsin_federation.inbox import Held, Outcome, decide
+from tocsin_federation.keys import EncPrivateKey
+from tocsin_federation.messages import Acknowledgement, read_acknowledgement
+from tocsin_federation.sharing import admit, admit_acknowledgement
+from tocsin_node.links.peer_client import PeerUnreachable
+from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.peering import Peer
+from tocsin_node.storage import remote, reports
+from tocsin_node.storage.errors import StorageError
+from tocsin_node.storage.pool import Connection, Pool
+from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
+from tocsin_schema.check import check_bundle
+from tocsin_schema.report import IncidentReport
+
+RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again after an update
+THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
+TRANSFER_TRIES = (
+    3  # bytes that do not hash to their leaf may have been damaged on the way: ask again before judging
+)
+DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One frame after opening: what it holds, or the outcome that opening it already decided."""
+
+    frame: Frame
+    leaf_hash: bytes
+    opened: Opened | None = None
+    report: IncidentReport | None = None
+    acknowledgement: Acknowledgement | None = None
+    outcome: Outcome | None = None
+    code: str | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction is going to write."""
+
+    outcomes: list[EntryOutcome] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
+    acknowledgements: list[Acknowledgement] = field(default_factory=list)
+
+
+class _LookAgain(StorageError):
+    """The table changed between look and write; the batch is taken again."""
+
+
+class Intake:
+    """Turns frames into stored reports and outcomes."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        alarms: Alarms,
+        *,
+        node_id: str,
+        enc_private: Callable[[], Mapping[str, EncPrivateKey]],
+        alert_budget: int,
+    ) -> None:
+        self._pool = pool
+        self._alarms = alarms
+        self._node_id = node_id
+        self._enc_private = enc_private
+        self._alert_budget = alert_budget
+        self._tries: dict[tuple[str, int], int] = {}
+        self._retried: set[tuple[str, int]] = set()
+
+    async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
+        """Take `frames` (ascending, all in [log.next_index, next_index)) and move the cursor to `next_index`.
+
+        Raises: PeerUnreachable (code `damaged`) when bytes do not match their leaf and asking again may help;
+        StorageError (retryable: take the batch again).
+        """
+        async with self._pool.acquire() as conn:
+            leaves = await remote.leaves(conn, log, log.next_index, next_index)
+        keys = self._enc_private()
+
+        def open_all() -> list[Arrival]:
+            return [self._open(peer, f, leaves[f.idx - log.next_index], keys) for f in frames]
+
+        arrivals = await asyncio.to_thread(open_all) if len(frames) >= THREAD_FROM else open_all()
+        self._refuse_damage(log, arrivals)
+        return await self._apply_isolating(peer, log, arrivals, next_index)
+
+    async def retry(self, peer: Peer, log: RemoteLog) -> int:
+        """Open again what was of a later version of the protocol when it came; returns how many are understood now."""
+        if (log.origin, log.gen) in self._retried:  # a running program does not learn
+            return 0
+        self._retried.add((log.origin, log.gen))
+        async with self._pool.acquire() as conn:
+            waiting = await remote.unsupported(conn, log, RETRY_ENTRIES)
+        keys = self._enc_private()
+        arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
+        understood = [a for a in arrivals if a.code != "unsupported"]
+        if understood:
+            await self._apply(peer, log, understood, log.next_index, again=True)
+        return len(understood)
+
+    # Opening -----------------------------------------------------------------------------------------
+
+    def _open(self, peer: Peer, frame: Frame, leaf_hash: bytes, keys: Mapping[str, EncPrivateKey]) -> Arrival:
+        arrival = Arrival(frame, leaf_hash)
+        try:
+            opened = open_entry(
+                frame, expected_leaf_hash=leaf_hash, origin=peer.node_id, me=self._node_id, enc_private=keys
+            )
+            arrival = replace(arrival, opened=opened)
+            if opened.header.t == "ack":
+                acknowledgement = read_acknowledgement(opened.content)
+                admit_acknowledgement(opened.header, acknowledgement, policy=peer.policy, me=self._node_id)
+                return replace(arrival, acknowledgement=acknowledgement)
+            checked = check_bundle(opened.content)
+            report = checked.report
+            if report is None:
+                first = next(f for f in checked.findings if f.level == "error")
+                return replace(arrival, outcome=Outcome.QUARANTINED, code=f"content-{first.code}")
+            admit(
+                opened.header,
+                content_id=report.id,
+                content_tlp=report.tlp,
+                content_revoked=report.revoked,
+                policy=peer.policy,
+                me=self._node_id,
+            )
+            if report.personal_data == "present":
+                return replace(arrival, outcome=Outcome.REFUSED, code="personal-data")
+            return replace(arrival, report=report)
+        except EntryRefused as exc:
+            outcome = Outcome.REFUSED if exc.by_policy else Outcome.QUARANTINED
+            return replace(arrival, outcome=outcome, code=exc.code)
+
+    def _refuse_damage(self, log: RemoteLog, arrivals: Sequence[Arrival]) -> None:
+        """All that is damaged is counted at once, so that many bad entries cost three requests together."""
+        damaged = [(log.origin, a.frame.idx) for a in arrivals if a.code in DAMAGE]
+        for key in damaged:
+            self._tries[key] = self._tries.get(key, 0) + 1
+        if any(self._tries[key] < TRANSFER_TRIES for key in damaged):
+            raise PeerUnreachable("An entry was damaged on the way; it is asked for again.", code="damaged")
+        for arrival in arrivals:
+            self._tries.pop((log.origin, arrival.frame.idx), None)
+
+    # Applying ----------------------------------------------------------------------------------------
+
+    async def _apply_isolating(
+        self, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], next_index: int
+    ) -> RemoteLog:
+        """Apply; when the database refuses the batch, apply entry by entry, so that only the bad one is set aside.
+
+        A moment of trouble (away, full, two changes that met) says nothing about an entry: the batch is taken again.
+        """
+        try:
+            return await self._apply(peer, log, arrivals, next_index)
+        except _LookAgain:
+            return await self._apply_isolating(peer, log, arrivals, next_index)
+        except StorageError as exc:
+            if exc.retryable or not arrivals or arrivals[0].code == exc.code:
+                raise
+            if len(arrivals) == 1:
+                aside = replace(arrivals[0], outcome=Outcome.QUARANTINED, code=exc.code)
+                return await self._apply(peer, log, [aside], next_index)
+            for arrival in arrivals[:-1]:
+                log = await self._apply_isolating(peer, log, [arrival], arrival.frame.idx + 1)
+            return await self._apply_isolating(peer, log, arrivals[-1:], next_index)
+
+    async def _apply(
+        self,
+        peer: Peer,
+        log: RemoteLog,
+        arrivals: Sequence[Arrival],
+        next_index: int,
+        *,
+        again: bool = False,
+    ) -> RemoteLog:
+        async with self._pool.acquire() as conn, conn.transaction():
+            if again:
+                await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
+            ids = [a.opened.header.id for a in arrivals if a.opened is not None]
+            held = await reports.held(conn, ids) if ids else {}
+            batch = _judge_all(peer, log, arrivals, held, self._node_id)
+            await _write_reports(conn, batch)
+            rang = await self._ring(conn, peer, batch)
+            for acknowledgement in batch.acknowledgements:
+                await self._alarms.record_remote_ack(
+                    conn, acknowledgement, node_id=peer.node_id, org=peer.org
+                )
+            await remote.record_outcomes(conn, log, batch.outcomes, batch.quarantined, next_index=next_index)
+        for outcome in batch.outcomes:
+            if outcome.code is not None:
+                logger.warning(
+                    "peer %s: entry %d was %s: %s", peer.row.name, outcome.idx, outcome.outcome, outcome.code
+                )
+        if rang:
+            self._alarms.wake()
+        return replace(log, next_index=next_index)
+
+    async def _ring(self, conn: Connection, peer: Peer, batch: _Batch) -> bool:
+        plans = [
+            (plan, new.ver)
+            for new, before in batch.versions
+            if (
+                plan := self._alarms.plan(
+                    new.report, origin=peer.org, ours=False, previous_grade=before.grade if before else None
+                )
+            )
+        ]
+        if not plans:
+            return False
+        budget = self._alert_budget - await remote.alerts_in_a_day(conn, peer.node_id)
+        for plan, ver in plans[: max(0, budget)]:
+            await self._alarms.record(conn, plan, report_ver=ver)
+        if budget < len(plans):
+            logger.warning(
+                "peer %s: %d alerts are over its budget of a day", peer.row.name, len(plans) - max(0, budget)
+            )
+        return budget > 0
+
+
+def _judge_all(
+    peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], held: dict[str, reports.Held], us: str
+) -> _Batch:
+    """Judge in the order of the log; later entries of the batch see what earlier ones will have changed."""
+    batch = _Batch()
+    for arrival in arrivals:
+        report, opened = arrival.report, arrival.opened
+        outcome, code = arrival.outcome, arrival.code
+        if outcome is None and report is not None and opened is not None:
+            before = held.get(report.id)
+            outcome, code = decide(
+                _standing(before), opened.header, sha256=report.sha256, origin=peer.node_id
+            )
+            if outcome is Outcome.STORED:
+                place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
+                new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
+                batch.versions.append((new, before))
+                held[report.id] = _as_held(new)
+        elif outcome is None and arrival.acknowledgement is not None:
+            told = held.get(arrival.acknowledgement.report_id)
+            if (
+                told is not None
+                and told.origin == us
+                and peer.node_id in told.audience
+                and arrival.acknowledgement.ver <= told.ver
+            ):
+                outcome = Outcome.STORED
+                batch.acknowledgements.append(arrival.acknowledgement)
+            else:
+                outcome, code = Outcome.REFUSED, "not-ours"
+        assert outcome is not None
+        if outcome is Outcome.QUARANTINED:
+            frame = arrival.frame
+            batch.quarantined.append(
+                Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
+            )
+        header = None if opened is None else opened.header
+        batch.outcomes.append(
+            EntryOutcome(
+                arrival.frame.idx,
+                arrival.leaf_hash,
+                outcome.value,
+                code,
+                None if header is None else header.id,
+                None if header is None else header.ver,
+            )
+        )
+    return batch
+
+
+def _told(ours: reports.Held | None, said: Acknowledgement, peer: Peer, us: str) -> bool:
+    """Whether the report is ours, went to the peer, and ever had that version (P-85)."""
+    return ours is not None and ours.origin == us and peer.node_id in ours.audience and said.ver <= ours.ver
+
+
+async def _write_reports(conn: Connection, batch: _Batch) -> None:
+    first = [new for new, before in batch.versions if before is None]
+    if len(await reports.insert(conn, first)) != len(first):
+        raise _LookAgain  # an own filing took one of the ids meanwhile
+    for new, before in batch.versions:
+        if before is not None and not await reports.replace(conn, new, held_ver=before.ver):
+            raise _LookAgain
+
+
+def _standing(held: reports.Held | None) -> Held | None:
+    if held is None:
+        return None
+    return Held(origin=held.origin, ver=held.ver, sha256=held.sha256, final=held.state == "withdrawn")
+
+
+def _as_held(new: reports.NewReport) -> reports.Held:
+    report = new.report
+    return reports.Held(
+        id=report.id,
+        origin=new.origin,
+        ver=new.ver,
+        state="withdrawn" if report.revoked else "active",
+        grade=report.severity.grade,
+        tlp=report.tlp.value,
+        sha256=report.sha256,
+        audience=(),
+        leaf_hash=new.place.leaf_hash if new.place else None,
+        modified=report.modified,
+    )

@@ -1,0 +1,350 @@
+"""The ledger: the one writer of our log and of our own reports.
+
+Callers bring postings and wait. The writer takes all that have gathered while the last transaction was committing
+and writes them in the next one: reports, log entries, wraps, the checkpoint that covers them, alerts and their
+outbox rows. So a busy node pays for one commit a batch and an idle one waits for nobody. Nothing is visible to a
+peer before it is committed (persist before publish), and what was acknowledged to a caller is on the disk.
+
+The writer works on the leader's connection, which holds the database-wide lock: who loses the lock loses the pen.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tocsin_federation.checkpoint import sign_checkpoint
+from tocsin_federation.envelope import Sealed
+from tocsin_federation.merkle import Frontier
+from tocsin_node.errors import NodeStopping
+from tocsin_node.services.alarms import Alarms, AlertPlan
+from tocsin_node.storage import log, reports
+from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
+from tocsin_node.storage.leader import Leader
+from tocsin_node.storage.pool import Connection
+from tocsin_schema.report import IncidentReport
+
+BATCH_POSTINGS = 512
+LOOK_EVERY_S = 1.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What is to be written together: a report version, its sealed entry, its alert; each may be absent.
+
+    `held_ver` is the version that this one replaces (None: the first). `after` runs inside the transaction with the
+    index of the entry.
+    """
+
+    sealed: Sealed | None = None
+    report: IncidentReport | None = None
+    held_ver: int | None = None
+    audience: tuple[str, ...] = ()
+    alert: AlertPlan | None = None
+    after: Callable[[Connection, int], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of a posting.
+
+    `exists`: other content stands under the id. `conflict`: the version to replace is no longer the newest.
+    `held` is what stood there before.
+    """
+
+    outcome: Literal["stored", "unchanged", "exists", "conflict"]
+    place: reports.Place | None = None
+    alert_id: int | None = None
+    held: reports.Held | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    postings: Sequence[Posting]
+    done: asyncio.Future[list[Posted]]
+
+
+@dataclass(slots=True)
+class _Page:
+    """What a batch comes to: an outcome for each posting, and what is to be written. `head`: the log's, after."""
+
+    head: log.Head
+    posted: list[Posted] = field(default_factory=list)
+    entries: list[log.Entry] = field(default_factory=list)
+    fresh: list[reports.NewReport] = field(default_factory=list)
+    replacing: list[tuple[reports.NewReport, int]] = field(default_factory=list)
+
+
+class Ledger:
+    """The single writer. Start `run()` once; `post()` from anywhere."""
+
+    def __init__(
+        self, leader: Leader, alarms: Alarms, *, node_id: str, origin: str, gen: int, log_private: bytes
+    ) -> None:
+        self._leader = leader
+        self._alarms = alarms
+        self._node_id = node_id
+        self._origin = origin
+        self._gen = gen
+        self._log_private = log_private
+        self._calls: asyncio.Queue[_Call] = asyncio.Queue(maxsize=4096)
+        self._head: log.Head | None = None  # the newest that is known to be committed
+        self._certain = False  # False: a commit may have happened that we did not hear of
+        self._grown = asyncio.Event()
+        self._closing = False
+        self._letting_go = False
+
+    @property
+    def head(self) -> log.Head:
+        """The newest committed checkpoint."""
+        if self._head is None:
+            raise StorageUnavailable
+        return self._head
+
+    async def load(self) -> log.Head:
+        """Read where the log stands; an empty log gets its first checkpoint (size 0)."""
+        async with self._leader.connection() as conn:
+            head = await log.head(conn, self._gen)
+            if head is None:
+                head = self._signed(Frontier())
+                await log.append(conn, (), head)
+        self._stand_at(head)
+        return head
+
+    async def post(self, *postings: Posting) -> list[Posted]:
+        """Write `postings` durably, in order; returns when they are committed.
+
+        Raises: StorageUnavailable (nothing is known to be written: try again, ids make it safe), StorageError,
+        NodeStopping.
+        """
+        if self._closing:
+            raise NodeStopping
+        call = _Call(postings, asyncio.get_running_loop().create_future())
+        await self._calls.put(call)
+        return await call.done
+
+    async def grown(self, since: int, wait_s: float) -> log.Head:
+        """The head as soon as it is larger than `since`, or as it is after `wait_s` seconds."""
+        grown = self._grown
+        if self.head.size <= since and wait_s > 0 and not self._letting_go:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await grown.wait()
+            except TimeoutError:
+                pass
+        return self.head
+
+    async def run(self) -> None:
+        """Write until `drain()`; started once by the node."""
+        while True:
+            batch = [await self._next_call()]
+            count = len(batch[0].postings)
+            while not self._calls.empty() and count < BATCH_POSTINGS:
+                batch.append(self._calls.get_nowait())
+                count += len(batch[-1].postings)
+            await self._write(batch)
+            for _ in batch:
+                self._calls.task_done()
+
+    def let_go(self) -> None:
+        """Answer every long poll now: the node is stopping."""
+        self._letting_go = True
+        self._grown.set()
+
+    async def drain(self) -> None:
+        """Refuse new postings and write what waits."""
+        self._closing = True
+        self.let_go()
+        await self._calls.join()
+
+    async def _next_call(self) -> _Call:
+        """The next call. While it is not known whether the last commit happened, look again and again.
+
+        What was committed unheard must reach the peers even if nobody files anything more.
+        """
+        while not self._certain:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    return await self._calls.get()
+            except TimeoutError:
+                try:
+                    await self.load()
+                    self._alarms.wake()
+                except StorageError as exc:
+                    logger.warning("it is not known yet whether the last report was written: %s", exc)
+        return await self._calls.get()
+
+    def _stand_at(self, head: log.Head) -> None:
+        """From now on this is known to be committed; whoever waits for a longer log is woken."""
+        before, self._head, self._certain = self._head, head, True
+        if before is not None and head.size > before.size:
+            self._grown.set()
+            self._grown = asyncio.Event()
+
+    async def _write(self, batch: list[_Call]) -> None:
+        try:
+            posted = await self._commit([p for call in batch for p in call.postings])
+        except _LookAgain:
+            await self._write(batch)
+        except StorageError as exc:
+            if len(batch) > 1 and not isinstance(exc, StorageUnavailable):
+                for call in batch:  # one bad posting must not take its neighbours with it
+                    await self._write([call])
+                return
+            for call in batch:
+                _fail(call, exc)
+        except Exception as exc:
+            logger.exception("a batch could not be written")
+            for call in batch:
+                _fail(call, exc)
+        else:
+            rest = iter(posted)
+            for call in batch:
+                mine = [next(rest) for _ in call.postings]
+                if not call.done.done():
+                    call.done.set_result(mine)
+
+    async def _commit(self, postings: Sequence[Posting]) -> list[Posted]:
+        before = self.head if self._certain else await self.load()
+        self._certain = False
+        async with self._leader.connection() as conn:
+            done = await self._file(conn, postings, before)
+            if done is None:
+                async with conn.transaction():
+                    done = await self._apply(conn, postings, before)
+        posted, after = done
+        self._stand_at(after)
+        if any(p.alert_id is not None for p in posted):
+            self._alarms.wake()
+        return posted
+
+    async def _file(
+        self, conn: Connection, postings: Sequence[Posting], before: log.Head
+    ) -> tuple[list[Posted], log.Head] | None:
+        """Write the usual batch, first versions that ring nobody, in one statement, which is its own transaction.
+
+        None when the batch is another, or one of its ids is taken: then nothing has been written.
+        """
+        usual = {p.report.id for p in postings if p.report and not (p.held_ver or p.alert or p.after)}
+        if len(usual) != len(postings):
+            return None
+        page = self._page(postings, {}, before)
+        try:
+            await _write_page(conn, page)
+        except StorageConflict as exc:
+            if exc.constraint != reports.ID_TAKEN:
+                raise
+            return None
+        return page.posted, page.head
+
+    async def _apply(
+        self, conn: Connection, postings: Sequence[Posting], before: log.Head
+    ) -> tuple[list[Posted], log.Head]:
+        """Look what is held, judge, write; inside the caller's transaction."""
+        ids = [p.report.id for p in postings if p.report is not None]
+        page = self._page(postings, await reports.held(conn, ids) if ids else {}, before)
+        try:
+            await _write_page(conn, page)
+        except StorageConflict as exc:
+            if exc.constraint != reports.ID_TAKEN:
+                raise
+            raise _LookAgain from exc  # a peer's report took one of the ids between our look and our insert
+        for new, held_ver in page.replacing:
+            if not await reports.replace(conn, new, held_ver=held_ver):
+                raise _LookAgain
+        return await self._finish(conn, postings, page.posted), page.head
+
+    def _page(self, postings: Sequence[Posting], held: dict[str, reports.Held], before: log.Head) -> "_Page":
+        page = _Page(before)
+        frontier = Frontier.from_bytes(before.frontier)
+        seen: dict[str, bytes] = {}
+        for posting in postings:
+            verdict = _judge(posting, held, seen, self._node_id)
+            if verdict is not None:
+                page.posted.append(verdict)
+                continue
+            place = None
+            if posting.sealed is not None:
+                place = reports.Place(self._gen, frontier.size, posting.sealed.leaf_hash)
+                frontier.append(posting.sealed.leaf_hash)
+                page.entries.append(_entry(posting.sealed, place.index))
+            if posting.report is not None:
+                new = reports.NewReport(
+                    posting.report, self._node_id, (posting.held_ver or 0) + 1, place, posting.audience
+                )
+                seen[posting.report.id] = posting.report.sha256
+                if posting.held_ver is None:
+                    page.fresh.append(new)
+                else:
+                    page.replacing.append((new, posting.held_ver))
+            standing = held.get(posting.report.id) if posting.report else None
+            page.posted.append(Posted("stored", place, held=standing))
+        if page.entries:
+            page.head = self._signed(frontier)
+        return page
+
+    async def _finish(
+        self, conn: Connection, postings: Sequence[Posting], posted: list[Posted]
+    ) -> list[Posted]:
+        finished = []
+        for posting, was in zip(postings, posted, strict=True):
+            alert_id = None
+            if was.outcome == "stored":
+                if posting.alert is not None:
+                    ver = (posting.held_ver or 0) + 1
+                    alert_id = await self._alarms.record(conn, posting.alert, report_ver=ver)
+                if posting.after is not None and was.place is not None:
+                    await posting.after(conn, was.place.index)
+            finished.append(Posted(was.outcome, was.place, alert_id, was.held))
+        return finished
+
+    def _signed(self, frontier: Frontier) -> log.Head:
+        root = frontier.root()
+        note = sign_checkpoint(self._origin, frontier.size, root, self._log_private)
+        return log.Head(self._gen, frontier.size, root, frontier.to_bytes(), note)
+
+
+class _LookAgain(StorageError):
+    """The table changed between look and write; the batch is tried again."""
+
+    code = "look-again"
+    hint = "Try again."
+
+
+def _judge(
+    posting: Posting, held: dict[str, reports.Held], seen: dict[str, bytes], node_id: str
+) -> Posted | None:
+    """The outcome of a posting that is not to be written, or None."""
+    report = posting.report
+    if report is None:
+        return None
+    standing = held.get(report.id)
+    if report.id in seen:
+        taken: Literal["exists", "conflict"] = "exists" if posting.held_ver is None else "conflict"
+        return Posted("unchanged" if seen[report.id] == report.sha256 else taken, held=standing)
+    if standing is None:
+        return Posted("conflict") if posting.held_ver is not None else None
+    if standing.sha256 == report.sha256:
+        return Posted("unchanged", held=standing)
+    if standing.origin != node_id or posting.held_ver is None:
+        return Posted("exists", held=standing)
+    return None if standing.ver == posting.held_ver else Posted("conflict", held=standing)
+
+
+async def _write_page(conn: Connection, page: _Page) -> None:
+    """First versions, entries and checkpoint in one statement."""
+    if page.entries:
+        await log.append(conn, page.entries, page.head, page.fresh)
+    elif page.fresh:
+        await reports.file(conn, page.fresh)
+
+
+def _entry(sealed: Sealed, index: int) -> log.Entry:
+    return log.Entry(index, sealed.leaf_hash, sealed.leaf, sealed.ct, dict(sealed.wraps))
+
+
+def _fail(call: _Call, exc: Exception) -> None:
+    if not call.done.done():
+        call.done.set_exception(exc)

@@ -1,0 +1,367 @@
+"""The settings: one frozen record from DIR/node.toml and the environment.
+
+Every field is a limit, an address, a choice or the path of a secret; never a secret itself. Its type,
+bounds and meaning stand here once: the loader checks against them, and `node_toml` writes the commented file
+from them. An environment variable TOCSIN_<SECTION>_<FIELD> wins over the file. What is unknown is refused,
+with the nearest name that is known. All faults are told at once.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tocsin_node.errors import NotInitialised, SettingsError
+
+FILE_NAME = "node.toml"
+ENVIRONMENT_PREFIX = "TOCSIN_"
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Bytes = Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)]
+
+
+class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who this node is and where it listens."""
+
+    org: Annotated[str, Meta(min_length=1, max_length=128, description="The organisation's name for peers.")]
+    domain: Annotated[
+        str,
+        Meta(max_length=253, description="The organisation's domain: a claim, no proof. Empty: url's host."),
+    ] = ""
+    url: Annotated[
+        str,
+        Meta(
+            description="The address under which peers reach this node, such as https://tocsin.example.org. "
+            "Empty: http://HOST:PORT below, which only serves peers on this machine."
+        ),
+    ] = ""
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Address to listen on; give others a TLS proxy.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8711
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="How much goes to standard error.")
+    ] = "info"
+    drain_s: Annotated[
+        Seconds,
+        Meta(description="How long requests in flight may take to end at a stop."),
+    ] = 10.0
+
+
+class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where reports are kept. Without an address the node runs its own PostgreSQL in its directory."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="An outside PostgreSQL 15 or newer: postgresql://user@host:5432/tocsin. No password "
+            "here: use url_file. Must be a direct connection, not a transaction pool."
+        ),
+    ] = ""
+    url_file: Annotated[
+        str,
+        Meta(description="A file (owner-only) with such an address and its password, relative to DIR."),
+    ] = ""
+    connections: Annotated[int, Meta(ge=2, le=200, description="Largest number of pooled connections.")] = 10
+    migrate_at_start: Annotated[
+        bool,
+        Meta(
+            description="Bring an outside database up to date at start. Off: run `tocsin db migrate` after a "
+            "backup. The embedded one is always brought up to date."
+        ),
+    ] = False
+    binaries: Annotated[
+        str,
+        Meta(description="Directory of postgres and initdb for the embedded server. Empty: found."),
+    ] = ""
+    user: Annotated[
+        str,
+        Meta(
+            description="Operating system user of the embedded server when the node is started by root. "
+            "Empty: the owner of the data, else tocsin, postgres or nobody."
+        ),
+    ] = ""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the node runs its own PostgreSQL."""
+        return not (self.url or self.url_file)
+
+
+class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How reports travel between this node and its peers."""
+
+    sweep_s: Annotated[
+        Seconds,
+        Meta(description="All peers are asked for news this often, whatever the long polls say."),
+    ] = 900.0
+    long_poll_s: Annotated[
+        float, Meta(ge=0, le=55, description="How long a peer's answer may wait for news; 0 asks and goes.")
+    ] = 30.0
+    batch_entries: Annotated[int, Meta(ge=1, le=512, description="Most entries fetched at once.")] = 512
+    batch_bytes: Annotated[Bytes, Meta(description="Most bytes fetched at once.")] = 4 * 1024 * 1024
+    backoff_max_s: Annotated[Seconds, Meta(description="Longest pause between tries at an absent peer.")] = (
+        300.0
+    )
+    connect_timeout_s: Annotated[Seconds, Meta(description="How long a connection to a peer may take.")] = 5.0
+    read_timeout_s: Annotated[
+        Seconds, Meta(description="How long a peer may be silent within an answer, beyond the long poll.")
+    ] = 15.0
+    allow_http: Annotated[
+        bool,
+        Meta(description="Let peers elsewhere be reached by plain http:// (only inside a tunnel)."),
+    ] = False
+
+
+class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which incidents ring."""
+
+    grades: Annotated[
+        tuple[Literal["I", "II", "III", "IV"], ...], Meta(description="Response grades that ring at once.")
+    ] = ("I", "II")
+    grade_iii: Annotated[
+        Literal["profile", "always", "never"],
+        Meta(
+            description="Grade III: by the profile (it goes on, it was a serious hazard, or other systems are "
+            "likely affected), always, or never. Imminent risk to life always rings."
+        ),
+    ] = "profile"
+    grade_rise: Annotated[bool, Meta(description="Ring again when an incident's grade rises.")] = True
+    history_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="What was last heard of longer ago than this does not ring, unless it goes on: old cases and "
+            "public records may be shared without waking anybody.",
+        ),
+    ] = 90
+    withdrawn: Annotated[bool, Meta(description="Tell the room when a report that rang is withdrawn.")] = True
+    received: Annotated[bool, Meta(description="Ring for reports of peers too, not only for our own.")] = True
+    peer_budget_per_day: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="Most alerts a day that one peer may raise here."),
+    ] = 50
+
+
+class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The Matrix room that is rung. Leave the section out for no Matrix."""
+
+    homeserver: Annotated[
+        str, Meta(min_length=1, description="Address of the homeserver, such as https://matrix.example.org.")
+    ]
+    user_id: Annotated[
+        str, Meta(pattern=r"^@[^:]+:.+$", description="The bot's user, such as @tocsin:example.org.")
+    ]
+    room: Annotated[
+        str,
+        Meta(pattern="^[!#].+$", description="Room id or alias; the bot must be able to join."),
+    ]
+    device_id: Annotated[str, Meta(description="The token's device. Empty: asked of the homeserver.")] = ""
+    access_token_file: Annotated[
+        str,
+        Meta(
+            description="File (owner-only) with the bot's access token; relative to the directory. "
+            "A systemd credential named matrix-token is taken first."
+        ),
+    ] = "keys/matrix-token"  # noqa: S105  a path
+    responders: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
+        Meta(description="Matrix users who are mentioned and may acknowledge. Empty: all in the room."),
+    ] = ()
+    room_max_tlp: Annotated[
+        Literal["clear", "green", "amber", "amber+strict", "red"],
+        Meta(description="Up to which TLP marking the room may read details; above it: id and grade only."),
+    ] = "amber"
+    request_timeout_s: Annotated[Seconds, Meta(description="How long the homeserver may take to answer.")] = (
+        10.0
+    )
+    sends_per_s: Annotated[
+        float, Meta(gt=0, le=1000, description="Own brake on messages; homeservers ship with one in 5 s.")
+    ] = 0.18
+    send_burst: Annotated[int, Meta(ge=1, le=1000, description="Messages that may go out at once.")] = 8
+
+
+class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one request may cost."""
+
+    max_report_bytes: Annotated[
+        int, Meta(ge=1024, le=1024 * 1024, description="Largest report; the protocol allows 1 MiB.")
+    ] = 1024 * 1024
+    max_json_bytes: Annotated[Bytes, Meta(description="Largest JSON body of any other request.")] = 256 * 1024
+    max_import_bytes: Annotated[Bytes, Meta(description="Largest body of an import.")] = 8 * 1024 * 1024
+    max_import_lines: Annotated[int, Meta(ge=1, le=5000, description="Most reports in one import.")] = 500
+    max_json_depth: Annotated[int, Meta(ge=4, le=64, description="Deepest nesting of JSON.")] = 32
+    requests_in_flight: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Requests worked on at once; more get 503."),
+    ] = 512
+    body_timeout_s: Annotated[Seconds, Meta(description="How long a request body may take to arrive.")] = 30.0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of one node. `dir` is the node's directory; it is not written in the file."""
+
+    dir: Path
+    node: NodeSettings
+    database: DatabaseSettings = DatabaseSettings()
+    federation: FederationSettings = FederationSettings()
+    alerts: AlertSettings = AlertSettings()
+    limits: LimitSettings = LimitSettings()
+    matrix: MatrixSettings | None = None
+
+    @property
+    def public_url(self) -> str:
+        """The address that peers are told."""
+        host = f"[{self.node.host}]" if ":" in self.node.host else self.node.host
+        return self.node.url.rstrip("/") or f"http://{host}:{self.node.port}"
+
+    @property
+    def public_domain(self) -> str:
+        """The domain that peers are told: the one set, else the host of the address."""
+        return self.node.domain or (urlsplit(self.public_url).hostname or "localhost").replace(":", "-")
+
+    def path(self, relative: str) -> Path:
+        """A path written in the settings; relative ones start at the node's directory."""
+        return self.dir / relative
+
+
+SECTIONS: Mapping[str, type[Struct]] = {
+    "node": NodeSettings,
+    "database": DatabaseSettings,
+    "federation": FederationSettings,
+    "alerts": AlertSettings,
+    "limits": LimitSettings,
+    "matrix": MatrixSettings,
+}
+
+
+def load(directory: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the node in `directory`.
+
+    Raises: NotInitialised when there is no node.toml; SettingsError that names every fault.
+    """
+    file = directory / FILE_NAME
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise NotInitialised(f"There is no {FILE_NAME} in {directory}.") from exc
+    except OSError as exc:
+        raise SettingsError(f"{file} cannot be read: {exc.strerror}.") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{file} is not valid TOML: {exc}") from exc
+    return parse(table, directory, os.environ if environment is None else environment)
+
+
+def parse(table: Mapping[str, Any], directory: Path, environment: Mapping[str, str]) -> Settings:
+    """Settings from a TOML table and the environment.
+
+    Raises: SettingsError that names every fault.
+    """
+    merged = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
+    faults = [*_unknown_names(merged), *_overlay(merged, environment)]
+    sections: dict[str, Struct] = {}
+    for name, kind in SECTIONS.items():
+        if (name not in merged and name != "node") or not isinstance(merged.get(name, {}), dict):
+            continue
+        try:
+            sections[name] = msgspec.convert(_known(merged.get(name, {}), kind), kind)
+        except msgspec.ValidationError as exc:
+            faults.append(_in_words(name, str(exc)))
+    settings: Settings | None = None
+    if not faults:
+        settings = Settings(dir=directory, **sections)  # type: ignore[arg-type]  # each was converted to its class
+        faults.extend(_contradictions(settings))
+    if settings is None or faults:
+        raise SettingsError("\n".join(faults), facts={"faults": faults})
+    return settings
+
+
+def _unknown_names(table: Mapping[str, Any]) -> Iterator[str]:
+    for name, part in table.items():
+        if name not in SECTIONS:
+            yield f"[{name}] is not a section{_nearest(name, SECTIONS)}"
+        elif not isinstance(part, dict):
+            yield f"{name} must be a section: [{name}]"
+        else:
+            fields = SECTIONS[name].__struct_fields__
+            for key in part:
+                if key not in fields:
+                    yield f"{name}.{key} is not a setting{_nearest(key, fields)}"
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}."
+
+
+def _known(part: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key in kind.__struct_fields__}
+
+
+def _overlay(table: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    for variable, text in sorted(environment.items()):
+        name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        if not variable.startswith(ENVIRONMENT_PREFIX) or name not in SECTIONS or not key:
+            continue  # TOCSIN_DIR, TOCSIN_URL and the like are the command line's
+        kind = SECTIONS[name]
+        if key not in kind.__struct_fields__:
+            yield f"{variable} is not a setting{_nearest(key, kind.__struct_fields__)}"
+            continue
+        section = table.setdefault(name, {})
+        if isinstance(section, dict):
+            try:
+                section[key] = _from_text(text, kind.__annotations__[key])
+            except msgspec.ValidationError as exc:
+                yield f"{variable}: {_sentence(str(exc))}"
+
+
+def _from_text(text: str, annotation: Any) -> Any:
+    """An environment variable's text as the setting's type; lists are separated by commas."""
+    while hasattr(annotation, "__metadata__"):
+        annotation = annotation.__origin__
+    if getattr(annotation, "__origin__", None) is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if getattr(annotation, "__origin__", None) is Literal or annotation is str:
+        return text
+    return msgspec.convert(text, annotation, strict=False)
+
+
+def _in_words(section: str, message: str) -> str:
+    """Msgspec's message with the setting's name in front."""
+    what, _, where = message.partition(" - at `$.")
+    if where:
+        return f"{section}.{where.rstrip('`')}: {_sentence(what)}"
+    if "missing required field" in what:
+        field = what.split("`")[1]
+        return f"{section}.{field} is missing."
+    return f"{section}: {_sentence(what)}"
+
+
+def _sentence(text: str) -> str:
+    plain = text.replace("`", "").replace("Expected", "expected")
+    return plain if plain.endswith(".") else f"{plain}."
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What each field allows by itself but not together."""
+    if settings.database.url and settings.database.url_file:
+        yield "database.url and database.url_file exclude each other."
+    if settings.database.url and urlsplit(settings.database.url).password:
+        yield "database.url holds a password; put the address into a file and name it in database.url_file."
+    homeserver = settings.matrix.homeserver if settings.matrix else ""
+    for name, url in (("node.url", settings.node.url), ("matrix.homeserver", homeserver)):
+        if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+            yield f"{name} must be an address such as https://tocsin.example.org."
+        elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
+            yield "node.url must not have a path: peers reach the node at the root of its host."

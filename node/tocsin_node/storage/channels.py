@@ -1,0 +1,75 @@
+"""How each way to people is, and how far its stream has been read."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tocsin_node.storage.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChannel:
+    """A channel as it was last known."""
+
+    state: str
+    code: str | None
+    hint: str | None
+    since: datetime
+    last_ok_at: datetime | None
+    pause_s: float
+    ignored_acks: int
+
+
+OPEN = """
+insert into channel (name, state, code, sync_of) values ($1, 'degraded', 'starting', $2)
+on conflict (name) do update set sync_of = excluded.sync_of,
+    sync_since = case when channel.sync_of = excluded.sync_of then channel.sync_since end
+returning sync_since
+"""
+
+GET = """
+select state, code, hint, since, last_ok_at,
+    greatest(coalesce(extract(epoch from paused_until - now()), 0), 0)::float8, ignored_acks
+from channel where name = $1
+"""
+
+SET_STATE = """
+update channel set state = $2, code = $3, hint = $4, fail_count = $5,
+    since = case when state = $2 and code is not distinct from $3 then since else now() end,
+    last_ok_at = case when $2 = 'up' then now() else last_ok_at end
+where name = $1
+"""
+
+PAUSE = "update channel set paused_until = now() + make_interval(secs => $2) where name = $1"
+
+ADVANCE = """
+update channel set sync_since = $2, last_ok_at = now(), ignored_acks = ignored_acks + $3 where name = $1
+"""
+
+
+async def open_channel(conn: Connection, name: str, sync_of: str) -> str | None:
+    """Make the channel known; returns how far its stream was read, if it is still the same stream."""
+    position: str | None = await conn.fetchval(OPEN, name, sync_of)
+    return position
+
+
+async def get(conn: Connection, name: str) -> StoredChannel | None:
+    """The channel as it was last known."""
+    row = await conn.fetchrow(GET, name)
+    return None if row is None else StoredChannel(*row)
+
+
+async def set_state(
+    conn: Connection, name: str, state: str, code: str | None, hint: str | None, fails: int
+) -> None:
+    """Keep how the channel is; `since` moves when state or code change."""
+    await conn.execute(SET_STATE, name, state, code, hint, fails)
+
+
+async def pause(conn: Connection, name: str, seconds: float) -> None:
+    """The other side told us to wait."""
+    await conn.execute(PAUSE, name, seconds)
+
+
+async def advance(conn: Connection, name: str, position: str, ignored: int) -> None:
+    """The stream was read up to `position`; in the same transaction as what followed from it."""
+    await conn.execute(ADVANCE, name, position, ignored)

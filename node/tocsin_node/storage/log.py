@@ -1,0 +1,152 @@
+"""Our own log in Postgres: entries, wraps, checkpoints. One writer (the ledger); readers are the peers' requests.
+
+An append is one statement, so that a batch is either wholly in the log, with its checkpoint, or not at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tocsin_node.storage import reports
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import NewReport
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log stands. `frontier` is the compact range over the first `size` leaves."""
+
+    gen: int
+    size: int
+    root: bytes
+    frontier: bytes
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sealed entry with its place. `wraps`: NodeID → sealed data key."""
+
+    idx: int
+    leaf_hash: bytes
+    leaf: bytes
+    ct: bytes
+    wraps: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleEntry:
+    """What one recipient is served of an entry."""
+
+    idx: int
+    leaf: bytes
+    wrap: bytes
+    ct: bytes
+
+
+HEAD = "select gen, size, root, frontier, note from log_checkpoint where gen = $1 order by size desc limit 1"
+
+_ENTRIES = """
+with entry as (
+    insert into log_entry (gen, idx, leaf_hash, leaf, ct)
+    select $1, e.idx, e.leaf_hash, e.leaf, e.ct
+    from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[]) as e (idx, leaf_hash, leaf, ct)
+), wrap as (
+    insert into log_wrap (gen, recipient, idx, wrap)
+    select $1, w.recipient, w.idx, w.wrap
+    from unnest($6::text[], $7::bigint[], $8::bytea[]) as w (recipient, idx, wrap)
+)"""
+_CHECKPOINT = "insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $9, $10, $11, $12)"
+APPEND = f"{_ENTRIES}\n{_CHECKPOINT}"
+APPEND_ONE = f"{_ENTRIES}, filed as ({reports.insertion(13, many=False)})\n{_CHECKPOINT}"
+APPEND_MANY = f"{_ENTRIES}, filed as ({reports.insertion(13, many=True)})\n{_CHECKPOINT}"
+
+LEAF_HASHES = "select leaf_hash from log_entry where gen = $1 and idx >= $2 and idx < $3 order by idx"
+
+# What the leaves hash to now (RFC 6962: SHA-256 of 00 and the leaf), not what was computed when they were written.
+HASHED_ANEW = """
+select sha256('\\x00'::bytea || leaf) from log_entry where gen = $1 and idx >= $2 and idx < $3 order by idx
+"""
+
+# octet_length reads the size without fetching the body, so the sum costs nothing; one entry always fits.
+VISIBLE = """
+select idx, leaf, wrap, ct, of_limit from (
+    select e.idx, e.leaf, w.wrap, e.ct, count(*) over () as of_limit, row_number() over (order by e.idx) as nth,
+        sum(octet_length(e.leaf) + octet_length(w.wrap) + octet_length(e.ct) + 32) over (order by e.idx) as running
+    from (
+        select gen, idx, wrap from log_wrap
+        where recipient = $1 and gen = $2 and idx >= $3 and idx < $4 order by idx limit $5
+    ) w join log_entry e on e.gen = w.gen and e.idx = w.idx
+) served
+where running <= $6 or nth = 1
+order by idx
+"""
+
+WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3"
+
+
+async def head(conn: Connection, gen: int) -> Head | None:
+    """The newest checkpoint of generation `gen`, or None for an empty log."""
+    row = await conn.fetchrow(HEAD, gen)
+    return None if row is None else Head(*row)
+
+
+async def append(
+    conn: Connection, entries: Sequence[Entry], new_head: Head, filed: Sequence[NewReport] = ()
+) -> None:
+    """Insert `entries`, the checkpoint that covers them and the first versions `filed`, all or nothing.
+
+    Raises: StorageConflict when an index or a size is taken already (another writer), or with the constraint
+    `reports.ID_TAKEN` a report's id.
+    """
+    wraps = [(recipient, e.idx, wrap) for e in entries for recipient, wrap in e.wraps.items()]
+    statement: str = APPEND
+    rest: tuple[object, ...] = ()
+    if len(filed) == 1:
+        statement, rest = APPEND_ONE, reports.row(filed[0])
+    elif filed:
+        statement, rest = APPEND_MANY, tuple(reports.columns(filed))
+    await conn.execute(
+        statement,
+        new_head.gen,
+        [e.idx for e in entries],
+        [e.leaf_hash for e in entries],
+        [e.leaf for e in entries],
+        [e.ct for e in entries],
+        [w[0] for w in wraps],
+        [w[1] for w in wraps],
+        [w[2] for w in wraps],
+        new_head.size,
+        new_head.root,
+        new_head.frontier,
+        new_head.note,
+        *rest,
+    )
+
+
+async def leaf_hashes(conn: Connection, gen: int, start: int, stop: int) -> list[bytes]:
+    """Leaf hashes [start, stop), as far as the log reaches, 32 bytes each, in order."""
+    return [row[0] for row in await conn.fetch(LEAF_HASHES, gen, start, stop)]
+
+
+async def hashed_anew(conn: Connection, gen: int, start: int, stop: int) -> list[bytes]:
+    """The same from the leaves as they stand in the database now: for whoever wants to know that none was altered."""
+    return [row[0] for row in await conn.fetch(HASHED_ANEW, gen, start, stop)]
+
+
+async def visible_entries(
+    conn: Connection, gen: int, recipient: str, start: int, stop: int, *, limit: int, max_bytes: int
+) -> tuple[list[VisibleEntry], int]:
+    """The entries of [start, stop) that hold a wrap for `recipient`, and the index to go on from.
+
+    At most `limit` entries and about `max_bytes` bytes, but always one when there is one.
+    """
+    rows = await conn.fetch(VISIBLE, recipient, gen, start, stop, limit, max_bytes)
+    entries = [VisibleEntry(*row[:4]) for row in rows]
+    complete = not rows or (len(rows) == rows[0]["of_limit"] and len(rows) < limit)
+    return entries, stop if complete else entries[-1].idx + 1
+
+
+async def waiting(conn: Connection, gen: int, recipient: str, start: int) -> int:
+    """How many entries from `start` on are addressed to `recipient`."""
+    count: int = await conn.fetchval(WAITING, recipient, gen, start)
+    return count

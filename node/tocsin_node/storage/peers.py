@@ -1,0 +1,185 @@
+"""Peers and invites in Postgres."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tocsin_federation.peering import InviteRecord
+from tocsin_node.storage.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRow:
+    """One peer as stored. `chain`: node statements as received, oldest first."""
+
+    node_id: str
+    name: str
+    chain: list[bytes] = field(repr=False)
+    url: str
+    state: str
+    our_nonce: bytes = field(repr=False)
+    their_nonce: bytes = field(repr=False)
+    invited: bool
+    approved_at: datetime | None
+    sas_verified: bool
+    max_tlp_out: str
+    max_tlp_in: str
+    problem_code: str | None
+    problem_hint: str | None
+    problem_at: datetime | None
+    last_contact_at: datetime | None
+    clock_skew_s: float | None
+    fetched_next: int
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRow:
+    """A live invite: whom it is for and the key that proves who holds it."""
+
+    id: bytes
+    mac_key: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    name: str
+    expires_at: datetime
+    used_by: str | None
+    used_nonce: bytes | None = field(repr=False)
+
+
+_COLUMNS = """node_id, name, chain, url, state, our_nonce, their_nonce, invited, approved_at, sas_verified,
+    max_tlp_out, max_tlp_in, problem_code, problem_hint, problem_at, last_contact_at, clock_skew_s,
+    fetched_next, added_at"""
+
+ALL = f"select {_COLUMNS} from peer order by added_at, node_id"
+
+# A removed peer may be met anew, and a join whose answer was lost may be said again; an approved peer keeps its row.
+ADD = f"""
+insert into peer (node_id, name, chain, url, state, our_nonce, their_nonce, invited)
+values ($1, $2, $3, $4, 'pending', $5, $6, $7)
+on conflict (node_id) do update set name = excluded.name, chain = excluded.chain, url = excluded.url,
+    state = 'pending', our_nonce = excluded.our_nonce, their_nonce = excluded.their_nonce,
+    invited = excluded.invited, approved_at = null, sas_verified = false, problem_code = null, problem_hint = null,
+    problem_at = null, added_at = now()
+where peer.state in ('removed', 'pending')
+returning {_COLUMNS}
+"""
+
+APPROVE = f"""
+update peer set state = case when state = 'pending' then 'active' else state end,
+    approved_at = coalesce(approved_at, now()), sas_verified = $2, max_tlp_out = $3,
+    max_tlp_in = $4
+where node_id = $1 and state <> 'removed' returning {_COLUMNS}
+"""
+
+SET_PROBLEM = f"""
+update peer set problem_code = $2, problem_hint = $3, problem_at = now(),
+    state = case when $4 and state = 'active' then 'suspect' else state end
+where node_id = $1 returning {_COLUMNS}
+"""
+
+CLEAR_PROBLEM = f"""
+update peer set problem_code = null, problem_hint = null, problem_at = null,
+    state = case when state = 'suspect' and $2 then 'active' else state end
+where node_id = $1 returning {_COLUMNS}
+"""
+
+SET_CHAIN = f"update peer set chain = $2, url = $3 where node_id = $1 returning {_COLUMNS}"
+
+# What is noted at every request may be lost in a crash of the database: the next request notes it again.
+_MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
+
+CONTACT = f"""
+update peer set last_contact_at = now(), clock_skew_s = coalesce($2, clock_skew_s)
+where node_id = $1 and {_MAY_BE_LOST}
+"""
+
+FETCHED = f"update peer set fetched_next = $2 where node_id = $1 and fetched_next < $2 and {_MAY_BE_LOST}"
+
+REMOVE = "update peer set state = 'removed', name = name || ' (removed ' || node_id || ')' where node_id = $1"
+
+ADD_INVITE = "insert into invite (id, mac_key, nonce, name, expires_at) values ($1, $2, $3, $4, $5)"
+
+INVITE = (
+    "select id, mac_key, nonce, name, expires_at, used_by, used_nonce from invite where id = $1 for update"
+)
+
+USE_INVITE = "update invite set used_at = now(), used_by = $2, used_nonce = $3 where id = $1"
+
+DROP_INVITES = "delete from invite where expires_at < now() - interval '30 days'"
+
+
+async def all_peers(conn: Connection) -> list[PeerRow]:
+    """Every peer, removed ones too."""
+    return [PeerRow(*row) for row in await conn.fetch(ALL)]
+
+
+async def add(
+    conn: Connection,
+    *,
+    node_id: str,
+    name: str,
+    chain: Sequence[bytes],
+    url: str,
+    our_nonce: bytes,
+    their_nonce: bytes,
+    invited: bool,
+) -> PeerRow | None:
+    """Add a pending peer, or begin its handshake anew; None when the NodeID is approved already."""
+    row = await conn.fetchrow(ADD, node_id, name, list(chain), url, our_nonce, their_nonce, invited)
+    return None if row is None else PeerRow(*row)
+
+
+async def approve(conn: Connection, node_id: str, *, sas_verified: bool, out: str, in_: str) -> PeerRow:
+    """Our operator's yes, with the ceilings that go with it."""
+    return PeerRow(*await conn.fetchrow(APPROVE, node_id, sas_verified, out, in_))
+
+
+async def set_problem(conn: Connection, node_id: str, code: str, hint: str, *, suspect: bool) -> PeerRow:
+    """Keep what is wrong with a peer; `suspect` also stops an active one until a person resumes it."""
+    return PeerRow(*await conn.fetchrow(SET_PROBLEM, node_id, code, hint, suspect))
+
+
+async def clear_problem(conn: Connection, node_id: str, *, resume: bool) -> PeerRow:
+    """Forget the problem; `resume` makes a suspect peer active again."""
+    return PeerRow(*await conn.fetchrow(CLEAR_PROBLEM, node_id, resume))
+
+
+async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url: str) -> PeerRow:
+    """Keep a longer statement chain and the address it names."""
+    return PeerRow(*await conn.fetchrow(SET_CHAIN, node_id, list(chain), url))
+
+
+async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | None) -> None:
+    """The peer answered or asked just now."""
+    await conn.execute(CONTACT, node_id, clock_skew_s)
+
+
+async def note_fetched(conn: Connection, node_id: str, next_index: int) -> None:
+    """The peer has asked for entries from `next_index` on: it has worked through all before."""
+    await conn.execute(FETCHED, node_id, next_index)
+
+
+async def remove(conn: Connection, node_id: str) -> None:
+    """Take a peer out; its row stays, so that what it sent keeps its origin."""
+    await conn.execute(REMOVE, node_id)
+
+
+async def add_invite(conn: Connection, record: InviteRecord, name: str) -> None:
+    """Keep a new invite."""
+    await conn.execute(ADD_INVITE, record.id, record.mac_key, record.nonce, name, record.expires_at)
+
+
+async def invite(conn: Connection, invite_id: bytes) -> InviteRow | None:
+    """The invite, locked for the caller's transaction."""
+    row = await conn.fetchrow(INVITE, invite_id)
+    return None if row is None else InviteRow(*row)
+
+
+async def use_invite(conn: Connection, invite_id: bytes, node_id: str, nonce: bytes) -> None:
+    """Spend the invite."""
+    await conn.execute(USE_INVITE, invite_id, node_id, nonce)
+
+
+async def drop_old_invites(conn: Connection) -> None:
+    """Forget invites that ended more than 30 days ago."""
+    await conn.execute(DROP_INVITES)

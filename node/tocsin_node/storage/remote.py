@@ -1,0 +1,223 @@
+"""The peers' logs as we verified them, and what became of every entry addressed to us."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tocsin_federation.frames import Frame
+from tocsin_node.storage.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLog:
+    """How far one origin's log is verified (`size`) and worked through (`next_index`)."""
+
+    origin: str
+    gen: int
+    size: int
+    frontier: bytes
+    note: bytes | None
+    next_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryOutcome:
+    """The terminal outcome of one entry."""
+
+    idx: int
+    leaf_hash: bytes
+    outcome: str
+    code: str | None = None
+    report_id: str | None = None
+    ver: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An entry that we could not take, kept whole."""
+
+    idx: int
+    code: str
+    leaf: bytes
+    wrap: bytes
+    ct: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecentOutcome:
+    """One line of an operator's view of a peer."""
+
+    idx: int
+    outcome: str
+    code: str | None
+    report_id: str | None
+    at: datetime
+
+
+OPEN = """
+insert into remote_log (origin, gen, frontier) values ($1, $2, $3)
+on conflict (origin, gen) do update set origin = excluded.origin
+returning origin, gen, size, frontier, note, next_index
+"""
+
+STANDING = (
+    "select origin, gen, size, frontier, note, next_index from remote_log where origin = $1 and gen = $2"
+)
+
+ADVANCE_HEAD = """
+with leaf as (
+    insert into remote_leaf (origin, gen, idx, leaf_hash)
+    select $1, $2, $3 + n - 1, h from unnest($8::bytea[]) with ordinality as l (h, n)
+), checkpoint as (
+    insert into remote_checkpoint (origin, gen, size, root, note) values ($1, $2, $4, $5, $7) on conflict do nothing
+)
+update remote_log set size = $4, root = $5, frontier = $6, note = $7 where origin = $1 and gen = $2 and size = $3
+"""
+
+LEAVES = (
+    "select leaf_hash from remote_leaf where origin = $1 and gen = $2 and idx >= $3 and idx < $4 order by idx"
+)
+
+RECORD = """
+with outcome as (
+    insert into remote_entry (origin, gen, idx, leaf_hash, outcome, code, report_id, ver)
+    select $1, $2, * from unnest($5::bigint[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::int[])
+), aside as (
+    insert into quarantine (origin, gen, idx, code, leaf, wrap, ct)
+    select $1, $2, * from unnest($11::bigint[], $12::text[], $13::bytea[], $14::bytea[], $15::bytea[])
+)
+update remote_log set next_index = $4 where origin = $1 and gen = $2 and next_index = $3
+"""
+
+UNSUPPORTED = """
+select q.idx, e.leaf_hash, q.leaf, q.wrap, q.ct
+from quarantine q join remote_entry e on e.origin = q.origin and e.gen = q.gen and e.idx = q.idx
+where q.origin = $1 and q.gen = $2 and q.code = 'unsupported' order by q.idx limit $3
+"""
+
+FORGET_OUTCOMES = """
+with released as (delete from quarantine where origin = $1 and gen = $2 and idx = any($3::bigint[]))
+delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[])
+"""
+
+KEEP_EVIDENCE = """
+insert into evidence (origin, code, held, offered) values ($1, $2, $3, $4) on conflict do nothing
+"""
+
+COUNTS = "select outcome, code, count(*) from remote_entry where origin = $1 group by outcome, code"
+
+NOT_TAKEN = """
+select count(*) from remote_entry
+where outcome in ('refused', 'quarantined') and at > now() - interval '24 hours'
+"""
+
+RECENT = """
+select idx, outcome, code, report_id, at from remote_entry where origin = $1 order by gen desc, idx desc limit $2
+"""
+
+ALERTS_TODAY = """
+select count(*) from alert a join report r on r.id = a.report_id
+where r.origin = $1 and a.raised_at > now() - interval '24 hours'
+"""
+
+
+async def open_log(conn: Connection, origin: str, gen: int, empty_frontier: bytes) -> RemoteLog:
+    """What we hold of `origin`'s log; begun here when it is new."""
+    return await standing(conn, origin, gen) or RemoteLog(
+        *await conn.fetchrow(OPEN, origin, gen, empty_frontier)
+    )
+
+
+async def standing(conn: Connection, origin: str, gen: int) -> RemoteLog | None:
+    """What we hold of `origin`'s log, if anything."""
+    row = await conn.fetchrow(STANDING, origin, gen)
+    return None if row is None else RemoteLog(*row)
+
+
+async def advance_head(
+    conn: Connection,
+    log: RemoteLog,
+    leaves: Sequence[bytes],
+    *,
+    size: int,
+    root: bytes,
+    frontier: bytes,
+    note: bytes,
+) -> None:
+    """Keep a verified longer log: its new leaf hashes, its checkpoint, its compact range. All or nothing."""
+    await conn.execute(ADVANCE_HEAD, log.origin, log.gen, log.size, size, root, frontier, note, list(leaves))
+
+
+async def leaves(conn: Connection, log: RemoteLog, start: int, stop: int) -> list[bytes]:
+    """Verified leaf hashes [start, stop) of `log`."""
+    return [row[0] for row in await conn.fetch(LEAVES, log.origin, log.gen, start, stop)]
+
+
+async def record_outcomes(
+    conn: Connection,
+    log: RemoteLog,
+    outcomes: Sequence[EntryOutcome],
+    quarantined: Sequence[Quarantined],
+    *,
+    next_index: int,
+) -> None:
+    """Write the outcomes and move the cursor from `log.next_index` to `next_index`, inside the caller's transaction.
+
+    Raises: StorageError when an entry has an outcome already (two followers of one log).
+    """
+    await conn.execute(
+        RECORD,
+        log.origin,
+        log.gen,
+        log.next_index,
+        next_index,
+        [o.idx for o in outcomes],
+        [o.leaf_hash for o in outcomes],
+        [o.outcome for o in outcomes],
+        [o.code for o in outcomes],
+        [o.report_id for o in outcomes],
+        [o.ver for o in outcomes],
+        [q.idx for q in quarantined],
+        [q.code for q in quarantined],
+        [q.leaf for q in quarantined],
+        [q.wrap for q in quarantined],
+        [q.ct for q in quarantined],
+    )
+
+
+async def unsupported(conn: Connection, log: RemoteLog, limit: int) -> list[tuple[bytes, Frame]]:
+    """(leaf hash, frame) of entries that were of a later version of the protocol when they came, oldest first."""
+    rows = await conn.fetch(UNSUPPORTED, log.origin, log.gen, limit)
+    return [(row[1], Frame(row[0], *row[2:])) for row in rows]
+
+
+async def forget_outcomes(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> None:
+    """Take entries out of quarantine, to be given a new outcome inside the caller's transaction."""
+    await conn.execute(FORGET_OUTCOMES, log.origin, log.gen, list(indices))
+
+
+async def keep_evidence(conn: Connection, origin: str, code: str, *, held: bytes, offered: bytes) -> None:
+    """Keep two checkpoints of `origin` that contradict each other."""
+    await conn.execute(KEEP_EVIDENCE, origin, code, held, offered)
+
+
+async def outcome_counts(conn: Connection, origin: str) -> list[tuple[str, str | None, int]]:
+    """(outcome, code, how many) over all entries of `origin` addressed to us."""
+    return [tuple(row) for row in await conn.fetch(COUNTS, origin)]
+
+
+async def not_taken_in_a_day(conn: Connection) -> int:
+    """How many entries addressed to us were refused or quarantined in the last 24 hours."""
+    count: int = await conn.fetchval(NOT_TAKEN)
+    return count
+
+
+async def recent(conn: Connection, origin: str, limit: int) -> list[RecentOutcome]:
+    """The newest outcomes, newest first."""
+    return [RecentOutcome(*row) for row in await conn.fetch(RECENT, origin, limit)]
+
+
+async def alerts_in_a_day(conn: Connection, origin: str) -> int:
+    """How many alerts the reports of `origin` have raised here in the last 24 hours."""
+    count: int = await conn.fetchval(ALERTS_TODAY, origin)
+    return count

@@ -1,0 +1,246 @@
+"""Reports in Postgres: the current version of each, and what newer versions replaced. Bundles are exact bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tocsin_node.storage.pool import Connection
+from tocsin_schema.report import IncidentReport
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a version stands in its origin's log."""
+
+    gen: int
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewReport:
+    """A version about to be stored. `audience`: NodeIDs it was sealed to (own reports only)."""
+
+    report: IncidentReport
+    origin: str
+    ver: int
+    place: Place | None = None
+    audience: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held under an id now: enough to judge a newcomer."""
+
+    id: str
+    origin: str
+    ver: int
+    state: str
+    grade: str
+    tlp: str
+    sha256: bytes
+    audience: tuple[str, ...]
+    leaf_hash: bytes | None
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """A stored report, whole."""
+
+    id: str
+    origin: str
+    ver: int
+    state: str
+    name: str
+    tlp: str
+    grade: str
+    level: int
+    score: int
+    realization: str
+    modified: datetime
+    audience: list[str]
+    log_gen: int | None
+    log_index: int | None
+    leaf_hash: bytes | None
+    stored_at: datetime
+    seq: int
+    bundle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFilter:
+    """What a listing keeps. None keeps all; `text` is looked for in the name, without case."""
+
+    grade: str | None = None
+    tlp: str | None = None
+    state: str | None = None
+    origin: str | None = None
+    text: str | None = None
+
+
+HELD = """
+select id, origin, ver, state, grade, tlp, sha256, audience, leaf_hash, modified from report where id = any($1::text[])
+"""
+
+_COLUMNS = """id, origin, ver, state, name, tlp, grade, level, score, realization, modified, sha256, bundle,
+    audience, log_gen, log_index, leaf_hash"""
+
+_TYPES = (
+    *("text", "text", "int", "text", "text", "text", "text", "int", "int", "text", "timestamptz"),
+    *("bytea", "bytea", "text", "int", "bigint", "bytea"),
+)
+
+
+def insertion(first: int, *, many: bool) -> str:
+    """The insert of first versions, with the parameters `$first` and on.
+
+    `many`: one array a column (`columns`). Else the plain values of one row (`row`): arrays are slow to make and to
+    take apart, and most reports come alone. Audiences travel as text with a separator no NodeID holds, since
+    Postgres has no arrays of unequal arrays.
+    """
+    audience = "string_to_array(audience, ' ')"
+    if many:
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES, first))
+        source = f"unnest({arrays}) as r ({_COLUMNS})"
+        return (
+            f"insert into report ({_COLUMNS}) select {_COLUMNS.replace('audience', audience)} from {source}"
+        )
+    values = [f"${number}" for number, _ in enumerate(_TYPES, first)]
+    place = _COLUMNS.split().index("audience,")
+    values[place] = audience.replace("audience", values[place])
+    return f"insert into report ({_COLUMNS}) values ({', '.join(values)})"
+
+
+FILE_ONE, FILE_MANY = insertion(1, many=False), insertion(1, many=True)
+
+INSERT = f"{FILE_MANY} on conflict (id) do nothing returning id"
+
+KEEP_OLD = """
+insert into report_version (report_id, ver, tlp, grade, sha256, bundle, log_gen, log_index, leaf_hash, stored_at)
+select id, ver, tlp, grade, sha256, bundle, log_gen, log_index, leaf_hash, stored_at
+from report where id = $1 and ver = $2
+"""
+
+REPLACE = """
+update report set ver = $3, state = $4, name = $5, tlp = $6, grade = $7, level = $8, score = $9, realization = $10,
+    modified = $11, sha256 = $12, bundle = $13, audience = $14, log_gen = $15, log_index = $16, leaf_hash = $17,
+    stored_at = now()
+where id = $1 and ver = $2
+returning ver
+"""
+
+GET = """
+select id, origin, ver, state, name, tlp, grade, level, score, realization, modified, audience, log_gen, log_index,
+    leaf_hash, stored_at, seq, bundle
+from report where id = $1
+"""
+
+LIST = """
+select id, origin, ver, state, name, tlp, grade, level, score, realization, modified, audience, log_gen, log_index,
+    leaf_hash, stored_at, seq, ''::bytea as bundle
+from report
+where seq < $1
+  and ($2::text is null or grade = $2) and ($3::text is null or tlp = $3) and ($4::text is null or state = $4)
+  and ($5::text is null or origin = $5) and ($6::text is null or strpos(lower(name), lower($6)) > 0)
+order by seq desc limit $7
+"""
+
+VERSION_PLACE = """
+select log_gen, log_index, leaf_hash from report where id = $1 and ver = $2 and leaf_hash is not null
+union all
+select log_gen, log_index, leaf_hash from report_version where report_id = $1 and ver = $2 and leaf_hash is not null
+"""
+
+ID_TAKEN = "report_pkey"
+_UNSEEN_SEQ = 2**63 - 1
+
+
+async def held(conn: Connection, ids: Sequence[str]) -> dict[str, Held]:
+    """What is held under each of `ids`; ids not held are absent."""
+    rows = await conn.fetch(HELD, list(ids))
+    return {row["id"]: Held(*(*row[:7], tuple(row["audience"]), *row[8:])) for row in rows}
+
+
+async def file(conn: Connection, reports: Sequence[NewReport]) -> None:
+    """Insert first versions, all or none.
+
+    Raises: StorageConflict with the constraint `ID_TAKEN` when an id is held already.
+    """
+    if len(reports) == 1:
+        await conn.execute(FILE_ONE, *row(reports[0]))
+    else:
+        await conn.execute(FILE_MANY, *columns(reports))
+
+
+async def insert(conn: Connection, reports: Sequence[NewReport]) -> set[str]:
+    """Insert first versions; returns the ids that were new. An id already held is left as it is."""
+    if not reports:
+        return set()
+    return {row[0] for row in await conn.fetch(INSERT, *columns(reports))}
+
+
+async def replace(conn: Connection, new: NewReport, *, held_ver: int) -> bool:
+    """Put `new` in the place of version `held_ver`, keeping the old; False when another version stands there."""
+    await conn.execute(KEEP_OLD, new.report.id, held_ver)
+    values = row(new)
+    ver = await conn.fetchval(REPLACE, values[0], held_ver, *values[2:13], list(new.audience), *values[14:])
+    return ver is not None
+
+
+async def get(conn: Connection, report_id: str) -> StoredReport | None:
+    """The current version under `report_id`."""
+    row = await conn.fetchrow(GET, report_id)
+    return None if row is None else StoredReport(*row)
+
+
+async def listing(
+    conn: Connection, keep: ReportFilter, *, before: int | None, limit: int
+) -> list[StoredReport]:
+    """Newest first, without bundles; `before` is the `seq` of the last one seen."""
+    rows = await conn.fetch(
+        LIST,
+        _UNSEEN_SEQ if before is None else before,
+        keep.grade,
+        keep.tlp,
+        keep.state,
+        keep.origin,
+        keep.text,
+        limit,
+    )
+    return [StoredReport(*row) for row in rows]
+
+
+async def place_of(conn: Connection, report_id: str, ver: int) -> Place | None:
+    """Where version `ver` stands in its origin's log, if it was shared."""
+    row = await conn.fetchrow(VERSION_PLACE, report_id, ver)
+    return None if row is None else Place(*row)
+
+
+def columns(reports: Sequence[NewReport]) -> list[list[object]]:
+    """The parameters of an `insertion` of many."""
+    return [list(column) for column in zip(*map(row, reports), strict=True)]
+
+
+def row(new: NewReport) -> tuple[object, ...]:
+    """The parameters of an `insertion` of one."""
+    report, place = new.report, new.place
+    return (
+        report.id,
+        new.origin,
+        new.ver,
+        "withdrawn" if report.revoked else "active",
+        report.name,
+        report.tlp.value,
+        report.severity.grade,
+        report.severity.level,
+        report.severity.score,
+        report.realization,
+        report.modified,
+        report.sha256,
+        report.raw,
+        " ".join(new.audience),
+        None if place is None else place.gen,
+        None if place is None else place.index,
+        None if place is None else place.leaf_hash,
+    )

@@ -1,0 +1,279 @@
+create table acknowledgement (
+    id bigint generated always as identity not null,
+    alert_id bigint,
+    report_id text,
+    ver integer,
+    node text,
+    by text not null,
+    via text not null,
+    event_id text,
+    note text,
+    at timestamp with time zone not null,
+    revoked_at timestamp with time zone,
+    shared_idx bigint,
+    constraint acknowledgement_pkey PRIMARY KEY (id),
+    constraint acknowledgement_event_id_key UNIQUE (event_id),
+    constraint acknowledgement_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint acknowledgement_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text])))
+);
+CREATE INDEX acknowledgement_alert ON public.acknowledgement USING btree (alert_id);
+CREATE UNIQUE INDEX acknowledgement_api ON public.acknowledgement USING btree (alert_id, by) WHERE ((via = 'api'::text) AND (revoked_at IS NULL));
+CREATE UNIQUE INDEX acknowledgement_peer ON public.acknowledgement USING btree (report_id, ver, node) WHERE (via = 'peer'::text);
+CREATE INDEX acknowledgement_report ON public.acknowledgement USING btree (report_id);
+CREATE INDEX acknowledgement_unshared ON public.acknowledgement USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL));
+
+create table alert (
+    id bigint generated always as identity not null,
+    report_id text,
+    ver integer,
+    kind text not null,
+    grade text not null,
+    level smallint not null,
+    tlp text not null,
+    origin text not null,
+    ours boolean not null,
+    facts jsonb not null,
+    raised_at timestamp with time zone default now() not null,
+    constraint alert_pkey PRIMARY KEY (id),
+    constraint alert_report_id_ver_key UNIQUE (report_id, ver),
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text])))
+);
+
+create table channel (
+    name text not null,
+    state text not null,
+    code text,
+    hint text,
+    since timestamp with time zone default now() not null,
+    fail_count integer default 0 not null,
+    last_ok_at timestamp with time zone,
+    paused_until timestamp with time zone,
+    sync_of text,
+    sync_since text,
+    ignored_acks bigint default 0 not null,
+    constraint channel_pkey PRIMARY KEY (name),
+    constraint channel_state_check CHECK ((state = ANY (ARRAY['up'::text, 'degraded'::text, 'down'::text])))
+);
+
+create table delivery (
+    id bigint generated always as identity not null,
+    alert_id bigint not null,
+    channel text not null,
+    room text not null,
+    priority smallint not null,
+    content jsonb not null,
+    txn text not null,
+    state text default 'pending'::text not null,
+    attempts integer default 0 not null,
+    next_at timestamp with time zone default now() not null,
+    lease_until timestamp with time zone,
+    first_try_at timestamp with time zone,
+    event_id text,
+    accepted_at timestamp with time zone,
+    echoed_at timestamp with time zone,
+    last_error text,
+    created_at timestamp with time zone default now() not null,
+    constraint delivery_pkey PRIMARY KEY (id),
+    constraint delivery_txn_key UNIQUE (txn),
+    constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'failed'::text, 'superseded'::text])))
+);
+CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
+CREATE INDEX delivery_due ON public.delivery USING btree (priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
+CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
+
+create table evidence (
+    id bigint generated always as identity not null,
+    origin text not null,
+    code text not null,
+    held bytea not null,
+    offered bytea not null,
+    at timestamp with time zone default now() not null,
+    constraint evidence_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
+
+create table invite (
+    id bytea not null,
+    mac_key bytea not null,
+    nonce bytea not null,
+    name text not null,
+    created_at timestamp with time zone default now() not null,
+    expires_at timestamp with time zone not null,
+    used_at timestamp with time zone,
+    used_by text,
+    used_nonce bytea,
+    constraint invite_pkey PRIMARY KEY (id)
+);
+
+create table log_checkpoint (
+    gen integer not null,
+    size bigint not null,
+    root bytea not null,
+    frontier bytea not null,
+    note bytea not null,
+    at timestamp with time zone default now() not null,
+    constraint log_checkpoint_pkey PRIMARY KEY (gen, size)
+);
+
+create table log_entry (
+    gen integer not null,
+    idx bigint not null,
+    leaf_hash bytea not null,
+    leaf bytea not null,
+    ct bytea storage external not null,
+    at timestamp with time zone default now() not null,
+    constraint log_entry_pkey PRIMARY KEY (gen, idx),
+    constraint log_entry_leaf_hash_key UNIQUE (leaf_hash)
+) with (toast_tuple_target=8160);
+
+create table log_wrap (
+    recipient text not null,
+    gen integer not null,
+    idx bigint not null,
+    wrap bytea not null,
+    constraint log_wrap_pkey PRIMARY KEY (recipient, gen, idx)
+);
+
+create table migration (
+    number integer not null,
+    name text not null,
+    sha256 bytea not null,
+    applied_at timestamp with time zone default now() not null,
+    constraint migration_pkey PRIMARY KEY (number)
+);
+
+create table peer (
+    node_id text not null,
+    name text not null,
+    chain bytea[] not null,
+    url text not null,
+    state text not null,
+    our_nonce bytea not null,
+    their_nonce bytea not null,
+    invited boolean not null,
+    approved_at timestamp with time zone,
+    sas_verified boolean default false not null,
+    max_tlp_out text default 'green'::text not null,
+    max_tlp_in text default 'green'::text not null,
+    problem_code text,
+    problem_hint text,
+    problem_at timestamp with time zone,
+    last_contact_at timestamp with time zone,
+    clock_skew_s double precision,
+    fetched_next bigint default 0 not null,
+    added_at timestamp with time zone default now() not null,
+    constraint peer_pkey PRIMARY KEY (node_id),
+    constraint peer_name_key UNIQUE (name),
+    constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))
+);
+
+create table quarantine (
+    origin text not null,
+    gen integer not null,
+    idx bigint not null,
+    code text not null,
+    leaf bytea not null,
+    wrap bytea not null,
+    ct bytea not null,
+    at timestamp with time zone default now() not null,
+    constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
+);
+
+create table remote_checkpoint (
+    origin text not null,
+    gen integer not null,
+    size bigint not null,
+    root bytea not null,
+    note bytea not null,
+    seen_at timestamp with time zone default now() not null,
+    constraint remote_checkpoint_pkey PRIMARY KEY (origin, gen, size)
+);
+
+create table remote_entry (
+    origin text not null,
+    gen integer not null,
+    idx bigint not null,
+    leaf_hash bytea not null,
+    outcome text not null,
+    code text,
+    report_id text,
+    ver integer,
+    at timestamp with time zone default now() not null,
+    constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
+    constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
+);
+CREATE INDEX remote_entry_not_taken ON public.remote_entry USING btree (at) WHERE (outcome = ANY (ARRAY['refused'::text, 'quarantined'::text]));
+CREATE INDEX remote_entry_outcome ON public.remote_entry USING btree (origin, outcome, code);
+
+create table remote_leaf (
+    origin text not null,
+    gen integer not null,
+    idx bigint not null,
+    leaf_hash bytea not null,
+    constraint remote_leaf_pkey PRIMARY KEY (origin, gen, idx)
+);
+
+create table remote_log (
+    origin text not null,
+    gen integer not null,
+    size bigint default 0 not null,
+    root bytea,
+    frontier bytea not null,
+    note bytea,
+    next_index bigint default 0 not null,
+    constraint remote_log_pkey PRIMARY KEY (origin, gen)
+);
+
+create table report (
+    id text not null,
+    origin text not null,
+    ver integer not null,
+    state text not null,
+    name text not null,
+    tlp text not null,
+    grade text not null,
+    level smallint not null,
+    score smallint not null,
+    realization text not null,
+    modified timestamp with time zone not null,
+    sha256 bytea not null,
+    bundle bytea storage external not null,
+    audience text[] default '{}'::text[] not null,
+    log_gen integer,
+    log_index bigint,
+    leaf_hash bytea,
+    stored_at timestamp with time zone default now() not null,
+    seq bigint generated always as identity not null,
+    constraint report_pkey PRIMARY KEY (id),
+    constraint report_seq_key UNIQUE (seq),
+    constraint report_state_check CHECK ((state = ANY (ARRAY['active'::text, 'withdrawn'::text])))
+) with (toast_tuple_target=8160);
+CREATE INDEX report_grade ON public.report USING btree (grade, seq);
+
+create table report_version (
+    report_id text not null,
+    ver integer not null,
+    tlp text not null,
+    grade text not null,
+    sha256 bytea not null,
+    bundle bytea not null,
+    log_gen integer,
+    log_index bigint,
+    leaf_hash bytea,
+    stored_at timestamp with time zone not null,
+    constraint report_version_pkey PRIMARY KEY (report_id, ver),
+    constraint report_version_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+
+create table token (
+    id bigint generated always as identity not null,
+    name text not null,
+    hash bytea not null,
+    scopes text[] not null,
+    created_at timestamp with time zone default now() not null,
+    revoked_at timestamp with time zone,
+    constraint token_pkey PRIMARY KEY (id),
+    constraint token_hash_key UNIQUE (hash),
+    constraint token_name_key UNIQUE (name)
+);

@@ -1,0 +1,406 @@
+"""Any STIX 2.1 file as reports: each incident in it, with what it refers to, becomes a report of its own.
+
+A report of ours passes unchanged, byte for byte. An incident of ours that only lost its wrapper (in a feed,
+say) gets it back. Any other incident is taken over as a new incident of a fixed import identity, whose
+identifier is derived from the original's, so that every node makes the same of it; the original identifier
+stays in `source_record`. Memory stays flat: large files are sorted on disk.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final
+
+from tocsin_schema import canonical, ids, times
+from tocsin_schema.check import check_bundle
+from tocsin_schema.compose import PARTY_EPOCH, bundle_bytes, compose
+from tocsin_schema.errors import SchemaError
+from tocsin_schema.finding import Finding
+from tocsin_schema.form import examine
+from tocsin_schema.imports.clean import clean, marking_refs, statements, summary, tlp_among
+from tocsin_schema.imports.record import Record
+from tocsin_schema.imports.split import Piece, split
+from tocsin_schema.imports.store import Store
+from tocsin_schema.marking import MARKING_OBJECTS, Tlp, strictest
+from tocsin_schema.objects import OBJECTS
+
+Object = dict[str, Any]
+
+SOURCE: Final = "stix"
+IDENTITY: Final[Mapping[str, Any]] = {
+    "type": "identity",
+    "spec_version": "2.1",
+    "id": ids.derive("identity", "source:stix"),
+    "created": PARTY_EPOCH,
+    "modified": PARTY_EPOCH,
+    "name": "STIX import",
+    "identity_class": "system",
+}
+MAX_RELATED: Final = 400  # objects beside the incident; more would not fit a report
+_FRAME: Final = ("identity--", "marking-definition--")  # what says whose an object is and who may see it
+_HINT: Final = "Correct the record in the file, or leave it; the others are not touched by it."
+
+
+def read(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Record]:
+    """One record for each incident of a STIX file: a bundle, a list, or one bundle or object a line.
+
+    `default_tlp` is for incidents without a marking; without it they become TLP:RED and stay on this node
+    until a person marks them. Whole reports come first, in the order of the file; single objects follow, by
+    identifier.
+    """
+    found = False
+    with Store() as store:
+        for piece in split(stream):
+            for record in _piece(piece, store, default_tlp):
+                found = True
+                yield record
+        for incident in store.incidents():
+            found = True
+            yield _record(incident, store, default_tlp)
+    if not found:
+        said = "The file holds no incident."
+        yield Record(SOURCE, None, (), Finding("no-incident", "", said, "Check that this is the right file."))
+
+
+def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Record]:
+    key = f"{SOURCE}:{piece.kind} {piece.number}"
+    if piece.kind == "too-large":
+        yield Record(key, None, (), Finding("too-large", "", "It has more than 1 MiB.", _HINT))
+        return
+    report = check_bundle(piece.raw).report
+    if report is not None:
+        yield Record(f"{SOURCE}:{report.id}", piece.raw)
+        return
+    try:
+        value = canonical.parse_strict(piece.raw)
+    except SchemaError as exc:
+        yield Record(key, None, (), Finding(exc.code, "", str(exc), exc.hint))
+        return
+    for part in value if isinstance(value, list) else [value]:
+        if _is_bundle(part):
+            yield from _bundle(part, default_tlp)
+        elif isinstance(part, dict) and ids.is_id(part.get("id")) and isinstance(part.get("type"), str):
+            store.add(part)
+        else:
+            yield Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", _HINT))
+
+
+def _is_bundle(value: object) -> bool:
+    return (
+        isinstance(value, dict) and value.get("type") == "bundle" and isinstance(value.get("objects"), list)
+    )
+
+
+def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Record]:
+    """The incidents of one bundle that fits into memory; references do not reach beyond it."""
+    raw = canonical.to_bytes(bundle)
+    report = check_bundle(raw).report
+    if report is not None:
+        yield Record(f"{SOURCE}:{report.id}", raw)
+        return
+    with Store() as store:
+        for obj in bundle["objects"]:
+            if isinstance(obj, dict) and ids.is_id(obj.get("id")) and isinstance(obj.get("type"), str):
+                store.add(obj)
+        for incident in store.incidents():
+            yield _record(incident, store, default_tlp)
+
+
+def _record(incident: Object, store: Store, default_tlp: Tlp | None) -> Record:
+    key = f"{SOURCE}:{incident['id']}"
+    repairs: list[str] = []
+    related = _related(incident, store, repairs)
+    for make in (_whole, _completed):
+        bundle = make(incident, related)
+        if bundle is not None:
+            said = ["the report object that wraps it was added"] if make is _completed else []
+            return Record(key, bundle, tuple(repairs + said))
+    return _taken_over(key, incident, related, default_tlp, repairs)
+
+
+def _related(incident: Object, store: Store, repairs: list[str]) -> dict[str, Object]:
+    """What the incident refers to, what refers to it, and what those name: by identifier, without other incidents."""
+    found: dict[str, Object] = {}
+    about = store.about(incident["id"], MAX_RELATED)
+    wanted: list[str] = list(_refs(incident))
+    for obj in about:
+        shared = (
+            obj["type"] == "report" and sum(str(r).startswith("incident--") for r in obj["object_refs"]) > 1
+        )
+        found[obj["id"]] = obj
+        wanted += [
+            ref for ref in _refs(obj) if not shared or ref.startswith(("identity--", "marking-definition--"))
+        ]
+    for ref in wanted:
+        if ref in found or ref == incident["id"]:
+            continue
+        target = store.get(ref) if len(found) < MAX_RELATED else None
+        if target is not None and target["type"] != "incident":
+            found[ref] = target
+            wanted += [one for one in _refs(target) if one.startswith(_FRAME)]
+    left = sum(1 for ref in set(wanted) - found.keys() if not ref.startswith("incident--") and store.get(ref))
+    if left:
+        repairs.append(f"{left} related object(s) beyond {MAX_RELATED} left out")
+    return found
+
+
+def _refs(value: object) -> Iterator[str]:
+    """Every identifier that an object refers to, in any property whose name ends in _ref or _refs."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name.endswith("_ref") and isinstance(item, str):
+                yield item
+            elif name.endswith("_refs") and isinstance(item, list):
+                yield from (one for one in item if isinstance(one, str))
+            elif isinstance(item, dict | list):
+                yield from _refs(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _refs(item)
+
+
+def _sealed(objects: Sequence[Mapping[str, Any]], incident: Mapping[str, Any]) -> bytes | None:
+    """The canonical bundle of the objects when it is a sound report."""
+    try:
+        raw = bundle_bytes(objects, incident["id"], str(incident.get("modified")))
+    except SchemaError:
+        return None
+    return raw if check_bundle(raw).report is not None else None
+
+
+def _whole(incident: Object, related: Mapping[str, Object]) -> bytes | None:
+    """A report of ours out of a larger file: its own objects, and of other reports none."""
+    wrapper = related.get(ids.wrapper_id(incident["id"]))
+    if wrapper is None:
+        return None
+    refs = wrapper.get("object_refs")
+    listed = [ref for ref in refs if isinstance(ref, str)] if isinstance(refs, list) else []
+    # In the order in which `compose` puts them: what a feed took apart comes together byte for byte.
+    order = {ref: index for index, ref in enumerate([str(wrapper.get("created_by_ref")), *listed])}
+    others = [obj for obj in (*related.values(), incident) if obj["type"] != "report"]
+    others.sort(
+        key=lambda obj: (obj["type"] != "marking-definition", order.get(obj["id"], len(order)), obj["id"])
+    )
+    return _sealed([*others, wrapper], incident)
+
+
+def _completed(incident: Object, related: Mapping[str, Object]) -> bytes | None:
+    """An incident of ours whose wrapper is missing: the same incident, wrapped again in its creator's name."""
+    extension = (
+        incident.get("extensions", {}).get(ids.INCIDENT_EXTENSION) if _has_extensions(incident) else None
+    )
+    creator = related.get(str(incident.get("created_by_ref")))
+    found = tlp_among(incident.get("object_marking_refs"), related)
+    if not isinstance(extension, dict) or creator is None or len(found) != 1:
+        return None
+    form, findings = examine(
+        {
+            "title": incident.get("name"),
+            "description": incident.get("description"),
+            "tlp": found.pop().value,
+            "realization": extension.get("realization"),
+        }
+    )
+    if any(finding.level == "error" for finding in findings):
+        return None
+    frame = {
+        "incident_id": incident["id"],
+        "created": incident.get("created"),
+        "modified": incident.get("modified"),
+    }
+    if not all(times.parse(frame[name]) for name in ("created", "modified")):
+        return None
+    others = {ref: obj for ref, obj in related.items() if obj["type"] != "report"}
+    wrapper = compose(form, producer=creator, **frame)[-1]
+    level, score, grade = (extension.get(f) for f in ("severity_level", "severity_score", "response_grade"))
+    if level is not None and score is not None and grade is not None:
+        wrapper["description"] = (
+            f"Grade {grade}, level {level}, score {score}. {incident.get('description')}"[:50_000]
+        )
+        wrapper["labels"][0] = f'ai-incident:grade="{grade}"'
+    wrapper["object_refs"] = [
+        incident["id"],
+        *(ref for ref in others if not ref.startswith("marking-definition--")),
+    ]
+    return _sealed([*others.values(), incident, wrapper], incident)
+
+
+def _has_extensions(incident: Mapping[str, Any]) -> bool:
+    return isinstance(incident.get("extensions"), dict)
+
+
+def _taken_over(
+    key: str, incident: Object, related: Mapping[str, Object], default_tlp: Tlp | None, repairs: list[str]
+) -> Record:
+    """A foreign incident as a report of the import identity."""
+    tlp, licences = _marking(incident, related, default_tlp, repairs)
+    lost: dict[str, int] = {}
+    form, findings = examine(_form(incident, tlp, repairs))
+    wrong = next((finding for finding in findings if finding.level == "error"), None)
+    if wrong is not None:
+        return Record(key, None, tuple(repairs), wrong)
+    new_id = ids.imported_incident_id(SOURCE, incident["id"])
+    created, modified = _times(incident, repairs)
+    objects = compose(form, producer=IDENTITY, incident_id=new_id, created=created, modified=modified)
+    beside = _beside(incident["id"], new_id, related, licences, lost, repairs)
+    made, wrapper = _find(objects, new_id), objects[-1]
+    _enrich(
+        made,
+        clean({**_unseen(incident), "description": form["description"], "name": form["title"]}, lost),
+        beside,
+    )
+    for obj in (made, wrapper):
+        obj["object_marking_refs"] = marking_refs(tlp, licences)
+        if incident.get("revoked") is True:
+            obj["revoked"] = True
+            if obj is made:
+                made["extensions"][ids.INCIDENT_EXTENSION]["report_status"] = "withdrawn"
+    taken = {obj["id"] for obj in objects}
+    beside = [obj for obj in beside if obj["id"] not in taken]
+    wrapper["object_refs"] += [obj["id"] for obj in beside if obj["type"] != "marking-definition"]
+    repairs += summary(lost)
+    raw = bundle_bytes([*beside, *objects], new_id, modified)
+    checked = check_bundle(raw)
+    wrong = next((finding for finding in checked.findings if finding.level == "error"), None)
+    return Record(key, raw if checked.report is not None else None, tuple(repairs), wrong)
+
+
+def _unseen(incident: Mapping[str, Any]) -> Object:
+    """The incident without the custom times that the form has taken."""
+    return {name: value for name, value in incident.items() if name not in ("first_seen", "last_seen")}
+
+
+def _marking(
+    incident: Object, related: Mapping[str, Object], default_tlp: Tlp | None, repairs: list[str]
+) -> tuple[Tlp, list[str]]:
+    """The strictest marking of everything that comes along, and the statements that the incident is under."""
+    own = tlp_among(incident.get("object_marking_refs"), related)
+    others = [tlp_among(obj.get("object_marking_refs"), related) for obj in related.values()]
+    granular = [part.get("marking_ref") for obj in (incident, *related.values()) for part in _granular(obj)]
+    everything = own.union(*others, tlp_among(granular, related))
+    licences = statements(incident.get("object_marking_refs"), related)
+    if not own:
+        fallback = default_tlp or Tlp.RED
+        everything.add(fallback)
+        repairs.append(f"it carried no TLP marking: taken as {fallback.label}")
+    tlp = strictest(*everything)
+    if own and tlp not in own:
+        repairs.append(f"marked {tlp.label}, as an object that comes along is")
+    elif own and not any(ref in _known_markings() for ref in incident.get("object_marking_refs", ())):
+        repairs.append(f"its marking was replaced by {tlp.label} of TLP 2.0")
+    return tlp, licences
+
+
+def _known_markings() -> set[str]:
+    return {str(obj["id"]) for obj in MARKING_OBJECTS.values()}
+
+
+def _granular(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    parts = obj.get("granular_markings")
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _form(incident: Mapping[str, Any], tlp: Tlp, repairs: list[str]) -> dict[str, Any]:
+    title, text = incident.get("name"), incident.get("description")
+    if not text and title:
+        text = title
+        repairs.append("it had no description: its name was taken")
+    if not title and isinstance(text, str) and text.strip():
+        title = text.strip().split("\n")[0][:120]
+        repairs.append("it had no name: the beginning of the description was taken")
+    form: dict[str, Any] = {
+        "title": _cut(title, 500, repairs),
+        "description": _cut(text, 49_000, repairs),
+        "tlp": tlp.value,
+        "realization": _realization(incident),
+        "source_record": {"source": SOURCE, "id": incident["id"]},
+    }
+    for theirs, ours in (("first_seen", "occurred_start"), ("last_seen", "occurred_end")):
+        if times.parse(incident.get(theirs)) is not None:
+            form[ours] = incident[theirs]
+    return form
+
+
+def _cut(text: object, limit: int, repairs: list[str]) -> object:
+    if isinstance(text, str) and len(text) > limit:
+        repairs.append(f"a text was cut to {limit:,} characters")
+        return text[:limit]
+    return text
+
+
+def _realization(incident: Mapping[str, Any]) -> str:
+    """What our extension says, if it is there; a foreign incident is not judged."""
+    extensions = incident.get("extensions")
+    ours = extensions.get(ids.INCIDENT_EXTENSION) if isinstance(extensions, dict) else None
+    said = ours.get("realization") if isinstance(ours, dict) else None
+    return said if isinstance(said, str) else "unknown"
+
+
+def _times(incident: Mapping[str, Any], repairs: list[str]) -> tuple[str, str]:
+    created, modified = times.parse(incident.get("created")), times.parse(incident.get("modified"))
+    if created is None:
+        repairs.append("it had no sound time of creation: a fixed day was taken")
+        return PARTY_EPOCH, PARTY_EPOCH
+    if modified is None or modified < created:
+        repairs.append("modified was missing or before created: created was taken")
+        modified = created
+    return times.write(created), times.write(modified)
+
+
+def _beside(
+    old_id: str,
+    new_id: str,
+    related: Mapping[str, Object],
+    licences: Sequence[str],
+    lost: dict[str, int],
+    repairs: list[str],
+) -> list[Object]:
+    """The related objects, cleaned, without markings of their own, pointing at the new incident."""
+    kept: list[Object] = []
+    left = 0
+    for obj in related.values():
+        kind = obj["type"]
+        if kind == "marking-definition":
+            if obj["id"] in licences:
+                kept += [one for one in (clean(obj, lost),) if one is not None]
+            continue
+        sound = (
+            clean(obj, lost) if kind in OBJECTS and kind not in ("report", "extension-definition") else None
+        )
+        if sound is None:
+            left += kind != "report"
+            continue
+        kept.append(_pointed(sound, old_id, new_id))
+    if left:
+        repairs.append(f"{left} related object(s) of types that reports do not carry, or broken, left out")
+    return kept
+
+
+def _pointed(obj: Object, old_id: str, new_id: str) -> Object:
+    """An object that names the original incident, naming ours instead: it then is an object of its own."""
+    moved = {
+        name: new_id
+        if value == old_id
+        else [new_id if one == old_id else one for one in value]
+        if isinstance(value, list)
+        else value
+        for name, value in obj.items()
+    }
+    return obj if moved == obj else {**moved, "id": ids.derive(obj["type"], f"{obj['id']}:{new_id}")}
+
+
+def _enrich(made: Object, original: Object | None, beside: Sequence[Object]) -> None:
+    """Put into the new incident what the form has no place for: references, labels, confidence, the systems named."""
+    extension = made["extensions"][ids.INCIDENT_EXTENSION]
+    systems = [obj["id"] for obj in beside if obj["type"] in ("software", "infrastructure")]
+    if systems:
+        extension["systems"] = [{"system_ref": ref, "role": "primary"} for ref in systems[:100]]
+    original = original or {}
+    for name in ("confidence", "lang", "kill_chain_phases"):
+        if name in original:
+            made[name] = original[name]
+    made["labels"] = list(dict.fromkeys([*made["labels"], *original.get("labels", ())]))
+    own = {"source_name": SOURCE, "external_id": extension["source_record"]["id"]}
+    made["external_references"] = [own, *original.get("external_references", ())][:500]
+
+
+def _find(objects: Sequence[Object], identifier: str) -> Object:
+    return next(obj for obj in objects if obj["id"] == identifier)

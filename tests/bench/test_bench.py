@@ -1,0 +1,46 @@
+"""The bench itself: what it files is sound and new each time, and what it prints can be read."""
+
+import pytest
+from tests.bench import samples, table
+from tests.bench.measure import Figure, Limit, Round, latency, percentile, throughput
+
+from tocsin_schema.check import check_bundle
+
+
+@pytest.mark.parametrize(("made", "grade"), [(samples.quiet, "IV"), (samples.ringing, "II")])
+def test_every_sample_is_a_sound_report_that_nobody_has_seen(made, grade):
+    reports = made()
+    found = [(incident_id, check_bundle(raw)) for incident_id, raw in (reports.make() for _ in range(50))]
+    assert all(checked.findings == () for _, checked in found)
+    assert [checked.report.id for _, checked in found] == [incident_id for incident_id, _ in found]
+    assert {checked.report.severity.grade for _, checked in found} == {grade}
+    assert len({incident_id for incident_id, _ in found}) == 50
+    assert len({checked.report.wrapper_id for _, checked in found}) == 50
+    assert {len(checked.report.raw) for _, checked in found} == {reports.size}
+
+
+def test_the_best_round_is_the_figure_and_the_aim_is_a_share_of_the_limit():
+    rounds = [Round(100, 1.0, [0.01] * 100), Round(100, 0.5, [0.005] * 100)]
+    figure = throughput("x", rounds, Limit("bare", 400, "/s"), aim=0.5)
+    assert (figure.value, figure.ratio, figure.met, figure.p50_ms) == (200, 0.5, True, 5)
+    assert not throughput("x", rounds, Limit("bare", 500, "/s"), aim=0.5).met
+
+
+def test_of_a_latency_the_limit_is_divided_by_the_figure():
+    figure = latency("x", [0.1, 0.2, 0.4], Limit("bare", 50, "ms"), aim_ms=300)
+    assert (figure.value, figure.ratio, figure.met) == (200, 0.25, False)
+
+
+def test_percentiles_are_values_that_were_measured():
+    assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
+    assert percentile([7], 0.99) == 7
+
+
+def test_the_table_fits_the_screen():
+    long = Limit("bare rows and wraps", 1_234_567, "/s")
+    figures = [
+        Figure("filed, until seen in Matrix at the peer", 12_345.6, "ms", 12_345.6, 99_999.9, long, "p99 < 600 ms", False),
+        Figure("file a report, 16 clients, 0 recipients", 9_999, "/s", 99.9, 999.9, long, "≥ 50% of limit", True),
+        Figure("  the same, reports a second", 5, "/s"),
+    ]  # fmt: skip
+    assert max(map(len, table.lines(figures))) <= table.WIDTH

@@ -1,0 +1,107 @@
+import importlib
+import json
+
+import pytest
+
+alert = importlib.import_module("tocsin_cli.commands.alert")
+
+
+def test_the_list_shows_where_each_alert_stands(tocsin, node):
+    node.add_alert(title="First\x1b[31m")
+    node.add_alert(state="acknowledged", title="Second")
+    result = tocsin("alert", "list")
+    assert "First" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "Next: tocsin alert ack" in result.stderr
+    only = tocsin("alert", "list", "--open")
+    assert "Second" not in only.stdout
+    assert ("open", "1") in node.seen[-1].query
+    assert len(json.loads(tocsin("alert", "list", "--json").stdout)["items"]) == 2
+
+
+def test_an_empty_list_is_said_so(tocsin, node):
+    result = tocsin("alert", "list", "--open")
+    assert (result.stdout, result.stderr) == ("", "No open alerts.\n")
+
+
+def test_one_alert_in_full(tocsin, node):
+    node.add_alert()
+    text = tocsin("alert", "show", "1").stdout
+    assert "matrix !r:example.org: echoed, 2026-11-20 11:00:02 +01:00, 2 tries, last error: 429" in text
+    assert json.loads(tocsin("alert", "show", "1", "--json").stdout)["id"] == 1
+
+
+def test_an_acknowledgement_is_sent_and_shown(tocsin, node):
+    node.add_alert()
+    result = tocsin("alert", "ack", "1", "--note", "on it")
+    assert node.asked == {"note": "on it"}
+    assert "cli by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    tocsin("alert", "ack", "1")
+    assert node.asked == {}
+
+
+def test_a_test_alert_goes_the_whole_way(tocsin, node):
+    result = tocsin("alert", "test")
+    assert result.exit_code == 0
+    assert "TEST" in result.stdout
+    assert "The room has it." in result.stderr
+    assert "tocsin alert ack 1" in result.stderr
+
+
+def delivery(state, last_error=None):
+    return {
+        "channel": "matrix",
+        "room": "!r:example.org",
+        "state": state,
+        "attempts": 1,
+        "last_error": last_error,
+    }
+
+
+def test_a_test_alert_without_a_room_is_no_success(tocsin, node):
+    node.test_deliveries = [[], []]
+    result = tocsin("alert", "test")
+    assert result.exit_code == 1
+    assert "Nobody was rung: no room is set up." in result.stderr
+    assert "no-channel" in result.stderr
+    assert "[matrix] section of node.toml" in result.stderr
+    told = tocsin("alert", "test", "--json")
+    assert json.loads(told.stdout)["deliveries"] == []
+    assert json.loads(told.stderr)["code"] == "no-channel"
+
+
+def test_a_test_alert_is_watched_until_the_room_has_it(tocsin, node, monkeypatch):
+    monkeypatch.setattr(alert, "_LOOK_EVERY_S", 0.01)
+    node.test_deliveries = [[delivery(state)] for state in ("pending", "sending", "accepted", "echoed")]
+    result = tocsin("alert", "test", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["deliveries"][0]["state"] == "echoed"
+    assert node.test_deliveries == []
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "exit_code"), [("pending", "delivery-pending", 3), ("failed", "delivery-failed", 1)]
+)
+def test_a_test_alert_that_does_not_get_there_says_why(tocsin, node, monkeypatch, state, code, exit_code):
+    monkeypatch.setattr(alert, "_WAIT_S", 0.0)
+    node.test_deliveries = [[delivery(state, "M_FORBIDDEN")]]
+    result = tocsin("alert", "test")
+    assert result.exit_code == exit_code
+    assert code in result.stderr
+    assert "M_FORBIDDEN" in result.stderr
+
+
+def test_a_test_alert_that_was_only_accepted_is_not_called_seen(tocsin, node, monkeypatch):
+    monkeypatch.setattr(alert, "_WAIT_S", 0.0)
+    node.test_deliveries = [[delivery("accepted")]]
+    result = tocsin("alert", "test")
+    assert result.exit_code == 0
+    assert "not seen in the room yet" in result.stderr
+
+
+def test_an_alert_is_a_number(tocsin, node):
+    assert tocsin("alert", "show", "x").exit_code == 2
+    assert tocsin("alert", "ack", "0").exit_code == 2
+    assert node.seen == []
+    for verb in ("show", "ack"):
+        assert "foo is not a number." in tocsin("alert", verb, "foo").stderr

@@ -1,0 +1,237 @@
+"""Imports: every record accounted for, in batches, again and again without harm."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.cli.fake_node import answers, goes_away, says
+
+from tocsin_cli.importing import MAX_BUNDLES, MAX_BYTES, Account, Importer, _batches
+from tocsin_schema.finding import Finding
+from tocsin_schema.imports.record import Record
+
+HEADER = [
+    "_id", "incident_id", "date", "reports", "Alleged deployer of AI system", "Alleged developer of AI system",
+    "Alleged harmed or nearly harmed parties", "description", "title",
+]  # fmt: skip
+
+
+def aiid_csv(*rows: dict[str, str]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HEADER)
+    writer.writeheader()
+    for at, row in enumerate(rows, 1):
+        usual = {
+            "_id": f"{1650000000 + at:08x}{at:016x}", "incident_id": str(at), "date": "2020-01-02", "reports": "[1]",
+            HEADER[4]: '["acme"]', HEADER[5]: '["acme"]', HEADER[6]: '["pedestrians"]',
+            "description": f"Something happened, number {at}.", "title": f"Incident {at}",
+        }  # fmt: skip
+        writer.writerow(usual | row)
+    return out.getvalue()
+
+
+def account(result) -> dict:
+    found = json.loads(result.stdout)
+    assert found["read"] == found["imported"] + found["unchanged"] + found["repaired"] + found["refused"]
+    assert len(found["refusals"]) == found["refused"]
+    assert len(found["repairs"]) == found["repaired"]
+    return found
+
+
+@pytest.fixture
+def sample(home):
+    return str(
+        home.file("incidents.csv", aiid_csv({}, {}, {"title": ""}, {"incident_id": "x"}, {"date": "soon"}))
+    )
+
+
+def test_the_account_adds_up_and_names_every_refusal(tocsin, node, sample):
+    result = tocsin("import", "aiid", sample, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = account(result)
+    assert (found["read"], found["imported"], found["repaired"], found["refused"]) == (5, 2, 2, 1)
+    assert found["refusals"][0]["reason"]
+    assert found["complete"] is True
+    assert len(node.reports) == 4
+    assert node.posts("/v1/imports")[0].query == [("source", "aiid")]
+
+
+def test_people_get_a_line_of_account(tocsin, node, sample):
+    result = tocsin("import", "aiid", sample)
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "5 read = 2 imported + 0 unchanged + 2 repaired + 1 refused"
+    assert lines[0].startswith("refused aiid:")
+    assert "repaired" in tocsin("import", "aiid", sample, "-v").stdout + lines[-1]
+
+
+def test_a_second_run_finds_everything_unchanged(tocsin, node, sample):
+    tocsin("import", "aiid", sample)
+    found = account(tocsin("import", "aiid", sample, "--json"))
+    assert (found["imported"], found["repaired"], found["unchanged"]) == (0, 0, 4)
+    assert len(node.reports) == 4
+
+
+def test_sharing_is_asked_for(tocsin, node, sample):
+    node.add_peer("beta")
+    tocsin("import", "aiid", sample, "--share")
+    assert node.posts("/v1/imports")[-1].query == [("source", "aiid"), ("share", "1")]
+    tocsin("import", "aiid", sample, "--to", "beta")
+    assert node.posts("/v1/imports")[-1].query == [("source", "aiid"), ("share", "1"), ("to", "beta")]
+
+
+def test_a_dry_run_sends_nothing_and_needs_no_node(tocsin, home, sample):
+    found = account(tocsin("import", "aiid", sample, "--dry-run", "--json"))
+    assert (found["imported"], found["repaired"], found["refused"], found["dry_run"]) == (2, 2, 1, True)
+
+
+def test_stix_that_we_made_passes_unchanged(tocsin, node, home, sample):
+    tocsin("import", "aiid", sample)
+    before = {report_id: kept.raw for report_id, kept in node.reports.items()}
+    lines = b"\n".join(before.values())
+    node.reports.clear()
+    found = account(tocsin("import", "stix", str(home.file("all.jsonl", lines)), "--json"))
+    assert found["imported"] == 4
+    assert {report_id: kept.raw for report_id, kept in node.reports.items()} == before
+
+
+def test_many_are_sent_in_batches(tocsin, node, home):
+    path = home.file("many.csv", aiid_csv(*({} for _ in range(2 * MAX_BUNDLES + 5))))
+    found = account(tocsin("import", "aiid", str(path), "--json"))
+    assert found["imported"] == 2 * MAX_BUNDLES + 5
+    sizes = [len(seen.body.splitlines()) for seen in node.posts("/v1/imports")]
+    assert sizes == [MAX_BUNDLES, MAX_BUNDLES, 5]
+
+
+def test_a_node_that_goes_away_leaves_a_true_account_and_the_import_can_go_on(tocsin, node, home):
+    path = str(home.file("many.csv", aiid_csv(*({} for _ in range(MAX_BUNDLES + 5)))))
+
+    async def fine(request, handler):
+        return await handler(request)
+
+    node.fault("POST", "/v1/imports", fine, goes_away)
+    result = tocsin("import", "aiid", path, "--json")
+    assert result.exit_code == 3
+    found = account(result)
+    assert (found["imported"], found["complete"]) == (MAX_BUNDLES, False)
+    assert "run the import again" in json.loads(result.stderr)["hint"]
+    found = account(tocsin("import", "aiid", path, "--json"))
+    assert (found["imported"], found["unchanged"], found["complete"]) == (5, MAX_BUNDLES, True)
+
+
+def test_a_node_that_asks_to_wait_is_waited_for(tocsin, node, sample):
+    node.fault("POST", "/v1/imports", answers(429, "too-fast", headers={"Retry-After": "1"}))
+    assert tocsin("import", "aiid", sample).exit_code == 0
+    assert len(node.posts("/v1/imports")) == 2
+
+
+def test_a_batch_that_is_too_large_for_the_node_is_halved(tocsin, node, home):
+    path = str(home.file("few.csv", aiid_csv({}, {}, {})))
+    node.fault(
+        "POST", "/v1/imports", answers(413, "too-large"), answers(413, "too-large", "One is too large.")
+    )
+    found = account(tocsin("import", "aiid", path, "--json"))
+    assert (found["imported"], found["refused"]) == (2, 1)
+    assert found["refusals"][0]["reason"] == "One is too large."
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"items":[]}', b'{"items":3}', b'{"items":[{"outcome":"odd"},{},{},{}]}', b"<html>"]
+)
+def test_an_answer_that_makes_no_sense_ends_the_import_with_a_true_account(tocsin, node, sample, body):
+    node.fault("POST", "/v1/imports", says(body))
+    result = tocsin("import", "aiid", sample, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stderr)["code"] == "answer-broken"
+    if result.stdout:
+        assert account(result)["complete"] is False
+
+
+def test_all_refused_is_exit_6(tocsin, node, home):
+    path = str(home.file("bad.csv", aiid_csv({"incident_id": "x"}, {"incident_id": "y"})))
+    result = tocsin("import", "aiid", path)
+    assert result.exit_code == 6
+    assert "2 read = 0 imported + 0 unchanged + 0 repaired + 2 refused" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["aiid", "stix"])
+@pytest.mark.parametrize("content", [b"", b"a,b,c\n1,2,3\n", b"\xff\xfe\x00", b"{" * 100_000, b"\0" * 1000])
+def test_a_file_of_another_kind_is_said_so(tocsin, node, home, kind, content):
+    result = tocsin("import", kind, str(home.file("f", content)))
+    assert result.exit_code in {0, 2, 6}
+    assert "Traceback" not in result.output
+    assert node.reports == {}
+
+
+def test_a_file_that_is_not_there_is_usage(tocsin, node, home):
+    assert tocsin("import", "aiid", "/no/such/file").exit_code == 2
+    assert tocsin("import", "aiid", str(home.path)).exit_code == 2
+    assert node.seen == []
+
+
+records = st.lists(
+    st.builds(
+        Record,
+        key=st.text(),
+        bundle=st.none() | st.binary(min_size=1, max_size=20).map(lambda b: b.replace(b"\n", b"x")),
+        repairs=st.lists(st.just("mended")).map(tuple),
+        refusal=st.none() | st.just(Finding("bad", "", "It is bad.", "")),
+    )
+)
+
+
+@given(records, st.randoms())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_read_and_answered_the_account_adds_up(given_records, random):
+    class Client:
+        def raw(self, *_args, body, **_more):
+            outcomes = ["stored", "unchanged", "superseded", "refused"]
+            return json.dumps(
+                {"items": [{"outcome": random.choice(outcomes)} for _ in body.split(b"\n")[:-1]]}
+            ).encode()
+
+    kept = Account()
+    Importer(Client(), kept, []).run(iter(given_records), lambda: None)
+    assert kept.read == len(given_records)
+    document = kept.document(complete=True, dry_run=False)
+    assert document["read"] == sum(
+        document[name] for name in ("imported", "unchanged", "repaired", "refused")
+    )
+
+
+@given(st.lists(st.integers(1, MAX_BYTES // 3), max_size=30))
+def test_batches_keep_their_limits_and_the_order(sizes):
+    made = [Record(str(at), bytes(size)) for at, size in enumerate(sizes)]
+    batches = list(_batches(iter(made)))
+    assert [record.key for batch in batches for record in batch] == [record.key for record in made]
+    for batch in batches:
+        assert 1 <= len(batch) <= MAX_BUNDLES
+        assert sum(len(record.bundle) + 1 for record in batch) <= MAX_BYTES
+
+
+def test_a_person_at_a_terminal_sees_how_far_it_is(node, home, sample, monkeypatch):
+    from tests.cli.test_report_new import Terminal
+
+    terminal = Terminal("import", "aiid", sample)
+    assert terminal.end() == 0
+    assert "Import" in terminal.seen
+    assert "%" in terminal.seen
+    assert terminal.seen.rstrip().endswith("5 read = 2 imported + 0 unchanged + 2 repaired + 1 refused")
+    monkeypatch.setenv("TERM", "dumb")
+    plain = Terminal("import", "aiid", sample)
+    assert plain.end() == 0
+    assert "\x1b" not in plain.seen
+
+
+def test_a_refused_item_is_told_with_the_nodes_detail(tocsin, node, home):
+    item = {
+        "outcome": "refused",
+        "code": "report-exists",
+        "detail": "It is there already.",
+        "hint": "Use update.",
+    }
+    node.fault("POST", "/v1/imports", says(json.dumps({"items": [item]}).encode()))
+    result = tocsin("import", "aiid", str(home.file("one.csv", aiid_csv({}))))
+    assert "It is there already. [report-exists] → Use update." in result.stdout

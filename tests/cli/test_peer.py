@@ -1,0 +1,166 @@
+import json
+
+import pytest
+from tests.cli.fake_node import WORDS, answers
+
+INVITE = "tocsin1.SECRETINVITE"
+
+
+def test_an_invite_is_printed_alone_on_stdout(tocsin, node):
+    result = tocsin("peer", "invite", "beta", "--ttl", "24h")
+    assert result.stdout == INVITE + "\n"
+    assert node.asked == {"name": "beta", "ttl_s": 86400}
+    assert "tocsin peer approve beta" in result.stderr
+    assert json.loads(tocsin("peer", "invite", "beta", "--json").stdout)["invite"] == INVITE
+    assert node.asked == {"name": "beta"}
+
+
+@pytest.mark.parametrize("ttl", ["1", "h", "1w", "-1h", "1.5h", "99999999h"])
+def test_a_span_that_is_none_is_usage(tocsin, node, ttl):
+    assert tocsin("peer", "invite", "beta", "--ttl", ttl).exit_code == 2
+
+
+def test_an_invite_is_taken_from_a_pipe_or_a_file_and_never_repeated(tocsin, node, home):
+    path = home.file("invite", INVITE + "\n")
+    for args, given in ((["--file", str(path)], None), ([], INVITE + "\n"), (["--name", "ours"], INVITE)):
+        result = tocsin("peer", "join", *args, input=given)
+        assert result.exit_code == 0
+        assert INVITE not in result.output
+        assert node.asked["invite"] == INVITE
+        assert "  ".join(WORDS) in result.stderr
+    assert node.asked["name"] == "ours"
+    assert INVITE not in str([(seen.path, seen.query) for seen in node.seen])
+
+
+def test_an_invite_is_no_argument(tocsin, node):
+    assert tocsin("peer", "join", INVITE).exit_code == 2
+    assert node.seen == []
+
+
+@pytest.mark.parametrize("given", ["", "\n", "   \n"])
+def test_no_invite_is_usage(tocsin, node, given):
+    assert tocsin("peer", "join", input=given).exit_code == 2
+    assert node.seen == []
+
+
+def test_approval_shows_the_words_and_asks(tocsin, node):
+    node.add_peer("beta", state="pending")
+    result = tocsin("peer", "approve", "beta", input="y\n")
+    assert result.exit_code == 0
+    assert "  ".join(WORDS) in result.stderr
+    assert node.asked == {"sas": " ".join(WORDS)}
+    assert "Words compared:" in result.stdout
+
+
+def test_words_that_were_not_compared_approve_nobody(tocsin, node):
+    node.add_peer("beta", state="pending")
+    for answer in ("n\n", "\n"):
+        result = tocsin("peer", "approve", "beta", input=answer)
+        assert result.exit_code == 4
+        assert "[not-compared]" in result.stderr
+    assert not [seen for seen in node.seen if seen.method == "POST"]
+
+
+def test_words_may_be_given_and_wrong_ones_are_not_verified(tocsin, node):
+    node.add_peer("beta", state="pending")
+    assert (
+        tocsin("peer", "approve", "beta", "--words", " ".join(WORDS), "--max-tlp-in", "green").exit_code == 0
+    )
+    assert node.asked == {"sas": " ".join(WORDS), "max_tlp_in": "green"}
+    result = tocsin("peer", "approve", "beta", "--words", "other words")
+    assert result.exit_code == 4
+    assert "[sas-mismatch]" in result.stderr
+
+
+def test_unverified_approval_must_be_asked_for(tocsin, node):
+    node.add_peer("beta", state="pending")
+    assert tocsin("peer", "approve", "beta", "--unverified").exit_code == 0
+    assert node.asked == {"unverified": True}
+    assert tocsin("peer", "approve", "beta", "--unverified", "--words", "a").exit_code == 2
+
+
+def test_who_has_not_joined_cannot_be_approved(tocsin, node):
+    result = tocsin("peer", "approve", "nobody")
+    assert result.exit_code == 1
+    assert "[peer-unknown]" in result.stderr
+    given = tocsin("peer", "approve", "nobody", "--words", "a b")
+    for each in (result, given):
+        assert "If you have invited them, they have not joined yet." in " ".join(each.stderr.split())
+
+
+def test_an_input_that_ends_names_the_option_that_answers_too(tocsin, node):
+    node.add_peer("beta", state="pending")
+    assert "--words" in tocsin("peer", "approve", "beta", input="").stderr
+    assert "--yes" in tocsin("peer", "remove", "beta", input="").stderr
+
+
+def test_the_list_and_the_status_of_all(tocsin, node):
+    node.add_peer("beta")
+    node.add_peer(
+        "gamma",
+        state="suspect",
+        problem={"code": "root-mismatch", "hint": "Ask them.", "at": "2026-11-20T10:00:00Z"},
+        outcomes={
+            "stored": 1,
+            "unchanged": 0,
+            "superseded": 0,
+            "refused": {"a": 2, "b": 3},
+            "quarantined": {"c": 1},
+        },
+    )
+    listed = tocsin("peer", "list").stdout
+    assert "beta Org" in listed
+    assert "https://gamma.example" in listed
+    result = tocsin("peer", "status")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split("  ")[0] == "NAME"
+    assert "suspect!" in lines[2]
+    assert lines[2].split()[-4:] == ["1", "5", "1", "1"]
+    assert "gamma: root-mismatch since 2026-11-20 11:00:00 +01:00 → Ask them." in result.stdout
+    assert len(json.loads(tocsin("peer", "status", "--json").stdout)["items"]) == 2
+
+
+def test_the_status_of_one(tocsin, node):
+    node.add_peer("beta", clock_skew_s=-90.4)
+    result = tocsin("peer", "status", "beta")
+    for words in ("90 s behind ours", "3 stored, 1 unchanged, 0 superseded", "bad-wrap", "TLP:AMBER"):
+        assert words in result.stdout
+    assert json.loads(tocsin("peer", "status", "beta", "--json").stdout)["sas"] == WORDS
+
+
+def test_no_peers_yet_says_what_to_do(tocsin, node):
+    result = tocsin("peer", "status")
+    assert result.stdout == ""
+    assert "tocsin peer invite" in result.stderr
+
+
+def test_sync_and_resume(tocsin, node):
+    node.add_peer("beta")
+    assert tocsin("peer", "sync", "beta").exit_code == 0
+    assert node.asked == {}
+    assert tocsin("peer", "sync", "beta", "--resume").exit_code == 0
+    assert node.asked == {"resume": True}
+
+
+def test_removal_asks_first(tocsin, node):
+    node.add_peer("beta")
+    assert tocsin("peer", "remove", "beta", input="n\n").exit_code == 0
+    assert "beta" in node.peers
+    assert tocsin("peer", "remove", "beta", input="").exit_code == 2
+    assert tocsin("peer", "remove", "beta", "--yes").stdout == "Removed: beta\n"
+    assert node.peers == {}
+
+
+def test_a_name_cannot_lead_to_another_path(tocsin, node):
+    result = tocsin("peer", "status", "../reports?x=1")
+    assert result.exit_code == 1
+    assert node.seen[-1].path == "/v1/peers/../reports?x=1"
+    assert node.seen[-1].query == []
+
+
+def test_a_peer_that_does_not_answer_is_unreachable(tocsin, node):
+    node.fault("POST", "/v1/peers/join", answers(502, "peer-unreachable", "Their node does not answer."))
+    result = tocsin("peer", "join", input=INVITE)
+    assert result.exit_code == 3
+    assert "[peer-unreachable]" in result.stderr

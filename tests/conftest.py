@@ -1,0 +1,45 @@
+"""Fixtures for every ring: the session's cluster, a database a test, a pool on it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.support.postgres import Cluster, run_cluster
+
+from tocsin_node.settings import NodeSettings, Settings
+from tocsin_node.storage.pool import Address, Connection, Pool, open_pool
+
+
+@pytest.fixture(scope="session")
+async def cluster() -> AsyncIterator[Cluster]:
+    """A PostgreSQL in memory, not durable."""
+    async with run_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+async def database(cluster: Cluster) -> AsyncIterator[Address]:
+    """A fresh, migrated database; `database.url` fits into settings."""
+    async with cluster.database() as address:
+        yield address
+
+
+@pytest.fixture
+async def empty_database(cluster: Cluster) -> AsyncIterator[Address]:
+    """A fresh database without any table."""
+    async with cluster.database(template="template0") as address:
+        yield address
+
+
+@pytest.fixture
+async def pool(database: Address, tmp_path) -> AsyncIterator[Pool]:
+    """A pool on a fresh, migrated database."""
+    settings = Settings(dir=tmp_path, node=NodeSettings(org="Test"))
+    async with open_pool(settings, database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def conn(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection to a fresh, migrated database."""
+    async with pool.acquire() as taken:
+        yield taken

@@ -1,0 +1,173 @@
+"""openapi.yaml and the routes say the same, and what the node answers has the form that is written there."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from tests.support.node import open_here, settings_on
+
+from tocsin_node.routes import ROUTES
+from tocsin_schema.stix import build
+
+DOCUMENT = yaml.safe_load(
+    (Path(__file__).resolve().parents[2] / "node/openapi.yaml").read_text(encoding="utf-8")
+)
+METHODS = {"get", "post", "put", "patch", "delete"}
+OPERATIONS = {
+    (method.upper(), path): operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if method in METHODS
+}
+STIX = {"Content-Type": "application/stix+json"}
+FORM = {
+    "title": "Scheduling model drops a night shift",
+    "description": "A model that plans shifts left a ward without staff for two hours.",
+    "tlp": "green",
+    "realization": "near-miss",
+    "harms": [{"harm_type": "physical-health", "level": 3, "materialised": False}],
+}
+
+
+def bundle(producer: dict, **fields) -> tuple[str, bytes]:
+    incident_id = f"incident--{uuid4()}"
+    return incident_id, build(
+        FORM | fields, producer=producer, incident_id=incident_id, now=datetime.now(UTC)
+    )
+
+
+def check_answer(method: str, template: str, status: int, content_type: str, body: object) -> None:
+    """Fail unless the document allows this answer of this operation."""
+    responses = OPERATIONS[method, template]["responses"]
+    response = responses.get(str(status), responses.get("default"))
+    assert response is not None, f"{method} {template}: {status} is not documented"
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema = response["content"][content_type]["schema"]
+    errors = list(Draft202012Validator({**schema, "components": DOCUMENT["components"]}).iter_errors(body))
+    assert not errors, f"{method} {template} {status}: {errors[0].json_path} {errors[0].message}"
+
+
+def test_every_route_is_documented_with_its_scope_and_nothing_else_is() -> None:
+    routed = {
+        (r.method, re.sub(r"\{(\w+):[^}]*\}", r"{\1}", r.path)): (r.operation_id, r.scope) for r in ROUTES
+    }
+    documented = {key: (o["operationId"], o["x-scope"]) for key, o in OPERATIONS.items()}
+    assert documented == routed
+
+
+def test_every_reference_in_the_document_leads_somewhere() -> None:
+    def references(value):
+        if isinstance(value, dict):
+            if "$ref" in value:
+                yield value["$ref"]
+            for part in value.values():
+                yield from references(part)
+        elif isinstance(value, list):
+            for part in value:
+                yield from references(part)
+
+    for reference in references(DOCUMENT):
+        at = DOCUMENT
+        for name in reference.removeprefix("#/").split("/"):
+            assert name in at, reference
+            at = at[name]
+
+
+@pytest.fixture
+async def served(database, tmp_path):
+    async with open_here(settings_on(tmp_path / "node", database)) as served:
+        yield served
+
+
+async def test_what_the_node_answers_has_the_documented_form(served) -> None:
+    async def ask(method: str, template: str, path: str | None = None, **options):
+        async with served.client.request(method, path or template, **options) as answer:
+            body = None if answer.status == 204 else await answer.json(content_type=None)
+            if body is not None:
+                check_answer(method, template, answer.status, answer.content_type, body)
+            return answer.status, body
+
+    status, node = await ask("GET", "/v1/node")
+    assert status == 200
+    await ask("GET", "/healthz")
+    await ask("GET", "/.well-known/tocsin")
+    await ask("GET", "/v1/log/keys")
+
+    incident_id, raw = bundle(node["identity"])
+    status, done = await ask("POST", "/v1/reports", data=raw, headers=STIX)
+    assert (status, done["outcome"]) == (201, "stored")
+    status, done = await ask("POST", "/v1/reports", data=raw, headers=STIX)
+    assert (status, done["outcome"]) == (200, "unchanged")
+    status, done = await ask("POST", "/v1/reports", "/v1/reports?dry_run=1", data=raw, headers=STIX)
+    assert done["sends"]["bytes"] == len(raw)
+    _, page = await ask("GET", "/v1/reports", "/v1/reports?limit=1")
+    assert page["items"][0]["id"] == incident_id
+    _, report = await ask("GET", "/v1/reports/{id}", f"/v1/reports/{incident_id}")
+    assert report["bundle"]["type"] == "bundle"
+    status, problem = await ask("GET", "/v1/reports/{id}", f"/v1/reports/incident--{uuid4()}")
+    assert (status, problem["code"]) == (404, "report-unknown")
+    status, problem = await ask("POST", "/v1/reports", data=b'{"type":"bundle"}', headers=STIX)
+    assert status == 422
+    assert problem["findings"]
+    lines = raw + b"\n" + b"{}\n"
+    status, account = await ask(
+        "POST", "/v1/imports", data=lines, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert [i["outcome"] for i in account["items"]] == ["unchanged", "refused"]
+
+    status, _ = await ask("POST", "/v1/peers/invites", json={"name": "St. Example"})
+    assert status == 201
+    await ask("GET", "/v1/peers")
+    status, problem = await ask("GET", "/v1/peers/{name}", "/v1/peers/nobody")
+    assert (status, problem["code"]) == (404, "peer-unknown")
+    status, problem = await ask("POST", "/v1/peers/join", json={"invite": "tocsin1.nonsense"})
+    assert problem["code"] == "invite-malformed"
+
+    status, alert = await ask("POST", "/v1/alerts/test")
+    assert (status, alert["kind"]) == (201, "test")
+    status, alert = await ask(
+        "POST", "/v1/alerts/{id}/ack", f"/v1/alerts/{alert['id']}/ack", json={"note": "seen"}
+    )
+    assert alert["state"] == "acknowledged"
+    await ask("GET", "/v1/alerts", "/v1/alerts?open=1")
+    status, problem = await ask("GET", "/v1/alerts/{id}", "/v1/alerts/999")
+    assert status == 404
+
+
+async def test_every_route_of_a_token_refuses_who_has_none_or_another(served) -> None:
+    bearer = served.node.tokens
+    for route in ROUTES:
+        if route.scope in {"open", "peer"}:
+            continue
+        path = re.sub(r"\{[^}]+\}", "1", route.path)
+        async with served.client.request(route.method, path, headers={"Authorization": ""}) as answer:
+            assert (answer.status, (await answer.json(content_type=None))["code"]) == (
+                401,
+                "token-missing",
+            ), path
+    _, token = await bearer.create("only-alerts", ("alert:read",))
+    for route in ROUTES:
+        if route.scope in {"open", "peer", "alert:read"}:
+            continue
+        path = re.sub(r"\{[^}]+\}", "1", route.path)
+        async with served.client.request(
+            route.method, path, headers={"Authorization": f"Bearer {token}"}
+        ) as answer:
+            assert (answer.status, (await answer.json(content_type=None))["code"]) == (
+                403,
+                "scope-missing",
+            ), path
+
+
+async def test_every_route_of_a_peer_refuses_a_request_that_no_peer_signed(served) -> None:
+    for route in ROUTES:
+        if route.scope == "peer":
+            path = re.sub(r"\{[^}]+\}", "000", route.path)
+            async with served.client.request(route.method, path) as answer:
+                body = await answer.json(content_type=None)
+                assert (answer.status, body["code"]) == (401, "not-authenticated"), path

@@ -1,0 +1,216 @@
+"""Every vector in federation/vectors: what is given, given to its check, must be answered as the file says."""
+
+import base64
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tocsin_federation import errors
+from tocsin_federation.canonical import parse_canon
+from tocsin_federation.checkpoint import open_checkpoint
+from tocsin_federation.envelope import open_entry
+from tocsin_federation.errors import FederationError
+from tocsin_federation.frames import Frame, FrameReader
+from tocsin_federation.identity import verify_chain
+from tocsin_federation.keys import check_public, load_enc_private, verify
+from tocsin_federation.peering import parse_invite
+from tocsin_federation.request_auth import NonceCache, verify_request
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "federation" / "vectors"
+FILES = sorted(FOLDER.glob("*/*.json"))
+
+
+def test_there_are_vectors():
+    assert len(FILES) > 200
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_the_check_answers_as_the_vector_says(path):
+    vector = json.loads(path.read_text(encoding="utf-8"))
+    assert vector["check"] == path.parent.name
+    given = _unpacked(vector["given"])
+    if vector["expect"] == "ok":
+        CHECKS[vector["check"]](given)
+        return
+    with pytest.raises(FederationError) as refused:
+        CHECKS[vector["check"]](given)
+    assert refused.value.code == vector["expect"]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.parent.name == "frames"], ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_frames_are_judged_alike_when_they_come_byte_by_byte(path):
+    vector = json.loads(path.read_text(encoding="utf-8"))
+    given = _unpacked(vector["given"])
+    reader, body, frames, answer = FrameReader(start=given["start"]), given["body"], [], "ok"
+    try:
+        for i in range(len(body)):
+            frames += reader.feed(body[i : i + 1])
+        reader.finish()
+    except FederationError as exc:
+        answer = exc.code
+    assert answer == vector["expect"]
+    if answer == "ok":
+        assert frames == FrameReader(start=given["start"]).feed(body)
+
+
+def test_every_refusal_of_these_checks_has_a_vector():
+    """But for those that other tests reach: what `admit` and `decide` refuse, and a node's own mistakes."""
+    refused = {(p.parent.name, json.loads(p.read_text())["expect"]) for p in FILES}
+    elsewhere = {
+        "CanonicalRefused": {"outside-profile", "wrong-form"},
+        "KeyRefused": {"key-mismatch", "bad-wrap", "node-id-malformed"},
+        "IdentityRefused": {"root-private-mismatch", "fields-invalid", "no-enc-key"},
+        "EntryRefused": {
+            "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
+            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours",
+        },
+        "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
+    }  # fmt: skip
+    for check, name in (
+        ("canonical", "CanonicalRefused"),
+        ("key", "KeyRefused"),
+        ("identity", "IdentityRefused"),
+        ("checkpoint", "CheckpointRefused"),
+        ("entry", "EntryRefused"),
+        ("frames", "FramesRefused"),
+        ("request", "AuthRefused"),
+        ("invite", "HandshakeRefused"),
+    ):
+        codes = set(getattr(errors, name).reasons) - elsewhere.get(name, set())
+        assert codes == {code for where, code in refused if where == check and code != "ok"}, check
+        assert (check, "ok") in refused
+
+
+def test_the_vectors_are_what_the_script_makes():
+    with _workshop() as make:
+        made = {case.path(FOLDER): case.text() for case in make.cases()}
+    assert set(made) == set(FILES)
+    for path, text in made.items():
+        assert path.read_text(encoding="utf-8") == text, f"run {FOLDER.name}/make.py: {path}"
+
+
+def test_made_from_nothing_only_the_wraps_differ(tmp_path):
+    with _workshop() as make:
+        for case in make.cases(tmp_path):
+            kept = json.loads(case.path(FOLDER).read_text(encoding="utf-8"))
+            made = json.loads(case.text())
+            if kept["given"].get("wrap") != made["given"].get("wrap"):
+                assert kept["check"] == "entry"
+                kept["given"]["wrap"] = made["given"]["wrap"]
+            assert kept == made
+
+
+def test_the_salamander_is_real():
+    """One ciphertext, authentic under two keys, with two texts: the cipher alone would deliver both."""
+    import nacl.bindings as sodium
+
+    with _workshop():
+        sealing = importlib.import_module("workshop.sealing")
+        first, second = sealing.salamander()
+        facts = sealing.FACTS.encode(sealing.facts_of(first.header))
+        texts = []
+        for entry in (first, second):
+            key, _ = sealing.derive(entry.data_key, facts)
+            texts.append(
+                sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(entry.sealed.ct, None, bytes(24), key)
+            )
+    assert first.sealed.leaf == second.sealed.leaf
+    assert b'"severity":"critical"' in texts[0]
+    assert b'"severity":"critical"' not in texts[1]
+    assert b'"severity":"low"' in texts[1]
+    assert b'"severity":"low"' not in texts[0]
+
+
+# -----------------------------------------------------------------------------------------------------
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"utf8"}:
+            return value["utf8"].encode()
+        if set(value) == {"base64"}:
+            return base64.b64decode(value["base64"])
+        return {key: _unpacked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpacked(item) for item in value]
+    return value
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _entry(given: dict[str, Any]) -> None:
+    keys = [load_enc_private(seed) for seed in given["enc_seeds"]]
+    opened = open_entry(
+        Frame(0, given["leaf"], given["wrap"], given["ct"]),
+        expected_leaf_hash=given["leaf_hash"],
+        origin=given["origin"],
+        me=given["me"],
+        enc_private={key.kid: key for key in keys},
+    )
+    assert opened.header.by == given["origin"]
+
+
+def _identity(given: dict[str, Any]) -> None:
+    known = verify_chain(given["known"], expected=None, now=None) if given["known"] else None
+    identity = verify_chain(given["chain"], expected=given["expected"], now=_time(given["now"]), known=known)
+    assert identity.node_id == given["expected"]
+
+
+def _frames(given: dict[str, Any]) -> None:
+    reader = FrameReader(start=given["start"])
+    reader.feed(given["body"])
+    reader.finish()
+
+
+def _request(given: dict[str, Any]) -> None:
+    nonces, now = NonceCache(), _time(given["now"])
+    for seen in given["seen"]:
+        assert nonces.check_and_add(seen["keyid"], seen["nonce"], now)
+    caller = verify_request(
+        lookup=given["keys"].get,
+        nonces=nonces,
+        now=now,
+        **{k: given[k] for k in ("method", "authority", "path", "query", "body", "headers", "me")},
+    )
+    assert nonces.seen(caller.keyid, caller.nonce, now)
+
+
+def _key(given: dict[str, Any]) -> None:
+    verify(check_public(given["public"]), given["message"], given["signature"])
+
+
+CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
+    "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
+    "entry": _entry,
+    "frames": _frames,
+    "identity": _identity,
+    "invite": lambda given: parse_invite(given["invite"], now=_time(given["now"])),
+    "key": _key,
+    "request": _request,
+}
+
+
+@contextmanager
+def _workshop() -> Iterator[ModuleType]:
+    """The script that makes the vectors, imported from its folder."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield importlib.import_module("make")
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in [n for n in sys.modules if n == "make" or n.partition(".")[0] == "workshop"]:
+            del sys.modules[name]

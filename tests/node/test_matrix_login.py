@@ -1,0 +1,71 @@
+"""`tocsin matrix login` against a real homeserver."""
+
+import asyncio
+import json
+import stat
+
+import pytest
+from click.testing import CliRunner
+from tests.support.homeserver import open_room
+
+from tocsin_cli.main import cli
+from tocsin_node.initialise import initialise
+
+
+@pytest.fixture
+def node_dir(tmp_path, room):
+    directory = tmp_path / "node"
+    matrix = {"homeserver": room.bot.url, "user_id": room.bot.user_id, "room": room.id}
+    initialise(directory, {"node": {"org": "Test"}, "matrix": matrix})
+    return directory
+
+
+async def run(directory, password, *words):
+    args = ["matrix", "login", "--dir", str(directory), *words]
+    return await asyncio.to_thread(CliRunner().invoke, cli, args, input=f"{password}\n")
+
+
+async def test_a_login_keeps_token_and_device_and_no_password(node_dir, room):
+    result = await run(node_dir, room.bot.password, "--json")
+    assert result.exit_code == 0, result.output
+    device = json.loads(result.stdout)["device_id"]
+    token_file = node_dir / "keys/matrix-token"
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+    token = token_file.read_text()
+    assert token not in result.output
+    kept = "".join(p.read_text(errors="replace") for p in node_dir.rglob("*") if p.is_file())
+    assert room.bot.password not in kept + result.output
+
+    again = await run(node_dir, room.bot.password, "--json")
+    assert json.loads(again.stdout)["device_id"] == device
+    assert token_file.read_text() != token
+
+
+async def test_a_wrong_password_is_refused_and_changes_nothing(node_dir):
+    result = await run(node_dir, "wrong")
+    assert result.exit_code == 5
+    assert "login-refused" in result.output
+    assert not (node_dir / "keys/matrix-token").exists()
+
+
+async def test_a_dead_homeserver_is_unreachable(node_dir, homeserver):
+    homeserver.kill()
+    result = await run(node_dir, "any")
+    assert result.exit_code == 3
+    assert "homeserver-unreachable" in result.output
+
+
+async def test_without_a_matrix_section_it_says_what_to_add(tmp_path):
+    initialise(tmp_path / "node", {"node": {"org": "Test"}})
+    result = await run(tmp_path / "node", "any")
+    assert result.exit_code == 2
+    assert "[matrix] section" in result.output
+
+
+async def test_a_limited_homeserver_says_how_long_to_wait(tmp_path, limited_homeserver):
+    room = open_room(limited_homeserver)
+    matrix = {"homeserver": room.bot.url, "user_id": room.bot.user_id, "room": room.id}
+    initialise(tmp_path / "node", {"node": {"org": "Test"}, "matrix": matrix})
+    results = [await run(tmp_path / "node", "wrong") for _ in range(6)]
+    assert results[-1].exit_code == 3
+    assert "wait" in results[-1].output

@@ -1,0 +1,94 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from tocsin_node import schedule
+from tocsin_node.errors import NodeError
+from tocsin_node.schedule import Job
+from tocsin_node.settings import FederationSettings
+
+
+@pytest.fixture
+def node():
+    return SimpleNamespace(settings=SimpleNamespace(federation=FederationSettings()))
+
+
+def every(seconds, run, name="job"):
+    return Job(name, every_s=seconds, jitter_s=0, run=run, why="To be tried.", late="Nothing.")
+
+
+@pytest.fixture
+def started(node, monkeypatch):
+    running = []
+
+    def start(*jobs):
+        monkeypatch.setattr(schedule, "timetable", lambda _node: jobs)
+        running.append(schedule.start(node))
+
+    yield start
+    for scheduler in running:
+        scheduler.shutdown(wait=False)
+
+
+def test_every_job_says_why_it_exists_and_what_it_means_if_it_is_late(node):
+    jobs = schedule.timetable(node)
+    assert len({job.name for job in jobs}) == len(jobs) > 0
+    for job in jobs:
+        assert job.why.endswith(".")
+        assert job.late.endswith(".")
+        assert 0 <= job.jitter_s < job.every_s
+
+
+async def test_a_job_runs_every_so_often(started):
+    ran = asyncio.Event()
+    times = []
+
+    async def run(_node):
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 3:
+            ran.set()
+
+    started(every(0.1, run))
+    async with asyncio.timeout(5):
+        await ran.wait()
+    assert times[2] - times[0] > 0.15
+
+
+async def test_a_slow_job_never_runs_beside_itself(started):
+    at_once, most = 0, 0
+    often = asyncio.Event()
+    count = 0
+
+    async def run(_node):
+        nonlocal at_once, most, count
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.25)
+        at_once -= 1
+        count += 1
+        if count == 3:
+            often.set()
+
+    started(every(0.05, run))
+    async with asyncio.timeout(10):
+        await often.wait()
+    assert most == 1
+
+
+async def test_a_failing_job_is_told_and_tried_again(started, caplog):
+    again = asyncio.Event()
+    ways = iter([NodeError("The peer sleeps.", hint="Wait."), ValueError("a bug")])
+
+    async def run(_node):
+        way = next(ways, None)
+        if way is None:
+            again.set()
+            return
+        raise way
+
+    started(every(0.05, run, name="caller"))
+    async with asyncio.timeout(5):
+        await again.wait()
+    told = [record.getMessage() for record in caplog.records if record.name == "tocsin_node.schedule"]
+    assert told == ["caller could not run: The peer sleeps. (Wait.)", "caller failed"]

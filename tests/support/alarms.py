@@ -1,0 +1,191 @@
+"""Alarms on a real database and a real room, and reports to ring with."""
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.support.homeserver import Room
+
+from tocsin_node.links.matrix import MatrixTransport
+from tocsin_node.services.alarms import Alarms
+from tocsin_node.settings import AlertSettings, MatrixSettings, NodeSettings, Settings
+from tocsin_node.storage.pool import Pool
+from tocsin_schema.marking import Tlp
+from tocsin_schema.report import IncidentReport
+from tocsin_schema.severity import Severity
+
+LEVELS = {"I": 5, "II": 4, "III": 3, "IV": 2, "none": 0}
+TITLE = "Shuttle did not see a cyclist"
+SUMMARY = "At a roundabout the shuttle drove on."
+DRIVER = "physical-health: level 4 (deaths=1)"
+SYSTEM = "Navya Autonom Shuttle 2.1"
+ORIGIN = "City Transport"
+
+
+def incident(
+    grade: str = "II",
+    *,
+    tlp: Tlp = Tlp.GREEN,
+    flags: tuple[str, ...] = (),
+    revoked: bool = False,
+    report_id: str | None = None,
+    title: str = TITLE,
+) -> IncidentReport:
+    """A report of that grade, as it is after all checks."""
+    now = datetime.now(UTC)
+    level = LEVELS[grade]
+    return IncidentReport(
+        id=report_id or f"incident--{uuid.uuid4()}",
+        wrapper_id=f"report--{uuid.uuid4()}",
+        created_by_ref=f"identity--{uuid.uuid4()}",
+        created=now,
+        modified=now,
+        name=title,
+        description=SUMMARY,
+        tlp=tlp,
+        realization="harm-event",
+        revoked=revoked,
+        extension={"flags": list(flags)},
+        severity=Severity(level, level * 19, grade, "incident", (DRIVER,), level, "computed"),
+        claimed={},
+        systems=(SYSTEM,),
+        personal_data="none",
+        source=None,
+        raw=secrets.token_bytes(8),
+        sha256=secrets.token_bytes(32),
+    )
+
+
+@dataclass
+class Bell:
+    """One node's alarms. `token`: what its token file holds; `acknowledged`: how often the hook was called."""
+
+    pool: Pool
+    settings: Settings
+    transport: MatrixTransport | None
+    alarms: Alarms = field(init=False)
+    token: str = ""
+    acknowledged: int = 0
+
+    def __post_init__(self) -> None:
+        self.alarms = Alarms(self.settings, self.pool, self.transport)
+        self.alarms.on_acknowledged = self._count
+
+    def _count(self) -> None:
+        self.acknowledged += 1
+
+    async def store(
+        self, report: IncidentReport, *, ver: int = 1, before: str | None = None, ours: bool = False
+    ) -> int | None:
+        """What the ledger and the intake do: plan, record in a transaction, commit, wake."""
+        plan = self.alarms.plan(report, origin=ORIGIN, ours=ours, previous_grade=before)
+        if plan is None:
+            return None
+        async with self.pool.transaction() as conn:
+            alert_id = await self.alarms.record(conn, plan, report_ver=ver)
+        self.alarms.wake()
+        return alert_id
+
+    async def states(self) -> list[str]:
+        """The state of every message, oldest first."""
+        async with self.pool.acquire() as conn:
+            return [row[0] for row in await conn.fetch("select state from delivery order by id")]
+
+    async def until(self, wanted: Callable[[], Any], *, within_s: float = 60) -> Any:
+        """What `wanted` (a coroutine function) gives as soon as it gives something true."""
+        async with asyncio.timeout(within_s):
+            while not (found := await wanted()):
+                await asyncio.sleep(0.02)
+            return found
+
+    async def all_echoed(self, count: int, *, within_s: float = 60) -> None:
+        """Wait until `count` messages were seen in the room by the bot itself."""
+
+        async def done() -> bool:
+            return (await self.states()).count("echoed") == count
+
+        await self.until(done, within_s=within_s)
+
+    async def acks(self, alert_id: int) -> list[dict[str, Any]]:
+        """What was said about an alert, oldest first."""
+        return list((await self.alarms.get(alert_id))["acknowledgements"])
+
+    async def standing_acks(self, alert_id: int, count: int) -> list[dict[str, Any]]:
+        """The acknowledgements of an alert as soon as exactly `count` of them stand."""
+
+        async def found() -> list[dict[str, Any]] | None:
+            acks = [a for a in await self.acks(alert_id) if a["revoked_at"] is None]
+            return acks or [{}] if len(acks) == count else None
+
+        return [a for a in await self.until(found, within_s=20) if a]
+
+    async def check(self, name: str, code: str | None, *, within_s: float = 20) -> Any:
+        """The health check of that name as soon as it says `code`."""
+
+        async def found() -> Any:
+            return next((c for c in await self.alarms.health() if (c.name, c.code) == (name, code)), None)
+
+        return await self.until(found, within_s=within_s)
+
+
+@asynccontextmanager
+async def bell(
+    pool: Pool,
+    directory: Path,
+    room: Room | None,
+    *,
+    run: bool = True,
+    alerts: dict[str, Any] | None = None,
+    wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
+    **matrix: Any,
+) -> AsyncIterator[Bell]:
+    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
+    chosen = None
+    if room is not None:
+        fields = {
+            "homeserver": room.bot.url,
+            "user_id": room.bot.user_id,
+            "room": room.id,
+            "responders": (room.responder.user_id,),
+            "request_timeout_s": 2.0,
+            "sends_per_s": 1000,
+            "send_burst": 1000,
+            **matrix,
+        }
+        chosen = MatrixSettings(**fields)
+    settings = Settings(
+        dir=directory, node=NodeSettings(org="Test"), alerts=AlertSettings(**(alerts or {})), matrix=chosen
+    )
+    opened: list[Bell] = []
+    transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
+    ringing = Bell(pool, settings, None if transport is None else wrap(transport))
+    opened.append(ringing)
+    ringing.token = "" if room is None else room.bot.access_token
+    try:
+        if run:
+            async with running(ringing):
+                yield ringing
+        else:
+            yield ringing
+    finally:
+        if transport is not None:
+            await transport.close()
+
+
+@asynccontextmanager
+async def running(ringing: Bell) -> AsyncIterator[None]:
+    """The alarms' tasks for the block; cut off at its end, wherever they are."""
+    task = asyncio.create_task(ringing.alarms.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()

@@ -1,0 +1,84 @@
+"""A real Synapse for the tests: one for the session, and people and rooms of their own for each test."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pytest
+from deploy.demo.synapse import Person, Synapse
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Room:
+    """A room with one responder in it, to which the bot is invited."""
+
+    id: str
+    bot: Person
+    responder: Person
+    homeserver: Synapse
+
+    @cached_property
+    def outsider(self) -> Person:
+        """Somebody who is in the room too but is no responder."""
+        person = self.homeserver.register(f"outsider{next(_numbers)}")
+        self.responder.call("POST", f"/rooms/{self.id}/invite", {"user_id": person.user_id})
+        person.join(self.id)
+        return person
+
+    async def wait_for(
+        self, wanted: Callable[[dict[str, Any]], bool], *, within_s: float = 60
+    ) -> dict[str, Any]:
+        """The first event that reaches the responder's client and is `wanted`."""
+        return await asyncio.to_thread(self.responder.wait_for, self.id, wanted, within_s=within_s)
+
+    async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
+        """The next alert to reach the responder's client."""
+        return await self.wait_for(lambda event: "org.tocsin.alert" in event["content"], within_s=within_s)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What people see of the bot in the room, oldest first."""
+        return self.responder.messages(self.id, self.bot.user_id)
+
+
+def open_room(synapse: Synapse, **options: Any) -> Room:
+    """New people in a new room; the responder owns it and already listens."""
+    number = next(_numbers)
+    bot, responder = synapse.register(f"bot{number}"), synapse.register(f"responder{number}")
+    room = responder.create_room(bot.user_id, **options)
+    responder.arrivals(room)
+    return Room(room, bot, responder, synapse)
+
+
+@pytest.fixture(scope="session")
+def _synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    pytest.importorskip("synapse", reason="no homeserver is installed here")
+    with Synapse(tmp_path_factory.mktemp("synapse")) as running:
+        yield running
+
+
+@pytest.fixture
+def homeserver(_synapse: Synapse) -> Iterator[Synapse]:
+    """The session's homeserver, alive at the start of every test; a test may pause, kill and restart it."""
+    yield _synapse
+    if not _synapse.alive:
+        _synapse.start()
+    _synapse.resume()
+    _synapse.wait_ready()
+
+
+@pytest.fixture(scope="session")
+def limited_homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    """A homeserver with the rate limits that Synapse ships with."""
+    pytest.importorskip("synapse", reason="no homeserver is installed here")
+    with Synapse(tmp_path_factory.mktemp("limited"), limited=True) as running:
+        yield running
+
+
+@pytest.fixture
+def room(homeserver: Synapse) -> Room:
+    return open_room(homeserver)
