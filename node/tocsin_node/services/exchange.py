@@ -159,9 +159,9 @@ class Exchange:
     ) -> bool:
         """Write what is wrong with a peer, for its status; False when that cannot be written. Never raises."""
         try:
-            await self._peering.note_problem(peer.node_id, code, hint, suspect=suspect)
-            if heard:
+            if heard:  # first, so that whoever sees the problem sees the clock that explains it
                 await self._peering.note_contact(peer.node_id, clock_skew_s=skew_s)
+            await self._peering.note_problem(peer.node_id, code, hint, suspect=suspect)
         except StorageError as trouble:
             logger.warning("peer %s: %s could not be noted: %s", peer.row.name, code, trouble)
             return False
