@@ -126,9 +126,12 @@ class Ledger:
         return await call.done
 
     async def grown(self, since: int, wait_s: float) -> log.Head:
-        """The head as soon as it is larger than `since`, or as it is after `wait_s` seconds."""
+        """The head as soon as it differs from `since`, or as it is after `wait_s` seconds.
+
+        Who knows more of this log than there is gets the head at once: it has something to find out.
+        """
         grown = self._grown
-        if self.head.size <= since and wait_s > 0 and not self._letting_go:
+        if self.head.size == since and wait_s > 0 and not self._letting_go:
             try:
                 async with asyncio.timeout(wait_s):
                     await grown.wait()
