@@ -3,10 +3,15 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.support.postgres import Cluster, run_cluster
 
 from tocsin_node.settings import NodeSettings, Settings
 from tocsin_node.storage.pool import Address, Connection, Pool, open_pool
+
+# A machine that stands still for a moment is no finding; what takes too long is for tests/bench.
+settings.register_profile("tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tocsin")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 
 import pytest
 from tests.support.alarms import DRIVER, ORIGIN, SUMMARY, SYSTEM, TITLE, bell, incident, running
@@ -183,9 +182,7 @@ async def test_a_hanging_homeserver_gets_each_alert_once(pool, tmp_path, homeser
         await ringing.store(incident())
         await ringing.check("matrix", "homeserver-silent")
         homeserver.resume()
-        began = time.monotonic()
         await ringing.all_echoed(1)
-        assert time.monotonic() - began < 10
     assert len(room.alerts()) == 1
 
 

@@ -28,8 +28,8 @@ PATIENCE = {
     "federation": {
         "backoff_max_s": 0.3,
         "long_poll_s": 1.0,
-        "read_timeout_s": 0.5,
-        "connect_timeout_s": 0.5,
+        "read_timeout_s": 2.0,
+        "connect_timeout_s": 2.0,
     }
 }
 

@@ -70,7 +70,8 @@ async def test_sessions_are_in_utc_and_have_limits(conn):
 async def test_refusals_are_ours_and_say_what_they_mean(conn, statement, kind):
     await conn.execute("create table thing (id integer primary key)")
     await conn.execute("insert into thing values (1)")
-    await conn.execute("set statement_timeout = '50ms'")
+    if "sleep" in statement:
+        await conn.execute("set statement_timeout = '50ms'")
     with pytest.raises(kind) as refused:
         await conn.execute(statement)
     assert refused.value.hint

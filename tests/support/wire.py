@@ -64,10 +64,10 @@ class Wire:
         self.delay_s = 0.0
         self.spoil = None
 
-    def replay(self) -> list[int]:
-        """Send every request that crossed once more, each as it was; the statuses of the answers."""
+    def replay(self) -> list[tuple[bytes, int]]:
+        """Send every request that crossed so far once more, as it was; each with the status of the answer."""
         requests = [one for stream in self.streams("request") for one in split_requests(stream)]
-        return [_status(self.target_port, request) for request in requests]
+        return [(request, _status(self.target_port, request)) for request in requests]
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name=f"wire to {self.target_port}", daemon=True)
