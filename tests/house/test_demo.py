@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from deploy.demo.wire import Proxy, Search
 from tests.house.repository import ROOT
+from tests.support.node import environment_of_a_run
 
 TEXT = "Sepsis early warning — falls silent after an update; two patients die"
 WAYS = {
@@ -124,6 +126,42 @@ def test_a_failure_names_its_step_and_leaves_nothing_behind(tmp_path):
     assert "step 3" in said
     assert "tocsin import aiid" in said
     assert left_behind(tmp_path) == [broken]
+
+
+@pytest.mark.journey
+def test_what_is_kept_can_be_looked_at_and_other_incidents_can_be_brought(tmp_path):
+    export = tmp_path / "incidents.csv"
+    export.write_text(
+        "_id,incident_id,date,title,description\n"
+        "x,1,2019-05-04,A barrier closes early,A level crossing's camera takes a bus for a shadow.\n"
+        "x,2,2020-01-02,A loan is refused,A scoring model reads a hyphenated name as two people.\n"
+    )
+    (home := tmp_path / "home").mkdir()
+    process = demo("--keep", "--data", str(export), directory=home)
+    told = []
+    for line in process.stdout:
+        told.append(line)
+        if "Ctrl-C here stops" in line:
+            break
+    told = "".join(told)
+    hospital, lab = re.findall(r"export TOCSIN_DIR=(\S+)", told)
+    assert len(reports(lab)) == 3, told
+    assert len(reports(hospital)) == 3
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert not left_behind(home)
+
+
+def reports(node):
+    """What the node in a directory holds, as the demonstration says that one can ask it."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tocsin_cli", "report", "list", "--json"],
+        env=environment_of_a_run({"TOCSIN_DIR": node}),
+        check=True,
+        capture_output=True,
+    )
+    return json.loads(ran.stdout)["items"]
 
 
 @pytest.mark.journey

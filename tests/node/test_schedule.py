@@ -2,6 +2,8 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from tests.support.node import open_here, settings_on
+from tests.support.villain import post, until, villain
 
 from tocsin_node import schedule
 from tocsin_node.errors import NodeError
@@ -93,3 +95,37 @@ async def test_a_failing_job_is_told_and_tried_again(started, caplog):
         await again.wait()
     told = [record.getMessage() for record in caplog.records if record.name == "tocsin_node.schedule"]
     assert told == ["caller could not run: The peer sleeps. (Wait.)", "caller failed"]
+
+
+async def test_the_sweep_looks_at_a_peer_that_everything_else_leaves_alone(database, tmp_path):
+    """A long poll asks for no statements; only the sweep does, and it comes again and again."""
+    swept = {"federation": {"sweep_s": 1.0, "long_poll_s": 0.5}}
+    async with open_here(settings_on(tmp_path / "node", database, swept)) as served, villain() as mallory:
+        await mallory.join(served)
+
+        async def well():
+            return served.node.peering.named("mallory").row.problem_code is None and mallory.asked
+
+        await until(well)
+        running = schedule.start(served.node)
+        try:
+            asked = mallory.asked.count("/.well-known/tocsin")
+
+            async def again():
+                return mallory.asked.count("/.well-known/tocsin") >= asked + 2
+
+            await until(again)
+        finally:
+            running.shutdown(wait=False)
+
+
+async def test_housekeeping_forgets_what_is_long_over_and_nothing_else(acme):
+    for name in ("long over", "still good"):
+        await post(acme, "/v1/peers/invites", {"name": name})
+    async with acme.node.pool.acquire() as conn:
+        await conn.execute(
+            "update invite set expires_at = now() - interval '31 days' where name = 'long over'"
+        )
+        (housekeeping,) = (job for job in schedule.timetable(acme.node) if job.name == "housekeeping")
+        await housekeeping.run(acme.node)
+        assert [row["name"] for row in await conn.fetch("select name from invite")] == ["still good"]

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -88,7 +88,10 @@ class Villain:
         """A report's bytes."""
         form = {"title": title, "tlp": "green", **MILD, **fields}
         chosen = incident_id or f"incident--{uuid.uuid4()}"
-        return build(form, producer=self.producer, incident_id=chosen, now=datetime.now(UTC))
+        a_moment_ago = datetime.now(UTC) - timedelta(
+            seconds=1
+        )  # so that a version made at once is a later one
+        return build(form, producer=self.producer, incident_id=chosen, now=a_moment_ago)
 
     def sealed(self, node: ServedNode, content: bytes, **header: Any) -> Sealed:
         """`content` sealed to `node`; the header says what the content says unless told otherwise."""
