@@ -69,12 +69,11 @@ def failure_of(exc: BaseException, *, state: Path) -> Failure:
         return _of_click(exc)
     if isinstance(exc, click.Abort | KeyboardInterrupt | EOFError):
         return Failure("Interrupted.", "interrupted", "", Exit.INTERRUPTED)
-    if type(exc).__module__.partition(".")[0].startswith("tocsin_") and isinstance(
-        getattr(exc, "code", None), str
-    ):
+    code = getattr(exc, "code", None)
+    if type(exc).__module__.partition(".")[0].startswith("tocsin_") and isinstance(code, str):
         declared = getattr(exc, "exit", Exit.REFUSED)
         message = str(exc) or (type(exc).__doc__ or "").strip()
-        return Failure(message, exc.code, str(getattr(exc, "hint", "")), declared)  # type: ignore[attr-defined]
+        return Failure(message, code, str(getattr(exc, "hint", "")), declared)
     return _bug(exc, state)
 
 

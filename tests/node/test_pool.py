@@ -1,5 +1,6 @@
 # ruff: noqa: PT012  what is tried here is what a block does as a whole
 import asyncio
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -17,7 +18,7 @@ from tocsin_node.storage.errors import (
     translate,
 )
 from tocsin_node.storage.leader import Leader
-from tocsin_node.storage.pool import Address, connect, open_pool
+from tocsin_node.storage.pool import Address, check_version, connect, open_pool
 
 
 async def cut(address, pid):
@@ -226,3 +227,14 @@ async def test_a_writer_that_is_cancelled_leaves_no_half_written_session(databas
     async with leader.connection() as pen:
         assert await pen.fetchval("select 1") == 1
     await leader.close()
+
+
+@pytest.mark.parametrize("major", [9, 14])
+def test_a_server_that_is_too_old_is_refused(major):
+    class Old:
+        def get_server_version(self):
+            return SimpleNamespace(major=major)
+
+    with pytest.raises(StorageRefused, match=f"PostgreSQL {major}") as refused:
+        check_version(Old())
+    assert "Upgrade" in refused.value.hint
