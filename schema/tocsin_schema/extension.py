@@ -104,7 +104,8 @@ CVSS: Final = Record(
 
 SEVERITY_OVERRIDE: Final = Record(
     {
-        "by_ref": Field(Ref(("identity",)), "who set the level", required=True),
+        "by_ref": Field(Ref(("identity",)), "which organisation set the level", required=True),
+        "by_name": Field(Text(100), "which person or role there; it travels with the report"),
         "at": Field(Time(), "when", required=True),
         "reason": Field(Text(2000, lines=True), "why", required=True),
     },

@@ -78,7 +78,8 @@ OVERRIDE: Final = Record(
     {
         "reason": Field(Text(2000, lines=True), "why", required=True),
         "at": Field(Time(), "when; now, if not said"),
-        "by_ref": Field(Ref(("identity",)), "who; this node, if not said"),
+        "by_ref": Field(Ref(("identity",)), "which organisation; this node, if not said"),
+        "by_name": Field(Text(100), "which person or role there; it travels with the report"),
     },
     unknown="refuse",
     like="a table with a reason",

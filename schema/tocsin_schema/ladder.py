@@ -60,17 +60,17 @@ def read(extension: Mapping[str, Any]) -> Facts:
     """The facts of an ai-incident extension; whatever is not well-formed does not count."""
     quantities = extension.get("quantities")
     quantities = quantities if type(quantities) is dict else {}
-    happened = extension.get("realization") in ("harm-event", "unknown")
+    realization = extension.get("realization")
     harms: dict[str, Harm] = {}
     listed = extension.get("harms")
     for harm in listed if type(listed) is list else ():
         if type(harm) is dict and type(harm.get("harm_type")) is str:
-            _note(harms.setdefault(harm["harm_type"], Harm()), harm, happened=happened)
+            _note(harms.setdefault(harm["harm_type"], Harm()), harm, realization)
     return Facts(
         numbers={
             name: value for name, value in quantities.items() if type(value) is int and 0 < value <= MAX_INT
         },
-        loss_usd=_loss_usd(quantities.get("economic_loss")),
+        loss_usd=loss_usd(quantities.get("economic_loss")),
         cvss=_number(extension.get("cvss"), "base_score", 10),
         flags=_words(extension.get("flags")),
         rights=_words(extension.get("rights")),
@@ -78,14 +78,17 @@ def read(extension: Mapping[str, Any]) -> Facts:
     )
 
 
-def _note(known: Harm, harm: Mapping[str, Any], *, happened: bool) -> None:
+def _note(known: Harm, harm: Mapping[str, Any], realization: object) -> None:
     """Add one entry of `harms` to what is known of its type."""
-    level = harm.get("level")
-    if type(level) is not int or not 0 <= level <= 5:
-        level = 1  # listed without a level: at least negligible
     not_materialised = harm.get("materialised") is False
+    level = harm.get("level")
+    if type(level) is not int or not 0 <= level <= 5:  # listed without a level
+        came_about = harm.get("materialised") is True or (
+            realization == "harm-event" and not not_materialised
+        )
+        level = 2 if came_about and harm["harm_type"] in PEOPLE_HARMS else 1
     known.plausible = max(known.plausible, level)
-    if not_materialised and happened and level > 1:
+    if not_materialised and realization in ("harm-event", "unknown") and level > 1:
         level = max(1, level - NOT_MATERIALISED_DISCOUNT)
     known.assessed = max(known.assessed, level)
     known.irreversible |= harm.get("reversibility") == "irreversible" and not not_materialised
@@ -106,7 +109,7 @@ def _number(holder: object, name: str, high: float) -> float:
     return 0.0
 
 
-def _loss_usd(loss: object) -> float:
+def loss_usd(loss: object) -> float:
     """An economic loss in US dollars; 0 when its currency has no frozen rate."""
     if type(loss) is not dict:
         return 0.0
@@ -161,6 +164,18 @@ def _kinds(facts: Facts) -> list[str]:
 _ORDER: Final = {kind: index for index, kind in enumerate(voc.HARM_TYPE)}
 SECURITY_FLAGS: Final = ("model-weights-exposed", "loss-of-control", "deception-of-developer", "cbrn")
 MONEY_KINDS: Final = ("economic", "property", "intangible-property")
+# Where one of these came about, somebody was harmed: at least minor, though nobody has counted or assessed it.
+PEOPLE_HARMS: Final = frozenset(
+    (
+        "physical-health",
+        "psychological",
+        "fundamental-rights",
+        "discrimination",
+        "economic",
+        "democratic-social",
+        "harmful-content",
+    )
+)
 REAL_HARMS: Final = frozenset(
     (
         "physical-health",
@@ -214,7 +229,9 @@ _SEEN: Final = {
     "views": ((100_000, 4), (10_000, 3), (1_000, 2), (1, 1)),
     "reposts": ((10_000, 4), (1_000, 3), (1, 1)),
 }
-_DOLLARS: Final = ((1_000_000_000, 5), (14_000_000, 4), (700_000, 3), (10_000, 2), (0, 1))
+# Each count with the amounts at which it reaches a rung.
+COUNT_LADDERS: Final = (_PEOPLE, _RECORDS, _OUTAGE, _AFFECTED, _SEEN)
+DOLLARS: Final = ((1_000_000_000, 5), (14_000_000, 4), (700_000, 3), (10_000, 2), (0, 1))
 _CVSS: Final = ((9.0, 4), (7.0, 3), (4.0, 2), (0.0, 1))
 
 
@@ -230,7 +247,7 @@ def _money(kind: str) -> Ladder:
     def ladder(facts: Facts) -> Step:
         if not facts.loss_usd or _loss_kind(facts) != kind:
             return BOTTOM
-        rung, _ = _step("", facts.loss_usd, _DOLLARS)
+        rung, _ = _step("", facts.loss_usd, DOLLARS)
         return rung, f"about {facts.loss_usd:,.0f} US dollars"
 
     return ladder

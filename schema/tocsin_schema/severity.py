@@ -90,7 +90,7 @@ def assess(extension: Mapping[str, Any]) -> Severity:
     dominant = max(steps.values(), default=BOTTOM, key=_rung)
     raised = dominant[0]
     drivers = [dominant[1]] if raised else []
-    if raised == 0 and realization in ("harm-event", "near-miss", "potential"):
+    if raised == 0 and realization in tuple(REALIZATION_DISCOUNT):
         raised = 1
         drivers.append("no harm is described: level 1 until it is")
     level = _discount(raised, extension, drivers)
@@ -152,7 +152,9 @@ def _settle(computed: Severity, extension: Mapping[str, Any], points: int, flags
     if basis == "overridden":
         if not has_override(extension):
             return computed
-        said = f"overridden to level {claimed}: {extension['severity_override']['reason']}"
+        override = extension["severity_override"]
+        by = f" by {override['by_name']}" if _said(override.get("by_name")) else ""
+        said = f"overridden to level {claimed}{by}: {override['reason']}"
     elif claimed <= computed.level:
         return msgspec.structs.replace(computed, basis="reported")
     else:

@@ -293,8 +293,10 @@ class FakeNode:
         kept = self.reports[report_id]
         if "application/stix+json" in request.headers.get("Accept", ""):
             return web.Response(body=kept.raw, content_type="application/stix+json")
+        report = check_bundle(kept.raw).report
+        assert report is not None
         more = {
-            "drivers": ["because"], "to": [{"name": n, "node_id": n} for n in kept.to], "entry": None,
+            "drivers": list(report.severity.drivers), "to": [{"name": n, "node_id": n} for n in kept.to], "entry": None,
             "acknowledgements": [
                 {"by": "@ann:example.org", "via": "reaction", "at": "2026-11-20T10:01:00Z", "node": None}
             ],

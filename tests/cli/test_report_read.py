@@ -322,3 +322,42 @@ def test_a_withdrawal_without_a_person_names_its_options(tocsin, node, filed):
     result = tocsin("report", "withdraw", filed, input="")
     assert result.exit_code == 2
     assert "--reason TEXT and --yes" in result.stderr
+
+
+def test_what_would_change_the_grade_is_shown(tocsin, node, filed):
+    text = tocsin("report", "show", filed).stdout
+    assert "grade I if" in text
+    explanation = json.loads(tocsin("report", "show", filed, "--json").stdout)["explanation"]
+    assert explanation["computed_grade"] == "II"
+    facts = {change["fact"]: change["grade"] for change in explanation["raised_by"]}
+    assert facts["deaths=10"] == "I"
+    assert all(change["grade"] in {"III", "IV", "none"} for change in explanation["lowered_by"])
+
+
+# override -------------------------------------------------------------------------------------------
+
+
+def test_a_person_s_level_counts_and_the_computed_one_stays_beside_it(tocsin, node, filed):
+    said = ("--by", "Duty officer", "--reason", "Twelve wards use it.")
+    result = tocsin("report", "override", filed, "--level", "5", *said, "--yes")
+    assert result.exit_code == 0, result.stderr
+    report = stored(node, filed)
+    assert (report.severity.grade, report.severity.basis) == ("I", "overridden")
+    assert any("computed from the facts: level 4" in driver for driver in report.severity.drivers)
+    assert report.extension["severity_override"]["by_name"] == "Duty officer"
+    text = tocsin("report", "show", filed).stdout
+    assert "overridden to level 5 by Duty officer: Twelve wards use it." in text
+    assert "computed from the facts: level 4" in text
+    assert tocsin("report", "override", filed, "--clear", "--yes").exit_code == 0
+    report = stored(node, filed)
+    assert (report.severity.grade, report.severity.basis) == ("II", "computed")
+    assert "severity_override" not in report.extension
+
+
+def test_nobody_sets_a_level_without_a_name_and_a_reason(tocsin, node, filed):
+    for lacking in (("--by", "Duty officer"), ("--reason", "Because.")):
+        result = tocsin("report", "override", filed, "--level", "5", *lacking, "--yes", "--no-input")
+        assert result.exit_code == 2, result.stderr
+    assert tocsin("report", "override", filed, "--yes").exit_code == 2
+    assert tocsin("report", "override", filed, "--level", "5", "--clear", "--yes").exit_code == 2
+    assert stored(node, filed).severity.basis == "computed"

@@ -1,6 +1,7 @@
 """Reports to test with: forms as people write them, one producer, fixed identifiers and times."""
 
 import copy
+import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin_schema import canonical, ids, stix
+from tocsin_schema.imports import aiid
 
 ROOT = Path(__file__).parents[2]
 WING = ROOT / "schema"
@@ -173,10 +175,59 @@ def examples() -> dict[str, bytes]:
             },
             incident_id="incident--6f1d3c52-7a0e-4c5b-9f43-0b8f3c1f2a77",
         ),
+        # Nobody was harmed, and it was close; and what nobody has come near yet.
+        "near-miss": build(
+            {
+                "title": "Insulin pump adviser proposed ten times the dose; a nurse stopped it",
+                "description": "The adviser misread the unit of a laboratory value. The nurse checked by hand.",
+                "tlp": "amber",
+                "realization": "near-miss",
+                "detected_at": "2025-04-02T06:12:00Z",
+                "harms": [{"harm_type": "physical-health", "level": 4, "materialised": False}],
+                "flags": ["vulnerable-group"],
+                "ai_relation": ["malfunction"],
+                "causality": "direct",
+                "systems": [{"name": "Dose Adviser", "vendor": "Example Health", "version": "2.3"}],
+                "personal_data": "none",
+            },
+            incident_id="incident--1c7d2f3e-5b64-4f0a-8a55-2f4e6f0b9a01",
+        ),
+        "hazard": build(
+            {
+                "title": "Browsing agent follows instructions hidden in a calendar invitation",
+                "description": "Under test it sent files to an address named in the invitation. No case in use is known.",
+                "tlp": "green",
+                "realization": "potential",
+                "harms": [{"harm_type": "ai-security", "level": 3}],
+                "flags": ["transferable"],
+                "ai_relation": ["adversarial-attack"],
+                "reproduction": "reproduced",
+                "reproduction_rate": 0.7,
+                "reproduction_trials": 30,
+                "systems": [
+                    {"name": "Example Agent", "vendor": "Example Labs", "version": "5", "kind": "agent"}
+                ],
+                "personal_data": "none",
+            },
+            incident_id="incident--7f3a9f6e-0f0e-4f0c-9a83-5d1a7f5b1c02",
+        ),
+        "imported": imported(),
         "withdrawn": stix.withdraw(
             MINIMAL_RAW, reason="The dose was right; the pharmacist misread it.", now=LATER
         ),
     }
+
+
+def imported() -> bytes:
+    """A record as an import door makes it; the row is ours, only its form is the database's."""
+    row = (
+        "_id,incident_id,date,title,description,Alleged developer of AI system\n"
+        'ObjectId(64d0f1a2aaaaaaaaaaaaaaaa),900001,2023-07-30,Barrier closes on a bus,"The camera of a level'
+        ' crossing took a bus for a shadow; nobody was hurt.","[""example-rail""]"\n'
+    )
+    (record,) = aiid.read(io.BytesIO(row.encode()))
+    assert record.bundle is not None
+    return record.bundle
 
 
 def pretty(raw: bytes) -> bytes:

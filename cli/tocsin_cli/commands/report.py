@@ -15,6 +15,11 @@ COMMANDS = {
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
+    "override": Late(
+        f"{_HERE}.report_severity:override",
+        "Set the severity level of a report by a person's decision.",
+        _CHANGE,
+    ),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
     "queue": Late(f"{_HERE}.report_queue:queue", "List the reports that wait here for the node.", _WAITING),
     "flush": Late(f"{_HERE}.report_queue:flush", "Send the reports that wait here.", _WAITING),

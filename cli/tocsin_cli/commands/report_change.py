@@ -52,7 +52,7 @@ def update(
     if sum(map(bool, (sets, file, use_editor))) != 1:
         raise UsageFault("Say what changes: one of --set, --file and --editor.")
     held = session.client.raw("GET", f"/v1/reports/{segment(report_id)}", accept=STIX)
-    _refuse_withdrawn(held, report_id)
+    refuse_withdrawn(held, report_id)
     source: handin.Source | None = None
     if sets:
         bundle = revised(held, _with_sets(form_of(held), sets), report_id)
@@ -87,7 +87,7 @@ def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dr
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
     held = session.client.raw("GET", path, accept=STIX)
-    _refuse_withdrawn(held, report_id)
+    refuse_withdrawn(held, report_id)
     if not reason:
         reason = ask.text("Why is it withdrawn? Everybody who has it will read this:", required=True)
     if not yes and not dry_run:
@@ -105,7 +105,8 @@ def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dr
     warn_not_sent(session.out, answer, version=True)
 
 
-def _refuse_withdrawn(held: bytes, report_id: str) -> None:
+def refuse_withdrawn(held: bytes, report_id: str) -> None:
+    """Raise CliError when the report has no further version."""
     from tocsin_schema.check import check_bundle
 
     report = check_bundle(held).report

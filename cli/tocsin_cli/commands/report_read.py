@@ -104,17 +104,30 @@ def show(session: Session, report_id: str, stix: bool) -> None:
         return
     found = session.client.json("GET", path)
     member(found, "id")
+    explanation = _explanation(found)
     if session.out.as_json:
-        session.out.document(found)
+        session.out.document({**found, "explanation": explanation})
         return
-    session.out.facts([*_facts(found), *_content(session, found)])
+    session.out.facts([*_facts(found, explanation), *_content(session, found)])
     description = _description(found)
     if description:
         session.out.line()
         session.out.line(description, lines=True)
 
 
-def _facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _explanation(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    from tocsin_cli.commands.report_severity import explanation_of
+    from tocsin_schema.errors import SchemaError
+
+    try:
+        return explanation_of(found.get("bundle"))
+    except SchemaError:
+        return None  # what cannot be taken apart here is said with the content
+
+
+def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> list[tuple[str, object]]:
+    from tocsin_cli.commands.report_severity import explanation_lines
+
     origin = found.get("origin") or {}
     pairs: list[tuple[str, object]] = [
         ("Title", found.get("name")),
@@ -122,6 +135,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("Severity", severity_line(found)),
     ]
     pairs += [("because of", driver) for driver in found.get("drivers") or []]
+    pairs += explanation_lines(explanation) if explanation else []
     pairs += [
         ("State", f"{found.get('state')}; {found.get('realization')}"),
         ("From", "us" if origin.get("ours") else f"{origin.get('name')} ({origin.get('node_id')})"),

@@ -20,7 +20,9 @@ CSETV1_LEVELS: Final = {
     "AI tangible harm near-miss": "near-miss",
     "AI tangible harm issue": "potential",
 }
-# People were harmed, but the annotators saw no AI tangible harm, or none that is clear.
+# People were harmed, but the annotators saw no AI tangible harm, or none that is clear. The older taxonomy knows no
+# such reserve: where it says that the harm was caused, the system's part in bodily harm is direct unless a person had
+# the system in hand, and in any other harm indirect.
 CSETV1_CAUSALITY: Final = {"none": "contributing", "unclear": "contributing"}
 CSETV0_REALIZATION: Final = {"Harm caused": "harm-event", "Near miss": "near-miss"}
 CSETV0_HARMS: Final = {
@@ -35,6 +37,7 @@ CSETV0_HARMS: Final = {
     "Other:Reputational harm": "reputational",
     "Other:Privacy": "privacy",
 }
+ATTRIBUTED: Final = "attributed"  # what CSETv0 says of the system's part; only until all files are read
 AUTONOMY: Final = {
     "Autonomy1": "autonomous",
     "Autonomy2": "human-on-the-loop",
@@ -78,6 +81,10 @@ def read_classes(streams: Iterable[BinaryIO]) -> dict[int, Facts]:
             raise ImportUnreadable(f"A classification file is not CSV: {exc}.") from exc
         finally:
             text.detach()  # the stream is the caller's to close
+    for facts in found.values():
+        attributed = facts.pop(ATTRIBUTED, None)
+        if attributed is not None and facts.get("causality") == "contributing":
+            facts["causality"] = attributed
     return found
 
 
@@ -149,6 +156,10 @@ def _csetv0(row: Row) -> Facts:
         for part in row.get("Harm Type", "").split(",")
         if part.strip() in CSETV0_HARMS
     ]
+    if row.get("Near Miss") == "Harm caused":
+        in_hand = row.get("Level of Autonomy") == "Low"
+        bodily = "contributing" if in_hand else "direct"
+        made[ATTRIBUTED] = bodily if "physical-health" in kinds else "indirect"
     if row.get("Lives Lost") == "True":
         made["quantities"] = {"deaths": 1, "estimated": True}  # the older taxonomy does not count them
     if kinds:
