@@ -2,7 +2,6 @@
 
 import base64
 import json
-import warnings
 
 import pytest
 from markdown_it import MarkdownIt
@@ -14,11 +13,6 @@ from tocsin_schema.check import check_bundle
 from tocsin_schema.exports import markdown, misp
 from tocsin_schema.exports.misp_objects import MAX_VALUE_BYTES
 from tocsin_schema.exports.misp_tags import HARM
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # six's importer and what lxml brings, at import
-    import pymisp
-    from misp_stix_converter import MISPtoSTIX21Parser
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 
@@ -39,6 +33,8 @@ def events(reports):
 
 
 def loaded(one):
+    from tests.schema.exports.misp_oracle import pymisp
+
     event = pymisp.MISPEvent(strict_validation=True)
     event.from_dict(**json.loads(json.dumps(one)))
     return event
@@ -49,6 +45,8 @@ def everything():
 
 
 def test_pymisp_takes_every_event_and_knows_every_template():
+    from tests.schema.exports.misp_oracle import pymisp
+
     for one in events(everything()):
         assert loaded(one).objects
         for raw in json.loads(json.dumps(one["Event"]["Object"])):
@@ -60,6 +58,8 @@ def test_pymisp_takes_every_event_and_knows_every_template():
 
 
 def test_every_relation_is_one_of_the_template_with_its_type_and_category():
+    from tests.schema.exports.misp_oracle import pymisp
+
     types = pymisp.MISPEvent().describe_types
     for one in events(everything()):
         for made in loaded(one).objects:
@@ -224,6 +224,8 @@ def test_public_incidents_are_taken_too():
 
 
 def converted(one):
+    from tests.schema.exports.misp_oracle import MISPtoSTIX21Parser
+
     parser = MISPtoSTIX21Parser()
     parser.parse_json_content(json.dumps({"response": [one]}))
     assert not parser.errors
