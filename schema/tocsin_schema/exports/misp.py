@@ -15,7 +15,7 @@ from tocsin_schema.exports import content
 from tocsin_schema.exports.content import Content
 from tocsin_schema.exports.markdown import page
 from tocsin_schema.exports.misp_objects import INHERIT, Place, objects
-from tocsin_schema.exports.misp_tags import tags
+from tocsin_schema.exports.misp_tags import MAX_NAME, tags
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
@@ -57,7 +57,7 @@ LOSSES: Final = (
         "Sightings, infrastructure, tools, threat actors, and relationships that do not start at the incident, are in"
         " the attachment alone, and so are markings other than TLP, such as licences."
     ),
-    "A value ends after 65,000 bytes, where MISP would cut it.",
+    "A value ends after 65,000 bytes, a name after 255 characters, where MISP would cut it; a longer tag is left out.",
     (
         "From MISP on to STIX, misp-stix makes a grouping of the event: incident, models and software become custom"
         " objects of MISP's, techniques lose their identifiers, notes and opinions are about the grouping, and the"
@@ -92,14 +92,14 @@ def event(report: IncidentReport) -> dict[str, Any]:
         "timestamp": place.timestamp,
         "publish_timestamp": "0",
         "published": False,
-        "Orgc": {"uuid": report.created_by_ref.partition("--")[2], "name": found.creator},
+        "Orgc": {"uuid": report.created_by_ref.partition("--")[2], "name": found.creator[:MAX_NAME]},
         "Tag": [{"name": name} for name in tags(found)],
         "Attribute": [*_links(found, place), _attachment(report, place)],
         "Object": list(objects(found, place)),
         "EventReport": [
             {
                 "uuid": place.uuid("report"),
-                "name": report.name,
+                "name": report.name[:MAX_NAME],
                 "content": page(found),
                 "distribution": INHERIT,
                 "timestamp": place.timestamp,

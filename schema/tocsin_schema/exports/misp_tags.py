@@ -10,6 +10,7 @@ from typing import Any, Final
 from tocsin_schema.exports.content import Content, Object
 from tocsin_schema.exports.opencti import labels
 
+MAX_NAME: Final = 255  # the names of tags, organisations and event reports in MISP's database
 PRIORITY: Final = {"I": "severe", "II": "high", "III": "medium", "IV": "low", "none": "baseline-negligible"}
 RISK_LEVEL: Final = {
     "prohibited": "unacceptable",
@@ -49,7 +50,7 @@ def tags(found: Content) -> list[str]:
     hurt = counts.get("injuries") or counts.get("serious_injuries")
     names += ['organizational-cyber-harm:physical-digital="bodily-injury"'] if hurt else []
     names += [tag for obj, _ in found.steps() for tag in _technique(obj)]
-    return list(dict.fromkeys(names))
+    return [name for name in dict.fromkeys(names) if len(name) <= MAX_NAME]
 
 
 def _happened(facts: Mapping[str, Any]) -> list[str]:

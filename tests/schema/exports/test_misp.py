@@ -1,11 +1,12 @@
 """MISP's own reader takes the events, and what becomes of them on the way on to STIX is known and no worse."""
 
 import base64
+import io
 import json
 
 import pytest
 from markdown_it import MarkdownIt
-from tests.schema.exports.reports import HOSTILE_TEXTS, hostile, report, rich, sound
+from tests.schema.exports.reports import HOSTILE_TEXTS, hostile, report, rich, rich_raw, sound
 from tests.schema.exports.test_stix_export import imported
 from tests.schema.samples import DATA, FULL, MINIMAL, build
 
@@ -13,6 +14,7 @@ from tocsin_schema.check import check_bundle
 from tocsin_schema.exports import markdown, misp
 from tocsin_schema.exports.misp_objects import MAX_VALUE_BYTES
 from tocsin_schema.exports.misp_tags import HARM
+from tocsin_schema.imports import stix as stix_import
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 
@@ -190,6 +192,15 @@ def test_a_value_ends_before_misp_would_cut_it():
     assert max(len(value.encode()) for value in values) <= MAX_VALUE_BYTES + 3
 
 
+def test_a_name_is_no_longer_than_misp_has_room_for():
+    long = build({**MINIMAL, "title": "t" * 500})
+    one = events([report(long.replace(b"Example Energy AG", b"E" * 400))])[0]["Event"]
+    assert one["info"] == "t" * 500
+    assert len(one["EventReport"][0]["name"]) == len(one["Orgc"]["name"]) == 255
+    tags = events([report(rich_raw().replace(b"Prompt Injection", b"P" * 300))])[0]["Event"]["Tag"]
+    assert not [tag for tag in tags if len(tag["name"]) > 255 or tag["name"].startswith("misp-galaxy")]
+
+
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_nothing_that_a_report_says_is_markup_in_the_event_report(text):
     (made,) = events([hostile(text)])[0]["Event"]["EventReport"]
@@ -216,6 +227,26 @@ def test_notes_and_opinions_are_analyst_data_of_the_event():
         ("The vendor has confirmed it.", "Grid desk")
     ]
     assert [(said.opinion, said.comment) for said in event.opinions] == [(75, "We saw the same.")]
+
+
+def test_the_case_studies_of_atlas_are_taken_with_their_techniques_as_galaxy_tags():
+    folder = DATA / "atlas" / "opencti-bundles"
+    if not folder.exists():
+        pytest.skip("the ATLAS case studies are not beside the repository")
+    reports = [
+        report(record.bundle)
+        for path in sorted(folder.glob("*.json"))
+        for record in stix_import.read(io.BytesIO(path.read_bytes()))
+    ]
+    galaxy = json.loads((DATA / "misp" / "galaxy" / "mitre-atlas-attack-pattern.json").read_text())
+    known = {f'misp-galaxy:{galaxy["type"]}="{cluster["value"]}"' for cluster in galaxy["values"]}
+    found = [loaded(one) for one in events(reports)]
+    assert found
+    assert len(known & {tag.name for event in found for tag in event.tags}) > 5
+    for event in found:
+        techniques = [made for made in event.objects if made.name == "attack-pattern"]
+        assert techniques
+        assert all(made.get_attributes_by_relation("id") for made in techniques)
 
 
 def test_public_incidents_are_taken_too():
