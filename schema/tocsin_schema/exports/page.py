@@ -17,6 +17,7 @@ from tocsin_schema.exports import content, story
 from tocsin_schema.exports.content import Content
 from tocsin_schema.exports.markup import Html, foreign, link, prose, tag
 from tocsin_schema.exports.page_style import STYLE
+from tocsin_schema.exports.timeline import day, timeline
 from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.report import IncidentReport
 
@@ -115,7 +116,7 @@ def _grade(found: Content) -> str:
 def _happened(found: Content) -> str:
     facts = found.report.extension
     at = times.parse(facts.get("occurred_start"))
-    return "not known" if at is None else story.day(at, facts.get("occurred_fidelity", "day"))
+    return "not known" if at is None else day(at, facts.get("occurred_fidelity", "day"))
 
 
 def _article(found: Content, number: int) -> Html:
@@ -128,7 +129,7 @@ def _article(found: Content, number: int) -> Html:
             report.tlp.label,
             " · ",
             foreign(found.creator),
-            f" · {story.day(report.modified, 'day')}",
+            f" · {day(report.modified, 'day')}",
             class_="eyebrow",
         ),
         foreign(report.name, "h1" if number == 0 else "h2", class_="title"),
@@ -188,7 +189,7 @@ def _pairs(pairs: story.Pairs) -> Html:
 def _timeline(found: Content) -> Html:
     moments = [
         tag("li", tag("time", moment.shown, datetime=times.write(moment.at)), foreign(moment.said, "span"))
-        for moment in story.timeline(found)
+        for moment in timeline(found)
     ]
     return tag("section", tag("h2", "Timeline"), tag("ol", *moments, class_="time"))
 
@@ -211,6 +212,6 @@ def _footer(found: Content) -> Html:
     return tag(
         "footer",
         tag("code", report.id),
-        f", version of {story.day(report.modified, 'second')}; SHA-256 of the bundle ",
+        f", version of {day(report.modified, 'second')}; SHA-256 of the bundle ",
         tag("code", report.sha256.hex()),
     )

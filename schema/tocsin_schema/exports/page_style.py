@@ -42,7 +42,8 @@ font-weight:600}
 .cards{columns:2;column-gap:1.25rem}
 section{break-inside:avoid;margin:0 0 1.25rem;padding:1.25rem 1.4rem;border:1px solid var(--line);border-radius:.75rem;
 background:var(--card)}
-dl{margin:0}dt{font-size:.85rem;color:var(--soft)}dd{margin:0 0 .7rem}dd:last-child{margin:0}
+dl{margin:0}dt{font-size:.85rem;color:var(--soft)}dd{margin:0 0 .7rem}
+dd+dd{margin-top:-.5rem}dd:last-child{margin-bottom:0}
 ol.time{margin:0;padding:0;list-style:none}
 ol.time li{position:relative;padding:0 0 .9rem 1.3rem;border-left:2px solid var(--line);margin-left:.35rem}
 ol.time li+li{margin-top:0}ol.time li:last-child{padding-bottom:0;border-color:transparent}
@@ -68,5 +69,8 @@ border-bottom:1px solid var(--line)}nav td{padding:0;border:0}nav td:nth-child(n
 body{font-size:10.5pt}main{max-width:none;padding:0}article+article{break-before:page;border:0;margin:0;padding:0}
 .tlp{border:2px solid #000;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .meter i,.grade{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-section{padding:.6rem .8rem}a[href^="http"]::after{content:" (" attr(href) ")";font-size:.85em;color:#444}}
+section{padding:.6rem .8rem;break-inside:auto}
+dt,h2{break-after:avoid}dd,li,.severity{break-inside:avoid}
+.tlp{margin-bottom:1.2rem}.severity,.lead{margin-bottom:1rem}
+a[href^="http"]::after{content:" (" attr(href) ")";font-size:.85em;color:#444}}
 """

@@ -4,31 +4,16 @@ Plain text throughout; the forms that show it escape it. Every pair is a label a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from tocsin_schema import times
 from tocsin_schema import vocabulary as voc
 from tocsin_schema.check import system_name
 from tocsin_schema.exports.content import Content
+from tocsin_schema.exports.timeline import timeline, undated_actions
 
 Pairs = list[tuple[str, str]]
 _Table = Sequence[tuple[str, str, Mapping[str, str]]]  # property, label, meanings of its words
 
-MONTHS: Final = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 PARTIES: Final = {
     "developers": "Developed by",
     "deployers": "Deployed by",
@@ -62,15 +47,6 @@ _CAUSE: Final[_Table] = (
     ("failure_modes", "How it failed", {}),
     ("reproduction", "Reproduction", voc.REPRODUCTION),
 )
-_TIMES: Final = (
-    ("occurred_start", "It began"),
-    ("occurred_end", "It ended"),
-    ("detected_at", "It was noticed"),
-    ("aware_at", "The organisation became aware"),
-    ("causal_link_at", "The link to the AI system was established"),
-    ("contained_at", "It stopped spreading"),
-    ("resolved_at", "The cause was removed"),
-)
 # What a reader would ask, and the properties of the flat facts that answer it.
 _QUESTIONS: Final = (
     ("when it happened", ("occurred_start", "occurred_end")),
@@ -82,14 +58,6 @@ _QUESTIONS: Final = (
     ("what was done about it", ("actions_taken",)),
     ("whether it is over", ("contained_at", "resolved_at")),
 )
-
-
-class Moment(NamedTuple):
-    """One point of the timeline."""
-
-    at: datetime
-    shown: str
-    said: str
 
 
 def verdict(found: Content) -> str:
@@ -200,7 +168,7 @@ def systems(found: Content) -> Pairs:
     """Each AI system with its part and what is known of it."""
     pairs = []
     for system in found.systems():
-        facts = {name: value for name, value in system.facts.items() if name in _SYSTEM_FACTS}
+        facts = {name: system.facts[name] for name in _SYSTEM_FACTS if name in system.facts}
         said = [words(system.role, voc.SYSTEM_ROLE)]
         said += [f"{name.replace('_', ' ')}: {_listed(value)}" for name, value in facts.items()]
         pairs.append((system_name(system.obj), "; ".join(said)))
@@ -231,52 +199,6 @@ def parties(found: Content) -> Pairs:
         for role, ones in found.parties().items()
         for one in ones
     ]
-
-
-def timeline(found: Content) -> list[Moment]:
-    """Everything that has a time, in order."""
-    report, facts = found.report, found.report.extension
-    exact = facts.get("occurred_fidelity", "")
-    moments = [
-        _moment(facts[name], said, exact if name.startswith("occurred") else "")
-        for name, said in _TIMES
-        if name in facts
-    ]
-    actions = [action for action in facts.get("actions_taken", ()) if "at" in action]
-    moments += [_moment(action["at"], action_text(action), "") for action in actions]
-    moments.append(Moment(report.created, day(report.created, "minute"), f"Reported by {found.creator}"))
-    if report.modified != report.created:
-        said = "Withdrawn" if report.revoked else "This version"
-        moments.append(Moment(report.modified, day(report.modified, "minute"), said))
-    return sorted(moments, key=lambda moment: moment.at)
-
-
-def action_text(action: Mapping[str, Any]) -> str:
-    """What was done, in words where there are some."""
-    said = voc.ACTION_KIND.get(action["kind"], action["kind"])
-    return f"Done: {said}" + (f". {action['text']}" if "text" in action else "")
-
-
-def undated_actions(facts: Mapping[str, Any]) -> list[str]:
-    """What was done at no time that anybody said."""
-    return [action_text(action) for action in facts.get("actions_taken", ()) if "at" not in action]
-
-
-def _moment(text: str, said: str, exact: str) -> Moment:
-    at = times.parse(text)
-    assert at is not None  # the check has passed it
-    return Moment(at, day(at, exact or "minute"), said)
-
-
-def day(at: datetime, exact: str) -> str:
-    """A time as exactly as it is known: "March 2025", "23 March 2025", "23 March 2025, 16:02 UTC"."""
-    month = f"{MONTHS[at.month - 1]} {at.year}"
-    if exact in ("year", "month"):
-        return str(at.year) if exact == "year" else month
-    date = f"{at.day} {month}"
-    if exact == "day":
-        return date
-    return f"{date}, {at:%H:%M:%S} UTC" if exact == "second" else f"{date}, {at:%H:%M} UTC"
 
 
 def steps(found: Content) -> Pairs:
