@@ -8,6 +8,7 @@ reports rest here.
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +33,41 @@ def write_durably(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     _sync(directory)
+
+
+def stream_durably(path: Path, pieces: Iterable[bytes], *, overwrite: bool) -> None:
+    """Put the pieces at `path` (0600), whole or not at all, in a directory that is there.
+
+    Raises: FileExistsError when a file is there by now and `overwrite` is not given; then it is untouched.
+    """
+    beside = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.writelines(pieces)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if overwrite:
+            beside.replace(path)
+        else:
+            _link(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _link(beside: Path, path: Path) -> None:
+    """Rename without overwriting: atomic where the file system has hard links, a look before where it has none."""
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError from None
+        beside.replace(path)
+    else:
+        beside.unlink()
 
 
 def tidy(directory: Path, *, older_than_s: float) -> None:

@@ -79,6 +79,26 @@ class FileUnreadable(UsageFault):
     code = "file-unreadable"
 
 
+class FileExists(UsageFault):
+    """The file is there already, and an export overwrites nothing by itself."""
+
+    code = "file-exists"
+    hint = "Name another file, or say --force."
+
+
+class FileUnwritable(UsageFault):
+    """The file cannot be written."""
+
+    code = "file-unwritable"
+    hint = "Check that its directory is there and yours."
+
+
+class ExportIncomplete(CliError):
+    """Reports that were asked for are not in the export."""
+
+    code = "export-incomplete"
+
+
 class Unreachable(CliError):
     """The node does not answer."""
 

@@ -50,6 +50,12 @@ _EXTENSIONS: Final = (
 )
 
 
+def announcements() -> list[dict[str, Any]]:
+    """The objects that announce the two extensions, and their author; a feed carries them once."""
+    said = [extension_definition(name, identifier, said) for name, identifier, _, said in _EXTENSIONS]
+    return [dict(AUTHOR), *said]
+
+
 def files() -> Iterator[tuple[str, str]]:
     """Every generated file as (path under the wing, text)."""
     for name, identifier, record, said in _EXTENSIONS:

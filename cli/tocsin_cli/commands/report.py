@@ -14,6 +14,9 @@ COMMANDS = {
     "show": Late(
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
+    "export": Late(
+        f"{_HERE}.report_export:export", "Write reports into a file for other tools and people.", _READ
+    ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "override": Late(
         f"{_HERE}.report_severity:override",

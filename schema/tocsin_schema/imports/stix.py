@@ -66,7 +66,7 @@ def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Reco
         yield Record(key, None, (), Finding("too-large", "", "It has more than 1 MiB.", _HINT))
         return
     report = check_bundle(piece.raw).report
-    if report is not None:
+    if report is not None and not _is_feed(piece.raw):
         yield Record(f"{SOURCE}:{report.id}", piece.raw)
         return
     try:
@@ -89,11 +89,18 @@ def _is_bundle(value: object) -> bool:
     )
 
 
+def _is_feed(report: bytes) -> bool:
+    """Whether a sound report is an export that holds one: it announces our extension, which reports do not."""
+    if b'"extension-definition"' not in report:
+        return False
+    return any(obj["id"] == ids.INCIDENT_EXTENSION for obj in canonical.parse_strict(report)["objects"])
+
+
 def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Record]:
     """The incidents of one bundle that fits into memory; references do not reach beyond it."""
     raw = canonical.to_bytes(bundle)
     report = check_bundle(raw).report
-    if report is not None:
+    if report is not None and not _is_feed(raw):
         yield Record(f"{SOURCE}:{report.id}", raw)
         return
     with Store() as store:
