@@ -15,7 +15,6 @@ that day of the following month.
 """
 
 import calendar
-from collections.abc import Set
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -60,7 +59,7 @@ class Due(msgspec.Struct, frozen=True):
     legal: datetime
 
 
-def due(start: datetime, limit: Limit, zone: ZoneInfo, holidays: Set[date] = frozenset()) -> Due:
+def due(start: datetime, limit: Limit, zone: ZoneInfo, holidays: frozenset[date] = frozenset()) -> Due:
     """When a period that starts at `start` (aware) ends. Starts outside the years 1900 to 9000 count as those."""
     start = min(max(start.astimezone(UTC), _FIRST), _LAST)
     if limit.unit == "hours":
@@ -71,7 +70,7 @@ def due(start: datetime, limit: Limit, zone: ZoneInfo, holidays: Set[date] = fro
     return Due(min(_elapsed(start, first, limit, zone), legal), legal)
 
 
-def is_working(day: date, holidays: Set[date]) -> bool:
+def is_working(day: date, holidays: frozenset[date]) -> bool:
     """Whether a day is neither Saturday nor Sunday nor one of the holidays."""
     return day.weekday() < 5 and day not in holidays
 
@@ -85,7 +84,7 @@ def _elapsed(start: datetime, first: date, limit: Limit, zone: ZoneInfo) -> date
     return _end_of(_day_of_next_month(first, limit.amount), zone)
 
 
-def _last_day(first: date, limit: Limit, holidays: Set[date]) -> date:
+def _last_day(first: date, limit: Limit, holidays: frozenset[date]) -> date:
     if limit.unit == "day-of-month":
         return _rolled(_day_of_next_month(first, limit.amount), limit, holidays)
     if limit.unit == "months":
@@ -98,7 +97,7 @@ def _last_day(first: date, limit: Limit, holidays: Set[date]) -> date:
     return last
 
 
-def _rolled(day: date, limit: Limit, holidays: Set[date]) -> date:
+def _rolled(day: date, limit: Limit, holidays: frozenset[date]) -> date:
     """The day itself, or under `eu` the next working day. A list of holidays without end ends after a year."""
     if limit.count != "eu":
         return day
@@ -109,7 +108,7 @@ def _rolled(day: date, limit: Limit, holidays: Set[date]) -> date:
     return day
 
 
-def _after_working_days(first: date, amount: int, holidays: Set[date]) -> date:
+def _after_working_days(first: date, amount: int, holidays: frozenset[date]) -> date:
     """The day on which the `amount`th working day after `first` falls."""
     day = first
     for _ in range(amount):

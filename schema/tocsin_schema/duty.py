@@ -18,7 +18,17 @@ from tocsin_schema.clock import COUNTING_VERIFIED, due
 from tocsin_schema.ids import SYSTEM_EXTENSION
 from tocsin_schema.organisation import Organisation
 from tocsin_schema.predicate import Facts, Verdict, judge
-from tocsin_schema.regime import CLOCK_STARTS, DONE, LOCAL, Effective, Regime, Regimes, Stage, followed, regimes
+from tocsin_schema.regime import (
+    CLOCK_STARTS,
+    DONE,
+    LOCAL,
+    Effective,
+    Regime,
+    Regimes,
+    Stage,
+    followed,
+    regimes,
+)
 from tocsin_schema.report import IncidentReport
 
 MAX_REPEATS: Final = 130  # ten years of one every four weeks
@@ -98,7 +108,9 @@ def duties_of(
     `done`: when reports were made. `stated`: starts of clocks that a person has set, which win over the facts.
     """
     reckoning = _Reckoning(facts, organisation, now, done or {}, stated or {}, known or regimes())
-    found = [duty for regime in reckoning.known.by_id.values() if (duty := reckoning.duty(regime)) is not None]
+    found = [
+        duty for regime in reckoning.known.by_id.values() if (duty := reckoning.duty(regime)) is not None
+    ]
     return tuple(sorted(found, key=_order))
 
 
@@ -120,7 +132,13 @@ class _Reckoning:
     """One run over all regimes; regimes that follow others look at their dates."""
 
     def __init__(
-        self, facts: Facts, organisation: Organisation, now: datetime, done: Times, stated: Times, known: Regimes
+        self,
+        facts: Facts,
+        organisation: Organisation,
+        now: datetime,
+        done: Times,
+        stated: Times,
+        known: Regimes,
     ) -> None:
         self.facts, self.organisation, self.now = facts, organisation, now
         self.done, self.stated, self.known = done, stated, known
@@ -168,12 +186,7 @@ class _Reckoning:
 
     def _in_force(self, regime: Regime, deadlines: list[Deadline]) -> tuple[date | None, str, bool]:
         """From when, a note about that, and whether it held when the clock started."""
-        open_: list[Effective] = []
-        for one in regime.effective:
-            if one.when is None or judge(
-                one.when, self.facts, self.organisation, self.known.terms
-            ).holds in (True, None):
-                open_.append(one)
+        open_ = [one for one in regime.effective if self._concerns(one)]
         if not open_:
             return None, "it is not in force, and from when it will be is not known", False
         first = min(open_, key=lambda one: one.since or date.min)
@@ -181,6 +194,12 @@ class _Reckoning:
         in_force = first.since is None or began.date() >= first.since
         note = "" if in_force else f"it is in force only from {first.since} on"
         return first.since, "; ".join(filter(None, (note, first.note))), in_force
+
+    def _concerns(self, effective: Effective) -> bool:
+        """Whether a date of effect may be this incident's."""
+        if effective.when is None:
+            return True
+        return judge(effective.when, self.facts, self.organisation, self.known.terms).holds is not False
 
     def _deadlines(self, regime: Regime, stage: Stage) -> list[Deadline]:
         if stage.within is None:
@@ -299,7 +318,9 @@ def _doubts(regime: Regime, note: str) -> list[str]:
     doubts += [f"not verified: {what}" for what in regime.unverified]
     counts = {stage.within.count for stage in regime.stages if stage.within}
     if any(not COUNTING_VERIFIED[count] for count in counts):
-        doubts.append("not verified: the rule of counting (Regulation 1182/71); keep to the conservative date")
+        doubts.append(
+            "not verified: the rule of counting (Regulation 1182/71); keep to the conservative date"
+        )
     if regime.legal_force != "law":
         doubts.append(f"not law, but a {regime.legal_force.replace('-', ' ')}")
     return doubts

@@ -104,7 +104,7 @@ class Verdict(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
 
-NO: Final = Verdict(False)  # noqa: FBT003  the one word that it is about
+NO: Final = Verdict(False)
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -309,9 +309,10 @@ def _asserted(condition: Condition, facts: Facts, _organisation: Organisation) -
     scheme, _, code = (condition.asserted or "").partition(":")
     found = facts.extension.get("classifications")
     for one in found if type(found) is list else ():
-        if type(one) is dict and (one.get("scheme"), one.get("code")) == (scheme, code):
-            if one.get("assigned_by") == "human":
-                return Verdict(holds=True, reasons=(f"a person says {scheme} {code}",))
+        if type(one) is not dict or (one.get("scheme"), one.get("code")) != (scheme, code):
+            continue
+        if one.get("assigned_by") == "human":
+            return Verdict(holds=True, reasons=(f"a person says {scheme} {code}",))
     return Verdict(None, (), (f"a person's word: classifications {scheme} {code}, assigned_by human",))
 
 

@@ -8,6 +8,7 @@ What rests on a secondary source or on memory has `verified = false` and says in
 shows a regime shows that too.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -39,7 +40,17 @@ LOCAL: Final = "local"
 FILLINGS: Final = frozenset(
     (
         *("title", "description", "occurred", "aware", "places", "harms", "numbers", "affected", "systems"),
-        *("involvement", "evidence", "response", "cause", "severity", "status", "sources", "why", "organisation"),
+        *(
+            "involvement",
+            "evidence",
+            "response",
+            "cause",
+            "severity",
+            "status",
+            "sources",
+            "why",
+            "organisation",
+        ),
         *("rights", "sectors", "breadth", "personal-data", "recipient", "deadline", "reference", "summary"),
         "nobody",  # the record cannot hold it: a person writes it
     )
@@ -134,6 +145,7 @@ class Regimes(msgspec.Struct, frozen=True):
 
     by_id: Mapping[str, Regime]
     terms: Terms
+    digest: bytes  # SHA-256 over the files: other rules, other duties
 
     def get(self, name: str) -> Regime:
         """The regime of that id.
@@ -178,7 +190,8 @@ def read(files: Mapping[str, str]) -> Regimes:
             if stage.starts.startswith(DONE) and not followed(found.values(), stage.starts):
                 raise ValueError(f"{regime.id}: nothing is {stage.starts}")
     _check_terms("_terms.toml", terms.values(), terms)
-    return Regimes(found, terms)
+    digest = hashlib.sha256("\0".join(f"{name}\0{files[name]}" for name in sorted(files)).encode()).digest()
+    return Regimes(found, terms, digest)
 
 
 def followed(known: Iterable[Regime], starts: str) -> list[tuple[str, str]]:
@@ -188,8 +201,7 @@ def followed(known: Iterable[Regime], starts: str) -> list[tuple[str, str]]:
     return [
         (regime.id, stage)
         for regime in known
-        if regime.stage(stage)
-        and (regime.id == wanted if prefix is None else regime.id.startswith(prefix))
+        if regime.stage(stage) and (regime.id == wanted if prefix is None else regime.id.startswith(prefix))
     ]
 
 

@@ -64,7 +64,13 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def fill_form(
-    report: IncidentReport, regime: Regime, stage_id: str | None, *, org: str, kept: Sequence[Kept], now: datetime
+    report: IncidentReport,
+    regime: Regime,
+    stage_id: str | None,
+    *,
+    org: str,
+    kept: Sequence[Kept],
+    now: datetime,
 ) -> Document:
     """The form of `regime` for one of its stages (None: the first that is not done), from the record.
 

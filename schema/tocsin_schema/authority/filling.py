@@ -69,7 +69,11 @@ def _occurred(material: Material) -> Lines:
 def _aware(material: Material) -> Lines:
     if not material.form.get("aware_at"):
         return []
-    labels = (("detected_at", "Noticed"), ("aware_at", "Aware since"), ("causal_link_at", "Causal link established"))
+    labels = (
+        ("detected_at", "Noticed"),
+        ("aware_at", "Aware since"),
+        ("causal_link_at", "Causal link established"),
+    )
     return [f"{label}: {material.form[name]}" for name, label in labels if material.form.get(name)]
 
 
@@ -107,7 +111,10 @@ def _numbers(material: Material) -> Lines:
 
 def _affected(material: Material) -> Lines:
     names = _names(material.form.get("affected", ()))
-    return [*([f"Affected: {names}"] if names else []), *_meant(material, "affected_groups", voc.AFFECTED_GROUP_OV, "Groups")]
+    return [
+        *([f"Affected: {names}"] if names else []),
+        *_meant(material, "affected_groups", voc.AFFECTED_GROUP_OV, "Groups"),
+    ]
 
 
 def _systems(material: Material) -> Lines:
@@ -189,11 +196,15 @@ def _status(material: Material) -> Lines:
 
 
 def _sources(material: Material) -> Lines:
-    return [" ".join(filter(None, (one.get("name"), one.get("url")))) for one in material.form.get("sources", ())]
+    return [
+        " ".join(filter(None, (one.get("name"), one.get("url")))) for one in material.form.get("sources", ())
+    ]
 
 
 def _why(material: Material) -> Lines:
-    return [f"Because of: {'; '.join(material.duty.reasons)}"] if material.duty and material.duty.reasons else []
+    return (
+        [f"Because of: {'; '.join(material.duty.reasons)}"] if material.duty and material.duty.reasons else []
+    )
 
 
 def _organisation(material: Material) -> Lines:
@@ -201,7 +212,9 @@ def _organisation(material: Material) -> Lines:
 
 
 def _personal_data(material: Material) -> Lines:
-    flags = [flag for flag in material.form.get("flags", ()) if flag in ("personal-data", "special-category-data")]
+    flags = [
+        flag for flag in material.form.get("flags", ()) if flag in ("personal-data", "special-category-data")
+    ]
     records = (material.form.get("quantities") or {}).get("personal_records")
     lines = [f"{flag}: {voc.FLAG[flag]}" for flag in flags]
     return [*lines, *([f"Records: {records:,}"] if records is not None else [])]

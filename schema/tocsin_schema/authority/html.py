@@ -7,7 +7,7 @@ from typing import Final
 from tocsin_schema.authority.document import MISSING, Document, Entry
 
 _STYLE: Final = """
-body { font: 16px/1.45 Georgia, "Noto Serif", serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
+body { font: 16px/1.45 Georgia, "Noto Serif", serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .3rem; }
 .warning { border-left: 4px solid #a33; padding: .2rem .8rem; margin: .4rem 0; }
 .missing { background: #fff2b3; border: 1px solid #b38600; padding: .3rem .6rem; }

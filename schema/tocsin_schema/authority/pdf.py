@@ -129,8 +129,9 @@ def _without(document: Document, hidden: frozenset[str]) -> Document:
         return changed
     scripts = sorted({unicodedata.name(one, "UNKNOWN").split()[0].title() for one in hidden})
     said = (
-        f"{len(hidden)} different characters cannot be shown with the fonts of this machine ({', '.join(scripts[:6])}); "
-        "they stand here as their numbers, U+…. Install fonts for them, or take the HTML form."
+        f"{len(hidden)} different characters cannot be shown with the fonts of this machine "
+        f"({', '.join(scripts[:6])}); they stand here as their numbers, U+…. "
+        "Install fonts for them, or take the HTML form."
     )
     return msgspec.structs.replace(changed, warnings=(said, *changed.warnings))
 
