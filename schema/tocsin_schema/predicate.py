@@ -36,13 +36,10 @@ HARMS_OF: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("views", "reposts"), frozenset(("harmful-content", "democratic-social"))),
     LOSS_USD: frozenset(("economic", "property", "intangible-property")),
 }
-AVERTED: Final = frozenset(("near-miss", "potential", "no-harm"))
+AVERTED: Final = ("near-miss", "potential", "no-harm")
 # In which capacity a report was made, and which of our roles fit it.
-_CAPACITY: Final = {
-    "provider": frozenset(("provider", "developer")),
-    "deployer": frozenset(("deployer", "user")),
-}
-_CAPACITIES: Final = frozenset.union(*_CAPACITY.values())
+_CAPACITY: Final = {"provider": ("provider", "developer"), "deployer": ("deployer", "user")}
+_CAPACITIES: Final = ("provider", "developer", "deployer", "user")
 _IS_JURISDICTION: Final = Pattern(JURISDICTION_PATTERN, "EU, a country or a part of one", limit=10).passes()
 
 

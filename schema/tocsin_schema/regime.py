@@ -15,7 +15,7 @@ from datetime import date
 from functools import cache
 from importlib import resources
 from typing import Final, Literal, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -132,7 +132,7 @@ class Regime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _once(self.id, "stage", [stage.id for stage in self.stages])
         _once(self.id, "item", [item.id for item in self.form])
         if self.zone != LOCAL:
-            ZoneInfo(self.zone)
+            _check_zone(self)
         for stage in self.stages:
             _check_stage(self, stage)
         for item in self.form:
@@ -229,6 +229,13 @@ def _check_terms(where: str, conditions: Iterable[Condition], terms: Terms) -> N
                 raise ValueError(f"{where}: no term is called {name}")
             if where == "_terms.toml" and list(names_of(terms[name])):
                 raise ValueError(f"{where}: {name} is used by a term and may not use others")
+
+
+def _check_zone(regime: Regime) -> None:
+    try:
+        ZoneInfo(regime.zone)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise ValueError(f"{regime.id}: {regime.zone} is not a time zone") from exc
 
 
 def _check_stage(regime: Regime, stage: Stage) -> None:

@@ -15,13 +15,10 @@ from tocsin_node.web.errors import BadParameter
 from tocsin_node.web.paging import flag, identifier, page_limit
 from tocsin_node.web.problems import json_response
 
-Name = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\S[^\x00-\x1f\x7f-\x9f]*$")
-]
-Words = Annotated[
-    str,
-    Meta(min_length=1, max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\S[^\x00-\x08\x0b-\x1f\x7f]*$"),
-]
+_LINE = r"^(?=[\s\S]*\S)[^\x00-\x1f\x7f-\x9f]+\Z"
+_LINES = r"^(?=[\s\S]*\S)[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z"
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE)]
+Words = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_LINES)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
