@@ -131,7 +131,9 @@ def test_months_and_days_of_months_by_example(start, limit, legal):
     assert due(at(start), limit, UTC_ZONE).legal == at(legal)
 
 
-@pytest.mark.parametrize("start", [datetime.min, datetime.max, datetime(1899, 1, 1), datetime(9500, 1, 1)])
+@pytest.mark.parametrize(
+    "start", [datetime(1, 1, 1), datetime(9999, 12, 31), datetime(1899, 1, 1), datetime(9500, 1, 1)]
+)
 @pytest.mark.parametrize("zone", ["Pacific/Apia", "America/Los_Angeles"])
 def test_times_at_the_end_of_the_calendar_are_survived(start, zone):
     ends = due(start.replace(tzinfo=UTC), Limit(120, "months", "eu"), ZoneInfo(zone))

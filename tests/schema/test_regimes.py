@@ -11,7 +11,7 @@ from tocsin_schema.authority.document import GAPS
 from tocsin_schema.authority.filling import FILL
 from tocsin_schema.duty import AI_ACT_TERMS, Facts, duties_of, triggers
 from tocsin_schema.errors import RegimeUnknown
-from tocsin_schema.organisation import Organisation
+from tocsin_schema.organisation import ROLE, Organisation
 from tocsin_schema.regime import FILLINGS, read, regimes
 
 AWARE = datetime(2028, 9, 5, 8, 0, tzinfo=UTC)  # a Tuesday, after every date of effect
@@ -230,3 +230,14 @@ def test_every_source_is_named_and_every_address_is_https():
             source = tomllib.loads(text)["source"]
             assert len(source["citation"]) > 10
             assert source.get("url", "https://").startswith("https://")
+
+
+def test_the_glossary_names_every_role_and_every_regime_and_says_who_verified():
+    page = (Path(__file__).parents[2] / "schema/README.md").read_text("utf-8")
+    for role, meaning in ROLE.items():
+        assert f"| `{role}` | {meaning} |" in page
+    for name, regime in regimes().by_id.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert row.endswith(f"| {'yes' if regime.verified else 'no'} |")
+        for stage in regime.stages:
+            assert f"{stage.title.lower()}: {stage.words or stage.within.words()}" in row
