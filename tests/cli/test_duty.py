@@ -165,16 +165,13 @@ def test_a_pdf_is_written_to_a_file(tocsin, node, home):
 
 
 def test_what_cannot_be_written_is_refused_with_advice(tocsin, node, home):
-    unknown = tocsin("report", "export", "authority", INCIDENT, "--regime", "eu-gdpr")
-    assert (unknown.exit_code, "eu-gdpr-33" in unknown.stderr, "regime-unknown" in unknown.stderr) == (
-        2,
-        True,
-        True,
-    )
+    unknown = tocsin("report", "export", "authority", INCIDENT, "--regime", "eu-gdpr", "--json")
+    told = json.loads(unknown.stderr)
+    assert (unknown.exit_code, told["code"], "eu-gdpr-33" in told["hint"]) == (2, "regime-unknown", True)
     stage = export(tocsin, "--stage", "letter")
     assert (stage.exit_code, "There are: initial." in stage.stderr) == (2, True)
     nowhere = export(tocsin, "--out", str(home.path / "no" / "such" / "file"))
-    assert (nowhere.exit_code, "file-unwritable" in nowhere.stderr) == (2, True)
+    assert (nowhere.exit_code, "cannot be written" in nowhere.stderr) == (2, True)
 
 
 def test_without_typst_a_pdf_is_refused_and_html_advised(tmp_path):
