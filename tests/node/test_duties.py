@@ -402,3 +402,58 @@ async def test_other_roles_are_reckoned_anew_for_what_is_held(database, tmp_path
         place = Place(served, clock)
         await place.watch()
         assert (await gdpr(place))["standing"] == "applies"
+
+
+def test_the_words_of_a_clock_say_what_to_do_and_keep_what_the_room_may_not_read():
+    from tocsin_node.links.alert_text import AlertFacts, cut, short_words, words
+    from tocsin_schema.marking import Tlp
+
+    facts = AlertFacts(
+        kind="duty",
+        grade="II",
+        tlp=Tlp.GREEN,
+        report_id="incident--1",
+        title="Copies <b>left</b> @room",
+        clock="80 % has run, due 2026-10-08 08:00 UTC, duty 7",
+        duties=("80 %: GDPR, to the authority",),
+    )
+    for made in (words(facts, 3, ()), words(cut(facts, Tlp.RED), 3, ())):
+        assert made["body"].startswith(
+            "⏳ LEGAL CLOCK: 80 % has run, due 2026-10-08 08:00 UTC, duty 7 · TLP:GREEN"
+        )
+        assert "Owed: 80 %: GDPR, to the authority" in made["body"]
+        assert "<code>tocsin duty list --report incident--1</code>" in made["formatted_body"]
+        assert "<b>" not in made["formatted_body"]
+        assert "@room" not in made["body"]
+    for made in (words(cut(facts, Tlp.CLEAR), 3, ()), short_words(facts, 3, ())):
+        assert "Copies" not in made["body"]
+        assert "GDPR" not in made["body"]
+        assert "duty 7" in made["body"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"zone": "Europe/Brussel"}, "duties.zone"),
+        ({"zone": "../etc/passwd"}, "duties.zone"),
+        ({"holidays": ["2026-02-30"]}, "duties.holidays"),
+        ({"roles": ["king"]}, "duties.roles"),
+        ({"jurisdictions": ["Germany"]}, "duties.jurisdictions"),
+    ],
+)
+def test_settings_that_no_calendar_and_no_rule_knows_are_refused(tmp_path, wrong, told):
+    from tocsin_node.errors import SettingsError
+    from tocsin_node.settings import parse
+
+    with pytest.raises(SettingsError, match=told):
+        parse({"node": {"org": "A"}, "duties": wrong}, tmp_path, {})
+
+
+def test_the_roles_of_the_settings_are_those_of_the_rules():
+    from typing import get_args
+
+    from tocsin_node.settings import DutySettings
+    from tocsin_schema.organisation import ROLE
+
+    listed = DutySettings.__annotations__["roles"]
+    assert set(get_args(get_args(get_args(listed)[0])[0])) == set(ROLE)
