@@ -23,6 +23,7 @@ from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.duties import Duties, organisation_of
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
@@ -58,6 +59,7 @@ class Node:
     exchange: Exchange
     receipts: Receipts
     alarms: Alarms
+    duties: Duties
     now: Callable[[], datetime]
     rng: Callable[[int], bytes]
     stopping: asyncio.Event
@@ -122,6 +124,15 @@ async def open_node(
         reporting = Reporting(
             pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
         )
+        duties = Duties(
+            pool,
+            alarms,
+            organisation_of(settings, org),
+            node_id=identity.node_id,
+            history_days=settings.alerts.history_days,
+            now=now,
+        )
+        reporting.on_filed = duties.filed
         intake = Intake(
             pool,
             alarms,
@@ -133,6 +144,7 @@ async def open_node(
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
         health.add("alerts", alarms.health)
+        health.add("duties", duties.health)
         health.add("peers", peering.health)
         stopping = asyncio.Event()
         async with _working(ledger, exchange.run(), receipts.run(), alarms.run(), _let_go(stopping, ledger)):
@@ -151,6 +163,7 @@ async def open_node(
                 exchange=exchange,
                 receipts=receipts,
                 alarms=alarms,
+                duties=duties,
                 now=now,
                 rng=rng,
                 stopping=stopping,

@@ -4,7 +4,7 @@
 a scope does not start. Every line is described in openapi.yaml under its operation id.
 """
 
-from tocsin_node.api import alerts, federation, health, log, node, peers, reports
+from tocsin_node.api import alerts, duties, federation, health, log, node, peers, reports
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
 from tocsin_node.web.route import OPEN, PEER, Route
@@ -30,6 +30,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
     Route("GET", "/v1/alerts/{id}", alerts.show, "alert:read", "getAlert"),
     Route("POST", "/v1/alerts/{id}/ack", alerts.acknowledge, "alert:write", "acknowledgeAlert"),
+    Route("GET", "/v1/duties", duties.listing, "duty:read", "listDuties"),
+    Route("POST", "/v1/duties/track", duties.track, "duty:write", "trackDuties"),
+    Route("GET", "/v1/duties/{id}", duties.show, "duty:read", "getDuty"),
+    Route("POST", "/v1/duties/{id}/confirm", duties.confirm, "duty:write", "confirmDuty"),
+    Route("POST", "/v1/duties/{id}/dismiss", duties.dismiss, "duty:write", "dismissDuty"),
+    Route("POST", "/v1/duties/{id}/done", duties.done, "duty:write", "settleDuty"),
     Route("GET", "/v1/log/checkpoint", log.checkpoint, "log:read", "getCheckpoint"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves"),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),

@@ -52,6 +52,14 @@ def timetable(node: Node) -> tuple[Job, ...]:
             late="Long polls go on without it; a lost one is noticed later.",
         ),
         Job(
+            "duties",
+            every_s=60,
+            jitter_s=5,
+            run=_watch_clocks,
+            why="Legal clocks warn at 50, 80 and 100 %; what was filed, changed or tracked meanwhile is reckoned.",
+            late="A warning comes later. The dates themselves stand in the database, and a missed one stays.",
+        ),
+        Job(
             "housekeeping",
             every_s=6 * 3600,
             jitter_s=600,
@@ -98,6 +106,10 @@ async def _sweep(node: Node) -> None:
     node.exchange.sweep()
     node.receipts.wake()
     node.alarms.wake()
+
+
+async def _watch_clocks(node: Node) -> None:
+    await node.duties.watch()
 
 
 async def _keep_house(node: Node) -> None:

@@ -10,9 +10,11 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta, Struct
@@ -154,6 +156,54 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 50
 
 
+class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the organisation is before the law: from this follow the duties to authorities (tocsin duty list)."""
+
+    roles: Annotated[
+        tuple[
+            Literal[
+                "provider",
+                "deployer",
+                "gpai-systemic-provider",
+                "gpai-code-signatory",
+                "frontier-developer",
+                "controller",
+                "nis2-entity",
+                "financial-entity",
+                "product-manufacturer",
+                "device-manufacturer",
+                "device-user-facility",
+                "vehicle-operator",
+                "critical-infrastructure-operator",
+                "network-operator",
+                "state-organ",
+                "genai-provider",
+            ],
+            ...,
+        ],
+        Meta(
+            description="The organisation's roles (schema/README.md says what each means). Empty: no duties."
+        ),
+    ] = ()
+    jurisdictions: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(EU|[A-Z]{2}(-[A-Z0-9]{1,3})?)$")], ...],
+        Meta(
+            description="Every country, the EU, or part of a country whose law binds it, such as DE, CN, US-CA. "
+            "Empty: no duties."
+        ),
+    ] = ()
+    zone: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Time zone of the national authority.")
+    ] = "Europe/Brussels"
+    holidays: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")], ...],
+        Meta(
+            max_length=1000,
+            description="Public holidays there, such as 2027-01-01. Saturdays and Sundays are known.",
+        ),
+    ] = ()
+
+
 class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The Matrix room that is rung. Leave the section out for no Matrix."""
 
@@ -218,6 +268,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     federation: FederationSettings = FederationSettings()
     alerts: AlertSettings = AlertSettings()
     limits: LimitSettings = LimitSettings()
+    duties: DutySettings = DutySettings()
     matrix: MatrixSettings | None = None
 
     @property
@@ -242,6 +293,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "federation": FederationSettings,
     "alerts": AlertSettings,
     "limits": LimitSettings,
+    "duties": DutySettings,
     "matrix": MatrixSettings,
 }
 
@@ -359,9 +411,22 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "database.url and database.url_file exclude each other."
     if settings.database.url and urlsplit(settings.database.url).password:
         yield "database.url holds a password; put the address into a file and name it in database.url_file."
+    yield from _unknown_to_the_calendar(settings.duties)
     homeserver = settings.matrix.homeserver if settings.matrix else ""
     for name, url in (("node.url", settings.node.url), ("matrix.homeserver", homeserver)):
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
             yield f"{name} must be an address such as https://tocsin.example.org."
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
+
+
+def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+    try:
+        ZoneInfo(duties.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield f"duties.zone: {duties.zone} is not a time zone such as Europe/Berlin."
+    for day in duties.holidays:
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            yield f"duties.holidays: {day} is not a day."

@@ -147,3 +147,17 @@ class ImportUnreadable(SchemaError):
 
     code = "import-unreadable"
     hint = "Check that the file is complete and is of the form named on the command line."
+
+
+class RegimeUnknown(SchemaError):
+    """There is no regime of that name."""
+
+    code = "regime-unknown"
+    hint = "`tocsin duty list --all` shows the regimes that an incident has; schema/README.md lists all."
+
+
+class PdfUnavailable(SchemaError):
+    """The part that writes PDF is not installed."""
+
+    code = "pdf-unavailable"
+    hint = "Install it with: pip install 'tocsin[pdf]'; or take --format html and print that."

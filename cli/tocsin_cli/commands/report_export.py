@@ -13,6 +13,9 @@ COMMANDS = {
     "csv": Late(f"{_FORMS}:csv", "A table for spreadsheets: one row a report."),
     "jsonl": Late(f"{_FORMS}:jsonl", "JSON Lines: one flat, readable object a report and line."),
     "html": Late(f"{_FORMS}:html", "A page to read or print, without scripts."),
+    "authority": Late(
+        "tocsin_cli.commands.report_export_authority:authority", "Fill an authority's form from a report."
+    ),
 }
 
 

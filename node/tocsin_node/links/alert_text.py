@@ -22,7 +22,7 @@ import msgspec
 from tocsin_schema.marking import Tlp
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "duty"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
@@ -38,6 +38,7 @@ HEADLINES = {
     "raise": "ALERT, grade {grade}",
     "escalate": "ALERT, grade raised to {grade}",
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
+    "duty": "LEGAL CLOCK: {clock}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 
@@ -76,6 +77,8 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     systems: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    clock: str = ""  # of a duty: how far, until when, which; ours, and every room may read it
+    duties: tuple[str, ...] = ()  # what is owed to whom: tells what kind of harm it was
 
 
 def detail_for(tlp: Tlp, ceiling: Tlp) -> Detail:
@@ -92,10 +95,21 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     if detail >= Detail.TITLE:
         kept |= {"title": facts.title}
     if detail >= Detail.SUMMARY:
-        names = ("summary", "origin", "systems", "drivers", "reasons")
+        names = ("summary", "origin", "systems", "drivers", "reasons", "duties")
         kept |= {name: getattr(facts, name) for name in names}
+    return _bare(facts, **kept)
+
+
+def _bare(facts: AlertFacts, **more: Any) -> AlertFacts:
+    """What every room may read, and `more`."""
     return AlertFacts(
-        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver, **kept
+        kind=facts.kind,
+        grade=facts.grade,
+        tlp=facts.tlp,
+        report_id=facts.report_id,
+        ver=facts.ver,
+        clock=facts.clock,
+        **more,
     )
 
 
@@ -125,16 +139,15 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
 
 def short_words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
     """The content to fall back to when the homeserver refuses the full one: no foreign text at all."""
-    bare = AlertFacts(
-        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver
-    )
-    return words(bare, alert_id, mention)
+    return words(_bare(facts), alert_id, mention)
 
 
 def headline(facts: AlertFacts) -> str:
     """The first line: what kind of alert, how severe, how confidential."""
     if facts.kind == "test":
         return f"🔔 {HEADLINES['test']}"
+    if facts.kind == "duty":
+        return f"⏳ {HEADLINES['duty'].format(clock=facts.clock)} · {facts.tlp.label}"
     sign = "⚪" if facts.kind == "withdrawn" else SIGNS.get(facts.grade, "🔵")
     severity = "" if facts.level is None else f" · {LEVEL_NAMES[facts.level]}, {facts.level} of 5"
     return f"{sign} {HEADLINES[facts.kind].format(grade=facts.grade)}{severity} · {facts.tlp.label}"
@@ -169,6 +182,7 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
     drivers, systems = (sep.join(foreign(t, most) for t in texts) for texts, most, sep in several)
     points = [
         ("How severe", f"score {facts.score} of 100" if facts.score is not None else ""),
+        ("Owed", "; ".join(facts.duties)),
         ("Why", drivers),
         ("It rings because", ", ".join(facts.reasons)),
         ("System", systems),
@@ -180,6 +194,8 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
 def _steps(facts: AlertFacts, alert_id: int) -> list[tuple[str, str]]:
     keys = f"{', '.join(ACKNOWLEDGE_KEYS[:-1])} or {ACKNOWLEDGE_KEYS[-1]}"
     steps = [("Acknowledge", f"react with {keys}, or write !ack {alert_id}")]
+    if facts.kind == "duty":
+        steps.append(("See what is owed", f"tocsin duty list --report {facts.report_id}"))
     if facts.report_id is not None:
         steps.append(("Read it all", f"tocsin report show {facts.report_id}"))
     return steps
@@ -194,7 +210,11 @@ def _html(
     if points:
         parts.append("<ul>" + "".join(f"<li>{escape(n)}: {escape(t)}</li>" for n, t in points) + "</ul>")
     for what, how in steps:
-        marked = re.sub(r"(!ack \d+|tocsin report show \S+)", r"<code>\1</code>", escape(how))
+        marked = re.sub(
+            r"(!ack \d+|tocsin report show \S+|tocsin duty list --report \S+)",
+            r"<code>\1</code>",
+            escape(how),
+        )
         parts.append(f"<p>{escape(what)}: {marked}</p>")
     return "".join(parts)
 

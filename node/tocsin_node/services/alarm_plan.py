@@ -93,7 +93,7 @@ class AlarmPlanner:
             reasons=ring.reasons,
         )
         priority = 0 if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        return AlertPlan(cut(facts, self._ceiling), severity.level, origin, ours, priority, ring.only)
+        return AlertPlan(cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only)
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
         """Write the alert and its message inside the caller's transaction; returns the alert's id.
@@ -117,7 +117,7 @@ class AlarmPlanner:
         alert_id = await alerts.insert(conn, new)
         if alert_id is None:
             return None
-        if facts.report_id is not None:
+        if facts.report_id is not None and facts.kind != "duty":
             await deliveries.supersede(conn, facts.report_id, alert_id)
         await self.enqueue(conn, alert_id, facts, plan.priority)
         return alert_id
@@ -161,7 +161,8 @@ class AlarmPlanner:
         self._wake()
 
     @property
-    def _ceiling(self) -> Tlp:
+    def ceiling(self) -> Tlp:
+        """Up to which marking the room may read details."""
         return DEFAULT_CEILING if self._room is None else self._room.ceiling
 
 
@@ -201,4 +202,6 @@ def _txn(facts: AlertFacts, room: str, *more: str) -> str:
     if facts.report_id is None:
         return f"tocsin-{secrets.token_hex(16)}"
     parts: Sequence[object] = (facts.report_id, facts.ver, facts.kind, facts.grade, room, *more)
+    if facts.clock:
+        parts = (*parts, facts.clock)
     return f"tocsin-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"

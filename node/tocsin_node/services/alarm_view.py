@@ -29,7 +29,7 @@ def alert_as_json(
         "grade": alert.grade,
         "level": alert.level,
         "tlp": alert.tlp,
-        "title": "Test of the alarm" if alert.kind == "test" else title_of(facts),
+        "title": _title(alert.kind, facts),
         "origin": alert.origin,
         "raised_at": alert.raised_at,
         "state": "acknowledged" if ours else "open",
@@ -40,6 +40,12 @@ def alert_as_json(
             if m.alert_id == alert.id
         ],
     }
+
+
+def _title(kind: str, facts: AlertFacts) -> str:
+    if kind == "test":
+        return "Test of the alarm"
+    return f"{facts.clock}: {title_of(facts)}" if kind == "duty" else title_of(facts)
 
 
 def _peer_means(ack: StoredAck, alert: StoredAlert) -> bool:

@@ -6,7 +6,7 @@ once: the incident's id makes retries safe.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -120,6 +120,9 @@ class Reporting:
         self._org = org
         self._now = now
         self._rng = rng
+        self.on_filed: Callable[[str], Awaitable[None]] = (
+            _nothing  # after a version of ours was stored, with its id
+        )
 
     async def submit(
         self, raw: bytes, *, to: Sequence[str] | None, share: bool = True, dry_run: bool = False
@@ -137,7 +140,7 @@ class Reporting:
             report, release_, held=None, kind="revoke" if report.revoked else "publish"
         )
         (posted,) = await self._ledger.post(posting)
-        return self._answer(posted, report, release_, findings, ver=1)
+        return await self._told(self._answer(posted, report, release_, findings, ver=1))
 
     async def revise(
         self, raw: bytes, report_id: str, *, to: Sequence[str] | None, dry_run: bool = False
@@ -173,7 +176,7 @@ class Reporting:
         kind: Kind = "revoke" if report.revoked else "publish"
         posting = await self._posting(report, release_, held=held, kind=kind)
         (posted,) = await self._ledger.post(posting)
-        return self._answer(posted, report, release_, findings, ver=held.ver + 1)
+        return await self._told(self._answer(posted, report, release_, findings, ver=held.ver + 1))
 
     async def withdraw(self, raw: bytes, report_id: str, *, dry_run: bool = False) -> Submission:
         """File the last version of an own report: `raw` says `revoked`. It goes to all former recipients.
@@ -245,6 +248,11 @@ class Reporting:
             return await reports.listing(conn, keep, before=before, limit=limit)
 
     # -------------------------------------------------------------------------------------------------
+
+    async def _told(self, done: Submission) -> Submission:
+        if done.outcome == "stored":
+            await self.on_filed(done.report.id)
+        return done
 
     def _release(self, report: IncidentReport, to: Sequence[str] | None, *, share: bool) -> Release:
         policies = self._peering.policies()
@@ -358,3 +366,7 @@ def _unchanged(
 
 def _nobody(policies: Sequence[PeerPolicy], code: str, reason: str) -> Release:
     return Release(to=(), withheld=tuple(Withheld(p, code, reason) for p in policies))
+
+
+async def _nothing(_report_id: str) -> None:
+    """Nobody wants to know."""

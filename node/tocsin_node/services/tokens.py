@@ -25,6 +25,8 @@ SCOPES = {
     "peer:write": "invite, join, approve, sync and remove peers",
     "alert:read": "list and show alerts",
     "alert:write": "acknowledge and test alerts",
+    "duty:read": "list and show duties to authorities",
+    "duty:write": "track, confirm, dismiss and settle duties to authorities",
     "log:read": "read our log: checkpoint, leaf hashes, keys",
     "admin": "everything",
 }

@@ -35,7 +35,7 @@ cross join lateral (
     select min(k.at) as since from acknowledgement k
     where k.report_id = a.report_id and k.ver = a.ver and k.node is null and k.revoked_at is null
 ) standing
-where a.shared_idx is null and a.node is null and r.origin = any($1::text[])
+where a.shared_idx is null and a.node is null and a.ver is not null and r.origin = any($1::text[])
     and coalesce(v.leaf_hash, r.leaf_hash) is not null
 order by a.id limit $2
 """

@@ -72,8 +72,9 @@ _ACK = "k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.rev
 INSERT = """
 insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts)
 select $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb
-where case $10::text when 'new' then not exists (select from alert where report_id = $1)
-                     when 'rung' then exists (select from alert where report_id = $1) else true end
+where case $10::text when 'new' then not exists (select from alert where report_id = $1 and kind <> 'duty')
+                     when 'rung' then exists (select from alert where report_id = $1 and kind <> 'duty')
+                     else true end
 on conflict (report_id, ver) do nothing
 returning id
 """

@@ -58,10 +58,11 @@ insert into delivery (alert_id, channel, room, priority, content, txn) values ($
 on conflict (txn) do nothing
 """
 
-# A message that has not gone out and says less than the one that follows it.
+# A message that has not gone out and says less than the one that follows it. A legal clock says something else.
 SUPERSEDE = """
 update delivery d set state = 'superseded' from alert a
-where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and d.state = 'pending' and d.attempts = 0
+where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' and d.state = 'pending'
+    and d.attempts = 0
 """
 
 LEASE = f"""
@@ -139,10 +140,11 @@ where channel = $1 and room <> $2 and state = 'pending'
 
 UNRUNG = """
 select a.id from alert a
-where a.kind in ('raise', 'escalate') and a.raised_at > now() - interval '7 days'
+where a.kind in ('raise', 'escalate', 'duty') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id
                   and (d.state in ('accepted', 'echoed') or d.state <> 'superseded' and d.room = $1))
-  and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id)
+  and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
+                  and (newer.kind = 'duty') = (a.kind = 'duty'))
   and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
 order by a.id limit 200
 """

@@ -36,7 +36,7 @@ create table alert (
     raised_at timestamp with time zone default now() not null,
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
-    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text])))
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text])))
 );
 
 create table channel (
@@ -81,6 +81,75 @@ create table delivery (
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_due ON public.delivery USING btree (priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
+
+create table duty (
+    id bigint generated always as identity not null,
+    report_id text not null,
+    regime text not null,
+    stage text not null,
+    nth integer not null,
+    standing text not null,
+    state text default 'proposed'::text not null,
+    in_force boolean not null,
+    start_at timestamp with time zone,
+    start_stated boolean default false not null,
+    due_conservative timestamp with time zone,
+    due_legal timestamp with time zone,
+    sort_at timestamp with time zone not null,
+    facts jsonb not null,
+    decided_by text,
+    decided_at timestamp with time zone,
+    reason text,
+    done_at timestamp with time zone,
+    reference text,
+    missed_at timestamp with time zone,
+    created_at timestamp with time zone not null,
+    constraint duty_pkey PRIMARY KEY (id),
+    constraint duty_report_id_regime_stage_nth_key UNIQUE (report_id, regime, stage, nth),
+    constraint duty_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id),
+    constraint duty_standing_check CHECK ((standing = ANY (ARRAY['applies'::text, 'possible'::text, 'no-longer'::text]))),
+    constraint duty_state_check CHECK ((state = ANY (ARRAY['proposed'::text, 'confirmed'::text, 'dismissed'::text, 'done'::text])))
+);
+CREATE INDEX duty_clock ON public.duty USING btree (due_conservative) WHERE ((state = ANY (ARRAY['proposed'::text, 'confirmed'::text])) AND in_force);
+CREATE INDEX duty_order ON public.duty USING btree (sort_at, id);
+
+create table duty_event (
+    id bigint generated always as identity not null,
+    duty_id bigint not null,
+    at timestamp with time zone not null,
+    what text not null,
+    by text,
+    via text,
+    said text,
+    constraint duty_event_pkey PRIMARY KEY (id),
+    constraint duty_event_duty_id_fkey FOREIGN KEY (duty_id) REFERENCES duty(id),
+    constraint duty_event_what_check CHECK ((what = ANY (ARRAY['proposed'::text, 'reckoned'::text, 'confirmed'::text, 'dismissed'::text, 'done'::text, 'warned'::text, 'missed'::text])))
+);
+CREATE INDEX duty_event_duty ON public.duty_event USING btree (duty_id, id);
+
+create table duty_subject (
+    report_id text not null,
+    ver integer not null,
+    basis bytea not null,
+    looked_at timestamp with time zone not null,
+    tracked_by text,
+    tracked_reason text,
+    tracked_at timestamp with time zone,
+    constraint duty_subject_pkey PRIMARY KEY (report_id),
+    constraint duty_subject_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+
+create table duty_warning (
+    duty_id bigint not null,
+    percent smallint not null,
+    due timestamp with time zone not null,
+    at timestamp with time zone not null,
+    alert_id bigint,
+    constraint duty_warning_pkey PRIMARY KEY (duty_id, percent, due),
+    constraint duty_warning_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint duty_warning_duty_id_fkey FOREIGN KEY (duty_id) REFERENCES duty(id),
+    constraint duty_warning_percent_check CHECK ((percent = ANY (ARRAY[50, 80, 100])))
+);
 
 create table evidence (
     id bigint generated always as identity not null,
