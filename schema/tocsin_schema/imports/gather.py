@@ -1,7 +1,8 @@
 """Many reports and objects as one STIX 2.1 bundle, each object once; on disk, so that memory stays flat.
 
 Of two versions of an object the later one is kept, and of two that are equally late the first. The bundle's
-identifier follows from what is in it: the same records give the same bytes.
+identifier follows from what is in it: the same records give the same bytes. A single report stays the bundle
+that it is.
 """
 
 import hashlib
@@ -27,12 +28,15 @@ class Gathering(Disk):
         super().__init__(_SCHEMA)
         self.objects = 0
         self.differing = 0
+        self._only: bytes | None = None  # the report, as long as there is nothing else
 
     def add(self, one: Record | Passed) -> None:
         """Take the objects of what came through a door; one that was refused adds nothing."""
         if isinstance(one, Passed):
+            self._only = None
             self._add_all(one.objects)
         elif one.bundle is not None:
+            self._only = one.bundle if not self.objects else None
             self._add_all(orjson.loads(one.bundle)["objects"])
 
     def _add_all(self, objects: Iterable[Mapping[str, Any]]) -> None:
@@ -54,6 +58,9 @@ class Gathering(Disk):
     def bundle(self) -> Iterator[bytes]:
         """The canonical bytes of the bundle, piece by piece, and a line end; nothing when it holds no object."""
         if not self.objects:
+            return
+        if self._only is not None:
+            yield self._only + b"\n"
             return
         digest = hashlib.sha256()
         for raw in self._all():

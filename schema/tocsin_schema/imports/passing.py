@@ -56,6 +56,9 @@ def _passed(obj: Object, store: Store) -> Passed:
         wrong = next((one for one in found if one.level == "error"), None)
         reason = wrong or Finding("import-malformed", "", "It is no sound object of its type.", _HINT)
         return Passed(key, (), (), reason)
+    if obj["type"] == "marking-definition" and not {"definition", "extensions"} & sound.keys():
+        said = "It is neither a marking of TLP nor a statement; what it marks is handled as TLP:RED."
+        return Passed(key, (), (), Finding("tlp-unknown", "definition", said, _HINT))
     _order_times(sound, repairs)
     markings = _mark(sound, obj, store, repairs)
     refusal = _point(sound, store, repairs)
