@@ -26,8 +26,16 @@ POSITIONAL = {
     "problem": (1, 2, 3),
     "note_problem": (1, None, 2),
     "Failure": (1, 0, 2),
+    "refused": (1, 2, 4),
 }
-KINDS = {"Finding": FINDINGS, "Check": HEALTH, "problem": HTTP, "note_problem": PEERS, "Failure": CLI}
+KINDS = {
+    "Finding": FINDINGS,
+    "Check": HEALTH,
+    "problem": HTTP,
+    "note_problem": PEERS,
+    "Failure": CLI,
+    "refused": FINDINGS,
+}
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 
 @click.group("convert", cls=LazyGroup, no_args_is_help=True)
 def convert() -> None:
-    """Turn a file of another form into one STIX 2.1 bundle on stdout. No node is needed.
+    """Turn a file of another form into one STIX 2.1 bundle.
 
-    The bundle holds every object once. The account is on stderr (with --json as one document, with -v with
-    every repair) and adds up: read = converted + repaired + refused. The exit code is 0 when every record
-    came through, 6 when some were refused; the others are in the bundle all the same.
+    No node is needed. The bundle goes to stdout and holds every object once. The account goes to stderr (with
+    --json as one document, with -v with every repair) and adds up: read = converted + repaired + refused. The
+    exit code is 0 when every record came through, 6 when some were refused; the others are in the bundle all
+    the same.
     """
 
 
