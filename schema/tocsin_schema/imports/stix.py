@@ -19,6 +19,7 @@ from tocsin_schema.form import examine
 from tocsin_schema.imports.clean import clean, marking_refs, statements, summary, tlp_among
 from tocsin_schema.imports.passing import pass_on
 from tocsin_schema.imports.record import Passed, Record
+from tocsin_schema.imports.source import HINT
 from tocsin_schema.imports.split import Piece, split
 from tocsin_schema.imports.store import Store
 from tocsin_schema.marking import MARKING_OBJECTS, Tlp, strictest
@@ -38,7 +39,6 @@ IDENTITY: Final[Mapping[str, Any]] = {
 }
 MAX_RELATED: Final = 400  # objects beside the incident; more would not fit a report
 _FRAME: Final = ("identity--", "marking-definition--")  # what says whose an object is and who may see it
-_HINT: Final = "Correct the record in the file, or leave it; the others are not touched by it."
 
 
 def read(
@@ -93,7 +93,7 @@ def _parts(stream: BinaryIO, default_tlp: Tlp | None) -> Iterator[Record | Store
 def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Record | Store]:
     key = f"{SOURCE}:{piece.kind} {piece.number}"
     if piece.kind == "too-large":
-        yield Record(key, None, (), Finding("too-large", "", "It has more than 1 MiB.", _HINT))
+        yield Record(key, None, (), Finding("too-large", "", "It has more than 1 MiB.", HINT))
         return
     raw = piece.raw.strip()  # a file may end with a line end; a report does not
     # Saying all that is wrong with what is no bundle would take longer than everything else together.
@@ -112,7 +112,7 @@ def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Reco
         elif isinstance(part, dict) and ids.is_id(part.get("id")) and isinstance(part.get("type"), str):
             store.add(part)
         else:
-            yield Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", _HINT))
+            yield Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", HINT))
 
 
 def _is_bundle(value: object) -> bool:
