@@ -5,6 +5,7 @@ right) or refused. Running an import again is safe: what the node has already co
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class Account:
     repaired: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
     repairs: list[dict[str, Any]] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)  # objects that belong to no incident, by type
 
     @property
     def read(self) -> int:
@@ -54,12 +56,15 @@ class Account:
             "dry_run": dry_run,
             "refusals": self.refused,
             "repairs": self.repairs,
+            "passed_over": dict(self.passed_over),
         }
 
     def line(self) -> str:
         """The line of account."""
         settled = f"{self.imported} imported + {self.unchanged} unchanged + {self.repaired} repaired"
-        return f"{self.read} read = {settled} + {len(self.refused)} refused"
+        over = self.passed_over.total()
+        beside = f"; {over:,} object(s) that belong to no incident passed over" if over else ""
+        return f"{self.read} read = {settled} + {len(self.refused)} refused{beside}"
 
 
 class Importer:

@@ -31,6 +31,11 @@ COMMANDS = {
         _REPORTS,
     ),
     "import": Late("tocsin_cli.commands.imports:import_", "Bring in incidents from elsewhere.", _REPORTS),
+    "convert": Late(
+        "tocsin_cli.commands.convert:convert",
+        "Turn a file of another form into one STIX 2.1 bundle.",
+        _REPORTS,
+    ),
     "peer": Late("tocsin_cli.commands.peer:peer", "Connect to other organisations' nodes.", _NETWORK),
     "log": Late("tocsin_cli.commands.log:log", "Verify the node's log.", _NETWORK),
     "init": Late(

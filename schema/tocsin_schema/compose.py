@@ -54,7 +54,7 @@ def compose(
     stamp = {"created_by_ref": producer["id"], "created": created, "modified": modified}
     incident = _incident(form, extension, {**SPEC, "id": incident_id, **stamp, **marking})
     links = [
-        _relationship(incident_id, target, role, {**stamp, **marking})
+        relate(incident_id, "related-to", target, role, {**stamp, **marking})
         for target, role in _links(extension, systems)
     ]
     carried = _unique([*(one for ones in parties.values() for one in ones), *systems])
@@ -205,16 +205,19 @@ def _links(extension: Mapping[str, Any], systems: Sequence[Object]) -> list[tupl
     return found
 
 
-def _relationship(source: str, target: str, role: str, frame: Mapping[str, Any]) -> Object:
+def relate(
+    source: str, verb: str, target: str, role: str, frame: Mapping[str, Any], *, said: str | None = None
+) -> Object:
+    """A relationship whose identifier follows from source, verb, target and role; it says its role, or `said`."""
     return {
         "type": "relationship",
         **SPEC,
-        "id": ids.relationship_id(source, "related-to", target, role),
+        "id": ids.relationship_id(source, verb, target, role),
         **frame,
-        "relationship_type": "related-to",
+        "relationship_type": verb,
         "source_ref": source,
         "target_ref": target,
-        "description": f"role: {role}",
+        "description": said or f"role: {role}",
     }
 
 

@@ -135,7 +135,7 @@ EXTENSION_TYPE: Final = Word(
 )
 
 
-def _common(kind: str, extensions: Record) -> dict[str, Field]:
+def common(kind: str, extensions: Record) -> dict[str, Field]:
     """What every domain object and relationship has (STIX 2.1, 3.2)."""
     return {
         "type": Field(Word({kind: "the type"}), "the type", required=True),
@@ -156,7 +156,7 @@ def _common(kind: str, extensions: Record) -> dict[str, Field]:
 
 
 def _domain(kind: str, fields: dict[str, Field], extensions: Record = PLAIN) -> Record:
-    return Record({**_common(kind, extensions), **fields}, unknown="refuse")
+    return Record({**common(kind, extensions), **fields}, unknown="refuse")
 
 
 def _names(limit: int = 100) -> Field:

@@ -1,7 +1,7 @@
 """`make bench`: every figure beside the machine's own limit, measured in the same run. Nothing is asserted on time.
 
-ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check file sync
-travel matrix start.
+ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check
+import file sync travel matrix start.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import bare_crypto, samples, starting, table, travel
+from tests.bench import bare_crypto, importing, samples, starting, table, travel
 from tests.bench.bare_http import bare_server
 from tests.bench.bare_postgres import BarePostgres, bare_postgres
 from tests.bench.checking import check
@@ -24,7 +24,7 @@ from tests.bench.measure import Figure, Limit, machine
 from tests.bench.nodes import BenchNode, approve, introduce, run_node
 from tests.bench.wire import drive, request
 
-PARTS = ("crypto", "check", "file", "sync", "travel", "matrix", "start")
+PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "start")
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,13 @@ class Scale:
     stored: int = 300
     seen: int = 60
     starts: int = 15
+    imported: int = 700
+    judged: int = 60
 
 
-QUICK = Scale(seconds=0.3, rounds=3, filed=300, synced=2000, stored=60, seen=15, starts=5)
+QUICK = Scale(
+    seconds=0.3, rounds=3, filed=300, synced=2000, stored=60, seen=15, starts=5, imported=100, judged=15
+)
 
 
 @dataclass
@@ -76,6 +80,11 @@ class Bench:
         await self._commits(postgres, reports)
         if self.wants("check"):
             self.note(check(reports, self.limits, number=self.scale.filed, rounds=self.scale.rounds))
+        if self.wants("import"):
+            for figure in importing.figures(
+                number=self.scale.imported, judged=self.scale.judged, rounds=min(3, self.scale.rounds)
+            ):
+                self.note(figure)
         if self.wants("file", "sync", "travel"):
             async with run_node("first", self.directory) as origin:
                 await self._nodes(origin, postgres, reports)

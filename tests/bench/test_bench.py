@@ -1,7 +1,7 @@
 """The bench itself: what it files is sound and new each time, and what it prints can be read."""
 
 import pytest
-from tests.bench import samples, table
+from tests.bench import importing, samples, table
 from tests.bench.measure import Figure, Limit, Round, latency, percentile, throughput
 
 from tocsin_schema.check import check_bundle
@@ -44,3 +44,13 @@ def test_the_table_fits_the_screen():
         Figure("  the same, reports a second", 5, "/s"),
     ]  # fmt: skip
     assert max(map(len, table.lines(figures))) <= table.WIDTH
+
+
+def test_every_source_that_is_there_is_measured_beside_both_judges():
+    found = list(importing.figures(number=4, judged=2, rounds=1))
+    if not found:
+        pytest.skip("no data of others is beside the repository")
+    assert {figure.limit.name for figure in found} == {"stix2.parse", "stix2-validator"}
+    assert all(figure.value > 0 and figure.limit.value > 0 for figure in found)
+    assert len({figure.name for figure in found}) == len(found)
+    assert max(map(len, table.lines(found))) <= table.WIDTH

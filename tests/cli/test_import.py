@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.cli.fake_node import answers, goes_away, says
+from tests.schema.imports.test_atlas import TREE
+from tests.schema.imports.test_avid import RECORD
 
 from tocsin_cli.importing import MAX_BUNDLES, MAX_BYTES, Account, Importer, _batches
 from tocsin_schema.finding import Finding
@@ -95,6 +97,34 @@ def test_stix_that_we_made_passes_unchanged(tocsin, node, home, sample):
     found = account(tocsin("import", "stix", str(home.file("all.jsonl", lines)), "--json"))
     assert found["imported"] == 4
     assert {report_id: kept.raw for report_id, kept in node.reports.items()} == before
+
+
+def test_flaws_and_case_studies_come_in_and_a_second_run_finds_them_unchanged(tocsin, node, home):
+    flaws = home.file("reports.jsonl", json.dumps(RECORD) + "\n")
+    studies = home.file("ATLAS.yaml", json.dumps(TREE))
+    for source, file in (("avid", flaws), ("atlas", studies)):
+        found = account(tocsin("import", source, str(file), "--json"))
+        assert (found["read"], found["refused"]) == (1, 0)
+        assert node.posts("/v1/imports")[-1].query == [("source", source)]
+        assert account(tocsin("import", source, str(file), "--json"))["unchanged"] == 1
+    assert len(node.reports) == 2
+
+
+def test_objects_that_belong_to_no_incident_are_counted_and_said(tocsin, node, home):
+    tool = {"type": "tool", "id": "tool--00000000-0000-4000-8000-000000000001", "name": "Hammer"}
+    incident = {
+        "type": "incident", "spec_version": "2.1", "id": "incident--00000000-0000-4000-8000-000000000002", "name": "Fall",
+        "created": "2024-02-06T15:29:37.168Z", "modified": "2024-02-06T15:29:37.168Z", "description": "It fell.",
+    }  # fmt: skip
+    mixed = str(home.file("mixed.json", json.dumps([tool, incident])))
+    result = tocsin("import", "stix", mixed, "--json")
+    found = account(result)
+    assert (result.exit_code, found["read"], found["passed_over"]) == (0, 1, {"tool": 1})
+    assert "1 object(s) that belong to no incident passed over" in tocsin("import", "stix", mixed).stdout
+    none = tocsin("import", "stix", str(home.file("none.json", json.dumps([tool]))))
+    assert none.exit_code == 6
+    assert "its 1 object(s) belong to none" in none.stdout
+    assert "tocsin convert stix" in none.stdout
 
 
 def test_many_are_sent_in_batches(tocsin, node, home):

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.house.repository import ROOT, python_files
 
 from tocsin_cli.exits import Exit
+from tocsin_schema.imports.source import HINT as IMPORT_HINT
 
 HTTP, HEALTH, PEERS, WIRE, FINDINGS, CLI = "http", "health", "peers", "wire", "findings", "cli"
 # Callable → which positional argument is the code, the message, the hint.
@@ -26,8 +27,16 @@ POSITIONAL = {
     "problem": (1, 2, 3),
     "note_problem": (1, None, 2),
     "Failure": (1, 0, 2),
+    "refused": (1, 2, 4),
 }
-KINDS = {"Finding": FINDINGS, "Check": HEALTH, "problem": HTTP, "note_problem": PEERS, "Failure": CLI}
+KINDS = {
+    "Finding": FINDINGS,
+    "Check": HEALTH,
+    "problem": HTTP,
+    "note_problem": PEERS,
+    "Failure": CLI,
+    "refused": FINDINGS,
+}
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,8 @@ def _of_call(call: ast.Call, scope: ast.AST, module: str) -> Code | None:
     if not said or not said.replace("…", "").strip("-"):
         return None
     if places is not None:
-        return Code(KINDS[name], said, _text(message, scope), _text(hint, scope), _status(call, name))
+        advice = _text(hint, scope) or (IMPORT_HINT if name == "refused" else "")
+        return Code(KINDS[name], said, _text(message, scope), advice, _status(call, name))
     cls = getattr(importlib.import_module(module), name, None)
     if not isinstance(cls, type) or not issubclass(cls, Exception):
         return None

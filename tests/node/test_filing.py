@@ -4,12 +4,13 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.node import open_here, settings_on
 
-from tocsin_schema.stix import build, node_identity
+from tocsin_schema.check import check_bundle
+from tocsin_schema.stix import build, node_identity, revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
 MILD = {"tlp": "green", "realization": "near-miss", "description": "Nobody was hurt."}
@@ -89,6 +90,33 @@ async def test_an_import_stores_what_is_new_and_says_so_for_each(acme):
     async with acme.client.post("/v1/imports?source=test", data=lines, headers=headers) as answer:
         outcomes = [item["outcome"] for item in (await answer.json())["items"]]
     assert outcomes == ["unchanged", "stored", "refused", "unchanged"]
+
+
+async def test_an_import_takes_later_versions_and_leaves_what_is_newer_than_it(acme):
+    def at(raw, title, minutes):
+        return revise(raw, {"title": title}, now=datetime.now(UTC) + timedelta(minutes=minutes))
+
+    async def imported(*raws):
+        headers = {"Content-Type": "application/x-ndjson"}
+        async with acme.client.post(
+            "/v1/imports?source=test", data=b"\n".join(raws), headers=headers
+        ) as answer:
+            return [item["outcome"] for item in (await answer.json())["items"]]
+
+    first, other, third = bundle("One"), bundle("Two"), bundle("Three")
+    second = at(first, "One, corrected", 1)
+    assert await imported(first, other) == ["stored", "stored"]
+    assert await imported(third, second, other) == ["stored", "stored", "unchanged"]
+    assert await imported(first, second) == ["unchanged", "unchanged"]
+    same_time = second.replace(b"corrected", b"corrupted")
+    assert await imported(same_time) == ["refused"]
+    incident_id = check_bundle(first).report.id
+    accept = {"Accept": "application/stix+json"}
+    async with acme.client.get(f"/v1/reports/{incident_id}", headers=accept) as answer:
+        assert await answer.read() == second
+    gone = withdraw(second, reason="No.", now=datetime.now(UTC) + timedelta(minutes=2))
+    assert await imported(gone) == ["stored"]
+    assert await imported(at(second, "Back again", 9)) == ["refused"]
 
 
 async def test_what_was_stored_is_byte_for_byte_what_was_sent(acme):

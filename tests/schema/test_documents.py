@@ -8,7 +8,7 @@ from tests.schema.samples import WING
 
 README = (WING / "README.md").read_text("utf-8")
 # Callable → which argument is the code.
-PLACES = {"Finding": 0, "_refused": 1}
+PLACES = {"Finding": 0, "refused": 1}
 
 
 def _documented() -> set[str]:

@@ -1,12 +1,13 @@
-"""`tocsin import stix|aiid`: bring in incidents that others wrote down."""
+"""`tocsin import stix|aiid|avid|atlas`: bring in incidents that others wrote down."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -16,13 +17,21 @@ from tocsin_cli.exits import Exit
 from tocsin_cli.importing import Account, Importer
 from tocsin_cli.progress import progress
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.sources import (
+    Reader,
+    aiid_reader,
+    as_of_option,
+    atlas_reader,
+    avid_reader,
+    classifications_option,
+    file_argument,
+    opened,
+    techniques_option,
+)
 
 if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
 
-Reader = Callable[[BinaryIO], "Iterator[Record]"]
-
-_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 _share = click.option(
     "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
 )
@@ -41,33 +50,28 @@ def import_() -> None:
 
 
 @import_.command("stix")
-@_file
+@file_argument
 @_share
 @_to
 @_dry_run
 @pass_session
 def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run: bool) -> None:
-    """Import incidents from STIX 2.1: a bundle, a list, or one object a line."""
+    """Import incidents from STIX 2.1: a bundle, a list, or one object a line.
+
+    Objects that belong to no incident have no place at a node: they are passed over and counted. tocsin
+    convert stix passes them on.
+    """
     from tocsin_schema.imports.stix import read
 
-    _run(session, "stix", file, read, share=share, to=to, dry_run=dry_run)
+    over: Counter[str] = Counter()
+    reader = partial(read, passed_over=over)
+    _run(session, "stix", file, reader, share=share, to=to, dry_run=dry_run, over=over)
 
 
 @import_.command("aiid")
-@_file
-@click.option(
-    "--classifications",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A classifications_*.csv of the same export, for harms and numbers; may be repeated.",
-)
-@click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="DATE",
-    help="The day of the export: a later export then counts as a later version.",
-)
+@file_argument
+@classifications_option
+@as_of_option
 @_share
 @_to
 @_dry_run
@@ -82,13 +86,40 @@ def aiid(
     dry_run: bool,
 ) -> None:
     """Import the AI Incident Database: the incidents.csv of its export."""
-    from tocsin_schema.imports.aiid import read
-
-    day = as_of.replace(tzinfo=UTC) if as_of else None
-    with ExitStack() as opened:
-        classes = [opened.enter_context(_opened(path)) for path in classifications]
-        reader = partial(read, classifications=classes, as_of=day)
+    with aiid_reader(classifications, as_of) as reader:
         _run(session, "aiid", file, reader, share=share, to=to, dry_run=dry_run)
+
+
+@import_.command("avid")
+@file_argument
+@as_of_option
+@_share
+@_to
+@_dry_run
+@pass_session
+def avid(
+    session: Session, file: Path, as_of: datetime | None, share: bool, to: tuple[str, ...], dry_run: bool
+) -> None:
+    """Import the AI Vulnerability Database: one JSON record a line.
+
+    Each record becomes an incident that has not happened yet, with the flaw beside it.
+    """
+    _run(session, "avid", file, avid_reader(as_of), share=share, to=to, dry_run=dry_run)
+
+
+@import_.command("atlas")
+@file_argument
+@techniques_option
+@_share
+@_to
+@_dry_run
+@pass_session
+def atlas(
+    session: Session, file: Path, techniques: Path | None, share: bool, to: tuple[str, ...], dry_run: bool
+) -> None:
+    """Import the case studies of MITRE ATLAS: its ATLAS.yaml."""
+    with atlas_reader(techniques) as reader:
+        _run(session, "atlas", file, reader, share=share, to=to, dry_run=dry_run)
 
 
 def _run(
@@ -100,6 +131,7 @@ def _run(
     share: bool,
     to: tuple[str, ...],
     dry_run: bool,
+    over: Counter[str] | None = None,
 ) -> None:
     from tocsin_schema.errors import SchemaError
 
@@ -108,13 +140,14 @@ def _run(
     importer = Importer(None if dry_run else session.client, account, query)
     complete = False
     unreadable: CliError | None = None
-    with _opened(file) as stream:
+    with opened(file) as stream:
         try:
             size = os.fstat(stream.fileno()).st_size
             source_records = closing(cast("Generator[Record]", reader(stream)))
             with progress(session.out, "Import", size) as advance, source_records as records:
                 importer.run(records, lambda: advance(stream.tell()))
             complete = True
+            account.passed_over.update(over or {})
         except SchemaError as exc:  # raised below: here its traceback would hold the reader beyond the file
             unreadable = FileUnreadable(f"{file}: {exc}", code=exc.code, hint=exc.hint)
         except CliError as exc:
@@ -127,13 +160,6 @@ def _run(
         raise unreadable
     if account.refused and account.read == len(account.refused):
         click.get_current_context().exit(Exit.FINDINGS)
-
-
-def _opened(file: Path) -> BinaryIO:
-    try:
-        return file.open("rb")
-    except OSError as exc:
-        raise FileUnreadable(f"{file} cannot be read: {exc.strerror}.", hint="Check the name.") from exc
 
 
 def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) -> None:

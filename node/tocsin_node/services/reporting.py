@@ -169,8 +169,7 @@ class Reporting:
                 raise AlreadyWithdrawn
             if report.modified <= held.modified:
                 raise VersionConflict
-        wanted = [i for i in held.audience if self._peering.by_id(i) is not None] + list(to or ())
-        release_ = self._release(report, wanted, share=bool(wanted))
+        release_ = self._release_next(report, held, to)
         if dry_run:
             return Submission("dry-run", report, held.ver + 1, release_, findings)
         kind: Kind = "revoke" if report.revoked else "publish"
@@ -197,7 +196,8 @@ class Reporting:
     ) -> list[Submission | NodeError]:
         """Import many bundles in one transaction, each with an outcome of its own, in order.
 
-        What is held already is not sealed again: the same import may be repeated at little cost.
+        What is held already is not sealed again: the same import may be repeated at little cost. A later
+        version of what was imported before is filed as `revise` would; an older one changes nothing.
         Raises: PeerUnknown for a name in `to`.
         """
         for name in to or ():
@@ -218,18 +218,23 @@ class Reporting:
         postings: list[tuple[int, Posting]] = []
         for nth, (position, report, release_, findings) in enumerate(sound):
             standing = held.get(report.id)
-            if standing is not None and standing.sha256 == report.sha256:
+            if standing is not None and self._is_settled(report, standing):
                 results[position] = _unchanged(report, standing, release_, findings)
                 continue
             await asyncio.sleep(0)  # the same
             kind: Kind = "revoke" if report.revoked else "publish"
-            posting = await self._posting(report, release_, held=None, kind=kind, alert=False)
+            before = standing if standing is not None and self._is_next(report, standing) else None
+            if before is not None:
+                release_ = self._release_next(report, before, to)  # noqa: PLW2901  who had it learns of it
+                sound[nth] = (position, report, release_, findings)
+            posting = await self._posting(report, release_, held=before, kind=kind, alert=False)
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []
-        for (nth, _), outcome in zip(postings, posted, strict=True):
+        for (nth, posting), outcome in zip(postings, posted, strict=True):
             position, report, release_, findings = sound[nth]
+            ver = (posting.held_ver or 0) + 1
             try:
-                results[position] = self._answer(outcome, report, release_, findings, ver=1)
+                results[position] = self._answer(outcome, report, release_, findings, ver=ver)
             except NodeError as exc:
                 results[position] = exc
         return results
@@ -272,6 +277,21 @@ class Reporting:
             withheld = (*released.withheld, *(Withheld(p, "no-enc-key", reason) for p in expired))
             return Release(tuple(p for p in released.to if p not in expired), withheld)
         return released
+
+    def _release_next(self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None) -> Release:
+        """A later version goes to whoever had the one before and is still a peer, and to `to`."""
+        wanted = [i for i in held.audience if self._peering.by_id(i) is not None] + list(to or ())
+        return self._release(report, wanted, share=bool(wanted))
+
+    def _is_settled(self, report: IncidentReport, held: reports.Held) -> bool:
+        """Whether an import brings what is held, or an older version of what this node has filed."""
+        older = held.origin == self._node_id and report.modified < held.modified
+        return held.sha256 == report.sha256 or older
+
+    def _is_next(self, report: IncidentReport, held: reports.Held) -> bool:
+        """Whether an import brings a later version of what this node has filed and not withdrawn."""
+        ours = held.origin == self._node_id and held.state != "withdrawn"
+        return ours and report.modified > held.modified
 
     async def _posting(
         self,

@@ -10,7 +10,6 @@ lists of parties and from the texts, and every record says how many were (see `p
 """
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -18,36 +17,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 
-from tocsin_schema import canonical, ids, times
-from tocsin_schema.check import check_bundle
-from tocsin_schema.compose import PARTY_EPOCH, bundle_bytes, compose
+from tocsin_schema import times
+from tocsin_schema.compose import PARTY_EPOCH
 from tocsin_schema.errors import ImportUnreadable
-from tocsin_schema.finding import Finding, show
-from tocsin_schema.form import examine
-from tocsin_schema.imports import party
+from tocsin_schema.finding import show
 from tocsin_schema.imports.aiid_classes import read_classes
+from tocsin_schema.imports.parties import Parties
 from tocsin_schema.imports.record import Record
+from tocsin_schema.imports.source import Source, refused
+from tocsin_schema.imports.tidy import MAX_LINE, title_and_description
 
-SOURCE: Final = "aiid"
-LICENSE: Final = "CC-BY-SA-4.0"
-IDENTITY: Final[Mapping[str, Any]] = {
-    "type": "identity",
-    "spec_version": "2.1",
-    "id": ids.derive("identity", "source:aiid"),
-    "created": PARTY_EPOCH,
-    "modified": PARTY_EPOCH,
-    "name": "AI Incident Database",
-    "identity_class": "organization",
-    "external_references": [{"source_name": SOURCE, "url": "https://incidentdatabase.ai"}],
-}
+SOURCE: Final = Source(
+    key="aiid", name="AI Incident Database", url="https://incidentdatabase.ai", license="CC-BY-SA-4.0"
+)
 COLUMNS: Final = {
     "Alleged developer of AI system": "developers",
     "Alleged deployer of AI system": "deployers",
     "Alleged harmed or nearly harmed parties": "affected",
 }
-WITHHELD_PARTY: Final = {"name": "people whose names are withheld", "class": "class"}
-MAX_LINE: Final = 1024 * 1024
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _OBJECT_ID: Final = re.compile(r"([0-9a-f]{8})[0-9a-f]{16}").search
 
 
@@ -75,8 +62,8 @@ def read(
         try:
             row = next(rows, None)
         except csv.Error as exc:
-            yield _refused(
-                f"{SOURCE}:line {rows.line_num}", "import-malformed", f"The line is not CSV: {exc}."
+            yield refused(
+                f"{SOURCE.key}:line {rows.line_num}", "import-malformed", f"The line is not CSV: {exc}."
             )
             continue
         if row is None:
@@ -96,11 +83,6 @@ def lines(stream: BinaryIO) -> Iterator[str]:
         text.detach()  # the stream is the caller's to close
 
 
-def _refused(key: str, code: str, said: str, repairs: Iterable[str] = ()) -> Record:
-    hint = "Correct the record in the file, or leave it; the others are not touched by it."
-    return Record(key, None, tuple(repairs), Finding(code, "", said, hint))
-
-
 def _record(
     row: Mapping[str | None, Any],
     line: int,
@@ -110,14 +92,14 @@ def _record(
 ) -> Record:
     number = str(row.get("incident_id") or "").strip()
     if not (number.isascii() and number.isdecimal() and int(number[:10]) > 0 and len(number) <= 10):
-        return _refused(
-            f"{SOURCE}:line {line}", "import-malformed", f"incident_id is {show(number)}, not a number."
+        return refused(
+            f"{SOURCE.key}:line {line}", "import-malformed", f"incident_id is {show(number)}, not a number."
         )
-    key = f"{SOURCE}:{int(number)}"
+    key = f"{SOURCE.key}:{int(number)}"
     if None in row or None in row.values():
-        return _refused(key, "import-malformed", "The row has more or fewer columns than the header.")
+        return refused(key, "import-malformed", "The row has more or fewer columns than the header.")
     if int(number) in seen:
-        return _refused(
+        return refused(
             key, "import-duplicate", "The file holds this incident twice; the first one was taken."
         )
     seen.add(int(number))
@@ -125,71 +107,29 @@ def _record(
     repairs: list[str] = []
     form = _form(fields, int(number), repairs)
     form.update(facts.get(int(number), {}))
-    tidy, found = examine(form)
-    wrong = next((finding for finding in found if finding.level == "error"), None)
-    if wrong is not None:
-        return Record(key, None, tuple(repairs), wrong)
     created = _created(fields, repairs)
     modified = max(created, times.write(as_of)) if as_of is not None else created
-    incident_id = ids.imported_incident_id(SOURCE, str(int(number)))
-    objects = compose(tidy, producer=IDENTITY, incident_id=incident_id, created=created, modified=modified)
-    bundle = bundle_bytes(objects, incident_id, modified)
-    wrong = next((one for one in check_bundle(bundle).findings if one.level == "error"), None)
-    return Record(key, None if wrong else bundle, tuple(repairs), wrong)
+    return SOURCE.publish(str(int(number)), form, repairs, created=created, modified=modified)
 
 
 def _form(row: Mapping[str, str], number: int, repairs: list[str]) -> dict[str, Any]:
     form: dict[str, Any] = {"tlp": "clear", "realization": "unknown", "report_status": "submitted"}
-    title = _text(row["title"], 500, "title", repairs)
-    description = _text(row["description"], 49_000, "description", repairs)
-    if not title and description:
-        title = description[:120]
-        repairs.append("title was empty: the beginning of the description was taken")
-    if not description and title:
-        description = title
-        repairs.append("description was empty: the title was taken")
-    people = _parties(row, form, repairs)
-    form["title"], masked = party.mask(title, people)
-    form["description"], also = party.mask(description, people)
-    if masked + also:
-        repairs.append(f"{masked + also} mention(s) of withheld names replaced in title and description")
+    title, description = title_and_description(row["title"], row["description"], repairs)
+    parties = _parties(row, form, repairs)
+    form["title"], form["description"] = parties.mask(title, description)
     day = row.get("date", "").strip()
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) and times.parse(f"{day}T00:00:00Z") is not None:
         form["occurred_start"] = day
     else:
         repairs.append(f"date {show(day)} is no day: left out")
     url = f"https://incidentdatabase.ai/cite/{number}"
-    digest = hashlib.sha256(canonical.to_bytes(dict(row))).hexdigest()
-    record: dict[str, Any] = {
-        "source": SOURCE,
-        "id": str(number),
-        "url": url,
-        "license": LICENSE,
-        "sha256": digest,
-    }
+    record, reference = SOURCE.record(str(number), url, dict(row), "AI Incident Database, CC BY-SA 4.0")
     reports = _listed(row.get("reports", ""), "reports", repairs)
     if reports:
         record["report_ids"] = [str(one)[:100] for one in reports[:2000]]
     form["source_record"] = record
-    form["sources"] = [
-        {"name": SOURCE, "id": str(number), "url": url, "description": "AI Incident Database, CC BY-SA 4.0"}
-    ]
+    form["sources"] = [reference]
     return form
-
-
-def _text(value: str, limit: int, name: str, repairs: list[str]) -> str:
-    """A text of the source without control characters, undecodable bytes noted, cut to the limit."""
-    clean = _CONTROL.sub("", value.replace("\r\n", "\n").replace("\xa0", " "))
-    if name == "title":
-        clean = " ".join(clean.split())
-    if clean != value and clean.strip() != value.strip():
-        repairs.append(f"{name}: stray control characters or spaces removed")
-    if "\ufffd" in clean:
-        repairs.append(f"{name}: bytes that are not UTF-8 shown as �")
-    clean = clean.strip()
-    if len(clean) > limit:
-        repairs.append(f"{name}: cut to {limit:,} characters")
-    return clean[:limit].strip()
 
 
 def _listed(value: str, name: str, repairs: list[str]) -> list[Any]:
@@ -206,31 +146,13 @@ def _listed(value: str, name: str, repairs: list[str]) -> list[Any]:
     return [one for one in found if isinstance(one, str | int) and not isinstance(one, bool)]
 
 
-def _parties(row: Mapping[str, str], form: dict[str, Any], repairs: list[str]) -> list[str]:
-    """Put the parties that may be named into the form; returns the keys to look for in the texts."""
-    people: list[str] = []
-    withheld = 0
+def _parties(row: Mapping[str, str], form: dict[str, Any], repairs: list[str]) -> Parties:
+    """Put the parties that may be named into the form."""
+    parties = Parties(form, repairs)
     for column, field in COLUMNS.items():
-        harmed = field == "affected"
-        names: list[Any] = []
-        for slug in dict.fromkeys(str(one)[:500] for one in _listed(row.get(column, ""), column, repairs)):
-            kind = party.judge(slug, harmed=harmed)
-            if party.is_nobody(slug):
-                repairs.append(f"{field}: {show(slug)} names nobody, left out")
-            elif kind is not None:
-                names.append({"name": party.display(slug, kind), "class": kind})
-            else:
-                withheld += 1
-                if harmed or party.is_name(slug):
-                    people.append(slug)
-                if harmed and WITHHELD_PARTY not in names:
-                    names.append(WITHHELD_PARTY)
-        if names:
-            form[field] = names[:100]
-    if withheld:
-        repairs.append(f"{withheld} party name(s) withheld: they may be private persons")
-        form["personal_data"] = "pseudonymised"
-    return people
+        parties.add(field, map(str, _listed(row.get(column, ""), column, repairs)))
+    parties.close()
+    return parties
 
 
 def _created(row: Mapping[str, str], repairs: list[str]) -> str:

@@ -7,6 +7,7 @@ from tocsin_schema import times
 from tocsin_schema.finding import label
 from tocsin_schema.marking import MARKING_IDS, TLP1_REPLACEMENTS, TLP_BY_ID, Tlp
 from tocsin_schema.objects import OBJECTS
+from tocsin_schema.record import Record
 
 Object = dict[str, Any]
 
@@ -15,12 +16,14 @@ _DECIDED: Final = ("object_marking_refs", "granular_markings")
 _WORDS: Final = {"white": Tlp.CLEAR, **{tlp.value: tlp for tlp in Tlp}}
 
 
-def clean(obj: Mapping[str, Any], lost: dict[str, int]) -> Object | None:
-    """A copy with only sound STIX 2.1 properties, or None when a required one is missing or its type is not carried.
+def clean(
+    obj: Mapping[str, Any], lost: dict[str, int], tables: Mapping[str, Record] = OBJECTS
+) -> Object | None:
+    """A copy with only sound STIX 2.1 properties, or None when a required one is missing or its type has no table.
 
-    `lost` counts the names of the properties left out.
+    `lost` counts the names of the properties that were left out, in whole or in part.
     """
-    record = OBJECTS.get(str(obj.get("type")))
+    record = tables.get(str(obj.get("type")))
     if record is None:
         return None
     draft = {name: value for name, value in obj.items() if name not in _DECIDED}
@@ -34,8 +37,14 @@ def clean(obj: Mapping[str, Any], lost: dict[str, int]) -> Object | None:
     kept = record.whole(draft)
     if kept is None:
         return None
+    if kept.get("extensions") == {}:
+        del kept["extensions"]
     for name in draft.keys() - kept.keys():
         lost[label(name)] = lost.get(label(name), 0) + 1
+    for name in kept.keys() - {"created", "modified"}:
+        if kept[name] != obj.get(name):
+            said = f"part of {label(name)}"
+            lost[said] = lost.get(said, 0) + 1
     first, this = times.parse(kept.get("created")), times.parse(kept.get("modified"))
     if first is not None and this is not None and this < first:
         kept["modified"] = kept["created"]

@@ -218,7 +218,7 @@ def mask(text: str, withheld: list[str]) -> tuple[str, int]:
         words = _name_words(slug)
         if not words:
             continue
-        joined = r"[\s-]+".join(re.escape(word) for word in words)
+        joined = r"[\s_-]+".join(re.escape(word) for word in words)
         text, count = re.subn(rf"(?<!\w){joined}(?!\w)", MASK, text, flags=re.IGNORECASE)
         if count and len(words[-1]) >= 4:
             text, again = re.subn(rf"(?<!\w){re.escape(words[-1].capitalize())}(?!\w)", MASK, text)

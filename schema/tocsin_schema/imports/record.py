@@ -1,5 +1,7 @@
 """What an import door gives for each record of a foreign file."""
 
+from typing import Any
+
 import msgspec
 
 from tocsin_schema.finding import Finding
@@ -14,5 +16,17 @@ class Record(msgspec.Struct, frozen=True):
 
     key: str
     bundle: bytes | None
+    repairs: tuple[str, ...] = ()
+    refusal: Finding | None = None
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """An object of a foreign STIX file that belongs to no incident, as it can be passed on.
+
+    `objects` holds it and the marking it refers to; it is empty exactly when `refusal` says why.
+    """
+
+    key: str
+    objects: tuple[dict[str, Any], ...]
     repairs: tuple[str, ...] = ()
     refusal: Finding | None = None

@@ -6,6 +6,7 @@ identifier is derived from the original's, so that every node makes the same of 
 stays in `source_record`. Memory stays flat: large files are sorted on disk.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
@@ -16,7 +17,9 @@ from tocsin_schema.errors import SchemaError
 from tocsin_schema.finding import Finding
 from tocsin_schema.form import examine
 from tocsin_schema.imports.clean import clean, marking_refs, statements, summary, tlp_among
-from tocsin_schema.imports.record import Record
+from tocsin_schema.imports.passing import pass_on
+from tocsin_schema.imports.record import Passed, Record
+from tocsin_schema.imports.source import HINT
 from tocsin_schema.imports.split import Piece, split
 from tocsin_schema.imports.store import Store
 from tocsin_schema.marking import MARKING_OBJECTS, Tlp, strictest
@@ -36,41 +39,70 @@ IDENTITY: Final[Mapping[str, Any]] = {
 }
 MAX_RELATED: Final = 400  # objects beside the incident; more would not fit a report
 _FRAME: Final = ("identity--", "marking-definition--")  # what says whose an object is and who may see it
-_HINT: Final = "Correct the record in the file, or leave it; the others are not touched by it."
 
 
-def read(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Record]:
+def read(
+    stream: BinaryIO, *, default_tlp: Tlp | None = None, passed_over: Counter[str] | None = None
+) -> Iterator[Record]:
     """One record for each incident of a STIX file: a bundle, a list, or one bundle or object a line.
 
     `default_tlp` is for incidents without a marking; without it they become TLP:RED and stay on this node
     until a person marks them. Whole reports come first, in the order of the file; single objects follow, by
-    identifier.
+    identifier. `passed_over` counts, by type, the objects that belong to no incident; it is complete at the
+    end.
     """
+    over: Counter[str] = Counter() if passed_over is None else passed_over
     found = False
-    with Store() as store:
-        for piece in split(stream):
-            for record in _piece(piece, store, default_tlp):
-                found = True
-                yield record
-        for incident in store.incidents():
+    for part in _parts(stream, default_tlp):
+        if isinstance(part, Record):
             found = True
-            yield _record(incident, store, default_tlp)
+            yield part
+        else:
+            over.update(obj["type"] for obj in part.unused())
     if not found:
         said = "The file holds no incident."
+        hint = "Check that this is the right file."
+        if over:
+            said = f"The file holds no incident; its {over.total():,} object(s) belong to none."
+            hint = "A node keeps incidents only. Pass the objects on with tocsin convert stix."
+        yield Record(SOURCE, None, (), Finding("no-incident", "", said, hint))
+
+
+def convert(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Record | Passed]:
+    """As `read`, and after the incidents of each store every other object, cleaned, to be passed on."""
+    found = False
+    for part in _parts(stream, default_tlp):
+        for one in [part] if isinstance(part, Record) else pass_on(part):
+            found = True
+            yield one
+    if not found:
+        said = "The file holds no STIX object."
         yield Record(SOURCE, None, (), Finding("no-incident", "", said, "Check that this is the right file."))
 
 
-def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Record]:
+def _parts(stream: BinaryIO, default_tlp: Tlp | None) -> Iterator[Record | Store]:
+    """The records, and each store of objects when all of its incidents have become records."""
+    with Store() as store:
+        for piece in split(stream):
+            yield from _piece(piece, store, default_tlp)
+        for incident in store.incidents():
+            yield _record(incident, store, default_tlp)
+        yield store
+
+
+def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Record | Store]:
     key = f"{SOURCE}:{piece.kind} {piece.number}"
     if piece.kind == "too-large":
-        yield Record(key, None, (), Finding("too-large", "", "It has more than 1 MiB.", _HINT))
+        yield Record(key, None, (), Finding("too-large", "", "It has more than 1 MiB.", HINT))
         return
-    report = check_bundle(piece.raw).report
-    if report is not None and not _is_feed(piece.raw):
-        yield Record(f"{SOURCE}:{report.id}", piece.raw)
+    raw = piece.raw.strip()  # a file may end with a line end; a report does not
+    # Saying all that is wrong with what is no bundle would take longer than everything else together.
+    report = check_bundle(raw).report if b'"bundle"' in raw else None
+    if report is not None and not _is_feed(raw):
+        yield Record(f"{SOURCE}:{report.id}", raw)
         return
     try:
-        value = canonical.parse_strict(piece.raw)
+        value = canonical.parse_strict(raw)
     except SchemaError as exc:
         yield Record(key, None, (), Finding(exc.code, "", str(exc), exc.hint))
         return
@@ -80,7 +112,7 @@ def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Reco
         elif isinstance(part, dict) and ids.is_id(part.get("id")) and isinstance(part.get("type"), str):
             store.add(part)
         else:
-            yield Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", _HINT))
+            yield Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", HINT))
 
 
 def _is_bundle(value: object) -> bool:
@@ -96,10 +128,11 @@ def _is_feed(report: bytes) -> bool:
     return any(obj["id"] == ids.INCIDENT_EXTENSION for obj in canonical.parse_strict(report)["objects"])
 
 
-def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Record]:
+def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Record | Store]:
     """The incidents of one bundle that fits into memory; references do not reach beyond it."""
     raw = canonical.to_bytes(bundle)
-    report = check_bundle(raw).report
+    # Saying all that is wrong with what is no bundle would take longer than everything else together.
+    report = check_bundle(raw).report if b'"bundle"' in raw else None
     if report is not None and not _is_feed(raw):
         yield Record(f"{SOURCE}:{report.id}", raw)
         return
@@ -109,12 +142,14 @@ def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Reco
                 store.add(obj)
         for incident in store.incidents():
             yield _record(incident, store, default_tlp)
+        yield store
 
 
 def _record(incident: Object, store: Store, default_tlp: Tlp | None) -> Record:
     key = f"{SOURCE}:{incident['id']}"
     repairs: list[str] = []
     related = _related(incident, store, repairs)
+    store.use([incident["id"], *related])
     for make in (_whole, _completed):
         bundle = make(incident, related)
         if bundle is not None:
@@ -129,9 +164,9 @@ def _related(incident: Object, store: Store, repairs: list[str]) -> dict[str, Ob
     about = store.about(incident["id"], MAX_RELATED)
     wanted: list[str] = list(_refs(incident))
     for obj in about:
-        shared = (
-            obj["type"] == "report" and sum(str(r).startswith("incident--") for r in obj["object_refs"]) > 1
-        )
+        named = obj.get("object_refs")
+        listed = named if isinstance(named, list) else []
+        shared = obj["type"] == "report" and sum(str(ref).startswith("incident--") for ref in listed) > 1
         found[obj["id"]] = obj
         wanted += [
             ref for ref in _refs(obj) if not shared or ref.startswith(("identity--", "marking-definition--"))
@@ -182,11 +217,26 @@ def _whole(incident: Object, related: Mapping[str, Object]) -> bytes | None:
     listed = [ref for ref in refs if isinstance(ref, str)] if isinstance(refs, list) else []
     # In the order in which `compose` puts them: what a feed took apart comes together byte for byte.
     order = {ref: index for index, ref in enumerate([str(wrapper.get("created_by_ref")), *listed])}
-    others = [obj for obj in (*related.values(), incident) if obj["type"] != "report"]
+    others = [
+        obj
+        for obj in (*related.values(), incident)
+        if obj["type"] != "report" and not _tells_of_another(obj, incident["id"], order)
+    ]
     others.sort(
         key=lambda obj: (obj["type"] != "marking-definition", order.get(obj["id"], len(order)), obj["id"])
     )
     return _sealed([*others, wrapper], incident)
+
+
+def _tells_of_another(obj: Object, incident_id: str, listed: Mapping[str, int]) -> bool:
+    """Whether it is what another incident says of this one, and so belongs to the report of that one."""
+    source = obj.get("source_ref")
+    return (
+        isinstance(source, str)
+        and source.startswith("incident--")
+        and source != incident_id
+        and obj["id"] not in listed
+    )
 
 
 def _completed(incident: Object, related: Mapping[str, Object]) -> bytes | None:

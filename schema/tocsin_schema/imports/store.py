@@ -6,29 +6,29 @@ own first. Of several versions of an object the latest counts.
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
 
 _SCHEMA: Final = """
-pragma journal_mode = off;
-pragma synchronous = off;
-create table object (id text primary key, type text, modified text, raw blob) without rowid;
+create table object (id text primary key, type text, modified text, raw blob, used int default 0) without rowid;
 create table reference (target text, source text, primary key (target, source)) without rowid;
+create table refused (id text primary key) without rowid;
 """
+_RELATING: Final = "('relationship', 'sighting', 'report', 'note', 'opinion', 'grouping')"
 # The properties by which an object is about others.
 _ABOUT: Final = ("source_ref", "target_ref", "object_refs", "sighting_of_ref")
 
 
-class Store:
-    """Objects by identifier; a context manager that takes its file away at the end."""
+class Disk:
+    """A SQLite file of its own; a context manager that takes the file away at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: str) -> None:
         self._dir = tempfile.TemporaryDirectory(prefix="tocsin-import-")
         self._db = sqlite3.connect(Path(self._dir.name) / "objects.sqlite", isolation_level=None)
-        self._db.executescript(_SCHEMA)
+        self._db.executescript("pragma journal_mode = off; pragma synchronous = off;" + schema)
         self._db.execute("begin")
 
     def __enter__(self) -> Self:
@@ -38,11 +38,18 @@ class Store:
         self._db.close()
         self._dir.cleanup()
 
+
+class Store(Disk):
+    """Objects by identifier."""
+
+    def __init__(self) -> None:
+        super().__init__(_SCHEMA)
+
     def add(self, obj: Mapping[str, Any]) -> None:
         """Keep an object that has a text `id` and `type`; an older version of a known one is dropped."""
         modified = obj.get("modified")
         self._db.execute(
-            "insert into object values (?, ?, ?, ?) on conflict (id) do update"
+            "insert into object (id, type, modified, raw) values (?, ?, ?, ?) on conflict (id) do update"
             " set type = excluded.type, modified = excluded.modified, raw = excluded.raw"
             " where excluded.modified > modified",
             (obj["id"], obj["type"], modified if isinstance(modified, str) else "", orjson.dumps(obj)),
@@ -76,6 +83,29 @@ class Store:
                 return
             last = row[0]
             yield orjson.loads(row[1])
+
+    def use(self, identifiers: Iterable[str]) -> None:
+        """Note that these objects have become part of a report."""
+        self._db.executemany(
+            "update object set used = 1 where id = ?", [(identifier,) for identifier in identifiers]
+        )
+
+    def unused(self) -> Iterator[dict[str, Any]]:
+        """Every object that is in no report, by identifier; what is about other objects comes last."""
+        for test in ("not in", "in"):
+            rows = self._db.execute(
+                f"select raw from object where used = 0 and type {test} {_RELATING} order by id"  # noqa: S608  constants
+            )
+            for (raw,) in rows:
+                yield orjson.loads(raw)
+
+    def refuse(self, identifier: str) -> None:
+        """Note that an object cannot be passed on."""
+        self._db.execute("insert or ignore into refused values (?)", (identifier,))
+
+    def is_refused(self, identifier: str) -> bool:
+        """Whether `refuse` was said of it."""
+        return self._db.execute("select 1 from refused where id = ?", (identifier,)).fetchone() is not None
 
 
 def _texts(value: object) -> list[str]:

@@ -62,7 +62,7 @@ def test_a_row_becomes_a_report_of_the_database():
     assert report.created == report.modified
     # The first four bytes of the object's own id, 0x625763de, are when the database made it.
     assert report.created == datetime(2022, 4, 13, 23, 59, 26, tzinfo=UTC)
-    assert report.created_by_ref == aiid.IDENTITY["id"]
+    assert report.created_by_ref == aiid.SOURCE.identity["id"]
     assert report.source is not None
     assert report.source.license == "CC-BY-SA-4.0"
     assert report.source.url == "https://incidentdatabase.ai/cite/900001"

@@ -1,0 +1,70 @@
+"""Turning a file of another form into one STIX bundle, and the account of what came through.
+
+The account adds up: what was read is converted, repaired (converted after something was put right) or
+refused.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tocsin_schema.imports.gather import Gathering
+    from tocsin_schema.imports.record import Passed, Record
+
+
+@dataclass(slots=True)
+class Conversion:
+    """What became of everything that was read."""
+
+    converted: int = 0
+    repaired: int = 0
+    objects: int = 0
+    differing: int = 0
+    refused: list[dict[str, str]] = field(default_factory=list)
+    repairs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def read(self) -> int:
+        """How many records were read."""
+        return self.converted + self.repaired + len(self.refused)
+
+    def run(
+        self, records: "Iterable[Record | Passed]", gathering: "Gathering", settled: Callable[[], None]
+    ) -> None:
+        """Gather all records; `settled` is called after each."""
+        for record in records:
+            self._note(record)
+            gathering.add(record)
+            settled()
+        self.objects, self.differing = gathering.objects, gathering.differing
+
+    def _note(self, record: "Record | Passed") -> None:
+        refusal = record.refusal
+        if refusal is not None:
+            entry = {"key": record.key, "code": refusal.code, "reason": refusal.message, "hint": refusal.hint}
+            self.refused.append(entry)
+        elif record.repairs:
+            self.repaired += 1
+            self.repairs.append({"key": record.key, "repairs": list(record.repairs)})
+        else:
+            self.converted += 1
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "read": self.read,
+            "converted": self.converted,
+            "repaired": self.repaired,
+            "refused": len(self.refused),
+            "objects": self.objects,
+            "differing": self.differing,
+            "refusals": self.refused,
+            "repairs": self.repairs,
+        }
+
+    def line(self) -> str:
+        """The line of account."""
+        settled = f"{self.converted} converted + {self.repaired} repaired + {len(self.refused)} refused"
+        differing = f"; {self.differing} older or other version(s) of one left out" if self.differing else ""
+        return f"{self.read} read = {settled}; {self.objects} STIX object(s){differing}"
