@@ -13,6 +13,7 @@ from tocsin_federation.envelope import wrap_info
 from tocsin_federation.frames import Frame
 from tocsin_federation.merkle import leaf_hash
 from tocsin_federation.messages import write_acknowledgement
+from tocsin_node.services.intake import heavy
 from tocsin_schema.marking import MARKING_IDS, Tlp
 from tocsin_schema.stix import revise, withdraw
 
@@ -273,6 +274,11 @@ async def test_what_is_refused_or_quarantined_leaves_no_report(acme, mallory):
 async def judged(node, peer):
     await peer.ring()
     return (await peer_status(node, peer.name))["log"]["next_index"] == len(peer.leaf_hashes)
+
+
+def test_what_is_heavy_is_opened_beside_the_event_loop_however_few_entries_it_is():
+    small, large = Frame(0, b"{}", b"", bytes(1024)), Frame(0, b"{}", b"", bytes(100_000))
+    assert [heavy(frames) for frames in ([small], [small] * 16, [large])] == [False, True, True]
 
 
 # Versions ------------------------------------------------------------------------------------------------

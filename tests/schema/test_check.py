@@ -87,6 +87,27 @@ def test_what_a_later_profile_adds_is_kept_and_reported():
     assert {finding.level for finding in checked.findings} == {"warning"}
 
 
+def near_names(number):
+    """A report with so many properties that nobody knows, each of them close to one that is known."""
+    names = {f"severity_scor{nth:05}": nth for nth in range(number)}
+    return changed(lambda bundle: facts(bundle).update(names), MINIMAL_RAW)
+
+
+@pytest.mark.parametrize("number", [200, 201, 20_000])
+def test_of_properties_that_nobody_knows_an_object_may_have_two_hundred(number):
+    checked = check_bundle(near_names(number))
+    assert (checked.report is not None) == (number <= 200)
+    assert ("too-many" in {finding.code for finding in checked.findings}) == (number > 200)
+
+
+def test_only_twenty_wrong_words_get_a_suggestion_since_looking_for_one_is_slow():
+    checked = check_bundle(near_names(100))
+    assert len(checked.findings) == 100
+    assert sum("Did you mean" in finding.hint for finding in checked.findings) == 20
+    again = check_bundle(near_names(1)).findings
+    assert "Did you mean" in again[0].hint, "the next report has a share of its own"
+
+
 @pytest.mark.parametrize(
     "raw",
     [

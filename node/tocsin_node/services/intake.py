@@ -29,6 +29,7 @@ from tocsin_schema.report import IncidentReport
 
 RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again after an update
 THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
+THREAD_FROM_BYTES = 64 * 1024  # or this heavy: one report of a megabyte is more work than fifty usual ones
 TRANSFER_TRIES = (
     3  # bytes that do not hash to their leaf may have been damaged on the way: ask again before judging
 )
@@ -96,7 +97,7 @@ class Intake:
         def open_all() -> list[Arrival]:
             return [self._open(peer, f, leaves[f.idx - log.next_index], keys) for f in frames]
 
-        arrivals = await asyncio.to_thread(open_all) if len(frames) >= THREAD_FROM else open_all()
+        arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         self._refuse_damage(log, arrivals)
         return await self._apply_isolating(peer, log, arrivals, next_index)
 
@@ -231,6 +232,11 @@ class Intake:
                 "peer %s: %d alerts are over its budget of a day", peer.row.name, len(plans) - max(0, budget)
             )
         return budget > 0
+
+
+def heavy(frames: Sequence[Frame]) -> bool:
+    """Whether opening them would keep everybody else waiting."""
+    return len(frames) >= THREAD_FROM or sum(len(f.ct) for f in frames) >= THREAD_FROM_BYTES
 
 
 def _judge_all(
