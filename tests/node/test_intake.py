@@ -447,6 +447,26 @@ async def test_an_entry_that_the_database_refuses_is_set_aside_alone(acme, mallo
     assert await titles(acme) == ["One", "Three", "Two"]
 
 
+@pytest.mark.parametrize("state", ["22003", "22P05", "54000"])
+async def test_what_the_database_cannot_hold_is_set_aside_too(acme, mallory, state):
+    await forbid(acme, "new.name = 'Poison'", state)
+    mallory.publish(acme, mallory.bundle("Poison"))
+    mallory.publish(acme, mallory.bundle("The one after"))
+    assert await taken(acme, mallory) == [("quarantined", "storage-unfit"), ("stored", None)]
+
+
+@pytest.mark.parametrize("state", ["58030", "53000", "XX000", "XX001", "28000", "0A000", "42501"])
+async def test_a_fault_of_the_database_is_not_held_against_an_entry_and_its_alert_is_not_lost(
+    acme, mallory, state
+):
+    async with acme.node.pool.acquire() as conn:
+        await conn.execute("create sequence tries")
+    await forbid(acme, "nextval('tries') < 3", state)
+    mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
+    assert await taken(acme, mallory) == [("stored", None)]
+    assert len((await get(acme, "/v1/alerts"))["items"]) == 1
+
+
 @pytest.mark.parametrize("state", ["40001", "40P01", "53100", "57014", "55P03"])
 async def test_a_moment_of_trouble_in_the_database_is_not_a_judgement(acme, mallory, state):
     async with acme.node.pool.acquire() as conn:

@@ -163,16 +163,17 @@ class Intake:
     async def _apply_isolating(
         self, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], next_index: int
     ) -> RemoteLog:
-        """Apply; when the database refuses the batch, apply entry by entry, so that only the bad one is set aside.
+        """Apply; when the database refuses what a batch holds, go entry by entry, so that only the bad one is set aside.
 
-        A moment of trouble (away, full, two changes that met) says nothing about an entry: the batch is taken again.
+        Only errors that speak about data judge an entry. All others (away, full, a disk that cannot be read, a fault
+        of the server's own) say nothing about it: they are raised, and the batch is taken again.
         """
         try:
             return await self._apply(peer, log, arrivals, next_index)
         except _LookAgain:
             return await self._apply_isolating(peer, log, arrivals, next_index)
         except StorageError as exc:
-            if exc.retryable or not arrivals or arrivals[0].code == exc.code:
+            if not exc.of_data or not arrivals or arrivals[0].code == exc.code:
                 raise
             if len(arrivals) == 1:
                 aside = replace(arrivals[0], outcome=Outcome.QUARANTINED, code=exc.code)
