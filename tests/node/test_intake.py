@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import asyncpg
 import orjson
 import pytest
+from tests.node.conftest import QUICK
 from tests.support.node import open_here, settings_on
 from tests.support.villain import GRAVE, get, incident_id_of, outcomes, peer_status, post, until, villain
 
@@ -475,6 +476,49 @@ async def test_a_moment_of_trouble_in_the_database_is_not_a_judgement(acme, mall
     mallory.publish(acme, mallory.bundle("Patience"))
     assert await taken(acme, mallory) == [("stored", None)]
     assert await titles(acme) == ["Patience"]
+
+
+async def test_what_an_update_makes_readable_is_found_behind_all_that_nobody_reads_and_rings(
+    database, tmp_path
+):
+    """Sixty entries of another version come first, and the database stumbles over the first attempt."""
+    settings = settings_on(tmp_path / "acme", database, QUICK)
+    async with villain() as peer:
+        async with open_here(settings) as node:
+            await peer.join(node)
+            for _ in range(60):
+                sealed = peer.sealed(node, peer.bundle())
+                peer.append(node, releafed(sealed, sealed.leaf.replace(b'"v":1,', b'"v":9,')))
+            peer.publish(node, peer.bundle("Grave", **GRAVE))
+            await until(lambda: judged(node, peer))
+            await forget(node, peer.entries[-1])
+            async with node.node.pool.acquire() as conn:
+                await conn.execute("create sequence tries")
+            await forbid(node, "nextval('tries') < 2", "58030")
+        async with open_here(settings) as node:
+
+            async def rung():
+                return (await get(node, "/v1/alerts"))["items"]
+
+            (alert,) = await until(rung)
+            assert alert["report_id"] == (await get(node, "/v1/reports"))["items"][0]["id"]
+            counts = (await peer_status(node))["outcomes"]
+            assert (counts["stored"], counts["quarantined"]) == (1, {"unsupported": 60})
+
+
+async def forget(node, frame):
+    """Make it as if this entry had been of a version that the node did not know when it came."""
+    async with node.node.pool.transaction() as conn:
+        await conn.execute("delete from alert")
+        await conn.execute("delete from report")
+        await conn.execute(
+            "update remote_entry set outcome = 'quarantined', code = 'unsupported' where idx = $1", frame.idx
+        )
+        await conn.execute(
+            "insert into quarantine (origin, gen, idx, code, leaf, wrap, ct)"
+            " select origin, gen, idx, code, $2, $3, $4 from remote_entry where idx = $1",
+            *(frame.idx, frame.leaf, frame.wrap, frame.ct),
+        )
 
 
 async def test_an_own_filing_and_a_peers_of_the_same_id_meet_without_harm(acme, mallory):

@@ -27,7 +27,7 @@ from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
 from tocsin_schema.check import check_bundle
 from tocsin_schema.report import IncidentReport
 
-RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again after an update
+RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again at once after an update
 THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
 THREAD_FROM_BYTES = 64 * 1024  # or this heavy: one report of a megabyte is more work than fifty usual ones
 TRANSFER_TRIES = (
@@ -105,15 +105,25 @@ class Intake:
         """Open again what was of a later version of the protocol when it came; returns how many are understood now."""
         if (log.origin, log.gen) in self._retried:  # a running program does not learn
             return 0
-        self._retried.add((log.origin, log.gen))
+        count, after = 0, -1
+        while waiting := await self._unsupported(log, after):
+            after = waiting[-1][1].idx
+            understood = await asyncio.to_thread(self._understood, peer, waiting, self._enc_private())
+            if understood:
+                await self._apply_isolating(peer, log, understood, log.next_index, again=True)
+            count += len(understood)
+        self._retried.add((log.origin, log.gen))  # only now: what a moment of trouble cut short begins anew
+        return count
+
+    async def _unsupported(self, log: RemoteLog, after: int) -> list[tuple[bytes, Frame]]:
         async with self._pool.acquire() as conn:
-            waiting = await remote.unsupported(conn, log, RETRY_ENTRIES)
-        keys = self._enc_private()
+            return await remote.unsupported(conn, log, after, RETRY_ENTRIES)
+
+    def _understood(
+        self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
+    ) -> list[Arrival]:
         arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
-        understood = [a for a in arrivals if a.code != "unsupported"]
-        if understood:
-            await self._apply(peer, log, understood, log.next_index, again=True)
-        return len(understood)
+        return [a for a in arrivals if a.code != "unsupported"]
 
     # Opening -----------------------------------------------------------------------------------------
 
@@ -161,26 +171,35 @@ class Intake:
     # Applying ----------------------------------------------------------------------------------------
 
     async def _apply_isolating(
-        self, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], next_index: int
+        self,
+        peer: Peer,
+        log: RemoteLog,
+        arrivals: Sequence[Arrival],
+        next_index: int,
+        *,
+        again: bool = False,
     ) -> RemoteLog:
-        """Apply; when the database refuses what a batch holds, go entry by entry, so that only the bad one is set aside.
+        """Apply; when the database refuses what a batch holds, go entry by entry and set only the bad one aside.
 
         Only errors that speak about data judge an entry. All others (away, full, a disk that cannot be read, a fault
         of the server's own) say nothing about it: they are raised, and the batch is taken again.
         """
         try:
-            return await self._apply(peer, log, arrivals, next_index)
+            return await self._apply(peer, log, arrivals, next_index, again=again)
         except _LookAgain:
-            return await self._apply_isolating(peer, log, arrivals, next_index)
+            return await self._apply_isolating(peer, log, arrivals, next_index, again=again)
         except StorageError as exc:
             if not exc.of_data or not arrivals or arrivals[0].code == exc.code:
                 raise
             if len(arrivals) == 1:
                 aside = replace(arrivals[0], outcome=Outcome.QUARANTINED, code=exc.code)
-                return await self._apply(peer, log, [aside], next_index)
+                return await self._apply(peer, log, [aside], next_index, again=again)
             for arrival in arrivals[:-1]:
-                log = await self._apply_isolating(peer, log, [arrival], arrival.frame.idx + 1)
-            return await self._apply_isolating(peer, log, arrivals[-1:], next_index)
+                following = (
+                    next_index if again else arrival.frame.idx + 1
+                )  # the cursor is past what is tried again
+                log = await self._apply_isolating(peer, log, [arrival], following, again=again)
+            return await self._apply_isolating(peer, log, arrivals[-1:], next_index, again=again)
 
     async def _apply(
         self,
