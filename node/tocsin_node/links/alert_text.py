@@ -3,7 +3,7 @@
 What the room may read depends on the report's TLP marking: RED gives nothing but id and grade, AMBER+STRICT
 the severity too, AMBER the title too, GREEN and CLEAR a summary; a marking above the room's own ceiling
 counts as RED. `cut` takes away the rest *before* the facts are stored with the alert, so that what is not
-there cannot leak.
+there cannot leak. `still` judges again, since a report's marking may be raised while its alert waits.
 
 Titles, summaries, names and drivers were written by strangers. They are shown as text: no control or
 direction characters, no mention that rings somebody, no working link, no markup; each keeps to its line and
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tocsin_schema.marking import Tlp
+from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
 Kind = Literal["raise", "escalate", "withdrawn", "test"]
@@ -97,6 +97,12 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     return AlertFacts(
         kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver, **kept
     )
+
+
+def still(facts: AlertFacts, marking: Tlp | None, ceiling: Tlp) -> AlertFacts:
+    """The facts that may be said now that the report is marked `marking`; a marking that fell gives nothing back."""
+    tlp = facts.tlp if marking is None else strictest(facts.tlp, marking)
+    return cut(msgspec.structs.replace(facts, tlp=tlp), ceiling)
 
 
 def title_of(facts: AlertFacts) -> str:
