@@ -3,9 +3,11 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
-from tests.support.villain import get, villain
+from tests.support.villain import GRAVE, get, post, until, villain
 
+from tocsin_federation.frames import FrameReader
 from tocsin_schema.stix import build, revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
@@ -90,3 +92,50 @@ async def test_a_report_may_be_raised_to_red_unnamed_when_no_ceiling_would_let_i
     status, raised = await put(acme, revise(raw, {"tlp": "red"}, now=now()), said["id"])
     assert (status, names(raised), raised["entry"]) == (201, [], None)
     assert [peer["code"] for peer in raised["withheld"]] == ["above-ceiling"]
+
+
+async def served(node, peer):
+    """Kind and marking of every entry that the node serves the peer, and where it goes on."""
+    status, body, _ = await peer.ask(node, peer.log_path(node, "entries?from=0&max=100"))
+    assert status == 200
+    reader = FrameReader(start=0, max_frames=100, max_body_bytes=len(body))
+    leaves = [orjson.loads(frame.leaf) for frame in reader.feed(body)]
+    return [(leaf["t"], leaf["tlp"]) for leaf in leaves], reader.finish()
+
+
+async def test_a_lowered_ceiling_holds_for_what_was_sealed_before_and_not_fetched(acme, mallory):
+    for tlp in ("clear", "amber", "green"):
+        await filed(acme, tlp)
+    publish = [("publish", tlp) for tlp in ("clear", "amber", "green")]
+    assert await served(acme, mallory) == (publish, 3)
+    await post(acme, "/v1/peers/mallory/approve", {"max_tlp_out": "clear"})
+    assert await served(acme, mallory) == (publish[:1], 3), (
+        "the others are passed over, and the cursor moves on"
+    )
+
+
+async def test_who_is_approved_anew_without_words_gets_nothing_above_green_of_before(acme, mallory):
+    await filed(acme, "amber")
+    async with acme.client.delete("/v1/peers/mallory") as answer:
+        assert answer.status < 300
+    await mallory.join(acme, approve=False)
+    await post(acme, "/v1/peers/mallory/approve", {"unverified": True})
+    await filed(acme, "green")
+    assert await served(acme, mallory) == ([("publish", "green")], 2)
+
+
+async def test_an_acknowledgement_is_served_whatever_the_ceiling(acme, mallory):
+    mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
+    await mallory.ring()
+
+    async def rung():
+        return (await get(acme, "/v1/alerts"))["items"]
+
+    (alert,) = await until(rung)
+    await post(acme, f"/v1/alerts/{alert['id']}/ack", {})
+    await post(acme, "/v1/peers/mallory/approve", {"max_tlp_out": "clear"})
+
+    async def told():
+        return (await served(acme, mallory))[0]
+
+    assert await until(told) == [("ack", "green")]

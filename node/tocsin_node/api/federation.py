@@ -15,6 +15,7 @@ from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.identity import Identity
 from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path
 from tocsin_federation.request_auth import Caller
+from tocsin_federation.sharing import servable
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.exchange import log_id
@@ -99,7 +100,10 @@ async def tile(request: web.Request) -> web.Response:
 
 
 async def entries(request: web.Request) -> web.Response:
-    """GET /f1/log/{log}/entries?from=i&max=n: the frames that hold a wrap for the caller, then what comes next."""
+    """GET /f1/log/{log}/entries?from=i&max=n: the frames that hold a wrap for the caller, then what comes next.
+
+    What is marked above the ceiling of today is passed over as if it were for others.
+    """
     node = _ours(request)
     settings, head = node.settings.federation, node.ledger.head
     start = integer(request, "from") or 0
@@ -107,17 +111,18 @@ async def entries(request: web.Request) -> web.Response:
     limit = settings.batch_entries if wanted is None else min(wanted, settings.batch_entries)
     if not 0 <= start <= head.size or limit < 1:
         raise NoSuchLog
+    peer = peer_of(request)
     async with node.pool.acquire() as conn:
         visible, next_index = await log.visible_entries(
             conn,
             head.gen,
-            peer_of(request).node_id,
+            peer.node_id,
             start,
             head.size,
             limit=limit,
             max_bytes=settings.batch_bytes,
         )
-    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in visible]
+    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in visible if servable(e.leaf, peer.policy)]
     return web.Response(
         body=b"".join([*frames, encode_trailer(next_index)]), content_type="application/octet-stream"
     )
