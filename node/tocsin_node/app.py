@@ -24,7 +24,7 @@ from tocsin_node.web.route import Route, check_routes
 IN_FLIGHT = web.AppKey("in_flight", InFlight)
 # Seconds since 1970: a peer tells a wrong clock from a wrong signature by it.
 SERVER_TIME_HEADER = "Tocsin-Time"
-STRANGERS_PER_S = 1.0  # joins from one address
+STRANGERS_PER_S = 1.0  # of an invite's holder; of all at one address whom we do not know
 STRANGERS_BURST = 20
 PEER_REQUESTS_PER_S = 60.0  # one peer's share: a catch-up of 10,000 entries takes about 60 requests
 PEER_BURST = 300

@@ -24,7 +24,16 @@ from tocsin_node.storage import log
 from tocsin_node.web.body import parse_json
 from tocsin_node.web.errors import BadJson
 from tocsin_node.web.paging import integer, number
-from tocsin_node.web.peer_auth import admit, approved, brake_strangers, peer_of, read_message, verify
+from tocsin_node.web.peer_auth import (
+    admit,
+    approved,
+    brake_heavy,
+    brake_holder,
+    peer_of,
+    read_message,
+    strangers_braked,
+    verify,
+)
 from tocsin_node.web.problems import json_response
 
 
@@ -44,14 +53,20 @@ async def statements(request: web.Request) -> web.Response:
 async def join(request: web.Request) -> web.Response:
     """POST /f1/peer/join: somebody holds an invite of ours. All refusals look alike from outside."""
     node = request.app[NODE]
-    brake_strangers(request)
+    brake_heavy(request)
     body = await read_message(request)
+    with strangers_braked(request):
+        message = _message(node, body)
+        invite_id = await node.peering.invite_named(message)
+    brake_holder(
+        request, invite_id
+    )  # strangers cannot name an invite, so they cannot use up its holder's share
 
     def signed_by(theirs: Identity) -> None:
         _signed_by(theirs, request, body)
 
     try:
-        answer = await node.peering.accept(_message(node, body), signed_by)
+        answer = await node.peering.accept(message, signed_by)
     except FederationError as exc:
         raise InviteRefused from exc
     return json_response(answer)
@@ -63,11 +78,13 @@ async def learn(request: web.Request) -> web.Response:
     It is signed with a key of that chain: the key that we know may be the one that was replaced.
     """
     node = request.app[NODE]
-    brake_strangers(request)
+    brake_heavy(request)
     body = await read_message(request)
-    chain = chain_of(_message(node, body))
-    theirs = node.peering.recognise(chain)
-    admit(request, _signed_by(theirs, request, body))
+    with strangers_braked(request):
+        chain = chain_of(_message(node, body))
+        theirs = node.peering.recognise(chain)
+        caller = _signed_by(theirs, request, body)
+    admit(request, caller)
     peer = await node.peering.learn_chain(theirs.node_id, chain)
     return json_response({"statements": len(peer.identity.chain)})
 

@@ -243,6 +243,18 @@ class Peering:
             raise JoinRefused(str(exc), code=exc.code, hint=exc.hint) from exc
         return await self._keep(theirs, name, invite.url, nonce, their_nonce)
 
+    async def invite_named(self, message: Mapping[str, Any]) -> bytes:
+        """The id of the invite of ours that a join names; a stranger cannot name one, and is not worth more work.
+
+        Raises: InviteRefused, BadRequest.
+        """
+        invite_id = _field(message, "invite")
+        async with self._pool.acquire() as conn:
+            invite = await peers.invite(conn, invite_id)
+        if invite is None or invite.expires_at <= self._now():
+            raise InviteRefused
+        return invite_id
+
     async def accept(
         self, message: Mapping[str, Any], caller_key: Callable[[Identity], None]
     ) -> dict[str, str]:
@@ -252,11 +264,6 @@ class Peering:
         FederationError; outward all of them look alike (PROTOCOL.md, peering).
         """
         invite_id, nonce, mac = _field(message, "invite"), _field(message, "nonce"), _field(message, "mac")
-        async with (
-            self._pool.acquire() as conn
-        ):  # a stranger cannot name an invite, and is not worth more work
-            if await peers.invite(conn, invite_id) is None:
-                raise InviteRefused
         theirs = self._verified(chain_of(message))
         caller_key(theirs)
         if theirs.node_id == self._us.node_id:
