@@ -15,9 +15,9 @@ from tocsin_node.routes import PEER_AUTH, ROUTES
 from tocsin_node.web.access_log import access_log_middleware
 from tocsin_node.web.auth import PeerAuth, auth_middleware
 from tocsin_node.web.body import LIMITS
-from tocsin_node.web.limits import InFlight, RateLimit
+from tocsin_node.web.limits import InFlight, LongPolls, RateLimit
 from tocsin_node.web.paging import no_zero_middleware
-from tocsin_node.web.peer_auth import NONCES, RATE, STRANGERS
+from tocsin_node.web.peer_auth import NONCES, POLLS, RATE, STRANGERS
 from tocsin_node.web.problems import problems_middleware
 from tocsin_node.web.route import Route, check_routes
 
@@ -56,6 +56,7 @@ def build_app(
     app[LIMITS] = node.settings.limits
     app[IN_FLIGHT] = in_flight
     app[NONCES] = NonceCache()
+    app[POLLS] = LongPolls()
     app[RATE] = RateLimit(PEER_REQUESTS_PER_S, PEER_BURST)
     app[STRANGERS] = RateLimit(STRANGERS_PER_S, STRANGERS_BURST)
     for route in routes:

@@ -328,6 +328,23 @@ async def told(node, who, path="/f1/peer/statement", **more):
     return status, orjson.loads(said).get("code")
 
 
+async def test_a_peer_waits_once_however_many_long_polls_it_opens(acme, mallory):
+    path = mallory.log_path(acme, "checkpoint?since=0&wait=30")
+    polls = [asyncio.create_task(mallory.ask(acme, path)) for _ in range(40)]
+    waiting = set(polls)
+    while len(waiting) > 1:
+        done, waiting = await asyncio.wait(waiting, timeout=15, return_when=asyncio.FIRST_COMPLETED)
+        assert done, "each newer one ends the older at once"
+        for poll in done:
+            status, note, _ = poll.result()
+            assert (status, note.split(b"\n")[1]) == (200, b"0")
+    raw = mallory.bundle("Ours")
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        assert answer.status == 201
+    status, note, _ = await waiting.pop()
+    assert (status, note.split(b"\n")[1]) == (200, b"1")
+
+
 async def test_strangers_at_ones_address_stop_neither_a_peers_renewal_nor_a_guest(acme, mallory, stranger):
     """Behind a proxy everybody comes from one address."""
     invite = await invited(acme, "guest")

@@ -25,6 +25,7 @@ from tocsin_node.web.body import parse_json
 from tocsin_node.web.errors import BadJson
 from tocsin_node.web.paging import integer, number
 from tocsin_node.web.peer_auth import (
+    POLLS,
     admit,
     approved,
     brake_heavy,
@@ -92,14 +93,17 @@ async def learn(request: web.Request) -> web.Response:
 async def checkpoint(request: web.Request) -> web.Response:
     """GET /f1/log/{log}/checkpoint?since=N&wait=S: our newest note, held back until it is larger than N.
 
-    `since=N` also says that the caller has dealt with every entry below N.
+    `since=N` also says that the caller has dealt with every entry below N. A newer one of the same peer ends it.
     """
     node = _ours(request)
     peer = peer_of(request)
     since = integer(request, "since") or 0
     wait_s = min(max(0.0, number(request, "wait") or 0.0), node.settings.federation.long_poll_s)
     await node.peering.note_fetched(peer.node_id, min(since, node.ledger.head.size))
-    head = await node.ledger.grown(since, wait_s)
+    if wait_s > 0:
+        async with request.app[POLLS].turn(peer.node_id):
+            await node.ledger.grown(since, wait_s)
+    head = node.ledger.head
     approved(request, peer.node_id)  # it may have been removed while it waited
     return web.Response(body=head.note, content_type="text/plain", charset="utf-8")
 

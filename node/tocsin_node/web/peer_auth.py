@@ -18,12 +18,13 @@ from tocsin_node.node import NODE, Node
 from tocsin_node.services.peering import Peer
 from tocsin_node.web.body import JSON, read_body
 from tocsin_node.web.errors import BadRequest
-from tocsin_node.web.limits import RateLimit
+from tocsin_node.web.limits import LongPolls, RateLimit
 
 PEER = web.RequestKey("peer", Peer)
 NONCES = web.AppKey("nonces", NonceCache)
 RATE = web.AppKey("rate", RateLimit)
 STRANGERS = web.AppKey("strangers", RateLimit)
+POLLS = web.AppKey("polls", LongPolls)
 MESSAGE_BYTES = 1024 * 1024
 LIGHT_BYTES = 64 * 1024  # the introduction of a node with up to about eight statements
 CLAIMED = re.compile(r'keyid="([a-z0-9]{1,64})#')
