@@ -12,6 +12,7 @@ from tests.support.villain import GRAVE, get, incident_id_of, outcomes, peer_sta
 
 from tocsin_federation.envelope import wrap_info
 from tocsin_federation.frames import Frame
+from tocsin_federation.identity import extend
 from tocsin_federation.merkle import leaf_hash
 from tocsin_federation.messages import write_acknowledgement
 from tocsin_node.services.intake import heavy
@@ -584,3 +585,26 @@ async def test_the_outcomes_survive_in_postgres_as_one_row_an_entry(acme, mallor
         assert await conn.fetchval("select next_index from remote_log") == 3
     finally:
         await conn.close()
+
+
+async def test_alerts_and_acknowledgements_name_a_peer_as_its_operator_does_whatever_it_calls_itself(
+    acme, mallory
+):
+    _, statement = extend(
+        mallory.chain, root_private=mallory.keys.next_root, now=now(), rng=os.urandom, org="Acme"
+    )
+    mallory.chain.append(statement)
+    await acme.node.peering.learn_chain(mallory.node_id, list(mallory.chain))
+    status = await peer_status(acme)
+    assert (status["org"], status["former_orgs"]) == ("Acme", ["mallory"])
+    raw = mallory.bundle("Ours")
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        leaf = bytes.fromhex((await answer.json())["entry"]["leaf_hash"])
+    incident = incident_id_of(raw)
+    mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
+    said = write_acknowledgement(incident, 1, now(), revoked=False)
+    mallory.publish(acme, said, t="ack", id=incident, ref=leaf)
+    assert await taken(acme, mallory) == [("stored", None)] * 2
+    (alert,) = (await get(acme, "/v1/alerts"))["items"]
+    (acknowledged,) = (await get(acme, f"/v1/reports/{incident}"))["acknowledgements"]
+    assert [alert["origin"], acknowledged["by"]] == ["mallory (it says: Acme)"] * 2

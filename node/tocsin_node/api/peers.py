@@ -148,6 +148,7 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "name": row.name,
         "node_id": row.node_id,
         "org": peer.org,
+        "former_orgs": peer.former_orgs,
         "url": row.url,
         "state": row.state,
         "ours_approved": row.approved_at is not None,

@@ -220,7 +220,7 @@ class Intake:
             rang = await self._ring(conn, peer, batch)
             for acknowledgement in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
-                    conn, acknowledgement, node_id=peer.node_id, org=peer.org
+                    conn, acknowledgement, node_id=peer.node_id, org=peer.called
                 )
             await remote.record_outcomes(conn, log, batch.outcomes, batch.quarantined, next_index=next_index)
         for outcome in batch.outcomes:
@@ -238,7 +238,10 @@ class Intake:
             for new, before in batch.versions
             if (
                 plan := self._alarms.plan(
-                    new.report, origin=peer.org, ours=False, previous_grade=before.grade if before else None
+                    new.report,
+                    origin=peer.called,
+                    ours=False,
+                    previous_grade=before.grade if before else None,
                 )
             )
         ]

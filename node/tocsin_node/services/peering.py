@@ -98,6 +98,17 @@ class Peer:
         return self.identity.statement.org.name
 
     @property
+    def called(self) -> str:
+        """What people here call it; what it calls itself is added where that differs: anybody may claim a name."""
+        return self.row.name if self.row.name == self.org else f"{self.row.name} (it says: {self.org})"
+
+    @property
+    def former_orgs(self) -> list[str]:
+        """The names that its earlier statements claimed, oldest first, other than today's."""
+        names = [statement.org.name for statement in self.identity.statements]
+        return [name for name in dict.fromkeys(names) if name != self.org]
+
+    @property
     def policy(self) -> PeerPolicy:
         """What may go to and come from this peer."""
         return PeerPolicy(
@@ -395,6 +406,9 @@ class Peering:
         async with self._pool.acquire() as conn:
             row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
         logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
+        if identity.statement.org != peer.identity.statement.org:
+            was, now = peer.org, identity.statement.org.name
+            logger.warning("peer %s calls itself %r now, and not %r any more", row.name, now, was)
         return self._changed(row)
 
     async def rows(self) -> dict[str, PeerRow]:
