@@ -21,7 +21,7 @@ from tests.schema.strategies import wild_values
 
 from tocsin_schema import canonical, check, ids
 from tocsin_schema.check import MAX_FINDINGS, check_bundle, release_findings
-from tocsin_schema.marking import MARKING_IDS, Tlp
+from tocsin_schema.marking import MARKING_IDS, MARKING_OBJECTS, Tlp
 
 
 def codes(raw: bytes, level: str = "error") -> list[str]:
@@ -85,6 +85,22 @@ def test_what_a_later_profile_adds_is_kept_and_reported():
     assert checked.report.extension["water_use"] == {"litres": 12, "note": "cooling"}
     assert {finding.code for finding in checked.findings} == {"unknown-property", "unknown-extension"}
     assert {finding.level for finding in checked.findings} == {"warning"}
+
+
+def test_a_colour_under_an_identifier_of_ones_own_is_refused_though_it_says_a_statement_too():
+    """A reader that looks at the extension would take such a report for TLP:RED, another for TLP:GREEN."""
+
+    def spoil(bundle):
+        red = MARKING_OBJECTS[Tlp.RED] | {
+            "id": "marking-definition--11111111-1111-4111-8111-111111111111",
+            "definition_type": "statement",
+            "definition": {"statement": "TLP:RED, do not forward"},
+        }
+        bundle["objects"].append(red)
+        for kind in ("incident", "report"):
+            find(bundle, kind)["object_marking_refs"].append(red["id"])
+
+    assert codes(changed(spoil, MINIMAL_RAW)) == ["tlp-unknown"]
 
 
 def near_names(number):

@@ -6,8 +6,8 @@ counts as RED. `cut` takes away the rest *before* the facts are stored with the 
 there cannot leak. `still` judges again, since a report's marking may be raised while its alert waits.
 
 Titles, summaries, names and drivers were written by strangers. They are shown as text: no control or
-direction characters, no mention that rings somebody, no working link, no markup; each keeps to its line and
-its length. The plain body is complete by itself, since some clients show nothing else.
+direction characters, no mention that rings somebody, nothing that a client makes a link of, no markup; each keeps
+to its line and its length. The plain body is complete by itself, since some clients show nothing else.
 """
 
 import re
@@ -40,6 +40,18 @@ HEADLINES = {
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
+
+
+# What clients make links of by themselves: addresses with a scheme, rooms of Matrix (#room:server; users go with
+# their @), and whatever looks like the name of a host.
+_LINKS = re.compile(
+    r"://"
+    r"|(?i:\b(?:mailto|matrix|tel|sips?|xmpp|magnet|geo|data|javascript):)"
+    r"|\#(?=\S*:)"
+    r"|(?i:(?<=\bwww))\."
+    r"|(?<=\w)\.(?=[^\W\d_]{2})"
+)
+_BROKEN = {"://": "[:]//", "#": "\uff03", ".": "[.]"}
 
 
 class Detail(IntEnum):
@@ -149,11 +161,15 @@ def headline(facts: AlertFacts) -> str:
 def foreign(text: str, most_bytes: int) -> str:
     """Text by a stranger, made harmless and cut: one line, nothing invisible, no mention, no working link."""
     line = " ".join(_visible(text[: most_bytes * 4]).split())
-    line = line.replace("@", "\uff20").replace("://", "[:]//")
+    line = _LINKS.sub(_broken, line.replace("@", "\uff20"))
     raw = line.encode("utf-8", "ignore")
     if len(raw) <= most_bytes:
         return raw.decode()
     return raw[: most_bytes - 3].decode("utf-8", "ignore").rstrip() + "…"
+
+
+def _broken(link: re.Match[str]) -> str:
+    return _BROKEN.get(link[0]) or f"{link[0][:-1]}[:]"
 
 
 def _visible(text: str) -> str:
