@@ -402,6 +402,26 @@ async def test_a_peer_cannot_ring_more_often_than_its_budget(database, tmp_path)
         assert (await peer_status(acme))["problem"]["code"] == "alert-budget"
 
 
+async def test_lesser_alerts_cannot_use_up_what_is_kept_for_lives_at_risk(database, tmp_path):
+    values = {"alerts": {"peer_budget_per_day": 5}, "federation": {"backoff_max_s": 0.3, "long_poll_s": 1.0}}
+    async with open_here(settings_on(tmp_path / "acme", database, values)) as acme, villain() as mallory:
+        await mallory.join(acme)
+        urgent = {**GRAVE, "flags": ["imminent-risk-to-life"]}
+        for n in range(6):
+            mallory.publish(acme, mallory.bundle(f"Lesser {n}", **GRAVE))
+        mallory.publish(acme, mallory.bundle("Urgent in the batch", **urgent))
+        await taken(acme, mallory)
+        rung = [alert["title"] for alert in (await get(acme, "/v1/alerts"))["items"]]
+        assert sorted(rung) == ["Lesser 0", "Lesser 1", "Lesser 2", "Urgent in the batch"]
+        assert "only what is most urgent still rings" in (await peer_status(acme))["problem"]["hint"]
+        mallory.publish(acme, mallory.bundle("Lesser again", **GRAVE))
+        mallory.publish(acme, mallory.bundle("Urgent again", **urgent))
+        mallory.publish(acme, mallory.bundle("One too many", **urgent))
+        await taken(acme, mallory)
+        rung = [alert["title"] for alert in (await get(acme, "/v1/alerts"))["items"]]
+        assert rung[:-4] == ["Urgent again"]
+
+
 # Damage and trouble on our side --------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from tocsin_schema.report import IncidentReport
 
 CHANNEL = "matrix"
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
+URGENT = 0  # grade I, or a life at risk
 LOWEST_PRIORITY = 9
 DEFAULT_CEILING = Tlp.AMBER
 
@@ -92,7 +93,7 @@ class AlarmPlanner:
             drivers=severity.drivers,
             reasons=ring.reasons,
         )
-        priority = 0 if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
+        priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
         return AlertPlan(cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only)
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:

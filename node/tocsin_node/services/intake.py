@@ -18,6 +18,7 @@ from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, read_acknowledgement
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.links.peer_client import PeerUnreachable
+from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import remote, reports
@@ -247,14 +248,29 @@ class Intake:
         ]
         if not plans:
             return False
-        budget = self._alert_budget - await remote.alerts_in_a_day(conn, peer.node_id)
-        for plan, ver in plans[: max(0, budget)]:
+        spent = await remote.alerts_in_a_day(conn, peer.node_id)
+        within = _within_budget([plan.priority for plan, _ in plans], spent, self._alert_budget)
+        for nth in within:  # as they came: a later version's alert takes the place of an earlier one's
+            plan, ver = plans[nth]
             await self._alarms.record(conn, plan, report_ver=ver)
-        if budget < len(plans):
-            logger.warning(
-                "peer %s: %d alerts are over its budget of a day", peer.row.name, len(plans) - max(0, budget)
-            )
-        return budget > 0
+        over = len(plans) - len(within)
+        if over:
+            logger.warning("peer %s: %d alerts are over its budget of a day", peer.row.name, over)
+        return bool(within)
+
+
+def lesser_budget(budget: int) -> int:
+    """How many of its alerts of a day a peer may use up by what is not urgent: a fifth is kept for what is."""
+    return budget - budget // 5
+
+
+def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[int]:
+    """Which of a batch's alerts may ring, when `spent` did today: the urgent have their pick first. Ascending."""
+    within: list[int] = []
+    for nth in sorted(range(len(priorities)), key=priorities.__getitem__):
+        if spent + len(within) < (budget if priorities[nth] == URGENT else lesser_budget(budget)):
+            within.append(nth)
+    return sorted(within)
 
 
 def heavy(frames: Sequence[Frame]) -> bool:
