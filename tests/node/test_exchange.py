@@ -166,6 +166,9 @@ async def test_a_stopped_peer_stays_stopped_when_the_node_is_started_again(datab
             health = await get(acme, "/healthz")
             (peers,) = [check for check in health["checks"] if check["name"] == "peers"]
             assert peers["code"] == "peer-suspect"
+            assert peers["hint"].startswith("A peer was stopped"), (
+                "strangers may read it: not which, nor how many"
+            )
         assert len(mallory.asked) == asked
 
 

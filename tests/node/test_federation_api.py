@@ -495,3 +495,14 @@ async def test_the_statements_are_open_to_anybody(acme, stranger):
 
 def test_a_report_is_found_in_a_bundle():
     assert incident_id_of(b'{"objects": [{"type": "incident", "id": "x"}]}') == "x"
+
+
+async def test_of_two_renewals_that_are_learnt_at_once_the_longer_stays(acme, mallory):
+    made, shorter = renewed(mallory)
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    _, last = extend(shorter, root_private=made.next_root, now=later, rng=os.urandom)
+    longer = [*shorter, last]
+    await asyncio.gather(*(acme.node.peering.learn_chain(mallory.node_id, c) for c in (longer, shorter)))
+    assert len(acme.node.peering.named("mallory").identity.chain) == 3
+    async with acme.node.pool.acquire() as conn:
+        assert await conn.fetchval("select cardinality(chain) from peer") == 3

@@ -405,6 +405,8 @@ class Peering:
             return peer
         async with self._pool.acquire() as conn:
             row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
+        if row is None or len(row.chain) < len(self._peers[node_id].row.chain):
+            return self._peers[node_id]
         logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
         if identity.statement.org != peer.identity.statement.org:
             was, now = peer.org, identity.statement.org.name
@@ -417,19 +419,17 @@ class Peering:
             return {row.node_id: row for row in await peers.all_peers(conn)}
 
     async def health(self) -> Check:
-        """Whether any peer needs a person."""
-        troubled = [p.row.name for p in self.present() if p.row.state == "suspect"]
-        if troubled:
-            hint = f"{len(troubled)} peer(s) stopped: `tocsin peer status` says why and what to do."
+        """Whether any peer needs a person. Anybody may read it: neither which peers nor how many."""
+        if any(p.row.state == "suspect" for p in self.present()):
+            hint = "A peer was stopped: `tocsin peer status` says which, why and what to do."
             return Check("peers", "degraded", "peer-suspect", hint)
-        silent = [p for p in self.present() if p.active and p.row.problem_code is not None]
-        if silent:
-            hint = f"{len(silent)} peer(s) cannot be followed at the moment: `tocsin peer status`."
+        if any(p.active and p.row.problem_code is not None for p in self.present()):
+            hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "peer-trouble", hint)
         async with self._pool.acquire() as conn:
             not_taken = await remote.not_taken_in_a_day(conn)
         if not_taken:
-            hint = f"{not_taken} entries of peers were not taken in the last 24 hours: `tocsin peer status` says why."
+            hint = "Entries of peers were not taken in the last 24 hours: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "entries-refused", hint)
         return Check("peers")
 
