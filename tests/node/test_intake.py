@@ -371,6 +371,29 @@ async def test_an_acknowledgement_counts_only_from_those_who_were_told(acme, mal
         assert [a["by"] for a in acknowledged] == ["honest"]
 
 
+async def test_nobody_acknowledges_a_version_that_was_never_sent_to_it_nor_one_entry_for_another(
+    acme, mallory
+):
+    """The second version is TLP:RED and stays here; the third goes out."""
+    raw = mallory.bundle("Ours", tlp="amber")
+    incident = incident_id_of(raw)
+    red = revise(raw, {"tlp": "red"}, now=now())
+    leaves = []
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        leaves.append((await answer.json())["entry"])
+    for version in (red, revise(red, {"tlp": "green"}, now=now())):
+        async with acme.client.put(f"/v1/reports/{incident}", data=version, headers=STIX) as answer:
+            leaves.append((await answer.json())["entry"])
+    first, third = (bytes.fromhex(leaf["leaf_hash"]) for leaf in leaves if leaf)
+    cases = [(2, first), (2, bytes(32)), (3, first), (1, third), (4, third), (1, first), (3, third)]
+    for ver, ref in cases:
+        said = write_acknowledgement(incident, ver, now(), revoked=False)
+        mallory.publish(acme, said, t="ack", id=incident, ver=ver, ref=ref)
+    assert await taken(acme, mallory) == [("refused", "not-ours")] * 5 + [("stored", None)] * 2
+    acknowledged = (await get(acme, f"/v1/reports/{incident}"))["acknowledgements"]
+    assert sorted(a["ver"] for a in acknowledged) == [1, 3]
+
+
 async def test_an_acknowledgement_from_the_far_future_is_dated_now(acme, mallory):
     raw = mallory.bundle("Ours")
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:

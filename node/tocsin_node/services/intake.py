@@ -8,6 +8,7 @@ quarantine, and the stream goes on.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from tocsin_federation.envelope import Opened, open_entry
@@ -15,13 +16,13 @@ from tocsin_federation.errors import EntryRefused
 from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
-from tocsin_federation.messages import Acknowledgement, read_acknowledgement
+from tocsin_federation.messages import Acknowledgement, Header, read_acknowledgement
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.peering import Peer
-from tocsin_node.storage import remote, reports
+from tocsin_node.storage import acknowledgements, remote, reports
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -216,7 +217,13 @@ class Intake:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
-            batch = _judge_all(peer, log, arrivals, held, self._node_id)
+            answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
+            sent = (
+                await acknowledgements.sent(conn, peer.node_id, self._node_id, answered)
+                if answered
+                else set()
+            )
+            batch = _judge_all(peer, log, arrivals, held, sent)
             await _write_reports(conn, batch)
             rang = await self._ring(conn, peer, batch)
             for acknowledgement in batch.acknowledgements:
@@ -279,9 +286,16 @@ def heavy(frames: Sequence[Frame]) -> bool:
 
 
 def _judge_all(
-    peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], held: dict[str, reports.Held], us: str
+    peer: Peer,
+    log: RemoteLog,
+    arrivals: Sequence[Arrival],
+    held: dict[str, reports.Held],
+    sent: AbstractSet[tuple[str, int, bytes]],
 ) -> _Batch:
-    """Judge in the order of the log; later entries of the batch see what earlier ones will have changed."""
+    """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
+
+    `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here.
+    """
     batch = _Batch()
     for arrival in arrivals:
         report, opened = arrival.report, arrival.opened
@@ -297,13 +311,7 @@ def _judge_all(
                 batch.versions.append((new, before))
                 held[report.id] = _as_held(new)
         elif outcome is None and arrival.acknowledgement is not None:
-            told = held.get(arrival.acknowledgement.report_id)
-            if (
-                told is not None
-                and told.origin == us
-                and peer.node_id in told.audience
-                and arrival.acknowledgement.ver <= told.ver
-            ):
+            if opened is not None and _told(sent, opened.header):
                 outcome = Outcome.STORED
                 batch.acknowledgements.append(arrival.acknowledgement)
             else:
@@ -328,9 +336,9 @@ def _judge_all(
     return batch
 
 
-def _told(ours: reports.Held | None, said: Acknowledgement, peer: Peer, us: str) -> bool:
-    """Whether the report is ours, went to the peer, and ever had that version (P-85)."""
-    return ours is not None and ours.origin == us and peer.node_id in ours.audience and said.ver <= ours.ver
+def _told(sent: AbstractSet[tuple[str, int, bytes]], header: Header) -> bool:
+    """Whether the version that an acknowledgement speaks of was sealed to its sender in the entry it answers (P-85)."""
+    return (header.id, header.ver, header.ref) in sent
 
 
 async def _write_reports(conn: Connection, batch: _Batch) -> None:
