@@ -21,7 +21,7 @@ from tocsin_federation.keys import Rng, kid, sign, verify
 
 MAX_SKEW_S = 120  # between the sender's clock and ours
 NONCE_TTL = timedelta(seconds=300)  # longer than a request can stay fresh: twice the skew
-NONCES_A_KEY = 16_384
+NONCES_A_KEY = 20_000  # more than a peer may use within the 300 s: 300 at once and 60 a second
 NONCE_KEYS = 1_024
 MAX_HEADER_BYTES = 512
 

@@ -7,6 +7,9 @@ marking that is missing or unknown releases to nobody: what cannot be read is ne
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.messages import Acknowledgement, Header
@@ -56,6 +59,24 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
         else:
             withheld.append(Withheld(peer, *reason))
     return Release(tuple(to), tuple(withheld))
+
+
+class _Marked(msgspec.Struct):
+    t: str
+    tlp: Tlp
+
+
+_MARKED: Final = msgspec.json.Decoder(_Marked)
+
+
+def servable(leaf: bytes, peer: PeerPolicy) -> bool:
+    """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
+
+    Its ceiling may have been lowered since. An acknowledgement says nothing of a report and is served whatever the
+    ceiling. `leaf` is a header that we wrote ourselves and is not checked again.
+    """
+    header = _MARKED.decode(leaf)
+    return header.t == "ack" or header.tlp.rank <= peer.max_tlp_out.rank
 
 
 def _why_not(tlp: Tlp | None, peer: PeerPolicy, requested: Sequence[str] | None) -> tuple[str, str] | None:

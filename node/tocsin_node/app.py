@@ -15,16 +15,16 @@ from tocsin_node.routes import PEER_AUTH, ROUTES
 from tocsin_node.web.access_log import access_log_middleware
 from tocsin_node.web.auth import PeerAuth, auth_middleware
 from tocsin_node.web.body import LIMITS
-from tocsin_node.web.limits import InFlight, RateLimit
+from tocsin_node.web.limits import InFlight, LongPolls, RateLimit
 from tocsin_node.web.paging import no_zero_middleware
-from tocsin_node.web.peer_auth import NONCES, RATE, STRANGERS
+from tocsin_node.web.peer_auth import NONCES, POLLS, RATE, STRANGERS
 from tocsin_node.web.problems import problems_middleware
 from tocsin_node.web.route import Route, check_routes
 
 IN_FLIGHT = web.AppKey("in_flight", InFlight)
 # Seconds since 1970: a peer tells a wrong clock from a wrong signature by it.
 SERVER_TIME_HEADER = "Tocsin-Time"
-STRANGERS_PER_S = 1.0  # joins from one address
+STRANGERS_PER_S = 1.0  # of an invite's holder; of all at one address whom we do not know
 STRANGERS_BURST = 20
 PEER_REQUESTS_PER_S = 60.0  # one peer's share: a catch-up of 10,000 entries takes about 60 requests
 PEER_BURST = 300
@@ -56,6 +56,7 @@ def build_app(
     app[LIMITS] = node.settings.limits
     app[IN_FLIGHT] = in_flight
     app[NONCES] = NonceCache()
+    app[POLLS] = LongPolls()
     app[RATE] = RateLimit(PEER_REQUESTS_PER_S, PEER_BURST)
     app[STRANGERS] = RateLimit(STRANGERS_PER_S, STRANGERS_BURST)
     for route in routes:

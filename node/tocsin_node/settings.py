@@ -152,7 +152,12 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     received: Annotated[bool, Meta(description="Ring for reports of peers too, not only for our own.")] = True
     peer_budget_per_day: Annotated[
         int,
-        Meta(ge=0, le=100_000, description="Most alerts a day that one peer may raise here."),
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Most alerts a day that one peer may raise here; the last fifth only by what is of grade I or "
+            "puts lives at risk.",
+        ),
     ] = 50
 
 

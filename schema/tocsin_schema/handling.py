@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tocsin_schema.finding import Finding, show
+from tocsin_schema.ids import TLP_EXTENSION
 from tocsin_schema.marking import MARKING_OBJECTS, TLP1_REPLACEMENTS, TLP_BY_ID, Tlp, strictest
 from tocsin_schema.survey import Object, Survey
 
@@ -148,6 +149,10 @@ def _check_definition(obj: Object, survey: Survey, found: list[Finding]) -> None
             said = f"This carries the identifier of {tlp.label} but is not the published object."
             hint = "Put the published object there, byte for byte, or leave it out."
             found.append(Finding("marking-altered", survey.place(obj), said, hint))
+    elif TLP_EXTENSION in obj.get("extensions", ()):
+        said = "This names a colour of TLP 2.0 under an identifier that is none of the five published ones."
+        hint = f"Mark with the published ones: {_COLOURS}; a statement of your own carries no colour."
+        found.append(Finding("tlp-unknown", survey.place(obj), said, hint))
     elif obj.get("id", "") not in TLP1_REPLACEMENTS and "definition" not in obj:
         said = "This marking is neither a published TLP 2.0 marking nor a statement."
         found.append(Finding("tlp-unknown", survey.place(obj), said, f"Use the published ones: {_COLOURS}."))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import call, itemgetter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from tocsin_schema.canonical import MAX_DEPTH, faults
 from tocsin_schema.errors import LoneSurrogate
@@ -14,6 +14,8 @@ from tocsin_schema.shape import Shape, Test, control_found, control_in_lines, ne
 
 Rule = Callable[[Mapping[str, Any]], list[Finding]]
 Unknown = Literal["warn", "refuse", "extension"]
+
+MAX_UNKNOWN: Final = 200  # properties of one object that nobody here knows; no later profile has so many
 
 _NAME = re.compile(r"[a-z0-9_]{3,250}").fullmatch  # STIX 2.1, 7.3: names of properties in an extension
 
@@ -74,7 +76,8 @@ class Record:
 
     `unknown` says what becomes of other names. "warn" keeps and reports them, as a peer may speak a later
     profile; "refuse" names the nearest known one; "extension" wants identifiers of extensions and reports
-    those we do not know. Unknown names and values are checked at every depth in any case.
+    those we do not know. Unknown names and values are checked at every depth in any case; with more than 200
+    of them the object is refused, and only the first 200 are looked at.
     """
 
     fields: Mapping[str, Field]
@@ -109,11 +112,18 @@ class Record:
         if type(value) is not dict:
             return wrong_type(value, self.like)
         found = []
+        unknown = 0
         for name, item in value.items():
             known = self.fields.get(name)
+            unknown += known is None
+            if known is None and unknown > MAX_UNKNOWN:
+                continue
             wrong = known.shape.explain(item) if known is not None else self._explain_unknown(name, item)
             shown = NICKNAMES.get(name) or label(name)
             found += [finding.below(shown) for finding in wrong]
+        if unknown > MAX_UNKNOWN:
+            said = f"There are {unknown:,} properties that nobody here knows; the limit is {MAX_UNKNOWN:,}."
+            found.append(Finding("too-many", "", said, "Leave them out; attach such data elsewhere."))
         for name, field in self.fields.items():
             if field.required and name not in value:
                 hint = f"Add {name}: {field.meaning} ({field.shape.words()})."

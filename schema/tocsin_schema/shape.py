@@ -9,7 +9,9 @@ Deliberately not here: rules that look at more than one value (they are numbered
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, Protocol
@@ -31,6 +33,10 @@ control_in_lines: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud80
 # Identifiers and times recur inside a report and between reports. Both are short, so the caches stay small: there is
 # one for times and one for each set of types that references may have.
 _CACHE: Final = 2048
+
+# Looking for the word that was meant is a thousand times dearer than seeing that this one is wrong.
+MAX_SUGGESTIONS: Final = 20
+_suggestions_left: Final[ContextVar[int | None]] = ContextVar("suggestions_left", default=None)
 
 
 class Shape(Protocol):
@@ -56,10 +62,25 @@ def wrong_type(value: object, wanted: str, hint: str | None = None) -> list[Find
     return [Finding("wrong-type", "", f"This is {show(value)}, not {wanted}.", hint or f"Write {wanted}.")]
 
 
+@contextmanager
+def few_suggestions() -> Iterator[None]:
+    """Within: `nearest` looks 20 times at most. Whoever sends ten thousand wrong words needs no hint to each."""
+    before = _suggestions_left.set(MAX_SUGGESTIONS)
+    try:
+        yield
+    finally:
+        _suggestions_left.reset(before)
+
+
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be."""
+    """The known word that `word` was probably meant to be; None also when enough was suggested already."""
     if not isinstance(word, str):
         return None
+    left = _suggestions_left.get()
+    if left is not None:
+        if left <= 0:
+            return None
+        _suggestions_left.set(left - 1)
     close = difflib.get_close_matches(word[:64].lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 

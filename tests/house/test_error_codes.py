@@ -61,7 +61,10 @@ NEVER_SERVED = {
     "postgres-failed", "postgres-missing", "postgres-user-missing", "postgres-version",
 }  # fmt: skip
 # Faults of ours, and told so.
-OURS = {"internal-error", "node-error", "look-again", "storage-conflict", "storage-error", "storage-refused"}
+OURS = {
+    "internal-error", "node-error", "look-again",
+    "storage-conflict", "storage-error", "storage-refused", "storage-unfit",
+}  # fmt: skip
 
 
 def test_what_a_caller_did_wrong_is_not_told_as_a_fault_of_ours():

@@ -8,6 +8,7 @@ from tests.support.alarms import DRIVER, ORIGIN, SUMMARY, SYSTEM, TITLE, bell, i
 from tests.support.homeserver import open_room
 
 from tocsin_node.services.alarms import AlertUnknown
+from tocsin_node.storage import alerts, reports
 from tocsin_schema.marking import Tlp
 
 
@@ -343,3 +344,74 @@ async def test_lists_are_paged_and_unknown_alerts_are_named(pool, tmp_path):
             await ringing.alarms.get(99)
         with pytest.raises(AlertUnknown):
             await ringing.alarms.acknowledge(99, by="cli")
+
+
+async def marked_anew(pool, report, tlp):
+    """The report as it is stored, and then raised by a version that rings nobody."""
+    async with pool.acquire() as conn:
+        await reports.insert(conn, [reports.NewReport(report, "n1" + "a" * 52, 1)])
+        await conn.execute("update report set ver = 2, tlp = $2 where id = $1", report.id, tlp.value)
+
+
+async def delivered(pool):
+    """(text, name, attempts) of every message in the outbox."""
+    async with pool.acquire() as conn:
+        return [tuple(r) for r in await conn.fetch("select content::text, txn, attempts from delivery")]
+
+
+@pytest.mark.parametrize("tried", [0, 3])
+async def test_a_message_that_waits_says_no_more_than_its_report_allows_when_it_goes(
+    pool, tmp_path, room, tried
+):
+    async with bell(pool, tmp_path, room, run=False) as ringing:
+        report = incident("I", tlp=Tlp.GREEN)
+        alert_id = await ringing.store(report)
+        async with pool.acquire() as conn:
+            await conn.execute("update delivery set attempts = $1", tried)
+        [(frozen, first, _)] = await delivered(pool)
+        assert TITLE in frozen
+        await marked_anew(pool, report, Tlp.RED)
+        shown = await ringing.alarms.get(alert_id)
+        assert (shown["tlp"], shown["title"]) == ("red", "TLP:RED incident, details not shown")
+        async with running(ringing):
+            body = (await room.alert())["content"]["body"]
+            await ringing.all_echoed(1)
+    assert body.startswith("🔴 ALERT, grade I · TLP:RED\n")
+    [(sent, name, attempts)] = await delivered(pool)
+    assert not [s for s in (TITLE, SUMMARY, DRIVER, SYSTEM, ORIGIN) if s in sent + body]
+    assert name != first, "under its old name the homeserver would take it for what it may have already"
+    assert attempts == tried + 1
+    assert len(room.alerts()) == 1
+
+
+async def test_a_message_said_anew_keeps_its_name_however_often_it_is_tried(pool, tmp_path, room):
+    async with bell(pool, tmp_path, room, run=False) as ringing:
+        report = incident("I", tlp=Tlp.GREEN)
+        alert_id = await ringing.store(report)
+        await marked_anew(pool, report, Tlp.AMBER)
+        async with pool.acquire() as conn:
+            alert = await alerts.get(conn, alert_id)
+        name, content = ringing.alarms.said_now(alert, "tocsin-as-it-was")
+        assert TITLE in content
+        assert SUMMARY not in content
+        assert ringing.alarms.said_now(alert, "tocsin-as-it-was") == (name, content)
+        assert ringing.alarms.said_now(alert, name) is None
+        assert ringing.alarms.said_now(alert, f"{name}-0a1b2c3d") is None, "renamed since it was old"
+
+
+async def test_a_room_that_comes_later_is_told_by_the_marking_of_then(pool, tmp_path, room):
+    report = incident("I", tlp=Tlp.GREEN)
+    async with bell(pool, tmp_path, None) as ringing:
+        await ringing.store(report)
+    await marked_anew(pool, report, Tlp.RED)
+    async with bell(pool, tmp_path, room) as ringing:
+        assert TITLE not in (await room.alert())["content"]["body"]
+        await ringing.all_echoed(1)
+
+
+async def test_a_marking_that_fell_gives_nothing_back(pool, tmp_path, room):
+    async with bell(pool, tmp_path, room, run=False) as ringing:
+        report = incident("I", tlp=Tlp.RED)
+        alert_id = await ringing.store(report)
+        await marked_anew(pool, report, Tlp.CLEAR)
+        assert (await ringing.alarms.get(alert_id))["tlp"] == "red"

@@ -282,3 +282,15 @@ async def test_a_list_is_narrowed_by_what_a_report_is(acme, mallory):
     ):
         page = await get(acme, f"/v1/reports?{query}")
         assert [item["name"] for item in page["items"]] == names, query
+
+
+async def test_a_report_is_not_checked_again_to_be_shown(acme, stranger):
+    """It was taken by the rules of its time; those of today must not make its reasons vanish, nor cost a check."""
+    raw = stranger.bundle("Grave", **GRAVE)
+    status, filed = await file(acme, raw)
+    assert status == 201
+    async with acme.node.pool.acquire() as conn:
+        later = raw.replace(b'"realization"', b'"No Such Name":null,"realization"')
+        await conn.execute("update report set bundle = $1", later)
+    shown = await get(acme, f"/v1/reports/{filed['id']}")
+    assert shown["drivers"] == filed["drivers"] != []

@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 from tests.support.node import open_here, settings_on
 
-from tocsin_node.app import build_app
+from tocsin_federation.request_auth import NONCE_TTL, NONCES_A_KEY
+from tocsin_node.app import PEER_BURST, PEER_REQUESTS_PER_S, build_app
 from tocsin_node.routes import ROUTES
 from tocsin_node.services.tokens import SCOPES
 from tocsin_node.web.route import OPEN, PEER, Route, check_routes
@@ -162,3 +163,7 @@ async def test_a_route_table_with_a_hole_does_not_start(served, routes):
 
 def test_the_route_table_of_the_product_is_whole():
     check_routes(ROUTES)
+
+
+def test_no_nonce_of_a_peer_at_full_speed_is_forgotten_before_its_time():
+    assert PEER_BURST + PEER_REQUESTS_PER_S * NONCE_TTL.total_seconds() < NONCES_A_KEY

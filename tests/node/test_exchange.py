@@ -21,6 +21,7 @@ from tests.support.villain import (
 
 from tocsin_federation.frames import Frame, encode_frame, encode_trailer
 from tocsin_federation.merkle import leaf_hash, root_of
+from tocsin_federation.peering import mint_invite
 from tocsin_federation.request_auth import SIGNATURE
 
 HUGE = 10**12
@@ -165,6 +166,9 @@ async def test_a_stopped_peer_stays_stopped_when_the_node_is_started_again(datab
             health = await get(acme, "/healthz")
             (peers,) = [check for check in health["checks"] if check["name"] == "peers"]
             assert peers["code"] == "peer-suspect"
+            assert peers["hint"].startswith("A peer was stopped"), (
+                "strangers may read it: not which, nor how many"
+            )
         assert len(mallory.asked) == asked
 
 
@@ -555,3 +559,31 @@ async def test_a_node_that_cannot_be_reached_is_looked_for_again_and_again(acme,
     assert "peer-trouble" in {check["code"] for check in health["checks"]}
     mallory.hooks.clear()
     assert await outcomes(acme, 1) == [(0, "stored", None)]
+
+
+# Answers that are no JSON ------------------------------------------------------------------------------------
+
+BROKEN_JSON = {"bottomless": b"[" * 60_000, "not-utf-8": b'{"code":"\xff"}', "cut": b'{"code":'}
+
+
+@pytest.mark.parametrize("body", BROKEN_JSON.values(), ids=BROKEN_JSON)
+async def test_a_refusal_that_cannot_be_read_is_the_peers_trouble_and_not_ours(acme, mallory, body):
+    async def refuse(_request):
+        return web.Response(status=403, body=body)
+
+    mallory.hooks["checkpoint"] = refuse
+    await mallory.ring()
+    assert (await problem_of(acme, "http-403"))["state"] == "active"
+
+
+@pytest.mark.parametrize("body", BROKEN_JSON.values(), ids=BROKEN_JSON)
+async def test_who_answers_an_invite_with_what_cannot_be_read_is_named_in_the_refusal(acme, stranger, body):
+    async def answer(_request):
+        return web.Response(body=body)
+
+    stranger.hooks["/.well-known/tocsin"] = answer
+    invite, _ = mint_invite(
+        stranger.node_id, stranger.url, now=datetime.now(UTC), ttl=timedelta(days=1), rng=os.urandom
+    )
+    async with acme.client.post("/v1/peers/join", json={"invite": invite}) as said:
+        assert (said.status, (await said.json())["code"]) == (502, "bad-answer")

@@ -317,6 +317,62 @@ async def test_a_join_does_not_make_anybody_active(acme, stranger):
     assert said["withheld"][0]["code"] == "peer-inactive"
 
 
+# Brakes --------------------------------------------------------------------------------------------------
+
+
+async def told(node, who, path="/f1/peer/statement", **more):
+    """The status and code of the answer when `who` tells its chain."""
+    chain = [base64.b64encode(s).decode() for s in who.chain]
+    body = orjson.dumps({"chain": chain, **more})
+    status, said, _ = await who.ask(node, path, method="POST", body=body)
+    return status, orjson.loads(said).get("code")
+
+
+async def test_a_peer_waits_once_however_many_long_polls_it_opens(acme, mallory):
+    path = mallory.log_path(acme, "checkpoint?since=0&wait=30")
+    polls = [asyncio.create_task(mallory.ask(acme, path)) for _ in range(40)]
+    waiting = set(polls)
+    while len(waiting) > 1:
+        done, waiting = await asyncio.wait(waiting, timeout=15, return_when=asyncio.FIRST_COMPLETED)
+        assert done, "each newer one ends the older at once"
+        for poll in done:
+            status, note, _ = poll.result()
+            assert (status, note.split(b"\n")[1]) == (200, b"0")
+    raw = mallory.bundle("Ours")
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        assert answer.status == 201
+    status, note, _ = await waiting.pop()
+    assert (status, note.split(b"\n")[1]) == (200, b"1")
+
+
+async def test_strangers_at_ones_address_stop_neither_a_peers_renewal_nor_a_guest(acme, mallory, stranger):
+    """Behind a proxy everybody comes from one address."""
+    invite = await invited(acme, "guest")
+    nobody = base64.b64encode(bytes(8)).decode()
+    answers = [await told(acme, stranger, "/f1/peer/join", invite=nobody) for _ in range(30)]
+    assert answers[0] == (403, "invite-refused")
+    assert answers[-1] == (429, "too-fast")
+    assert await told(acme, stranger) == (429, "too-fast")
+    assert await told(acme, mallory) == (200, None)
+    async with villain("guest") as guest:
+        assert (await guest.join_with(acme, invite))[0] == 200
+
+
+async def test_who_holds_an_invite_has_one_share_and_uses_up_nobody_elses(acme, stranger):
+    invite, other = await invited(acme, "one"), await invited(acme, "other")
+    answers = [(await stranger.join_with(acme, invite, mac=bytes(32)))[0] for _ in range(30)]
+    assert (answers[0], answers[-1]) == (403, 429)
+    assert (await stranger.join_with(acme, other))[0] == 200
+
+
+async def test_a_large_message_of_a_stranger_is_counted_before_it_is_read(acme, mallory, stranger):
+    answers = [
+        (await stranger.ask(acme, "/f1/peer/join", method="POST", body=b" " * 100_000))[0] for _ in range(30)
+    ]
+    assert (answers[0], answers[-1]) == (400, 429)
+    assert await told(acme, mallory, padding="x" * 100_000) == (200, None)
+
+
 # Statements ----------------------------------------------------------------------------------------------
 
 
@@ -439,3 +495,14 @@ async def test_the_statements_are_open_to_anybody(acme, stranger):
 
 def test_a_report_is_found_in_a_bundle():
     assert incident_id_of(b'{"objects": [{"type": "incident", "id": "x"}]}') == "x"
+
+
+async def test_of_two_renewals_that_are_learnt_at_once_the_longer_stays(acme, mallory):
+    made, shorter = renewed(mallory)
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    _, last = extend(shorter, root_private=made.next_root, now=later, rng=os.urandom)
+    longer = [*shorter, last]
+    await asyncio.gather(*(acme.node.peering.learn_chain(mallory.node_id, c) for c in (longer, shorter)))
+    assert len(acme.node.peering.named("mallory").identity.chain) == 3
+    async with acme.node.pool.acquire() as conn:
+        assert await conn.fetchval("select cardinality(chain) from peer") == 3

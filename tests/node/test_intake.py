@@ -7,13 +7,16 @@ from itertools import count
 import asyncpg
 import orjson
 import pytest
+from tests.node.conftest import QUICK
 from tests.support.node import open_here, settings_on
 from tests.support.villain import GRAVE, get, incident_id_of, outcomes, peer_status, post, until, villain
 
 from tocsin_federation.envelope import wrap_info
 from tocsin_federation.frames import Frame
+from tocsin_federation.identity import extend
 from tocsin_federation.merkle import leaf_hash
 from tocsin_federation.messages import write_acknowledgement
+from tocsin_node.services.intake import heavy
 from tocsin_schema.marking import MARKING_IDS, Tlp
 from tocsin_schema.stix import revise, withdraw
 
@@ -280,6 +283,11 @@ async def judged(node, peer):
     return (await peer_status(node, peer.name))["log"]["next_index"] == len(peer.leaf_hashes)
 
 
+def test_what_is_heavy_is_opened_beside_the_event_loop_however_few_entries_it_is():
+    small, large = Frame(0, b"{}", b"", bytes(1024)), Frame(0, b"{}", b"", bytes(100_000))
+    assert [heavy(frames) for frames in ([small], [small] * 16, [large])] == [False, True, True]
+
+
 # Versions ------------------------------------------------------------------------------------------------
 
 
@@ -368,6 +376,29 @@ async def test_an_acknowledgement_counts_only_from_those_who_were_told(acme, mal
         assert [a["by"] for a in acknowledged] == ["honest"]
 
 
+async def test_nobody_acknowledges_a_version_that_was_never_sent_to_it_nor_one_entry_for_another(
+    acme, mallory
+):
+    """The second version is TLP:RED and stays here; the third goes out."""
+    raw = mallory.bundle("Ours", tlp="amber")
+    incident = incident_id_of(raw)
+    red = revise(raw, {"tlp": "red"}, now=now())
+    leaves = []
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        leaves.append((await answer.json())["entry"])
+    for version in (red, revise(red, {"tlp": "green"}, now=now())):
+        async with acme.client.put(f"/v1/reports/{incident}", data=version, headers=STIX) as answer:
+            leaves.append((await answer.json())["entry"])
+    first, third = (bytes.fromhex(leaf["leaf_hash"]) for leaf in leaves if leaf)
+    cases = [(2, first), (2, bytes(32)), (3, first), (1, third), (4, third), (1, first), (3, third)]
+    for ver, ref in cases:
+        said = write_acknowledgement(incident, ver, now(), revoked=False)
+        mallory.publish(acme, said, t="ack", id=incident, ver=ver, ref=ref)
+    assert await taken(acme, mallory) == [("refused", "not-ours")] * 5 + [("stored", None)] * 2
+    acknowledged = (await get(acme, f"/v1/reports/{incident}"))["acknowledgements"]
+    assert sorted(a["ver"] for a in acknowledged) == [1, 3]
+
+
 async def test_an_acknowledgement_from_the_far_future_is_dated_now(acme, mallory):
     raw = mallory.bundle("Ours")
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
@@ -397,6 +428,26 @@ async def test_a_peer_cannot_ring_more_often_than_its_budget(database, tmp_path)
         assert len((await get(acme, "/v1/alerts"))["items"]) == 3
         assert len(await titles(acme)) == 8
         assert (await peer_status(acme))["problem"]["code"] == "alert-budget"
+
+
+async def test_lesser_alerts_cannot_use_up_what_is_kept_for_lives_at_risk(database, tmp_path):
+    values = {"alerts": {"peer_budget_per_day": 5}, "federation": {"backoff_max_s": 0.3, "long_poll_s": 1.0}}
+    async with open_here(settings_on(tmp_path / "acme", database, values)) as acme, villain() as mallory:
+        await mallory.join(acme)
+        urgent = {**GRAVE, "flags": ["imminent-risk-to-life"]}
+        for n in range(6):
+            mallory.publish(acme, mallory.bundle(f"Lesser {n}", **GRAVE))
+        mallory.publish(acme, mallory.bundle("Urgent in the batch", **urgent))
+        await taken(acme, mallory)
+        rung = [alert["title"] for alert in (await get(acme, "/v1/alerts"))["items"]]
+        assert sorted(rung) == ["Lesser 0", "Lesser 1", "Lesser 2", "Urgent in the batch"]
+        assert "only what is most urgent still rings" in (await peer_status(acme))["problem"]["hint"]
+        mallory.publish(acme, mallory.bundle("Lesser again", **GRAVE))
+        mallory.publish(acme, mallory.bundle("Urgent again", **urgent))
+        mallory.publish(acme, mallory.bundle("One too many", **urgent))
+        await taken(acme, mallory)
+        rung = [alert["title"] for alert in (await get(acme, "/v1/alerts"))["items"]]
+        assert rung[:-4] == ["Urgent again"]
 
 
 # Damage and trouble on our side --------------------------------------------------------------------------
@@ -446,6 +497,26 @@ async def test_an_entry_that_the_database_refuses_is_set_aside_alone(acme, mallo
     assert await titles(acme) == ["One", "Three", "Two"]
 
 
+@pytest.mark.parametrize("state", ["22003", "22P05", "54000"])
+async def test_what_the_database_cannot_hold_is_set_aside_too(acme, mallory, state):
+    await forbid(acme, "new.name = 'Poison'", state)
+    mallory.publish(acme, mallory.bundle("Poison"))
+    mallory.publish(acme, mallory.bundle("The one after"))
+    assert await taken(acme, mallory) == [("quarantined", "storage-unfit"), ("stored", None)]
+
+
+@pytest.mark.parametrize("state", ["58030", "53000", "XX000", "XX001", "28000", "0A000", "42501"])
+async def test_a_fault_of_the_database_is_not_held_against_an_entry_and_its_alert_is_not_lost(
+    acme, mallory, state
+):
+    async with acme.node.pool.acquire() as conn:
+        await conn.execute("create sequence tries")
+    await forbid(acme, "nextval('tries') < 3", state)
+    mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
+    assert await taken(acme, mallory) == [("stored", None)]
+    assert len((await get(acme, "/v1/alerts"))["items"]) == 1
+
+
 @pytest.mark.parametrize("state", ["40001", "40P01", "53100", "57014", "55P03"])
 async def test_a_moment_of_trouble_in_the_database_is_not_a_judgement(acme, mallory, state):
     async with acme.node.pool.acquire() as conn:
@@ -454,6 +525,49 @@ async def test_a_moment_of_trouble_in_the_database_is_not_a_judgement(acme, mall
     mallory.publish(acme, mallory.bundle("Patience"))
     assert await taken(acme, mallory) == [("stored", None)]
     assert await titles(acme) == ["Patience"]
+
+
+async def test_what_an_update_makes_readable_is_found_behind_all_that_nobody_reads_and_rings(
+    database, tmp_path
+):
+    """Sixty entries of another version come first, and the database stumbles over the first attempt."""
+    settings = settings_on(tmp_path / "acme", database, QUICK)
+    async with villain() as peer:
+        async with open_here(settings) as node:
+            await peer.join(node)
+            for _ in range(60):
+                sealed = peer.sealed(node, peer.bundle())
+                peer.append(node, releafed(sealed, sealed.leaf.replace(b'"v":1,', b'"v":9,')))
+            peer.publish(node, peer.bundle("Grave", **GRAVE))
+            await until(lambda: judged(node, peer))
+            await forget(node, peer.entries[-1])
+            async with node.node.pool.acquire() as conn:
+                await conn.execute("create sequence tries")
+            await forbid(node, "nextval('tries') < 2", "58030")
+        async with open_here(settings) as node:
+
+            async def rung():
+                return (await get(node, "/v1/alerts"))["items"]
+
+            (alert,) = await until(rung)
+            assert alert["report_id"] == (await get(node, "/v1/reports"))["items"][0]["id"]
+            counts = (await peer_status(node))["outcomes"]
+            assert (counts["stored"], counts["quarantined"]) == (1, {"unsupported": 60})
+
+
+async def forget(node, frame):
+    """Make it as if this entry had been of a version that the node did not know when it came."""
+    async with node.node.pool.transaction() as conn:
+        await conn.execute("delete from alert")
+        await conn.execute("delete from report")
+        await conn.execute(
+            "update remote_entry set outcome = 'quarantined', code = 'unsupported' where idx = $1", frame.idx
+        )
+        await conn.execute(
+            "insert into quarantine (origin, gen, idx, code, leaf, wrap, ct)"
+            " select origin, gen, idx, code, $2, $3, $4 from remote_entry where idx = $1",
+            *(frame.idx, frame.leaf, frame.wrap, frame.ct),
+        )
 
 
 async def test_an_own_filing_and_a_peers_of_the_same_id_meet_without_harm(acme, mallory):
@@ -519,3 +633,26 @@ async def test_the_outcomes_survive_in_postgres_as_one_row_an_entry(acme, mallor
         assert await conn.fetchval("select next_index from remote_log") == 3
     finally:
         await conn.close()
+
+
+async def test_alerts_and_acknowledgements_name_a_peer_as_its_operator_does_whatever_it_calls_itself(
+    acme, mallory
+):
+    _, statement = extend(
+        mallory.chain, root_private=mallory.keys.next_root, now=now(), rng=os.urandom, org="Acme"
+    )
+    mallory.chain.append(statement)
+    await acme.node.peering.learn_chain(mallory.node_id, list(mallory.chain))
+    status = await peer_status(acme)
+    assert (status["org"], status["former_orgs"]) == ("Acme", ["mallory"])
+    raw = mallory.bundle("Ours")
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        leaf = bytes.fromhex((await answer.json())["entry"]["leaf_hash"])
+    incident = incident_id_of(raw)
+    mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
+    said = write_acknowledgement(incident, 1, now(), revoked=False)
+    mallory.publish(acme, said, t="ack", id=incident, ref=leaf)
+    assert await taken(acme, mallory) == [("stored", None)] * 2
+    (alert,) = (await get(acme, "/v1/alerts"))["items"]
+    (acknowledged,) = (await get(acme, f"/v1/reports/{incident}"))["acknowledgements"]
+    assert [alert["origin"], acknowledged["by"]] == ["mallory (it says: Acme)"] * 2

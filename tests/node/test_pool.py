@@ -15,6 +15,7 @@ from tocsin_node.storage.errors import (
     StorageFull,
     StorageRefused,
     StorageUnavailable,
+    StorageUnfit,
     translate,
 )
 from tocsin_node.storage.leader import Leader
@@ -172,6 +173,10 @@ def test_an_address_shows_no_password():
         (asyncpg.DeadlockDetectedError("again"), StorageContention, True),
         (asyncpg.DiskFullError("full"), StorageFull, True),
         (asyncpg.InvalidPasswordError("no"), StorageRefused, False),
+        (asyncpg.NumericValueOutOfRangeError("too large"), StorageUnfit, False),
+        (asyncpg.StatementTooComplexError("too much"), StorageUnfit, False),
+        (asyncpg.PostgresIOError("could not read block"), StorageError, False),
+        (asyncpg.InvalidCachedStatementError("schema changed"), StorageError, False),
         (TimeoutError(), StorageUnavailable, True),
         (ConnectionResetError(), StorageUnavailable, True),
     ],
@@ -179,6 +184,7 @@ def test_an_address_shows_no_password():
 def test_each_trouble_of_the_driver_has_one_meaning(exc, kind, retryable):
     error = translate(exc)
     assert (type(error), error.retryable) == (kind, retryable)
+    assert error.of_data == (kind is StorageUnfit), "only what speaks about data may judge an entry"
 
 
 async def test_only_one_leader_has_the_pen(database):

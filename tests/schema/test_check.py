@@ -21,7 +21,7 @@ from tests.schema.strategies import wild_values
 
 from tocsin_schema import canonical, check, ids
 from tocsin_schema.check import MAX_FINDINGS, check_bundle, release_findings
-from tocsin_schema.marking import MARKING_IDS, Tlp
+from tocsin_schema.marking import MARKING_IDS, MARKING_OBJECTS, Tlp
 
 
 def codes(raw: bytes, level: str = "error") -> list[str]:
@@ -85,6 +85,43 @@ def test_what_a_later_profile_adds_is_kept_and_reported():
     assert checked.report.extension["water_use"] == {"litres": 12, "note": "cooling"}
     assert {finding.code for finding in checked.findings} == {"unknown-property", "unknown-extension"}
     assert {finding.level for finding in checked.findings} == {"warning"}
+
+
+def test_a_colour_under_an_identifier_of_ones_own_is_refused_though_it_says_a_statement_too():
+    """A reader that looks at the extension would take such a report for TLP:RED, another for TLP:GREEN."""
+
+    def spoil(bundle):
+        red = MARKING_OBJECTS[Tlp.RED] | {
+            "id": "marking-definition--11111111-1111-4111-8111-111111111111",
+            "definition_type": "statement",
+            "definition": {"statement": "TLP:RED, do not forward"},
+        }
+        bundle["objects"].append(red)
+        for kind in ("incident", "report"):
+            find(bundle, kind)["object_marking_refs"].append(red["id"])
+
+    assert codes(changed(spoil, MINIMAL_RAW)) == ["tlp-unknown"]
+
+
+def near_names(number):
+    """A report with so many properties that nobody knows, each of them close to one that is known."""
+    names = {f"severity_scor{nth:05}": nth for nth in range(number)}
+    return changed(lambda bundle: facts(bundle).update(names), MINIMAL_RAW)
+
+
+@pytest.mark.parametrize("number", [200, 201, 20_000])
+def test_of_properties_that_nobody_knows_an_object_may_have_two_hundred(number):
+    checked = check_bundle(near_names(number))
+    assert (checked.report is not None) == (number <= 200)
+    assert ("too-many" in {finding.code for finding in checked.findings}) == (number > 200)
+
+
+def test_only_twenty_wrong_words_get_a_suggestion_since_looking_for_one_is_slow():
+    checked = check_bundle(near_names(100))
+    assert len(checked.findings) == 100
+    assert sum("Did you mean" in finding.hint for finding in checked.findings) == 20
+    again = check_bundle(near_names(1)).findings
+    assert "Did you mean" in again[0].hint, "the next report has a share of its own"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def _status_of(session: Session, name: str) -> None:
     approved = "yes" if peer.get("ours_approved") else f"no: tocsin peer approve {name}"
     pairs: list[tuple[str, object]] = [
         ("Name", peer["name"]),
-        ("Organisation", peer.get("org")),
+        ("Organisation", _organisation(peer)),
         ("Node", peer.get("node_id")),
         ("Address", peer.get("url")),
         ("State", peer.get("state")),
@@ -153,6 +153,11 @@ def _status_of(session: Session, name: str) -> None:
         session.out.table(
             ["entry", "outcome", "code", "at", "report"], [_recent_row(each) for each in recent]
         )
+
+
+def _organisation(peer: Mapping[str, Any]) -> str:
+    former = ", ".join(peer.get("former_orgs") or [])
+    return f"{peer.get('org')} (its own word{f'; before that: {former}' if former else ''})"
 
 
 def _log_line(log: Mapping[str, Any]) -> str:

@@ -29,7 +29,12 @@ from tocsin_cli.toml_text import toml_text
     "--file", "file", metavar="FILE", help="The whole form anew (TOML, JSON) or a STIX bundle; - is stdin."
 )
 @click.option("--editor", "use_editor", is_flag=True, help="Change the form in your editor.")
-@click.option("--to", multiple=True, metavar="NAME", help="Send it to this peer as well; may be repeated.")
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="NAME",
+    help="Send it to this peer as well, or TLP:RED only to these; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Show who would get what; store and send nothing.")
 @pass_session
 def update(
@@ -43,7 +48,9 @@ def update(
 ) -> None:
     """Send a new version of a report.
 
-    It goes to everybody who has the report already. Fields are those of the form, dotted ones reach inside:
+    It goes to everybody who has the report already; TLP:RED only to those whom --to names.
+
+    Fields are those of the form, dotted ones reach inside:
 
     \b
       tocsin report update ID --set tlp=green

@@ -15,6 +15,7 @@ from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.identity import Identity
 from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path
 from tocsin_federation.request_auth import Caller
+from tocsin_federation.sharing import servable
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.exchange import log_id
@@ -23,7 +24,17 @@ from tocsin_node.storage import log
 from tocsin_node.web.body import parse_json
 from tocsin_node.web.errors import BadJson
 from tocsin_node.web.paging import integer, number
-from tocsin_node.web.peer_auth import admit, approved, brake_strangers, peer_of, read_message, verify
+from tocsin_node.web.peer_auth import (
+    POLLS,
+    admit,
+    approved,
+    brake_heavy,
+    brake_holder,
+    peer_of,
+    read_message,
+    strangers_braked,
+    verify,
+)
 from tocsin_node.web.problems import json_response
 
 
@@ -43,14 +54,20 @@ async def statements(request: web.Request) -> web.Response:
 async def join(request: web.Request) -> web.Response:
     """POST /f1/peer/join: somebody holds an invite of ours. All refusals look alike from outside."""
     node = request.app[NODE]
-    brake_strangers(request)
+    brake_heavy(request)
     body = await read_message(request)
+    with strangers_braked(request):
+        message = _message(node, body)
+        invite_id = await node.peering.invite_named(message)
+    brake_holder(
+        request, invite_id
+    )  # strangers cannot name an invite, so they cannot use up its holder's share
 
     def signed_by(theirs: Identity) -> None:
         _signed_by(theirs, request, body)
 
     try:
-        answer = await node.peering.accept(_message(node, body), signed_by)
+        answer = await node.peering.accept(message, signed_by)
     except FederationError as exc:
         raise InviteRefused from exc
     return json_response(answer)
@@ -62,11 +79,13 @@ async def learn(request: web.Request) -> web.Response:
     It is signed with a key of that chain: the key that we know may be the one that was replaced.
     """
     node = request.app[NODE]
-    brake_strangers(request)
+    brake_heavy(request)
     body = await read_message(request)
-    chain = chain_of(_message(node, body))
-    theirs = node.peering.recognise(chain)
-    admit(request, _signed_by(theirs, request, body))
+    with strangers_braked(request):
+        chain = chain_of(_message(node, body))
+        theirs = node.peering.recognise(chain)
+        caller = _signed_by(theirs, request, body)
+    admit(request, caller)
     peer = await node.peering.learn_chain(theirs.node_id, chain)
     return json_response({"statements": len(peer.identity.chain)})
 
@@ -74,14 +93,17 @@ async def learn(request: web.Request) -> web.Response:
 async def checkpoint(request: web.Request) -> web.Response:
     """GET /f1/log/{log}/checkpoint?since=N&wait=S: our newest note, held back until it is larger than N.
 
-    `since=N` also says that the caller has dealt with every entry below N.
+    `since=N` also says that the caller has dealt with every entry below N. A newer one of the same peer ends it.
     """
     node = _ours(request)
     peer = peer_of(request)
     since = integer(request, "since") or 0
     wait_s = min(max(0.0, number(request, "wait") or 0.0), node.settings.federation.long_poll_s)
     await node.peering.note_fetched(peer.node_id, min(since, node.ledger.head.size))
-    head = await node.ledger.grown(since, wait_s)
+    if wait_s > 0:
+        async with request.app[POLLS].turn(peer.node_id):
+            await node.ledger.grown(since, wait_s)
+    head = node.ledger.head
     approved(request, peer.node_id)  # it may have been removed while it waited
     return web.Response(body=head.note, content_type="text/plain", charset="utf-8")
 
@@ -99,7 +121,10 @@ async def tile(request: web.Request) -> web.Response:
 
 
 async def entries(request: web.Request) -> web.Response:
-    """GET /f1/log/{log}/entries?from=i&max=n: the frames that hold a wrap for the caller, then what comes next."""
+    """GET /f1/log/{log}/entries?from=i&max=n: the frames that hold a wrap for the caller, then what comes next.
+
+    What is marked above the ceiling of today is passed over as if it were for others.
+    """
     node = _ours(request)
     settings, head = node.settings.federation, node.ledger.head
     start = integer(request, "from") or 0
@@ -107,17 +132,18 @@ async def entries(request: web.Request) -> web.Response:
     limit = settings.batch_entries if wanted is None else min(wanted, settings.batch_entries)
     if not 0 <= start <= head.size or limit < 1:
         raise NoSuchLog
+    peer = peer_of(request)
     async with node.pool.acquire() as conn:
         visible, next_index = await log.visible_entries(
             conn,
             head.gen,
-            peer_of(request).node_id,
+            peer.node_id,
             start,
             head.size,
             limit=limit,
             max_bytes=settings.batch_bytes,
         )
-    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in visible]
+    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in visible if servable(e.leaf, peer.policy)]
     return web.Response(
         body=b"".join([*frames, encode_trailer(next_index)]), content_type="application/octet-stream"
     )

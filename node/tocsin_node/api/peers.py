@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from tocsin_node.node import NODE, Node
+from tocsin_node.services.intake import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import log, remote
 from tocsin_node.storage.peers import PeerRow
@@ -141,13 +142,17 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
     problem = None
     if row.problem_code is not None:
         problem = {"code": row.problem_code, "hint": row.problem_hint, "at": row.problem_at}
-    elif alerts >= node.settings.alerts.peer_budget_per_day:
-        hint = f"It has rung {alerts} times in 24 hours, its whole budget; more is stored but does not ring."
+    elif alerts >= lesser_budget(budget := node.settings.alerts.peer_budget_per_day):
+        left = (
+            "more is stored but does not ring" if alerts >= budget else "only what is most urgent still rings"
+        )
+        hint = f"It has rung {alerts} times in 24 hours, of {budget}; {left}."
         problem = {"code": "alert-budget", "hint": hint, "at": node.now()}
     return {
         "name": row.name,
         "node_id": row.node_id,
         "org": peer.org,
+        "former_orgs": peer.former_orgs,
         "url": row.url,
         "state": row.state,
         "ours_approved": row.approved_at is not None,

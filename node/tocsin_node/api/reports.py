@@ -12,7 +12,8 @@ from tocsin_node.storage.reports import ReportFilter, StoredReport
 from tocsin_node.web.body import read_body
 from tocsin_node.web.paging import flag, integer, page_limit
 from tocsin_node.web.problems import json_response
-from tocsin_schema.check import check_bundle
+from tocsin_schema.ids import INCIDENT_EXTENSION
+from tocsin_schema.severity import assess
 
 STIX = "application/stix+json"
 NDJSON = "application/x-ndjson"
@@ -72,18 +73,18 @@ async def show(request: web.Request) -> web.Response:
     report = await node.reporting.get(request.match_info["id"])
     if STIX in request.headers.get("Accept", ""):
         return web.Response(body=report.bundle, content_type=STIX)
-    checked = check_bundle(report.bundle).report
+    bundle = orjson.loads(report.bundle)
     entry = None
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
     return json_response(
         _item(node, report)
         | {
-            "drivers": list(checked.severity.drivers) if checked else [],
+            "drivers": list(_drivers(bundle)),
             "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
-            "bundle": orjson.loads(report.bundle),
+            "bundle": bundle,
         }
     )
 
@@ -153,6 +154,12 @@ def _item(node: Node, report: StoredReport) -> dict[str, Any]:
         "modified": report.modified,
         "stored_at": report.stored_at,
     }
+
+
+def _drivers(bundle: dict[str, Any]) -> tuple[str, ...]:
+    """What made the report's severity. It was checked when it came and is not checked again to be shown."""
+    incident = next(o for o in bundle["objects"] if o["type"] == "incident")
+    return assess(incident["extensions"][INCIDENT_EXTENSION]).drivers
 
 
 def _import_item(result: Submission | NodeError) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 What the room may read depends on the report's TLP marking: RED gives nothing but id and grade, AMBER+STRICT
 the severity too, AMBER the title too, GREEN and CLEAR a summary; a marking above the room's own ceiling
 counts as RED. `cut` takes away the rest *before* the facts are stored with the alert, so that what is not
-there cannot leak.
+there cannot leak. `still` judges again, since a report's marking may be raised while its alert waits.
 
 Titles, summaries, names and drivers were written by strangers. They are shown as text: no control or
-direction characters, no mention that rings somebody, no working link, no markup; each keeps to its line and
-its length. The plain body is complete by itself, since some clients show nothing else.
+direction characters, no mention that rings somebody, nothing that a client makes a link of, no markup; each keeps
+to its line and its length. The plain body is complete by itself, since some clients show nothing else.
 """
 
 import re
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tocsin_schema.marking import Tlp
+from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
 Kind = Literal["raise", "escalate", "withdrawn", "test", "duty"]
@@ -41,6 +41,18 @@ HEADLINES = {
     "duty": "LEGAL CLOCK: {clock}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
+
+
+# What clients make links of by themselves: addresses with a scheme, rooms of Matrix (#room:server; users go with
+# their @), and whatever looks like the name of a host.
+_LINKS = re.compile(
+    r"://"
+    r"|(?i:\b(?:mailto|matrix|tel|sips?|xmpp|magnet|geo|data|javascript):)"
+    r"|\#(?=\S*:)"
+    r"|(?i:(?<=\bwww))\."
+    r"|(?<=\w)\.(?=[^\W\d_]{2})"
+)
+_BROKEN = {"://": "[:]//", "#": "\uff03", ".": "[.]"}
 
 
 class Detail(IntEnum):
@@ -113,6 +125,12 @@ def _bare(facts: AlertFacts, **more: Any) -> AlertFacts:
     )
 
 
+def still(facts: AlertFacts, marking: Tlp | None, ceiling: Tlp) -> AlertFacts:
+    """The facts that may be said now that the report is marked `marking`; a marking that fell gives nothing back."""
+    tlp = facts.tlp if marking is None else strictest(facts.tlp, marking)
+    return cut(msgspec.structs.replace(facts, tlp=tlp), ceiling)
+
+
 def title_of(facts: AlertFacts) -> str:
     """One line for lists, no more than the room sees."""
     return foreign(facts.title, TITLE_BYTES) or f"{facts.tlp.label} incident, details not shown"
@@ -156,11 +174,15 @@ def headline(facts: AlertFacts) -> str:
 def foreign(text: str, most_bytes: int) -> str:
     """Text by a stranger, made harmless and cut: one line, nothing invisible, no mention, no working link."""
     line = " ".join(_visible(text[: most_bytes * 4]).split())
-    line = line.replace("@", "\uff20").replace("://", "[:]//")
+    line = _LINKS.sub(_broken, line.replace("@", "\uff20"))
     raw = line.encode("utf-8", "ignore")
     if len(raw) <= most_bytes:
         return raw.decode()
     return raw[: most_bytes - 3].decode("utf-8", "ignore").rstrip() + "…"
+
+
+def _broken(link: re.Match[str]) -> str:
+    return _BROKEN.get(link[0]) or f"{link[0][:-1]}[:]"
 
 
 def _visible(text: str) -> str:

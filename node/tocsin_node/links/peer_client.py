@@ -33,6 +33,8 @@ SLOWEST_BYTES_S = 32 * 1024  # an answer that comes slower than this on the whol
 CODE = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SERVER_TIME_HEADER = "Tocsin-Time"
+# Bytes that are no UTF-8, and levels beyond what the interpreter bears, are told by errors of their own.
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class PeerUnreachable(NodeError):
@@ -255,7 +257,7 @@ async def _read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as exc:
+    except NOT_JSON as exc:
         raise PeerUnreachable("The peer's answer is not JSON.", code="bad-answer") from exc
 
 
@@ -264,7 +266,7 @@ def _refusal(answer: Answer) -> NodeError:
     try:
         problem = msgspec.json.decode(answer.body)
         code, hint = str(problem["code"]), foreign(str(problem.get("hint", "")), HINT_BYTES)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (*NOT_JSON, KeyError, TypeError, AttributeError):
         code, hint = "", ""
     if answer.status >= 500 or not CODE.fullmatch(code):
         return PeerUnreachable(f"The way to the peer answered {answer.status}.", code=f"http-{answer.status}")

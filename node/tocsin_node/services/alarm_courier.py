@@ -18,7 +18,7 @@ from tocsin_node.services.alarm_plan import CHANNEL, AlarmPlanner, renamed
 from tocsin_node.services.pace import Pace
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.deliveries import Job
-from tocsin_node.storage.pool import Pool
+from tocsin_node.storage.pool import Connection, Pool
 
 IDLE_S = 30.0  # how long a row of another process may go unseen
 LEASE_BEYOND_S = 20.0  # beyond the time limit of a request
@@ -88,6 +88,7 @@ class Courier:
             job = await deliveries.lease(conn, CHANNEL, up_to=allowed, lease_s=self._lease_s, stale_s=STALE_S)
             if job is None:
                 return self._idle_s(await deliveries.due_in_s(conn, CHANNEL))
+            job = await self._judged(conn, job)
         if job.stale:
             job = await self._renamed(job)
         self._pace.take()
@@ -127,6 +128,20 @@ class Courier:
             alert = await alerts.get(conn, job.alert_id)
             if alert is not None:
                 await self._planner.enqueue_stored(conn, alert, short=True)
+
+    async def _judged(self, conn: Connection, job: Job) -> Job:
+        """The message as it may be said now: its report's marking may have been raised since it was written.
+
+        If it was tried before, the homeserver may have it in its old words, and the room then sees two messages; to
+        repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung.
+        """
+        alert = await alerts.get(conn, job.alert_id)
+        anew = None if alert is None else self._planner.said_now(alert, job.txn)
+        if anew is None:
+            return job
+        txn, content = anew
+        await deliveries.rename(conn, job, txn=txn, content=content)
+        return replace(job, txn=txn, content=content, stale=False)
 
     async def _renamed(self, job: Job) -> Job:
         """A message that was tried so long ago that the homeserver may have forgotten it, as another message."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import AlertFacts, cut, short_words, words
+from tocsin_node.links.alert_text import AlertFacts, cut, short_words, still, words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.settings import MatrixSettings
 from tocsin_node.storage import alerts, deliveries
@@ -26,6 +26,7 @@ from tocsin_schema.report import IncidentReport
 
 CHANNEL = "matrix"
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
+URGENT = 0  # grade I, or a life at risk
 LOWEST_PRIORITY = 9
 DEFAULT_CEILING = Tlp.AMBER
 
@@ -92,7 +93,7 @@ class AlarmPlanner:
             drivers=severity.drivers,
             reasons=ring.reasons,
         )
-        priority = 0 if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
+        priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
         return AlertPlan(cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only)
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
@@ -124,23 +125,48 @@ class AlarmPlanner:
 
     async def enqueue(self, conn: Connection, alert_id: int, facts: AlertFacts, priority: int) -> None:
         """Put the alert's message into the outbox of the room, if there is one."""
-        if self._room is None:
-            return
-        room = self._room
-        content = words(cut(facts, room.ceiling), alert_id, room.responders)
-        await _enqueue(conn, alert_id, room.id, content, priority, _txn(facts, room.id))
+        await self._enqueue(conn, alert_id, facts, priority, ())
 
     async def enqueue_stored(self, conn: Connection, alert: StoredAlert, *, short: bool = False) -> None:
         """The same for an alert that is stored already; `short`: in the form that no homeserver refuses."""
-        facts = msgspec.json.decode(alert.facts, type=AlertFacts)
+        facts, less = self._still(alert)
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
         if not short:
-            await self.enqueue(conn, alert.id, facts, priority)
+            await self._enqueue(conn, alert.id, facts, priority, less)
         elif self._room is not None:
             content = short_words(facts, alert.id, self._room.responders)
             await _enqueue(
                 conn, alert.id, self._room.id, content, priority, _txn(facts, self._room.id, "short")
             )
+
+    def said_now(self, alert: StoredAlert, txn: str) -> tuple[str, str] | None:
+        """Another transaction id and content (JSON) for a message that waits under `txn`; None: it stands as it is.
+
+        Its words were frozen when the alert was raised. Since then the report may have been marked more strictly, or
+        the room's ceiling lowered; then it says what may be said now, under an id that follows from that.
+        """
+        facts, less = self._still(alert)
+        if self._room is None or not less:
+            return None
+        fresh = _txn(facts, self._room.id, *less)
+        if txn.startswith(fresh):
+            return None
+        return fresh, json.dumps(_marked(words(facts, alert.id, self._room.responders), fresh))
+
+    def _still(self, alert: StoredAlert) -> tuple[AlertFacts, tuple[str, ...]]:
+        """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not."""
+        facts = msgspec.json.decode(alert.facts, type=AlertFacts)
+        now = still(facts, Tlp(alert.marking) if alert.marking else None, self.ceiling)
+        return now, () if now == facts else (now.tlp.value, self.ceiling.value)
+
+    async def _enqueue(
+        self, conn: Connection, alert_id: int, facts: AlertFacts, priority: int, less: tuple[str, ...]
+    ) -> None:
+        if self._room is None:
+            return
+        room = self._room
+        content = words(cut(facts, room.ceiling), alert_id, room.responders)
+        await _enqueue(conn, alert_id, room.id, content, priority, _txn(facts, room.id, *less))
 
     async def record_remote_ack(
         self, conn: Connection, acknowledgement: Acknowledgement, *, node_id: str, org: str

@@ -6,21 +6,24 @@ from typing import Any
 
 import msgspec
 
-from tocsin_node.links.alert_text import AlertFacts, title_of
+from tocsin_node.links.alert_text import AlertFacts, still, title_of
 from tocsin_node.storage.alerts import StoredAck, StoredAlert
 from tocsin_node.storage.deliveries import StoredDelivery
+from tocsin_schema.marking import Tlp
 
 
 def alert_as_json(
-    alert: StoredAlert, acks: Sequence[StoredAck], messages: Sequence[StoredDelivery]
+    alert: StoredAlert, acks: Sequence[StoredAck], messages: Sequence[StoredDelivery], ceiling: Tlp
 ) -> dict[str, Any]:
     """An alert with what was said about it and how far its messages got, picked from what is given.
 
-    `title` is what the room sees. The state is ours: it is open until one of our own people acknowledges.
+    `title` is what a room of that `ceiling` may see now: the marking is the report's own of today, if that is
+    stricter than when the alert was raised. The state is ours: it is open until one of our own people acknowledges.
     """
     said = [a for a in acks if a.alert_id == alert.id or _peer_means(a, alert)]
     ours = [a for a in said if a.node is None and a.revoked_at is None]
-    facts = msgspec.json.decode(alert.facts, type=AlertFacts)
+    marking = Tlp(alert.marking) if alert.marking else None
+    facts = still(msgspec.json.decode(alert.facts, type=AlertFacts), marking, ceiling)
     return {
         "id": alert.id,
         "report_id": alert.report_id,
@@ -28,7 +31,7 @@ def alert_as_json(
         "kind": alert.kind,
         "grade": alert.grade,
         "level": alert.level,
-        "tlp": alert.tlp,
+        "tlp": facts.tlp.value,
         "title": _title(alert.kind, facts),
         "origin": alert.origin,
         "raised_at": alert.raised_at,

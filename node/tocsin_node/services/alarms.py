@@ -115,7 +115,7 @@ class Alarms(AlarmPlanner):
         """Alerts as JSON, newest first; `before` is the id of the last one seen."""
         async with self._pool.acquire() as conn:
             found = await alerts.listing(conn, before=before, open_only=open_only, limit=limit)
-            return await _shown(conn, found)
+            return await _shown(conn, found, self.ceiling)
 
     async def get(self, alert_id: int) -> dict[str, Any]:
         """One alert as JSON.
@@ -126,7 +126,7 @@ class Alarms(AlarmPlanner):
             alert = await alerts.get(conn, alert_id)
             if alert is None:
                 raise AlertUnknown(f"There is no alert {alert_id}.")
-            return (await _shown(conn, [alert]))[0]
+            return (await _shown(conn, [alert], self.ceiling))[0]
 
     async def acknowledge(
         self, alert_id: int, *, by: str, via: Literal["api"] = "api", note: str | None = None
@@ -204,10 +204,10 @@ async def open_alarms(
         await transport.close()
 
 
-async def _shown(conn: Connection, found: Sequence[StoredAlert]) -> Sequence[dict[str, Any]]:
+async def _shown(conn: Connection, found: Sequence[StoredAlert], ceiling: Tlp) -> Sequence[dict[str, Any]]:
     acks = await alerts.acks_of(conn, found)
     messages = await deliveries.of_alerts(conn, [a.id for a in found])
-    return [alert_as_json(alert, acks, messages) for alert in found]
+    return [alert_as_json(alert, acks, messages, ceiling) for alert in found]
 
 
 def _read_token(file: Path) -> str:

@@ -8,6 +8,7 @@ quarantine, and the stream goes on.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from tocsin_federation.envelope import Opened, open_entry
@@ -15,20 +16,22 @@ from tocsin_federation.errors import EntryRefused
 from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
-from tocsin_federation.messages import Acknowledgement, read_acknowledgement
+from tocsin_federation.messages import Acknowledgement, Header, read_acknowledgement
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.links.peer_client import PeerUnreachable
+from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.peering import Peer
-from tocsin_node.storage import remote, reports
+from tocsin_node.storage import acknowledgements, remote, reports
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
 from tocsin_schema.check import check_bundle
 from tocsin_schema.report import IncidentReport
 
-RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again after an update
+RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again at once after an update
 THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
+THREAD_FROM_BYTES = 64 * 1024  # or this heavy: one report of a megabyte is more work than fifty usual ones
 TRANSFER_TRIES = (
     3  # bytes that do not hash to their leaf may have been damaged on the way: ask again before judging
 )
@@ -96,7 +99,7 @@ class Intake:
         def open_all() -> list[Arrival]:
             return [self._open(peer, f, leaves[f.idx - log.next_index], keys) for f in frames]
 
-        arrivals = await asyncio.to_thread(open_all) if len(frames) >= THREAD_FROM else open_all()
+        arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         self._refuse_damage(log, arrivals)
         return await self._apply_isolating(peer, log, arrivals, next_index)
 
@@ -104,15 +107,25 @@ class Intake:
         """Open again what was of a later version of the protocol when it came; returns how many are understood now."""
         if (log.origin, log.gen) in self._retried:  # a running program does not learn
             return 0
-        self._retried.add((log.origin, log.gen))
+        count, after = 0, -1
+        while waiting := await self._unsupported(log, after):
+            after = waiting[-1][1].idx
+            understood = await asyncio.to_thread(self._understood, peer, waiting, self._enc_private())
+            if understood:
+                await self._apply_isolating(peer, log, understood, log.next_index, again=True)
+            count += len(understood)
+        self._retried.add((log.origin, log.gen))  # only now: what a moment of trouble cut short begins anew
+        return count
+
+    async def _unsupported(self, log: RemoteLog, after: int) -> list[tuple[bytes, Frame]]:
         async with self._pool.acquire() as conn:
-            waiting = await remote.unsupported(conn, log, RETRY_ENTRIES)
-        keys = self._enc_private()
+            return await remote.unsupported(conn, log, after, RETRY_ENTRIES)
+
+    def _understood(
+        self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
+    ) -> list[Arrival]:
         arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
-        understood = [a for a in arrivals if a.code != "unsupported"]
-        if understood:
-            await self._apply(peer, log, understood, log.next_index, again=True)
-        return len(understood)
+        return [a for a in arrivals if a.code != "unsupported"]
 
     # Opening -----------------------------------------------------------------------------------------
 
@@ -160,25 +173,35 @@ class Intake:
     # Applying ----------------------------------------------------------------------------------------
 
     async def _apply_isolating(
-        self, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], next_index: int
+        self,
+        peer: Peer,
+        log: RemoteLog,
+        arrivals: Sequence[Arrival],
+        next_index: int,
+        *,
+        again: bool = False,
     ) -> RemoteLog:
-        """Apply; when the database refuses the batch, apply entry by entry, so that only the bad one is set aside.
+        """Apply; when the database refuses what a batch holds, go entry by entry and set only the bad one aside.
 
-        A moment of trouble (away, full, two changes that met) says nothing about an entry: the batch is taken again.
+        Only errors that speak about data judge an entry. All others (away, full, a disk that cannot be read, a fault
+        of the server's own) say nothing about it: they are raised, and the batch is taken again.
         """
         try:
-            return await self._apply(peer, log, arrivals, next_index)
+            return await self._apply(peer, log, arrivals, next_index, again=again)
         except _LookAgain:
-            return await self._apply_isolating(peer, log, arrivals, next_index)
+            return await self._apply_isolating(peer, log, arrivals, next_index, again=again)
         except StorageError as exc:
-            if exc.retryable or not arrivals or arrivals[0].code == exc.code:
+            if not exc.of_data or not arrivals or arrivals[0].code == exc.code:
                 raise
             if len(arrivals) == 1:
                 aside = replace(arrivals[0], outcome=Outcome.QUARANTINED, code=exc.code)
-                return await self._apply(peer, log, [aside], next_index)
+                return await self._apply(peer, log, [aside], next_index, again=again)
             for arrival in arrivals[:-1]:
-                log = await self._apply_isolating(peer, log, [arrival], arrival.frame.idx + 1)
-            return await self._apply_isolating(peer, log, arrivals[-1:], next_index)
+                following = (
+                    next_index if again else arrival.frame.idx + 1
+                )  # the cursor is past what is tried again
+                log = await self._apply_isolating(peer, log, [arrival], following, again=again)
+            return await self._apply_isolating(peer, log, arrivals[-1:], next_index, again=again)
 
     async def _apply(
         self,
@@ -194,12 +217,18 @@ class Intake:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
-            batch = _judge_all(peer, log, arrivals, held, self._node_id)
+            answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
+            sent = (
+                await acknowledgements.sent(conn, peer.node_id, self._node_id, answered)
+                if answered
+                else set()
+            )
+            batch = _judge_all(peer, log, arrivals, held, sent)
             await _write_reports(conn, batch)
             rang = await self._ring(conn, peer, batch)
             for acknowledgement in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
-                    conn, acknowledgement, node_id=peer.node_id, org=peer.org
+                    conn, acknowledgement, node_id=peer.node_id, org=peer.called
                 )
             await remote.record_outcomes(conn, log, batch.outcomes, batch.quarantined, next_index=next_index)
         for outcome in batch.outcomes:
@@ -217,26 +246,56 @@ class Intake:
             for new, before in batch.versions
             if (
                 plan := self._alarms.plan(
-                    new.report, origin=peer.org, ours=False, previous_grade=before.grade if before else None
+                    new.report,
+                    origin=peer.called,
+                    ours=False,
+                    previous_grade=before.grade if before else None,
                 )
             )
         ]
         if not plans:
             return False
-        budget = self._alert_budget - await remote.alerts_in_a_day(conn, peer.node_id)
-        for plan, ver in plans[: max(0, budget)]:
+        spent = await remote.alerts_in_a_day(conn, peer.node_id)
+        within = _within_budget([plan.priority for plan, _ in plans], spent, self._alert_budget)
+        for nth in within:  # as they came: a later version's alert takes the place of an earlier one's
+            plan, ver = plans[nth]
             await self._alarms.record(conn, plan, report_ver=ver)
-        if budget < len(plans):
-            logger.warning(
-                "peer %s: %d alerts are over its budget of a day", peer.row.name, len(plans) - max(0, budget)
-            )
-        return budget > 0
+        over = len(plans) - len(within)
+        if over:
+            logger.warning("peer %s: %d alerts are over its budget of a day", peer.row.name, over)
+        return bool(within)
+
+
+def lesser_budget(budget: int) -> int:
+    """How many of its alerts of a day a peer may use up by what is not urgent: a fifth is kept for what is."""
+    return budget - budget // 5
+
+
+def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[int]:
+    """Which of a batch's alerts may ring, when `spent` did today: the urgent have their pick first. Ascending."""
+    within: list[int] = []
+    for nth in sorted(range(len(priorities)), key=priorities.__getitem__):
+        if spent + len(within) < (budget if priorities[nth] == URGENT else lesser_budget(budget)):
+            within.append(nth)
+    return sorted(within)
+
+
+def heavy(frames: Sequence[Frame]) -> bool:
+    """Whether opening them would keep everybody else waiting."""
+    return len(frames) >= THREAD_FROM or sum(len(f.ct) for f in frames) >= THREAD_FROM_BYTES
 
 
 def _judge_all(
-    peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], held: dict[str, reports.Held], us: str
+    peer: Peer,
+    log: RemoteLog,
+    arrivals: Sequence[Arrival],
+    held: dict[str, reports.Held],
+    sent: AbstractSet[tuple[str, int, bytes]],
 ) -> _Batch:
-    """Judge in the order of the log; later entries of the batch see what earlier ones will have changed."""
+    """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
+
+    `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here.
+    """
     batch = _Batch()
     for arrival in arrivals:
         report, opened = arrival.report, arrival.opened
@@ -252,13 +311,7 @@ def _judge_all(
                 batch.versions.append((new, before))
                 held[report.id] = _as_held(new)
         elif outcome is None and arrival.acknowledgement is not None:
-            told = held.get(arrival.acknowledgement.report_id)
-            if (
-                told is not None
-                and told.origin == us
-                and peer.node_id in told.audience
-                and arrival.acknowledgement.ver <= told.ver
-            ):
+            if opened is not None and _told(sent, opened.header):
                 outcome = Outcome.STORED
                 batch.acknowledgements.append(arrival.acknowledgement)
             else:
@@ -283,9 +336,9 @@ def _judge_all(
     return batch
 
 
-def _told(ours: reports.Held | None, said: Acknowledgement, peer: Peer, us: str) -> bool:
-    """Whether the report is ours, went to the peer, and ever had that version (P-85)."""
-    return ours is not None and ours.origin == us and peer.node_id in ours.audience and said.ver <= ours.ver
+def _told(sent: AbstractSet[tuple[str, int, bytes]], header: Header) -> bool:
+    """Whether the version that an acknowledgement speaks of was sealed to its sender in the entry it answers (P-85)."""
+    return (header.id, header.ver, header.ref) in sent
 
 
 async def _write_reports(conn: Connection, batch: _Batch) -> None:

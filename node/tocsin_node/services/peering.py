@@ -98,6 +98,17 @@ class Peer:
         return self.identity.statement.org.name
 
     @property
+    def called(self) -> str:
+        """What people here call it; what it calls itself is added where that differs: anybody may claim a name."""
+        return self.row.name if self.row.name == self.org else f"{self.row.name} (it says: {self.org})"
+
+    @property
+    def former_orgs(self) -> list[str]:
+        """The names that its earlier statements claimed, oldest first, other than today's."""
+        names = [statement.org.name for statement in self.identity.statements]
+        return [name for name in dict.fromkeys(names) if name != self.org]
+
+    @property
     def policy(self) -> PeerPolicy:
         """What may go to and come from this peer."""
         return PeerPolicy(
@@ -243,6 +254,18 @@ class Peering:
             raise JoinRefused(str(exc), code=exc.code, hint=exc.hint) from exc
         return await self._keep(theirs, name, invite.url, nonce, their_nonce)
 
+    async def invite_named(self, message: Mapping[str, Any]) -> bytes:
+        """The id of the invite of ours that a join names; a stranger cannot name one, and is not worth more work.
+
+        Raises: InviteRefused, BadRequest.
+        """
+        invite_id = _field(message, "invite")
+        async with self._pool.acquire() as conn:
+            invite = await peers.invite(conn, invite_id)
+        if invite is None or invite.expires_at <= self._now():
+            raise InviteRefused
+        return invite_id
+
     async def accept(
         self, message: Mapping[str, Any], caller_key: Callable[[Identity], None]
     ) -> dict[str, str]:
@@ -252,11 +275,6 @@ class Peering:
         FederationError; outward all of them look alike (PROTOCOL.md, peering).
         """
         invite_id, nonce, mac = _field(message, "invite"), _field(message, "nonce"), _field(message, "mac")
-        async with (
-            self._pool.acquire() as conn
-        ):  # a stranger cannot name an invite, and is not worth more work
-            if await peers.invite(conn, invite_id) is None:
-                raise InviteRefused
         theirs = self._verified(chain_of(message))
         caller_key(theirs)
         if theirs.node_id == self._us.node_id:
@@ -387,7 +405,12 @@ class Peering:
             return peer
         async with self._pool.acquire() as conn:
             row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
+        if row is None or len(row.chain) < len(self._peers[node_id].row.chain):
+            return self._peers[node_id]
         logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
+        if identity.statement.org != peer.identity.statement.org:
+            was, now = peer.org, identity.statement.org.name
+            logger.warning("peer %s calls itself %r now, and not %r any more", row.name, now, was)
         return self._changed(row)
 
     async def rows(self) -> dict[str, PeerRow]:
@@ -396,19 +419,17 @@ class Peering:
             return {row.node_id: row for row in await peers.all_peers(conn)}
 
     async def health(self) -> Check:
-        """Whether any peer needs a person."""
-        troubled = [p.row.name for p in self.present() if p.row.state == "suspect"]
-        if troubled:
-            hint = f"{len(troubled)} peer(s) stopped: `tocsin peer status` says why and what to do."
+        """Whether any peer needs a person. Anybody may read it: neither which peers nor how many."""
+        if any(p.row.state == "suspect" for p in self.present()):
+            hint = "A peer was stopped: `tocsin peer status` says which, why and what to do."
             return Check("peers", "degraded", "peer-suspect", hint)
-        silent = [p for p in self.present() if p.active and p.row.problem_code is not None]
-        if silent:
-            hint = f"{len(silent)} peer(s) cannot be followed at the moment: `tocsin peer status`."
+        if any(p.active and p.row.problem_code is not None for p in self.present()):
+            hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "peer-trouble", hint)
         async with self._pool.acquire() as conn:
             not_taken = await remote.not_taken_in_a_day(conn)
         if not_taken:
-            hint = f"{not_taken} entries of peers were not taken in the last 24 hours: `tocsin peer status` says why."
+            hint = "Entries of peers were not taken in the last 24 hours: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "entries-refused", hint)
         return Check("peers")
 

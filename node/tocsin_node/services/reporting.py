@@ -6,6 +6,7 @@ once: the incident's id makes retries safe.
 """
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,10 +18,11 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.peering import Peering
-from tocsin_node.storage import reports
+from tocsin_node.storage import log, reports
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.reports import ReportFilter, StoredReport
 from tocsin_schema.check import Finding, check_bundle
+from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
 THREAD_FROM = 8  # seal to this many recipients off the event loop
@@ -145,9 +147,10 @@ class Reporting:
     async def revise(
         self, raw: bytes, report_id: str, *, to: Sequence[str] | None, dry_run: bool = False
     ) -> Submission:
-        """File a new version of an own report; it goes to the former recipients unless `to` says otherwise.
+        """File a new version of an own report; it goes to the former recipients and to those in `to`.
 
-        A former recipient keeps getting versions: it must learn of corrections and of a raised marking.
+        A former recipient keeps getting versions: it must learn of corrections and of a raised marking. But TLP:RED
+        goes to those alone who were named for it (`_for_whom`).
         Raises: as submit, and ReportUnknown, NotOurs, AlreadyWithdrawn, VersionConflict (also when `modified` is not
         later than that of the version held: it was made on an older one).
         """
@@ -169,7 +172,7 @@ class Reporting:
                 raise AlreadyWithdrawn
             if report.modified <= held.modified:
                 raise VersionConflict
-        release_ = self._release_next(report, held, to)
+        release_ = await self._release_next(report, held, to)
         if dry_run:
             return Submission("dry-run", report, held.ver + 1, release_, findings)
         kind: Kind = "revoke" if report.revoked else "publish"
@@ -225,7 +228,11 @@ class Reporting:
             kind: Kind = "revoke" if report.revoked else "publish"
             before = standing if standing is not None and self._is_next(report, standing) else None
             if before is not None:
-                release_ = self._release_next(report, before, to)  # noqa: PLW2901  who had it learns of it
+                try:
+                    release_ = await self._release_next(report, before, to)  # noqa: PLW2901  who had it learns of it
+                except NodeError as exc:
+                    results[position] = exc
+                    continue
                 sound[nth] = (position, report, release_, findings)
             posting = await self._posting(report, release_, held=before, kind=kind, alert=False)
             postings.append((nth, posting))
@@ -259,6 +266,38 @@ class Reporting:
             await self.on_filed(done.report.id)
         return done
 
+    async def _for_whom(
+        self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None
+    ) -> list[str]:
+        """Names and NodeIDs of those whom a new version is for (PROTOCOL.md, P-103).
+
+        Whoever had the report, and whoever is named now. A version marked RED, unless it is the withdrawal, is only
+        for those named for RED: named now, or recipients of the version held when that was RED already.
+        Raises: AudienceEmpty when RED would go to former recipients whom nobody has named for it.
+        """
+        former = [i for i in held.audience if self._peering.by_id(i) is not None]
+        if report.tlp is not Tlp.RED or report.revoked:
+            return [*former, *(to or ())]
+        if held.tlp == Tlp.RED.value:
+            return [*await self._sealed_to(held, former), *(to or ())]
+        if to:
+            return list(to)
+        unnamed = self._release(report, former, share=bool(former)).to
+        if unnamed:
+            raise AudienceEmpty(
+                "TLP:RED goes to nobody who is not named, and nobody was named for this version.",
+                hint="Name those of its recipients who may have it: "
+                + " ".join(f"--to {shlex.quote(p.name)}" for p in unnamed),
+            )
+        return former
+
+    async def _sealed_to(self, held: reports.Held, among: Sequence[str]) -> list[str]:
+        """Which NodeIDs of `among` the version held was sealed to."""
+        async with self._pool.acquire() as conn:
+            place = await reports.place_of(conn, held.id, held.ver)
+            got = set() if place is None else await log.recipients(conn, place.gen, place.index, among)
+        return [i for i in among if i in got]
+
     def _release(self, report: IncidentReport, to: Sequence[str] | None, *, share: bool) -> Release:
         policies = self._peering.policies()
         if not share:
@@ -278,9 +317,11 @@ class Reporting:
             return Release(tuple(p for p in released.to if p not in expired), withheld)
         return released
 
-    def _release_next(self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None) -> Release:
-        """A later version goes to whoever had the one before and is still a peer, and to `to`."""
-        wanted = [i for i in held.audience if self._peering.by_id(i) is not None] + list(to or ())
+    async def _release_next(
+        self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None
+    ) -> Release:
+        """Who gets a later version. Raises: as `_for_whom`."""
+        wanted = await self._for_whom(report, held, to)
         return self._release(report, wanted, share=bool(wanted))
 
     def _is_settled(self, report: IncidentReport, held: reports.Held) -> bool:

@@ -15,6 +15,15 @@ class StorageError(NodeError):
 
     code = "storage-error"
     hint = "This is a fault of the node or of its database; the node's log names the statement."
+    of_data = False  # whether it speaks about what was to be written; all else is about the database
+
+
+class StorageUnfit(StorageError):
+    """The database cannot hold this: a value out of range, a text it cannot write, more than its limits."""
+
+    code = "storage-unfit"
+    hint = "This is a fault of the node: such a value should have been refused before. The log names it."
+    of_data = True
 
 
 class StorageUnavailable(StorageError):
@@ -47,6 +56,7 @@ class StorageConflict(StorageError):
     `constraint` is the name of the rule, for the one who catches this and knows its meaning.
     """
 
+    of_data = True
     code = "storage-conflict"
     hint = "This is a fault of the node, unless two processes write to one database."
 
@@ -141,6 +151,8 @@ _REFUSED = (
     asyncpg.ClientConfigurationError,
 )
 
+_UNFIT = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)  # SQLSTATE classes 22 and 54
+
 _CONTENTION = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
 # asyncpg raises InternalClientError ("cannot switch to state …") on some lost connections; it is neither a
@@ -164,6 +176,8 @@ def translate(exc: BaseException) -> StorageError:
         # The detail line quotes values; only the rule's name is told.
         rule = str(exc.constraint_name or "")
         return StorageConflict(f"The database refused a row: rule {rule or exc.sqlstate}.", constraint=rule)
+    if isinstance(exc, _UNFIT):
+        return StorageUnfit(f"The database cannot hold a value: {exc}")
     if isinstance(exc, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
         return NotMigrated(f"The database lacks something that this program needs: {exc}.")
     return StorageError(f"The database refused a statement: {exc}")

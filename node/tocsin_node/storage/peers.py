@@ -83,7 +83,11 @@ update peer set problem_code = null, problem_hint = null, problem_at = null,
 where node_id = $1 returning {_COLUMNS}
 """
 
-SET_CHAIN = f"update peer set chain = $2, url = $3 where node_id = $1 returning {_COLUMNS}"
+# Two may learn of a renewal at once; the longer chain stays, whoever writes last.
+SET_CHAIN = f"""
+update peer set chain = $2, url = $3 where node_id = $1 and cardinality(chain) < cardinality($2::bytea[])
+returning {_COLUMNS}
+"""
 
 # What is noted at every request may be lost in a crash of the database: the next request notes it again.
 _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
@@ -144,9 +148,10 @@ async def clear_problem(conn: Connection, node_id: str, *, resume: bool) -> Peer
     return PeerRow(*await conn.fetchrow(CLEAR_PROBLEM, node_id, resume))
 
 
-async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url: str) -> PeerRow:
-    """Keep a longer statement chain and the address it names."""
-    return PeerRow(*await conn.fetchrow(SET_CHAIN, node_id, list(chain), url))
+async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url: str) -> PeerRow | None:
+    """Keep a longer statement chain and the address it names; None when one as long stands there already."""
+    row = await conn.fetchrow(SET_CHAIN, node_id, list(chain), url)
+    return None if row is None else PeerRow(*row)
 
 
 async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | None) -> None:

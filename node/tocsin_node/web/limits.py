@@ -1,8 +1,9 @@
-"""Brakes: how many requests are worked on at once, and how fast one caller may ask."""
+"""Brakes: how many requests are worked on at once, how many one caller may leave waiting, and how fast it may ask."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -53,6 +54,30 @@ class InFlight:
                     self._idle.set()
 
         return middleware
+
+
+class LongPolls:
+    """The requests that are held back: one a caller, however many it sends."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, asyncio.Timeout] = {}
+
+    @asynccontextmanager
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """Wait within; a newer turn of the same caller ends this one at once, without an error."""
+        older = self._turns.pop(caller, None)
+        if older is not None:
+            older.reschedule(asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(None) as mine:
+                self._turns[caller] = mine
+                try:
+                    yield
+                finally:
+                    if self._turns.get(caller) is mine:
+                        del self._turns[caller]
+        except TimeoutError:
+            pass
 
 
 class RateLimit:

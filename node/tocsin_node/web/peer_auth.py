@@ -4,25 +4,30 @@ The signature covers the body. What peers send otherwise is GET; the two message
 carry the keys that sign them, and their handlers verify.
 """
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from aiohttp import web
 
-from tocsin_federation.errors import AuthRefused
-from tocsin_federation.request_auth import Caller, NonceCache, verify_request
+from tocsin_federation.errors import AuthRefused, FederationError
+from tocsin_federation.request_auth import SIGNATURE_INPUT, Caller, NonceCache, verify_request
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.peering import Peer
 from tocsin_node.web.body import JSON, read_body
 from tocsin_node.web.errors import BadRequest
-from tocsin_node.web.limits import RateLimit
+from tocsin_node.web.limits import LongPolls, RateLimit
 
 PEER = web.RequestKey("peer", Peer)
 NONCES = web.AppKey("nonces", NonceCache)
 RATE = web.AppKey("rate", RateLimit)
 STRANGERS = web.AppKey("strangers", RateLimit)
+POLLS = web.AppKey("polls", LongPolls)
 MESSAGE_BYTES = 1024 * 1024
+LIGHT_BYTES = 64 * 1024  # the introduction of a node with up to about eight statements
+CLAIMED = re.compile(r'keyid="([a-z0-9]{1,64})#')
 
 
 class ClockSkew(NodeError):
@@ -77,8 +82,35 @@ def approved(request: web.Request, node_id: str) -> Peer:
 
 
 def brake_strangers(request: web.Request) -> None:
-    """Count a request of somebody unknown against the share of the address it came from. Raises: TooFast."""
-    request.app[STRANGERS].take(request.remote or "", time.monotonic())
+    """Count a request of somebody unknown against the share of the address it came from. Raises: TooFast.
+
+    Behind a proxy all have one address: only who is nobody's peer and names no invite is counted so.
+    """
+    request.app[STRANGERS].take(f"from {request.remote or ''}", time.monotonic())
+
+
+@contextmanager
+def strangers_braked(request: web.Request) -> Iterator[None]:
+    """Within: find out who asks. Who is not recognised is counted as a stranger."""
+    try:
+        yield
+    except (NodeError, FederationError):
+        brake_strangers(request)
+        raise
+
+
+def brake_heavy(request: web.Request) -> None:
+    """Count a message as a stranger's before it is read, when it is large and no peer of ours claims to send it."""
+    claimed = CLAIMED.search(request.headers.get(SIGNATURE_INPUT, ""))
+    if claimed is not None and request.app[NODE].peering.by_id(claimed[1]) is not None:
+        return
+    if request.content_length is None or request.content_length > LIGHT_BYTES:
+        brake_strangers(request)
+
+
+def brake_holder(request: web.Request, invite_id: bytes) -> None:
+    """Count a join against the share of the invite that it names. Raises: TooFast."""
+    request.app[STRANGERS].take(f"invite {invite_id.hex()}", time.monotonic())
 
 
 async def read_message(request: web.Request) -> bytes:
