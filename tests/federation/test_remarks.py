@@ -7,10 +7,11 @@ import hypothesis.strategies as st
 import msgspec
 import pytest
 from hypothesis import given
-from tests.federation.nodes import NOW, REPORT_ID, A, B, C
+from tests.federation.nodes import NOW, REPORT_ID, A, B, C, Rng
 from tests.federation.test_sharing import header, policy
 
-from tocsin_federation.errors import EntryRefused
+from tocsin_federation.envelope import seal
+from tocsin_federation.errors import EntryRefused, SealRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_federation.remarks import Ground, Standing, admit_remark, decide_remark, refuse_groundless
 from tocsin_schema.ids import node_identity_id
@@ -113,3 +114,12 @@ def test_the_very_same_bytes_are_unchanged_and_an_older_remark_is_superseded():
     assert decide_remark(held, remark(sha256=b"b" * 32)) is Outcome.UNCHANGED
     assert decide_remark(held, remark(sha256=b"a" * 32)) is Outcome.SUPERSEDED
     assert decide_remark(held, remark(sha256=b"c" * 32)) is Outcome.STORED
+
+
+def test_a_remark_cannot_be_sealed_without_what_it_answers():
+    with pytest.raises(SealRefused) as caught:
+        seal(
+            t="remark", by=A.node_id, id=REPORT_ID, ver=1, tlp=Tlp.GREEN, content=b"", now=NOW, rng=Rng(),
+            recipients={B.node_id: B.enc_key(NOW)},
+        )  # fmt: skip
+    assert caught.value.code == "header-invalid"
