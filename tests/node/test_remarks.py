@@ -145,6 +145,19 @@ async def test_the_later_remark_replaces_the_earlier_one_and_can_be_taken_back(p
     assert (await say(birch, anew))[1]["outcome"] == "unchanged"
 
 
+async def test_who_was_told_is_told_what_replaces_it_whoever_else_is_named(pair):
+    acme, birch = pair
+    raw, incident = await shared_report(acme, birch)
+    async with villain() as mallory:
+        await mallory.join(acme)
+        first = opinion(read(raw), "agree", producer=producer(acme), now=at(1))
+        assert [to["name"] for to in (await say(acme, first))[1]["to"]] == ["birch"]
+        later = opinion(read(raw), "disagree", producer=producer(acme), now=at(2))
+        _, done = await say(acme, later, "?to=mallory")
+        assert [to["name"] for to in done["to"]] == ["birch"]
+        await until_said(birch, incident, [("acme", "opinion", "disagree", False)])
+
+
 async def test_a_dry_run_says_who_would_get_it_and_does_nothing(pair):
     acme, birch = pair
     raw, incident = await shared_report(acme, birch)
@@ -529,9 +542,9 @@ async def test_a_peer_that_is_no_recipients_reader_is_served_no_wrap(acme, mallo
         )
         assert (status, problem["code"]) == (404, "peer-unknown")
         status, done = await say(
-            acme, opinion(read(told), "neutral", producer=producer(acme), now=at(3)), "?to=honest"
+            acme, exposure(read(told), "affected", producer=producer(acme), now=at(3)), "?to=honest"
         )
-        assert (status, done["to"]) == (201, [])
+        assert (status, done["to"]) == (201, [])  # nothing of this kind was said to mallory before
         assert sorted((w["name"], w["code"]) for w in done["withheld"]) == [
             ("honest", "not-recipient"), ("mallory", "not-named"),
         ]  # fmt: skip

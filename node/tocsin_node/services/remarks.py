@@ -84,8 +84,9 @@ class Remarks:
     ) -> Remarked:
         """Say what `raw`, a remark's bundle, says about the report; kept and shared as exactly these bytes.
 
-        `to`: names or NodeIDs of peers, of those whom it may go to; None: all of them. The same bytes again are
-        unchanged, so a retry is safe. It replaces our remark of the same kind, if that one is older.
+        `to`: names or NodeIDs of peers, of those whom it may go to; None: all of them. Who was told before is told
+        again: what we said must not stand there alone. The same bytes again are unchanged, so a retry is safe. It
+        replaces our remark of the same kind, if that one is older.
         Raises: FindingsRefused, ForeignCreator, ReportUnknown, MarkingLooser, VersionConflict, PeerUnknown,
         StorageError; NodeError `id-mismatch`, `already-withdrawn`, `already-retracted`.
         """
@@ -101,15 +102,16 @@ class Remarks:
         ver, tlp = (held.ver, held.tlp) if spoken is None else (spoken.ver, spoken.tlp)
         if remark.tlp.rank < Tlp(tlp).rank:
             raise MarkingLooser
-        released = self._release(held, spoken, remark, to)
         standing = before.get(remark.kind)
+        told = standing.audience if standing else ()
+        released = self._release(held, spoken, remark, to, told)
         if standing is not None and standing.sha256 == remark.sha256:
             return Remarked("unchanged", remark, standing.ver, released)
         _refuse_out_of_turn(remark, held, standing)
         if dry_run:
             return Remarked("dry-run", remark, ver, released)
         audience = tuple(p.node_id for p in released.to)
-        new = NewRemark(remark, self._node_id, ver, audience=audience)
+        new = NewRemark(remark, self._node_id, ver, audience=tuple(dict.fromkeys([*told, *audience])))
         if not audience or spoken is None:
             async with self._pool.transaction() as conn:
                 await remarks.put(conn, new)
@@ -134,13 +136,18 @@ class Remarks:
     # -------------------------------------------------------------------------------------------------
 
     def _release(
-        self, report: reports.Held, spoken: Version | None, remark: Remark, to: Sequence[str] | None
+        self,
+        report: reports.Held,
+        spoken: Version | None,
+        remark: Remark,
+        to: Sequence[str] | None,
+        told: Sequence[str],
     ) -> Release:
         """Who gets a remark on `report`; every peer that does not is named with the reason."""
         way = set(report.audience) if report.origin == self._node_id else {report.origin}
         if spoken is None:
             way = set()  # no version of it was ever shared
-        named = way if to is None else {self._peering.named(name).node_id for name in to}
+        named = way if to is None else {*told, *(self._peering.named(name).node_id for name in to)}
         released = release(remark.tlp, self._peering.policies(), requested=sorted(way & named))
         reason = "a remark goes to the report's origin, or from there to those that got the report"
         withheld = [
