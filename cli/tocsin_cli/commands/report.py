@@ -15,10 +15,12 @@ COMMANDS = {
     "show": Late(
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
-    "remarks": Late(f"{_HERE}.report_remark:remarks_", "List what everybody says about a report.", _READ),
+    "remarks": Late(
+        f"{_HERE}.report_remark:remarks_", "List what everybody says about a report, oldest first.", _READ
+    ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
-    "sight": Late(f"{_HERE}.report_remark:sight", "Say that you see this too.", _SAY),
+    "sight": Late(f"{_HERE}.report_remark:sight", "Say that you see this too, how often and when.", _SAY),
     "opinion": Late(
         f"{_HERE}.report_remark:opinion", "Say whether you are affected, or how far you agree.", _SAY
     ),

@@ -90,7 +90,7 @@ def sight(
     to: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Say that you see this too: how often, from when to when.
+    """Say that you see this too, how often and when.
 
     It goes to the organisation that filed the report; about a report of your own, to everybody who has it
     from you. Saying it again replaces what you said.
@@ -142,7 +142,7 @@ def _said_options(function: Callable[..., None]) -> Callable[..., None]:
 def opinion(
     session: Session, report_id: str, said: tuple[str, ...], note: str, to: tuple[str, ...], dry_run: bool
 ) -> None:
-    """Say whether you are affected by a report, or how far you agree with it.
+    """Say whether you are affected, or how far you agree.
 
     These are two things: each replaces only what you said of its own kind. It goes to the organisation that
     filed the report; about a report of your own, to everybody who has it from you.
