@@ -131,6 +131,7 @@ def test_a_named_peer_that_does_not_get_it_is_warned_of(tocsin, node, filed):
         ["sight", "ID", "--first-seen", "soon"],
         ["sight", "ID", "--last-seen", "2199-01-01T00:00:00Z"],
         ["sight", "ID", "--last-seen", "2025-11-20T10:00:00"],
+        ["sight", "ID", "--last-seen", "0001-01-01T00:00:00+14:00"],
         ["retract", "ID", "everything"],
     ],
     ids=" ".join,

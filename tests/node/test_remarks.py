@@ -78,11 +78,11 @@ def producer(node):
     return dict(node.node.producer)
 
 
-async def shared_report(acme, birch, tlp="amber"):
+async def shared_report(acme, birch, tlp="amber", query=""):
     form = {"title": "Ours", "description": "What happened.", "tlp": tlp, "realization": "near-miss"}
     incident = "incident--6f1d3c52-7a0e-4c5b-9f43-0b8f3c1f2a77"
     raw = build(form, producer=producer(acme), incident_id=incident, now=at(0))
-    await file(acme, raw)
+    await file(acme, raw, query)
 
     async def there():
         async with birch.client.get(f"/v1/reports/{incident}") as answer:
@@ -465,6 +465,30 @@ async def test_a_remark_may_be_marked_as_the_version_was_that_it_speaks_of(acme,
     )
     got = await taken(acme, mallory)
     assert got[2:] == [(STORED, None), (REFUSED, "marking-looser")]
+
+
+async def test_times_at_both_ends_of_the_calendar_are_kept_and_shown(acme, mallory, told):
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+    report = read(told)
+    send(
+        acme, mallory, sighting(report, producer=mallory.producer, now=last, first_seen=first, last_seen=last)
+    )
+    send(acme, mallory, exposure(report, "affected", producer=mallory.producer, now=first))
+    assert await taken(acme, mallory) == [(STORED, None), (STORED, None)]
+    oldest, newest = (await get(acme, f"/v1/reports/{report.id}"))["remarks"]
+    assert (oldest["said"], newest["first_seen"]) == ("affected", "0001-01-01T00:00:00Z")
+
+
+async def test_a_red_remark_goes_back_to_the_origin_and_to_nobody_else(pair):
+    acme, birch = pair
+    for node, name in ((acme, "birch"), (birch, "acme")):
+        words = " ".join((await get(node, f"/v1/peers/{name}"))["sas"])
+        yes = {"sas": words, "max_tlp_out": "red", "max_tlp_in": "red"}
+        await post(node, f"/v1/peers/{name}/approve", yes)
+    raw, incident = await shared_report(acme, birch, tlp="red", query="?to=birch")
+    remark = exposure(read(raw), "affected", producer=producer(birch), now=at(1))
+    assert [to["name"] for to in (await say(birch, remark))[1]["to"]] == ["acme"]
+    await until_said(acme, incident, [("birch", "exposure", "affected", False)])
 
 
 async def test_a_flood_leaves_one_remark_a_kind(acme, mallory, told):

@@ -44,14 +44,15 @@ class When(click.ParamType[datetime]):
         found = read_when(text, now=datetime.now().astimezone())
         try:
             moment = datetime.fromisoformat(found[0] if found else text)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None or moment > datetime.now(UTC):
+            past = moment.astimezone(UTC) if moment.tzinfo else None
+        except (ValueError, OverflowError):
+            past = None
+        if past is None or past > datetime.now(UTC):
             raise UsageFault(
                 f"{value!r} is not a time that has passed.",
                 hint="Write it like 2026-11-20, 2026-11-20 14:30, yesterday, 14:30 or 2026-11-20T14:30:00Z.",
             )
-        return moment.astimezone(UTC)
+        return past
 
 
 _NOTE = click.option("--note", metavar="TEXT", default="", help="In your own words; up to 2,000 characters.")
