@@ -26,8 +26,9 @@ from tocsin_schema.remark import Remark
 class Ground:
     """The report that is remarked on, as it is held. `origin`: NodeID of its owner.
 
-    `audience`: NodeIDs it was sealed to, when it is our own. `ver`: the version that the remark speaks of, and `tlp`
-    the marking that this version had; None when no such version was ever held here.
+    `audience`: NodeIDs that the entry which the remark refers to was sealed to, if it is one of our log and held the
+    version that is spoken of; else empty. `ver`: that version, and `tlp` the marking it had; None when no such
+    version was ever held here.
     """
 
     origin: str
@@ -83,7 +84,7 @@ def refuse_groundless(remark: Remark, ground: Ground | None, *, by: str, me: str
     In this order (PROTOCOL.md, 8):
 
     1. [P-88] the report is held, in the version that is spoken of;
-    2. [P-88] `by` made the report, or it is ours and `by` was given it;
+    2. [P-88] `by` made the report, or it is ours and `by` was given that version by the entry referred to;
     3. [P-87] the remark is not marked more mildly than that version was.
 
     Raises: EntryRefused with the code of the first that fails.

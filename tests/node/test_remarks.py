@@ -287,14 +287,19 @@ async def told(acme, mallory):
     raw = build(form, producer=producer(acme), incident_id=incident, now=at(0))
     document = await file(acme, raw, "?to=mallory")
     assert [to["name"] for to in document["to"]] == ["mallory"]
+    SEALED_IN[incident] = bytes.fromhex(document["entry"]["leaf_hash"])
     return raw
+
+
+SEALED_IN: dict[str, bytes] = {}  # report → leaf hash of the entry of acme's log that a peer was given it by
 
 
 def send(node, peer, content, **header):
     """Log a remark of the peer's; the header says what the content says unless told otherwise."""
-    facts = {"t": "remark", "ver": 1, "ref": bytes(32), "tlp": Tlp.AMBER}
     if "id" not in header:
         header["id"] = check_remark(content).remark.incident_id
+    ref = SEALED_IN.get(header["id"], bytes(32))
+    facts = {"t": "remark", "ver": 1, "ref": ref, "tlp": Tlp.AMBER}
     peer.publish(node, content, **{**facts, **header})
 
 
@@ -348,6 +353,10 @@ def of_a_version_never_held(node, peer, told):
     send(node, peer, affected(told, peer), ver=2)
 
 
+def that_answers_no_entry_of_ours(node, peer, told):
+    send(node, peer, affected(told, peer), ref=bytes(32))
+
+
 def of_another_than_the_header_says(node, peer, told):
     send(node, peer, affected(told, peer), id="incident--00000000-0000-4000-8000-000000000000")
 
@@ -394,6 +403,7 @@ ENTRIES = {
     above_the_ceiling: (REFUSED, "above-ceiling"),
     of_an_unknown_report: (REFUSED, "unknown-report"),
     of_a_version_never_held: (REFUSED, "unknown-report"),
+    that_answers_no_entry_of_ours: (REFUSED, "not-recipient"),
     of_another_than_the_header_says: (QUARANTINED, "inner-mismatch"),
     label_against_words: (QUARANTINED, "content-remark-words"),
     oversized: (QUARANTINED, "content-too-large"),
@@ -419,6 +429,7 @@ async def test_every_remark_without_manners_gets_its_outcome_and_none_stops_the_
     assert status["state"] == "active"
     assert status["outcomes"]["refused"] == {
         "foreign-creator": 2, "marking-looser": 1, "tlp-mismatch": 1, "above-ceiling": 1, "unknown-report": 2,
+        "not-recipient": 1,
     }  # fmt: skip
 
 
@@ -442,6 +453,37 @@ async def test_who_was_never_given_a_report_cannot_remark_on_it(acme, mallory, t
 def report_like_green(incident):
     form = {"title": "T", "description": "D", "tlp": "green", "realization": "near-miss"}
     return read(build(form, producer=PRODUCER, incident_id=incident, now=at(0)))
+
+
+async def test_a_stricter_version_is_spoken_of_only_among_those_that_got_it(acme, mallory):
+    """Honest got version 1; version 2 is above what goes to it, so nothing said of that one may come or go there."""
+    async with villain("honest") as honest:
+        await honest.join(acme, max_tlp_out="green")
+        form = {"title": "Ours", "description": "D", "tlp": "green", "realization": "near-miss"}
+        incident = "incident--6f1d3c52-7a0e-4c5b-9f43-0b8f3c1f2a78"
+        raw = build(form, producer=producer(acme), incident_id=incident, now=at(0))
+        first = bytes.fromhex((await file(acme, raw))["entry"]["leaf_hash"])
+        early = opinion(read(raw), "agree", producer=producer(acme), now=at(1))
+        assert sorted(to["name"] for to in (await say(acme, early))[1]["to"]) == ["honest", "mallory"]
+        stricter = revise(raw, {"tlp": "amber"}, now=at(2))
+        async with acme.client.put(f"/v1/reports/{incident}", data=stricter, headers=STIX) as answer:
+            second = bytes.fromhex((await answer.json())["entry"]["leaf_hash"])
+
+        mine = exposure(read(stricter), "affected", producer=producer(acme), now=at(3))
+        _, done = await say(acme, mine)
+        assert (done["ver"], [to["name"] for to in done["to"]]) == (2, ["mallory"])
+        assert [(w["name"], w["code"]) for w in done["withheld"]] == [("honest", "not-recipient")]
+        _, done = await say(acme, retract(early, now=at(4)))
+        assert (done["ver"], done["tlp"]) == (1, "green")
+        assert sorted(to["name"] for to in done["to"]) == ["honest", "mallory"]
+
+        theirs = exposure(read(stricter), "affected", producer=honest.producer, now=at(5))
+        for ref in (first, second):
+            send(acme, honest, theirs, ver=2, ref=ref)
+        mild = exposure(read(raw), "affected", producer=honest.producer, now=at(6))
+        send(acme, honest, mild, ver=1, ref=first, tlp=Tlp.GREEN)
+        expected = [(REFUSED, "not-recipient"), (REFUSED, "not-recipient"), (STORED, None)]
+        assert await taken(acme, honest) == expected
 
 
 async def test_an_origin_may_remark_in_the_same_breath_as_it_reports(acme, mallory):
@@ -528,7 +570,7 @@ async def test_what_an_older_program_did_not_know_is_taken_after_the_update(data
             await mallory.join(acme)
             raw = mallory.bundle("Theirs")
             mallory.publish(acme, raw)
-            for n in range(60):
+            for n in range(12):
                 remark = sighting(read(raw), producer=mallory.producer, now=at(n), count=n + 1)
                 send(acme, mallory, remark, tlp=Tlp.GREEN)
             await until(lambda: judged(acme, mallory), within_s=60)
@@ -547,7 +589,7 @@ async def test_what_an_older_program_did_not_know_is_taken_after_the_update(data
                         frame.ct,
                     )
         async with open_here(settings) as acme:
-            await until_said(acme, incident_id_of(raw), [("mallory", "sighting", 60, False)])
+            await until_said(acme, incident_id_of(raw), [("mallory", "sighting", 12, False)])
             assert (await peer_status(acme))["outcomes"]["quarantined"] == {}
 
 

@@ -31,7 +31,7 @@ from tocsin_schema.finding import Finding
 from tocsin_schema.remark import Remark, check_remark
 from tocsin_schema.report import IncidentReport
 
-RETRY_ENTRIES = 50  # of those of a later version of the protocol, tried again together after an update
+RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again after an update
 THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
 TRANSFER_TRIES = (
     3  # bytes that do not hash to their leaf may have been damaged on the way: ask again before judging
@@ -110,18 +110,14 @@ class Intake:
         if (log.origin, log.gen) in self._retried:  # a running program does not learn
             return 0
         self._retried.add((log.origin, log.gen))
-        keys, count, after = self._enc_private(), 0, -1
-        while True:
-            async with self._pool.acquire() as conn:
-                waiting = await remote.unsupported(conn, log, RETRY_ENTRIES, after=after)
-            if not waiting:
-                return count
-            after = waiting[-1][1].idx
-            arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
-            understood = [a for a in arrivals if a.code != "unsupported"]
-            if understood:
-                await self._apply(peer, log, understood, log.next_index, again=True)
-            count += len(understood)
+        async with self._pool.acquire() as conn:
+            waiting = await remote.unsupported(conn, log, RETRY_ENTRIES)
+        keys = self._enc_private()
+        arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
+        understood = [a for a in arrivals if a.code != "unsupported"]
+        if understood:
+            await self._apply(peer, log, understood, log.next_index, again=True)
+        return len(understood)
 
     # Opening -----------------------------------------------------------------------------------------
 

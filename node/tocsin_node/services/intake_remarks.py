@@ -5,6 +5,7 @@ written inside the transaction of the batch.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Self
 
 from tocsin_federation.envelope import Opened
@@ -27,11 +28,13 @@ class RemarkDesk:
         us: str,
         tlps: Mapping[tuple[str, int], str],
         standing: Mapping[tuple[str, str], Standing],
+        given: AbstractSet[tuple[str, int, bytes]] = frozenset(),
     ) -> None:
         self._peer = peer
         self._us = us
         self._tlps = dict(tlps)
         self._standing = dict(standing)
+        self._given = given
         self._new: dict[tuple[str, str], NewRemark] = {}
 
     @classmethod
@@ -39,10 +42,12 @@ class RemarkDesk:
         """Read what the remarks of a batch will be judged by; nothing is asked when there are none."""
         if not came:
             return cls(peer, us, {}, {})
+        about = [remark.incident_id for _, remark in came]
         tlps = await remarks.tlps(conn, [(opened.header.id, opened.header.ver) for opened, _ in came])
-        stored = await remarks.of_node(conn, peer, [remark.incident_id for _, remark in came])
+        given = await remarks.given(conn, peer, us, about)
+        stored = await remarks.of_node(conn, peer, about)
         standing = {(one.report_id, one.kind): Standing(one.modified, one.sha256) for one in stored}
-        return cls(peer, us, tlps, standing)
+        return cls(peer, us, tlps, standing, given)
 
     def learn(self, report: reports.NewReport) -> None:
         """A report that came before, in the same batch."""
@@ -52,11 +57,13 @@ class RemarkDesk:
         self, opened: Opened, remark: Remark, held: reports.Held | None, place: reports.Place
     ) -> tuple[Outcome, str | None]:
         """What becomes of a remark on the report that is `held`, and why when it is refused."""
-        ver = opened.header.ver
+        ver, ref = opened.header.ver, opened.header.ref
+        assert ref is not None, "a remark refers to an entry (PROTOCOL.md, 6)"
+        audience = (self._peer,) if (remark.incident_id, ver, ref) in self._given else ()
         tlp = self._tlps.get((remark.incident_id, ver))
         ground = None
         if held is not None:
-            ground = Ground(held.origin, held.audience, ver, None if tlp is None else Tlp(tlp))
+            ground = Ground(held.origin, audience, ver, None if tlp is None else Tlp(tlp))
         try:
             refuse_groundless(remark, ground, by=self._peer, me=self._us)
         except EntryRefused as exc:

@@ -9,6 +9,7 @@ What others say about exposure is what a response is steered by: `exposures`.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -95,16 +96,19 @@ class Remarks:
             raise ForeignCreator
         async with self._pool.acquire() as conn:
             held = (await reports.held(conn, [report_id])).get(report_id)
-            spoken = await remarks.shared(conn, report_id)
             before = {one.kind: one for one in await remarks.of_node(conn, self._node_id, [report_id])}
+            standing = before.get(remark.kind)
+            # What takes a remark back keeps its marking, and so speaks of the version that it spoke of.
+            back = standing if remark.revoked else None
+            spoken = await remarks.shared(conn, report_id, back.ver if back else None)
+            way = await self._way(conn, held, spoken)
         if held is None:
             raise ReportUnknown
         ver, tlp = (held.ver, held.tlp) if spoken is None else (spoken.ver, spoken.tlp)
-        if remark.tlp.rank < Tlp(tlp).rank:
+        if remark.tlp.rank < Tlp(back.tlp if back else tlp).rank:
             raise MarkingLooser
-        standing = before.get(remark.kind)
         told = standing.audience if standing else ()
-        released = self._release(held, spoken, remark, to, told)
+        released = self._release(way, remark, to, told)
         if standing is not None and standing.sha256 == remark.sha256:
             return Remarked("unchanged", remark, standing.ver, released)
         _refuse_out_of_turn(remark, held, standing)
@@ -135,18 +139,20 @@ class Remarks:
 
     # -------------------------------------------------------------------------------------------------
 
+    async def _way(
+        self, conn: Connection, report: reports.Held | None, spoken: Version | None
+    ) -> frozenset[str]:
+        """NodeIDs that know the version that is spoken of from its own way: its origin, or whom we sealed it to."""
+        if report is None or spoken is None:
+            return frozenset()
+        if report.origin != self._node_id:
+            return frozenset((report.origin,))
+        return frozenset(await remarks.recipients(conn, spoken.place))
+
     def _release(
-        self,
-        report: reports.Held,
-        spoken: Version | None,
-        remark: Remark,
-        to: Sequence[str] | None,
-        told: Sequence[str],
+        self, way: AbstractSet[str], remark: Remark, to: Sequence[str] | None, told: Sequence[str]
     ) -> Release:
-        """Who gets a remark on `report`; every peer that does not is named with the reason."""
-        way = set(report.audience) if report.origin == self._node_id else {report.origin}
-        if spoken is None:
-            way = set()  # no version of it was ever shared
+        """Who gets a remark; every peer that does not is named with the reason."""
         named = way if to is None else {*told, *(self._peering.named(name).node_id for name in to)}
         released = release(remark.tlp, self._peering.policies(), requested=sorted(way & named))
         reason = "a remark goes to the report's origin, or from there to those that got the report"
@@ -170,7 +176,7 @@ class Remarks:
                 recipients=recipients,
                 now=self._now(),
                 rng=self._rng,
-                ref=spoken.leaf_hash,
+                ref=spoken.place.leaf_hash,
             )
 
         return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()

@@ -47,11 +47,11 @@ class StoredRemark:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a report that peers can refer to. `leaf_hash`: of the entry that carried it."""
+    """A version of a report that peers can refer to, and the place of the entry that carried it in its origin's log."""
 
     ver: int
     tlp: str
-    leaf_hash: bytes
+    place: Place
 
 
 # The rule of PROTOCOL.md, P-89, where the table itself keeps it: two writers cannot put the older one on top.
@@ -85,11 +85,24 @@ left join report_version v on v.report_id = w.id and v.ver = w.ver
 where coalesce(r.tlp, v.tlp) is not null
 """
 
-SHARED = """
-select ver, tlp, leaf_hash from report where id = $1 and leaf_hash is not null
+_VERSIONS = """
+select id, ver, tlp, log_gen, log_index, leaf_hash from report where id = any($1::text[]) and leaf_hash is not null
 union all
-select ver, tlp, leaf_hash from report_version where report_id = $1 and leaf_hash is not null
-order by ver desc limit 1
+select report_id, ver, tlp, log_gen, log_index, leaf_hash from report_version
+where report_id = any($1::text[]) and leaf_hash is not null
+"""
+
+SHARED = f"""
+select ver, tlp, log_gen, log_index, leaf_hash from ({_VERSIONS}) v
+where $2::int is null or ver = $2 order by ver desc limit 1
+"""
+
+RECIPIENTS = "select recipient from log_wrap where gen = $1 and idx = $2 order by recipient"
+
+GIVEN = f"""
+select v.id, v.ver, v.leaf_hash from ({_VERSIONS}) v
+join report r on r.id = v.id and r.origin = $2
+join log_wrap w on w.recipient = $3 and w.gen = v.log_gen and w.idx = v.log_index
 """
 
 
@@ -137,7 +150,19 @@ async def tlps(conn: Connection, versions: Sequence[tuple[str, int]]) -> dict[tu
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-async def shared(conn: Connection, report_id: str) -> Version | None:
-    """The newest version of a report that stands in a log, so that peers know it."""
-    row = await conn.fetchrow(SHARED, report_id)
-    return None if row is None else Version(*row)
+async def shared(conn: Connection, report_id: str, ver: int | None = None) -> Version | None:
+    """The newest version of a report that stands in a log, so that peers know it; or version `ver`, if it does."""
+    row = await conn.fetchrow(SHARED, [report_id], ver)
+    return None if row is None else Version(row[0], row[1], Place(*row[2:]))
+
+
+async def recipients(conn: Connection, place: Place) -> list[str]:
+    """NodeIDs that an entry of our log was sealed to."""
+    return [row[0] for row in await conn.fetch(RECIPIENTS, place.gen, place.index)]
+
+
+async def given(
+    conn: Connection, peer: str, us: str, report_ids: Sequence[str]
+) -> set[tuple[str, int, bytes]]:
+    """(report, version, leaf hash) of what our log sealed to `peer` of some reports of our own."""
+    return {tuple(row) for row in await conn.fetch(GIVEN, list(report_ids), us, peer)}

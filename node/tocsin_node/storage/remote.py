@@ -92,7 +92,7 @@ update remote_log set next_index = $4 where origin = $1 and gen = $2 and next_in
 UNSUPPORTED = """
 select q.idx, e.leaf_hash, q.leaf, q.wrap, q.ct
 from quarantine q join remote_entry e on e.origin = q.origin and e.gen = q.gen and e.idx = q.idx
-where q.origin = $1 and q.gen = $2 and q.code = 'unsupported' and q.idx > $3 order by q.idx limit $4
+where q.origin = $1 and q.gen = $2 and q.code = 'unsupported' order by q.idx limit $3
 """
 
 FORGET_OUTCOMES = """
@@ -185,14 +185,9 @@ async def record_outcomes(
     )
 
 
-async def unsupported(
-    conn: Connection, log: RemoteLog, limit: int, *, after: int
-) -> list[tuple[bytes, Frame]]:
-    """(leaf hash, frame) of entries that were of a later version of the protocol when they came, oldest first.
-
-    `after`: the index of the last one seen, -1 at first.
-    """
-    rows = await conn.fetch(UNSUPPORTED, log.origin, log.gen, after, limit)
+async def unsupported(conn: Connection, log: RemoteLog, limit: int) -> list[tuple[bytes, Frame]]:
+    """(leaf hash, frame) of entries that were of a later version of the protocol when they came, oldest first."""
+    rows = await conn.fetch(UNSUPPORTED, log.origin, log.gen, limit)
     return [(row[1], Frame(row[0], *row[2:])) for row in rows]
 
 
