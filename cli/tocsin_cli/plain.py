@@ -61,7 +61,10 @@ def local_time(value: Any) -> str:
         return clean(value)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    here = moment.astimezone()
+    try:
+        here = moment.astimezone()
+    except OverflowError:  # the first or the last hours of the calendar, from a peer that means to annoy
+        return clean(value)
     offset = here.strftime("%z")
     return f"{here:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
 

@@ -93,7 +93,7 @@ def seal(
     """Seal `content` (≤ 1 MiB) to each of `recipients` (NodeID → the key of theirs that is in force).
 
     `prev`: leaf hash of the entry with the version before, if it was ever sent; `ref`: leaf hash of the entry
-    that an `ack` answers. The release rules are the caller's: see `sharing.release`.
+    that an `ack` or a `remark` answers. The release rules are the caller's: see `sharing.release`.
 
     Raises: SealRefused `no-recipient`, `too-many-recipients`, `own-recipient`, `content-too-large`,
     `header-invalid`.

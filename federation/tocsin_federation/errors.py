@@ -281,6 +281,22 @@ class EntryRefused(FederationError):
         "not-ours": Reason(
             "The acknowledgement is for a report that is not ours.", "The peer's software is at fault."
         ),
+        "foreign-creator": Reason(
+            "The remark is made in another organisation's name than that of the peer who sends it.",
+            "A peer speaks for itself alone: ask its operator.",
+        ),
+        "unknown-report": Reason(
+            "The remark is about a report, or a version of it, that is not held here.",
+            "Ask the peer for the report, if it may have been lost on the way.",
+        ),
+        "not-recipient": Reason(
+            "The remark comes from a peer that neither made the report nor got it from this node.",
+            "Ask the peer where it has the report from.",
+        ),
+        "marking-looser": Reason(
+            "The remark is marked more mildly than the report that it tells of.",
+            "Ask for it to be marked as the report is.",
+        ),
     }
 
     _by_policy: ClassVar[frozenset[str]] = frozenset(
@@ -295,6 +311,10 @@ class EntryRefused(FederationError):
             "version-conflict",
             "already-withdrawn",
             "not-ours",
+            "foreign-creator",
+            "unknown-report",
+            "not-recipient",
+            "marking-looser",
         )
     )
 

@@ -114,7 +114,7 @@ def admit(
     Raises: EntryRefused with the code of the first that fails.
     """
     # (1) P-80
-    _refuse_misdirected(header, policy, me)
+    refuse_misdirected(header, policy, me)
     if header.t not in {"publish", "revoke"}:
         raise EntryRefused("header-invalid")
     # (2) P-81
@@ -140,7 +140,7 @@ def admit_acknowledgement(
     The peer's ceiling does not count: it says nothing of a report but that somebody saw it. Whether the
     report is ours and went to that peer is for the caller, who knows the reports. Raises: EntryRefused.
     """
-    _refuse_misdirected(header, policy, me)
+    refuse_misdirected(header, policy, me)
     if header.t != "ack":
         raise EntryRefused("header-invalid")
     if acknowledgement.report_id != header.id or acknowledgement.ver != header.ver:
@@ -149,7 +149,8 @@ def admit_acknowledgement(
         raise EntryRefused("peer-inactive")
 
 
-def _refuse_misdirected(header: Header, policy: PeerPolicy, me: str) -> None:
+def refuse_misdirected(header: Header, policy: PeerPolicy, me: str) -> None:
+    """Return when a header is by the peer whose policy this is and names `me`. Raises: EntryRefused."""
     if header.by != policy.node_id:
         raise EntryRefused("wrong-origin")
     if me not in header.aud.nodes:

@@ -29,6 +29,7 @@ from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.settings import Settings
@@ -56,6 +57,7 @@ class Node:
     ledger: Ledger
     peering: Peering
     reporting: Reporting
+    remarks: Remarks
     exchange: Exchange
     receipts: Receipts
     alarms: Alarms
@@ -133,6 +135,7 @@ async def open_node(
             now=now,
         )
         reporting.on_filed = duties.filed
+        remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         intake = Intake(
             pool,
             alarms,
@@ -160,6 +163,7 @@ async def open_node(
                 ledger=ledger,
                 peering=peering,
                 reporting=reporting,
+                remarks=remarks,
                 exchange=exchange,
                 receipts=receipts,
                 alarms=alarms,

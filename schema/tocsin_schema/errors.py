@@ -121,6 +121,19 @@ class AlreadyWithdrawn(SchemaError):
     hint = "File a new report and name the withdrawn one in its description."
 
 
+class RemarkRefused(ReportRefused):
+    """The remark breaks the profile."""
+
+    code = "remark-refused"
+
+
+class AlreadyRetracted(SchemaError):
+    """The remark was taken back already."""
+
+    code = "already-retracted"
+    hint = "Nothing to do; what you say next begins anew."
+
+
 class NoReason(SchemaError):
     """A withdrawal needs a reason."""
 

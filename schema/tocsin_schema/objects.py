@@ -15,6 +15,7 @@ from tocsin_schema.ids import CORE_EXTENSION, INCIDENT_EXTENSION, SYSTEM_EXTENSI
 from tocsin_schema.marking import Tlp
 from tocsin_schema.record import Field, ListOf, Record
 from tocsin_schema.shape import Pattern, Present, Ref, Text, Time, Whole, Word, YesNo
+from tocsin_schema.vocabulary import OPINION
 
 VERSION_TIME: Final = Time(exact=True)
 TITLE: Final = Text(500)
@@ -241,19 +242,7 @@ OBJECTS: Final[dict[str, Record]] = {
         {
             "explanation": Field(PROSE, "why"),
             "authors": Field(KINDS, "who holds it"),
-            "opinion": Field(
-                Word(
-                    {
-                        "strongly-disagree": "",
-                        "disagree": "",
-                        "neutral": "",
-                        "agree": "",
-                        "strongly-agree": "",
-                    }
-                ),
-                "the opinion",
-                required=True,
-            ),
+            "opinion": Field(Word(OPINION), "the opinion", required=True),
             "object_refs": OBJECT_REFS,
         },
     ),

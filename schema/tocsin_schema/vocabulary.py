@@ -403,6 +403,20 @@ RECOVERABILITY: Final[Words] = {
     "not-recoverable": "cannot be recovered",
 }
 
+EXPOSURE: Final[Words] = {
+    "affected": "the same happens to us, or can",
+    "not-affected": "we have looked: it does not concern us",
+    "investigating": "we do not know yet and are looking",
+}
+
+OPINION: Final[Words] = {
+    "strongly-disagree": "it is wrong",
+    "disagree": "we see it otherwise",
+    "neutral": "we cannot say",
+    "agree": "we see it so too",
+    "strongly-agree": "we can confirm it",
+}
+
 STATUS_TO_CORE: Final[Mapping[str, str]] = {
     "draft": "new",
     "submitted": "new",

@@ -22,6 +22,7 @@ from tocsin_federation.checkpoint import sign_checkpoint
 from tocsin_federation.identity import incept
 from tocsin_federation.merkle import Frontier, leaf_hash
 from tocsin_schema.check import check_bundle
+from tocsin_schema.remark import check_remark
 
 TOKEN = "tk-" + "s3cret" * 6
 WORDS = ["alder", "birch", "cedar", "dune", "elm", "fern", "gorse", "hazel"]
@@ -71,6 +72,7 @@ class FakeNode:
 
     org: str = "Fake Org"
     reports: dict[str, Kept] = field(default_factory=dict)
+    remarks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -161,6 +163,8 @@ class FakeNode:
             web.get("/v1/reports/{id}", self._show),
             web.put("/v1/reports/{id}", self._revise),
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
+            web.post("/v1/reports/{id}/remarks", self._remark),
+            web.get("/v1/reports/{id}/remarks", self._remarks),
             web.get("/v1/peers", self._peer_list),
             web.get("/v1/peers/{name}", self._peer_show),
             web.post("/v1/peers/invites", self._peer_invite),
@@ -300,9 +304,56 @@ class FakeNode:
             "acknowledgements": [
                 {"by": "@ann:example.org", "via": "reaction", "at": "2026-11-20T10:01:00Z", "node": None}
             ],
-            "bundle": json.loads(kept.raw),
+            "remarks": self.remarks.get(report_id, []), "bundle": json.loads(kept.raw),
         }  # fmt: skip
         return web.json_response(self._item(report_id) | more)
+
+    async def _remark(self, request: web.Request) -> web.Response:
+        raw, report_id = await request.read(), request.match_info["id"]
+        remark = check_remark(raw).remark
+        assert remark is not None, check_remark(raw).findings
+        assert remark.incident_id == report_id
+        outcome = "dry-run" if request.query.get("dry_run") else "stored"
+        to = request.query.getall("to", list(self.peers))
+        if outcome == "stored":
+            self.add_remark(raw, self.org, ours=True)
+        return web.json_response(
+            {
+                "id": remark.id, "report_id": report_id, "ver": 1, "outcome": outcome, "kind": remark.kind,
+                "said": remark.said or None, "revoked": remark.revoked, "tlp": str(remark.tlp), "bytes": len(raw),
+                "to": [{"name": name, "node_id": f"n1{name}"} for name in to if name not in self.withholds],
+                "withheld": [
+                    {"name": name, "code": code, "reason": reason}
+                    for name, (code, reason) in self.withholds.items()
+                ],
+                "entry": {"gen": 1, "index": 7, "leaf_hash": "00" * 32} if outcome == "stored" else None,
+            },
+            status=201 if outcome == "stored" else 200,
+        )  # fmt: skip
+
+    def add_remark(self, raw: bytes, name: str, *, ours: bool = False, **changes: Any) -> None:
+        """Keep what somebody says about a report in place of what they said of that kind before."""
+        remark = check_remark(raw).remark
+        assert remark is not None, check_remark(raw).findings
+        times = {n: getattr(remark, n) for n in ("created", "modified", "first_seen", "last_seen")}
+        item = {
+            "kind": remark.kind, "said": remark.said or None, "count": remark.count, "text": remark.text or None,
+            "by": {"name": name, "node_id": f"n1{name}", "ours": ours}, "ver": 1, "tlp": str(remark.tlp),
+            "revoked": remark.revoked, "stored_at": "2026-11-20T10:00:00Z", "to": [], "bundle": json.loads(raw),
+            **{n: at and at.isoformat().replace("+00:00", "Z") for n, at in times.items()},
+        } | changes  # fmt: skip
+        others = [
+            one
+            for one in self.remarks.get(remark.incident_id, [])
+            if (one["by"], one["kind"]) != (item["by"], item["kind"])
+        ]
+        self.remarks[remark.incident_id] = [*others, item]
+
+    async def _remarks(self, request: web.Request) -> web.Response:
+        report_id = request.match_info["id"]
+        if report_id not in self.reports:
+            return problem(404, "report-unknown", "There is no report with that id here.")
+        return web.json_response({"items": self.remarks.get(report_id, [])})
 
     async def _imports(self, request: web.Request) -> web.Response:
         lines = (await request.read()).splitlines()

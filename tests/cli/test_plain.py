@@ -68,6 +68,7 @@ def test_times_are_told_in_the_local_zone_with_the_offset():
     assert local_time("2026-12-01T10:00:00Z") == "2026-12-01 11:00:00 +01:00"
     assert local_time(None) == "-"
     assert local_time("no\x1b[2Jtime") == "notime"
+    assert local_time("9999-12-31T23:59:59.999Z") == "9999-12-31T23:59:59.999Z"
 
 
 def test_utc_text_cuts_to_milliseconds():

@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator
 from tests.support.node import open_here, settings_on
 
 from tocsin_node.routes import ROUTES
+from tocsin_schema.check import check_bundle
+from tocsin_schema.remarks import sighting
 from tocsin_schema.stix import build
 
 DOCUMENT = yaml.safe_load(
@@ -109,6 +111,19 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert page["items"][0]["id"] == incident_id
     _, report = await ask("GET", "/v1/reports/{id}", f"/v1/reports/{incident_id}")
     assert report["bundle"]["type"] == "bundle"
+    held = check_bundle(raw).report
+    assert held is not None
+    said = sighting(held, producer=node["identity"], now=datetime.now(UTC), count=2, first_seen=held.created)
+    remarks, path = "/v1/reports/{id}/remarks", f"/v1/reports/{incident_id}/remarks"
+    for query, outcome in (("?dry_run=1", (200, "dry-run")), ("", (201, "stored")), ("", (200, "unchanged"))):
+        status, done = await ask("POST", remarks, path + query, data=said, headers=STIX)
+        assert (status, done["outcome"]) == outcome
+    _, listed = await ask("GET", remarks, path)
+    _, report = await ask("GET", "/v1/reports/{id}", f"/v1/reports/{incident_id}")
+    assert [one["count"] for one in listed["items"]] == [2]
+    assert report["remarks"] == listed["items"]
+    status, problem = await ask("POST", remarks, path, data=b"{}", headers=STIX)
+    assert (status, problem["code"]) == (422, "findings")
     status, problem = await ask("GET", "/v1/reports/{id}", f"/v1/reports/incident--{uuid4()}")
     assert (status, problem["code"]) == (404, "report-unknown")
     status, problem = await ask("POST", "/v1/reports", data=b'{"type":"bundle"}', headers=STIX)

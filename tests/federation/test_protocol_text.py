@@ -19,6 +19,7 @@ from tocsin_federation import (
     request_auth,
     statement,
 )
+from tocsin_schema import remark
 
 ROOT = Path(__file__).parents[2]
 WING = ROOT / "federation"
@@ -101,6 +102,7 @@ def test_refusals_by_rule_are_those_of_the_text():
         ("wrap", [frames.MAX_WRAP_BYTES, 1168]),
         ("entries in one answer", [frames.MAX_FRAMES, frames.MAX_BODY_BYTES // 2**20]),
         ("acknowledgement", [messages.MAX_ACKNOWLEDGEMENT_BYTES]),
+        ("remark", [remark.MAX_BYTES, remark.MAX_TEXT]),
         ("a request's signature", [request_auth.MAX_SKEW_S, int(request_auth.NONCE_TTL.total_seconds())]),
         ("each signature header", [request_auth.MAX_HEADER_BYTES]),
     ],

@@ -21,12 +21,20 @@ from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import Frame, FrameReader
 from tocsin_federation.identity import verify_chain
 from tocsin_federation.keys import check_public, load_enc_private, verify
+from tocsin_federation.messages import read_header
 from tocsin_federation.peering import parse_invite
+from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
 from tocsin_federation.request_auth import NonceCache, verify_request
+from tocsin_federation.sharing import PeerPolicy
+from tocsin_schema.marking import Tlp
+from tocsin_schema.remark import check_remark
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "federation" / "vectors"
 FILES = sorted(FOLDER.glob("*/*.json"))
+
+
+OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
 
 
 def test_there_are_vectors():
@@ -73,7 +81,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "IdentityRefused": {"root-private-mismatch", "fields-invalid", "no-enc-key"},
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
-            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours",
+            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS,
         },
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
     }  # fmt: skip
@@ -90,6 +98,15 @@ def test_every_refusal_of_these_checks_has_a_vector():
         codes = set(getattr(errors, name).reasons) - elsewhere.get(name, set())
         assert codes == {code for where, code in refused if where == check and code != "ok"}, check
         assert (check, "ok") in refused
+
+
+def test_every_refusal_of_a_remark_has_a_vector():
+    answers = {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == "remark"}
+    shared = {
+        "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "tlp-mismatch", "peer-inactive",
+        "above-ceiling",
+    }  # fmt: skip
+    assert answers == OF_REMARKS | shared | {"ok"}
 
 
 def test_the_vectors_are_what_the_script_makes():
@@ -192,6 +209,19 @@ def _key(given: dict[str, Any]) -> None:
     verify(check_public(given["public"]), given["message"], given["signature"])
 
 
+def _remark(given: dict[str, Any]) -> None:
+    header, checked = read_header(given["leaf"]), check_remark(given["content"])
+    assert checked.remark is not None, checked.findings
+    tlp_in = Tlp(given["max_tlp_in"])
+    policy = PeerPolicy(given["peer"], "alder", Tlp.CLEAR, tlp_in, given["active"])
+    admit_remark(header, checked.remark, policy=policy, me=given["me"])
+    held, ground = given["held"], None
+    if held is not None:
+        tlp = None if held["tlp"] is None else Tlp(held["tlp"])
+        ground = Ground(held["origin"], tuple(held["audience"]), header.ver, tlp)
+    refuse_groundless(checked.remark, ground, by=given["peer"], me=given["me"])
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
@@ -200,6 +230,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "identity": _identity,
     "invite": lambda given: parse_invite(given["invite"], now=_time(given["now"])),
     "key": _key,
+    "remark": _remark,
     "request": _request,
 }
 

@@ -5,6 +5,7 @@ import click
 from tocsin_cli.command import Late, LazyGroup
 
 _FILE, _READ, _CHANGE, _WAITING = "File", "Read", "Change", "What waits here"
+_SAY = "Say something about a report"
 _HERE = "tocsin_cli.commands"
 
 COMMANDS = {
@@ -17,6 +18,9 @@ COMMANDS = {
     "export": Late(
         f"{_HERE}.report_export:export", "Write reports into a file for other tools and people.", _READ
     ),
+    "remarks": Late(
+        f"{_HERE}.report_remark:remarks_", "List what everybody says about a report, oldest first.", _READ
+    ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "override": Late(
         f"{_HERE}.report_severity:override",
@@ -24,6 +28,11 @@ COMMANDS = {
         _CHANGE,
     ),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
+    "sight": Late(f"{_HERE}.report_remark:sight", "Say that you see this too, how often and when.", _SAY),
+    "opinion": Late(
+        f"{_HERE}.report_remark:opinion", "Say whether you are affected, or how far you agree.", _SAY
+    ),
+    "retract": Late(f"{_HERE}.report_remark:retract", "Take back what you said about a report.", _SAY),
     "queue": Late(f"{_HERE}.report_queue:queue", "List the reports that wait here for the node.", _WAITING),
     "flush": Late(f"{_HERE}.report_queue:flush", "Send the reports that wait here.", _WAITING),
 }

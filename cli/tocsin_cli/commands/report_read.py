@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_told import severity_line
 from tocsin_cli.errors import UsageFault
@@ -148,7 +149,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
-    return pairs
+    return [*pairs, *remark_lines(found)]
 
 
 def _content(session: Session, found: Mapping[str, Any]) -> list[tuple[str, object]]:

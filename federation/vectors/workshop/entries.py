@@ -1,5 +1,6 @@
 """Vectors for `open_entry`: what a dishonest origin, peer or proxy can do to a sealed entry."""
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -61,6 +62,8 @@ def _valid(box: Wraps) -> Iterator[Row]:
         ref=hashlib.sha256(b"r").digest(),
     )
     yield "valid-acknowledgement", "ok", "P-62", "An acknowledgement.", box.given(ack)
+    remark = sealed(t="remark", ref=hashlib.sha256(b"r").digest())
+    yield "valid-remark", "ok", "P-62", "A remark; its content has vectors of its own.", box.given(remark)
     full = sealed(content=bytes(1019))
     yield "valid-no-padding", "ok", "P-69", "1,019 bytes fill the smallest class.", box.given(full)
 
@@ -174,6 +177,21 @@ def _headers(box: Wraps) -> Iterator[Row]:
         "P-62",
         "An ack that answers nothing.",
         swap(b'"t":"publish"', b'"t":"ack"'),
+    )
+    yield rewritten(
+        "remark-without-ref",
+        form,
+        "P-62",
+        "A remark that answers nothing.",
+        swap(b'"t":"publish"', b'"t":"remark"'),
+    )
+    ref = b'"ref":"' + base64.b64encode(bytes(32)) + b'",'
+    yield rewritten(
+        "report-with-ref",
+        form,
+        "P-62",
+        "A report that answers something.",
+        swap(b'"t":"publish"', ref + b'"t":"publish"'),
     )
     yield rewritten(
         "author-forged",

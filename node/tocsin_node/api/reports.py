@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tocsin_node.api.remarks import remarks_of
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.reporting import FindingsRefused, Submission
@@ -84,6 +85,7 @@ async def show(request: web.Request) -> web.Response:
             "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
+            "remarks": await remarks_of(node, report.id),
             "bundle": bundle,
         }
     )

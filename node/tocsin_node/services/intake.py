@@ -17,16 +17,20 @@ from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, read_acknowledgement
+from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import acknowledgements, remote, reports
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
 from tocsin_schema.check import check_bundle
+from tocsin_schema.finding import Finding
+from tocsin_schema.remark import Remark, check_remark
 from tocsin_schema.report import IncidentReport
 
 RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again at once after an update
@@ -48,6 +52,7 @@ class Arrival:
     opened: Opened | None = None
     report: IncidentReport | None = None
     acknowledgement: Acknowledgement | None = None
+    remark: Remark | None = None
     outcome: Outcome | None = None
     code: str | None = None
 
@@ -140,11 +145,16 @@ class Intake:
                 acknowledgement = read_acknowledgement(opened.content)
                 admit_acknowledgement(opened.header, acknowledgement, policy=peer.policy, me=self._node_id)
                 return replace(arrival, acknowledgement=acknowledgement)
+            if opened.header.t == "remark":
+                said = check_remark(opened.content)
+                if said.remark is None:
+                    return _unsound(arrival, said.findings)
+                admit_remark(opened.header, said.remark, policy=peer.policy, me=self._node_id)
+                return replace(arrival, remark=said.remark)
             checked = check_bundle(opened.content)
             report = checked.report
             if report is None:
-                first = next(f for f in checked.findings if f.level == "error")
-                return replace(arrival, outcome=Outcome.QUARANTINED, code=f"content-{first.code}")
+                return _unsound(arrival, checked.findings)
             admit(
                 opened.header,
                 content_id=report.id,
@@ -223,8 +233,11 @@ class Intake:
                 if answered
                 else set()
             )
-            batch = _judge_all(peer, log, arrivals, held, sent)
+            came = [(a.opened, a.remark) for a in arrivals if a.opened is not None and a.remark is not None]
+            desk = await RemarkDesk.open(conn, peer.node_id, self._node_id, came)
+            batch = _judge_all(peer, log, arrivals, held, sent, desk)
             await _write_reports(conn, batch)
+            await desk.write(conn)
             rang = await self._ring(conn, peer, batch)
             for acknowledgement in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
@@ -285,12 +298,19 @@ def heavy(frames: Sequence[Frame]) -> bool:
     return len(frames) >= THREAD_FROM or sum(len(f.ct) for f in frames) >= THREAD_FROM_BYTES
 
 
+def _unsound(arrival: Arrival, findings: Sequence[Finding]) -> Arrival:
+    """Content that breaks the profile, under the code of the first error."""
+    first = next(f for f in findings if f.level == "error")
+    return replace(arrival, outcome=Outcome.QUARANTINED, code=f"content-{first.code}")
+
+
 def _judge_all(
     peer: Peer,
     log: RemoteLog,
     arrivals: Sequence[Arrival],
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
+    desk: RemarkDesk,
 ) -> _Batch:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
 
@@ -298,31 +318,15 @@ def _judge_all(
     """
     batch = _Batch()
     for arrival in arrivals:
-        report, opened = arrival.report, arrival.opened
         outcome, code = arrival.outcome, arrival.code
-        if outcome is None and report is not None and opened is not None:
-            before = held.get(report.id)
-            outcome, code = decide(
-                _standing(before), opened.header, sha256=report.sha256, origin=peer.node_id
-            )
-            if outcome is Outcome.STORED:
-                place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
-                new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
-                batch.versions.append((new, before))
-                held[report.id] = _as_held(new)
-        elif outcome is None and arrival.acknowledgement is not None:
-            if opened is not None and _told(sent, opened.header):
-                outcome = Outcome.STORED
-                batch.acknowledgements.append(arrival.acknowledgement)
-            else:
-                outcome, code = Outcome.REFUSED, "not-ours"
-        assert outcome is not None
+        if outcome is None:
+            outcome, code = _judge(peer, log, arrival, held, sent, desk, batch)
         if outcome is Outcome.QUARANTINED:
             frame = arrival.frame
             batch.quarantined.append(
                 Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
             )
-        header = None if opened is None else opened.header
+        header = None if arrival.opened is None else arrival.opened.header
         batch.outcomes.append(
             EntryOutcome(
                 arrival.frame.idx,
@@ -334,6 +338,38 @@ def _judge_all(
             )
         )
     return batch
+
+
+def _judge(
+    peer: Peer,
+    log: RemoteLog,
+    arrival: Arrival,
+    held: dict[str, reports.Held],
+    sent: AbstractSet[tuple[str, int, bytes]],
+    desk: RemarkDesk,
+    batch: _Batch,
+) -> tuple[Outcome, str | None]:
+    """The outcome of an entry that was opened and admitted; what it changes goes into `batch`, `held` and `desk`."""
+    opened = arrival.opened
+    assert opened is not None, "what could not be opened has its outcome already"
+    before = held.get(opened.header.id)
+    place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
+    if arrival.remark is not None:
+        return desk.judge(opened, arrival.remark, before, place)
+    if arrival.acknowledgement is not None:
+        if not _told(sent, opened.header):
+            return Outcome.REFUSED, "not-ours"
+        batch.acknowledgements.append(arrival.acknowledgement)
+        return Outcome.STORED, None
+    report = arrival.report
+    assert report is not None, "an entry holds a report, a remark or an acknowledgement"
+    outcome, code = decide(_standing(before), opened.header, sha256=report.sha256, origin=peer.node_id)
+    if outcome is Outcome.STORED:
+        new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
+        batch.versions.append((new, before))
+        held[report.id] = _as_held(new)
+        desk.learn(new)
+    return outcome, code
 
 
 def _told(sent: AbstractSet[tuple[str, int, bytes]], header: Header) -> bool:

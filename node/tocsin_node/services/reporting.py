@@ -36,10 +36,10 @@ class FindingsRefused(NodeError):
     code = "findings"
     hint = "Mend what the findings name and send it again; nothing has been stored."
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Sequence[Finding], *, what: str = "report") -> None:
         errors = sum(f.level == "error" for f in findings)
         super().__init__(
-            f"The report has {errors} finding{'s' if errors != 1 else ''} that must be mended first."
+            f"The {what} has {errors} finding{'s' if errors != 1 else ''} that must be mended first."
         )
         self.findings = tuple(findings)
 
@@ -308,14 +308,7 @@ class Reporting:
         released = release(report.tlp, policies, requested=requested)
         if requested is None and report.tlp.value == "red" and policies:
             raise AudienceEmpty
-        expired = [p for p in released.to if not self._peering.sealable(p.node_id)]
-        if expired:  # one peer that forgot to renew must not keep a report from the others
-            reason = (
-                "its statement has expired and nothing is sealed to expired keys; its operator must renew it"
-            )
-            withheld = (*released.withheld, *(Withheld(p, "no-enc-key", reason) for p in expired))
-            return Release(tuple(p for p in released.to if p not in expired), withheld)
-        return released
+        return sealable_only(released, self._peering)
 
     async def _release_next(
         self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None
@@ -403,6 +396,16 @@ class Reporting:
                 raise ReportExists
             case "conflict":
                 raise VersionConflict
+
+
+def sealable_only(released: Release, peering: Peering) -> Release:
+    """Without the peers whose keys have expired: one that forgot to renew must not keep a report from the others."""
+    expired = [p for p in released.to if not peering.sealable(p.node_id)]
+    if not expired:
+        return released
+    reason = "its statement has expired and nothing is sealed to expired keys; its operator must renew it"
+    withheld = (*released.withheld, *(Withheld(p, "no-enc-key", reason) for p in expired))
+    return Release(tuple(p for p in released.to if p not in expired), withheld)
 
 
 def _checked(raw: bytes) -> tuple[IncidentReport, tuple[Finding, ...]]:

@@ -249,6 +249,29 @@ create table quarantine (
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
 
+create table remark (
+    report_id text not null,
+    node text not null,
+    kind text not null,
+    ver integer not null,
+    said text not null,
+    tlp text not null,
+    created timestamp with time zone not null,
+    modified timestamp with time zone not null,
+    revoked boolean not null,
+    sha256 bytea not null,
+    bundle bytea not null,
+    audience text[] default '{}'::text[] not null,
+    log_gen integer,
+    log_index bigint,
+    leaf_hash bytea,
+    stored_at timestamp with time zone default now() not null,
+    constraint remark_pkey PRIMARY KEY (report_id, node, kind),
+    constraint remark_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id),
+    constraint remark_kind_check CHECK ((kind = ANY (ARRAY['sighting'::text, 'opinion'::text, 'exposure'::text])))
+);
+CREATE INDEX remark_node ON public.remark USING btree (node, report_id);
+
 create table remote_checkpoint (
     origin text not null,
     gen integer not null,
