@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tocsin_schema.imports.gather import Gathering
     from tocsin_schema.imports.record import Passed, Record
+    from tocsin_schema.merge import Merger
 
 
 @dataclass(slots=True)
 class Conversion:
-    """What became of everything that was read."""
+    """What became of everything that was read. `only`: the one report, as long as there is nothing else."""
 
+    only: bytes | None = None
     converted: int = 0
     repaired: int = 0
     objects: int = 0
@@ -30,14 +31,32 @@ class Conversion:
         return self.converted + self.repaired + len(self.refused)
 
     def run(
-        self, records: "Iterable[Record | Passed]", gathering: "Gathering", settled: Callable[[], None]
+        self, records: "Iterable[Record | Passed]", merger: "Merger", settled: Callable[[], None]
     ) -> None:
-        """Gather all records; `settled` is called after each."""
+        """Merge all records; `settled` is called after each. The first report brings what announces our extensions."""
+        import orjson
+
+        from tocsin_schema.artefacts import announcements
+        from tocsin_schema.imports.record import Passed
+
+        reports = passed = 0
         for record in records:
             self._note(record)
-            gathering.add(record)
+            if isinstance(record, Passed):
+                passed += 1
+                merger.add(record.objects)
+            elif record.bundle is not None:
+                reports += 1
+                if reports == 1:
+                    merger.add(announcements())
+                merger.add(record.bundle)
+                self.only = record.bundle
             settled()
-        self.objects, self.differing = gathering.objects, gathering.differing
+        self.objects, self.differing = merger.objects_held, merger.older + merger.differing
+        if (reports, passed) != (1, 0):
+            self.only = None
+        elif self.only is not None:
+            self.objects = len(orjson.loads(self.only)["objects"])
 
     def _note(self, record: "Record | Passed") -> None:
         refusal = record.refusal

@@ -15,7 +15,13 @@ from tocsin_schema import vocabulary
 from tocsin_schema.compose import PARTY_EPOCH
 from tocsin_schema.extension import CORE, INCIDENT, SYSTEM
 from tocsin_schema.form import FORM, PARTY_LISTS
-from tocsin_schema.ids import CORE_EXTENSION, INCIDENT_EXTENSION, SYSTEM_EXTENSION, derive
+from tocsin_schema.ids import (
+    CORE_EXTENSION,
+    FOREIGN_TYPE_EXTENSION,
+    INCIDENT_EXTENSION,
+    SYSTEM_EXTENSION,
+    derive,
+)
 from tocsin_schema.objects import OBJECTS
 from tocsin_schema.record import Record
 
@@ -24,7 +30,7 @@ BEGIN: Final = (
     "<!-- made from the tables by `python -m tocsin_schema.artefacts schema`; do not edit below -->"
 )
 
-# The author of the two extensions; its name is the product's, so that anyone may run it.
+# The author of the extensions; its name is the product's, so that anyone may run it.
 AUTHOR: Final[Mapping[str, Any]] = {
     "type": "identity",
     "spec_version": "2.1",
@@ -56,11 +62,26 @@ def announcements() -> list[dict[str, Any]]:
     return [dict(AUTHOR), *said]
 
 
+def foreign_type_definition() -> tuple[dict[str, Any], ...]:
+    """What an object of a type that STIX does not have refers to when it is passed on: the definition, its author."""
+    said = "An object of a type that STIX 2.1 does not have, passed on as its maker wrote it."
+    return dict(AUTHOR), extension_definition("foreign-type", FOREIGN_TYPE_EXTENSION, said, "new-sdo")
+
+
 def files() -> Iterator[tuple[str, str]]:
     """Every generated file as (path under the wing, text)."""
     for name, identifier, record, said in _EXTENSIONS:
         yield f"extension/{name}.schema.json", _text(json_schema(name, identifier, record, said))
         yield f"extension/{name}.json", _text(extension_definition(name, identifier, said))
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:tocsin:schema:foreign-type:{VERSION}",
+        "title": "foreign-type",
+        "type": "object",
+        "required": ["type", "id", "created", "modified", "extensions"],
+    }
+    yield "extension/foreign-type.schema.json", _text(schema)
+    yield "extension/foreign-type.json", _text(foreign_type_definition()[1])
     yield "extension/author.json", _text(AUTHOR)
 
 
@@ -75,7 +96,9 @@ def json_schema(name: str, identifier: str, record: Record, said: str) -> dict[s
     }
 
 
-def extension_definition(name: str, identifier: str, said: str) -> dict[str, Any]:
+def extension_definition(
+    name: str, identifier: str, said: str, kind: str = "property-extension"
+) -> dict[str, Any]:
     """The STIX object that announces an extension; its schema is the file that lies beside it."""
     return {
         "type": "extension-definition",
@@ -88,7 +111,7 @@ def extension_definition(name: str, identifier: str, said: str) -> dict[str, Any
         "description": said,
         "schema": f"urn:tocsin:schema:{name}:{VERSION}",
         "version": VERSION,
-        "extension_types": ["property-extension"],
+        "extension_types": [kind],
     }
 
 

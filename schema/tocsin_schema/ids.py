@@ -18,6 +18,7 @@ SCO_NAMESPACE: Final = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")  # STIX
 
 INCIDENT_EXTENSION: Final = "extension-definition--da9f04c0-b1bd-4fd7-8caf-298eb1ebd2fb"
 SYSTEM_EXTENSION: Final = "extension-definition--e589826c-3479-4f16-b8e7-b7187440e2c9"
+FOREIGN_TYPE_EXTENSION: Final = "extension-definition--db2e6086-7bef-418a-b5c0-f84be0c7bd53"
 CORE_EXTENSION: Final = "extension-definition--ef765651-680c-498d-9894-99799f2fa126"  # OASIS incident core
 TLP_EXTENSION: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"  # OASIS TLP 2.0
 

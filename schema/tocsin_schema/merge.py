@@ -7,42 +7,30 @@ Which one is kept does not depend on the order in which the reports come. Memory
 in a SQLite file of its own until they are asked for.
 """
 
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
 
 from tocsin_schema import canonical
+from tocsin_schema.disk import Disk
 
-_SCHEMA: Final = """
-pragma journal_mode = off;
-pragma synchronous = off;
-create table object (number integer primary key, id text unique, modified text, newest text, raw blob);
-"""
+_SCHEMA: Final = (
+    "create table object (number integer primary key, id text unique, modified text, newest text, raw blob);"
+)
 _INSERT: Final = "insert or ignore into object (id, modified, newest, raw) values (?, ?, ?, ?)"
 _HELD: Final = "select modified, newest, raw from object where id = ?"
 _REPLACE: Final = "update object set modified = ?, newest = ?, raw = ? where id = ?"
 
 
-class Merger:
+class Merger(Disk):
     """Objects by identifier, in the order of first sight; a context manager that leaves nothing behind."""
 
     def __init__(self) -> None:
-        self._dir = tempfile.TemporaryDirectory(prefix="tocsin-merge-")
-        self._db = sqlite3.connect(Path(self._dir.name) / "objects.sqlite", isolation_level=None)
-        self._db.executescript(_SCHEMA)
-        self._db.execute("begin")
+        super().__init__(_SCHEMA)
+        self.objects_held = 0
+        self.older = 0  # objects that gave way to a later version
         self.differing = 0  # objects that claimed one version and were not the same
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
-        self._dir.cleanup()
 
     def add(self, bundle: bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         """Take in the objects of a checked bundle: its bytes, the parsed bundle, or its objects alone."""
@@ -56,11 +44,15 @@ class Merger:
 
     def _keep(self, identifier: str, modified: str, newest: str, raw: bytes) -> None:
         if self._db.execute(_INSERT, (identifier, modified, newest, raw)).rowcount:
+            self.objects_held += 1
             return
         held = self._db.execute(_HELD, (identifier,)).fetchone()
         if held[2] == raw:
             return
-        self.differing += held[0] == modified
+        if held[0] == modified:
+            self.differing += 1
+        else:
+            self.older += 1
         if (modified, newest, raw) > held:
             self._db.execute(_REPLACE, (modified, newest, raw, identifier))
 

@@ -17,7 +17,9 @@ Unknown = Literal["warn", "refuse", "extension"]
 
 MAX_UNKNOWN: Final = 200  # properties of one object that nobody here knows; no later profile has so many
 
-_NAME = re.compile(r"[a-z0-9_]{3,250}").fullmatch  # STIX 2.1, 7.3: names of properties in an extension
+PROPERTY_NAME = re.compile(
+    r"[a-z0-9_]{3,250}"
+).fullmatch  # STIX 2.1, 7.3: names of properties in an extension
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class Record:
         if self.unknown == "refuse":
             said = f"{show(name)} is not a property here."
             return [Finding("unknown-field", "", said, hint), *found]
-        if _NAME(name) is None:
+        if PROPERTY_NAME(name) is None:
             said = f"{show(name)} cannot be the name of a property."
             return [Finding("bad-name", "", said, "Use 3 to 250 of a-z, 0-9 and _."), *found]
         said = f"{show(name)} is not in this version of the profile; it is kept as it is."

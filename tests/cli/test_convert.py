@@ -18,7 +18,11 @@ TOOL = {
     "type": "tool", "spec_version": "2.1", "id": "tool--00000000-0000-4000-8000-000000000001", "name": "Hammer",
     "created": "2024-02-06T15:29:37.168Z", "modified": "2024-02-06T15:29:37.168Z",
 }  # fmt: skip
-CUSTOM = {**TOOL, "type": "x-pump", "id": "x-pump--00000000-0000-4000-8000-000000000002"}
+UNCHECKED = {
+    **TOOL,
+    "type": "malware-analysis",
+    "id": "malware-analysis--00000000-0000-4000-8000-000000000002",
+}
 
 
 def account(result):
@@ -42,7 +46,7 @@ def files(home):
         "aiid": [home.file("incidents.csv", aiid_csv({}, {"title": ""}, {"incident_id": "x"}))],
         "avid": [home.file("reports.jsonl", avid_lines({}) + b"no\n")],
         "atlas": [home.file("ATLAS.yaml", tree), "--stix", home.file("stix-atlas.json", json.dumps(STIX))],
-        "stix": [home.file("some.json", json.dumps([TOOL, CUSTOM]))],
+        "stix": [home.file("some.json", json.dumps([TOOL, UNCHECKED]))],
     }
 
 

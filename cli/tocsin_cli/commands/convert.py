@@ -90,20 +90,21 @@ def atlas(session: Session, file: Path, techniques: Path | None) -> None:
 
 def _run(session: Session, file: Path, reader: PassingReader) -> None:
     from tocsin_schema.errors import SchemaError
-    from tocsin_schema.imports.gather import Gathering
+    from tocsin_schema.exports.stix import bundle
+    from tocsin_schema.merge import Merger
 
     account = Conversion()
     unreadable: CliError | None = None
-    with opened(file) as stream, Gathering() as gathering:
+    with opened(file) as stream, Merger() as merger:
         try:
             size = os.fstat(stream.fileno()).st_size
             records = closing(cast("Generator[Record | Passed]", reader(stream)))
             with progress(session.out, "Convert", size) as advance, records as source:
-                account.run(source, gathering, lambda: advance(stream.tell()))
+                account.run(source, merger, lambda: advance(stream.tell()))
         except SchemaError as exc:  # raised below: here its traceback would hold the reader beyond the file
             unreadable = FileUnreadable(f"{file}: {exc}", code=exc.code, hint=exc.hint)
-        if unreadable is None:
-            for piece in gathering.bundle():
+        if unreadable is None and account.objects:
+            for piece in bundle(merger) if account.only is None else [account.only + b"\n"]:
                 session.out.raw(piece)
     if unreadable is not None:
         raise unreadable

@@ -1,6 +1,7 @@
 """Foreign STIX objects that belong to no incident, passed on as strict STIX 2.1.
 
-1. A type that STIX 2.1 does not have, or that nobody here can check, is left out with its reason.
+1. A type that nobody here can check is left out with its reason; one that STIX 2.1 does not have is carried as a
+ new type (see `custom.py`).
 2. Properties that STIX 2.1 does not have there, and values it does not allow, are left out and named.
 3. A marking of TLP 1 is replaced by that of TLP 2.0; of several, of one that nobody knows, and of markings of
  single properties the strictest holds for the whole object. No marking is ever loosened.
@@ -11,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tocsin_schema import times
+from tocsin_schema.artefacts import foreign_type_definition
 from tocsin_schema.finding import Finding, show
 from tocsin_schema.imports.clean import clean, marking_refs, statements, summary, tlp_among
+from tocsin_schema.imports.custom import carry, is_custom
 from tocsin_schema.imports.further import FURTHER
 from tocsin_schema.imports.record import Passed
 from tocsin_schema.imports.store import Store
@@ -42,17 +45,23 @@ def _passed(obj: Object, store: Store) -> Passed:
         published = _published(obj, key)
         if published is not None:
             return published
-    if obj["type"] not in FURTHER:
-        custom = obj["type"].startswith("x-")
-        said = "is no type of STIX 2.1" if custom else "is a type that is not passed on here"
-        finding = Finding("type-not-carried", "type", f"{show(obj['type'], 60)} {said}.", _HINT)
-        return Passed(key, (), (), finding)
     repairs: list[str] = []
-    obj = _moved(obj, repairs)
     lost: dict[str, int] = {}
-    sound = clean(obj, lost, FURTHER)
+    announced: tuple[Object, ...] = ()
+    if is_custom(obj["type"]):
+        sound = carry(obj, lost)
+        announced = foreign_type_definition()
+        repairs.append(
+            f"{show(obj['type'], 60)} is no type of STIX 2.1: carried as a new type, by an extension"
+        )
+    elif obj["type"] in FURTHER:
+        obj = _moved(obj, repairs)
+        sound = clean(obj, lost, FURTHER)
+    else:
+        said = f"{show(obj['type'], 60)} is a type that is not passed on here."
+        return Passed(key, (), (), Finding("type-not-carried", "type", said, _HINT))
     if sound is None:
-        found = FURTHER[obj["type"]].explain(obj)
+        found = FURTHER[obj["type"]].explain(obj) if obj["type"] in FURTHER else []
         wrong = next((one for one in found if one.level == "error"), None)
         reason = wrong or Finding("import-malformed", "", "It is no sound object of its type.", _HINT)
         return Passed(key, (), (), reason)
@@ -64,7 +73,7 @@ def _passed(obj: Object, store: Store) -> Passed:
     refusal = _point(sound, store, repairs)
     if refusal is not None:
         return Passed(key, (), (), refusal)
-    return Passed(key, (*markings, sound), tuple(repairs + summary(lost)))
+    return Passed(key, (*announced, *markings, sound), tuple(repairs + summary(lost)))
 
 
 def _moved(obj: Object, repairs: list[str]) -> Object:

@@ -4,13 +4,12 @@ A file may be larger than memory and refers back and forth, so every object is p
 own first. Of several versions of an object the latest counts.
 """
 
-import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
+
+from tocsin_schema.disk import Disk
 
 _SCHEMA: Final = """
 create table object (id text primary key, type text, modified text, raw blob, used int default 0) without rowid;
@@ -20,23 +19,6 @@ create table refused (id text primary key) without rowid;
 _RELATING: Final = "('relationship', 'sighting', 'report', 'note', 'opinion', 'grouping')"
 # The properties by which an object is about others.
 _ABOUT: Final = ("source_ref", "target_ref", "object_refs", "sighting_of_ref")
-
-
-class Disk:
-    """A SQLite file of its own; a context manager that takes the file away at the end."""
-
-    def __init__(self, schema: str) -> None:
-        self._dir = tempfile.TemporaryDirectory(prefix="tocsin-import-")
-        self._db = sqlite3.connect(Path(self._dir.name) / "objects.sqlite", isolation_level=None)
-        self._db.executescript("pragma journal_mode = off; pragma synchronous = off;" + schema)
-        self._db.execute("begin")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
-        self._dir.cleanup()
 
 
 class Store(Disk):
