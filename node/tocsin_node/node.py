@@ -24,6 +24,7 @@ from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.peering import Peering
@@ -58,6 +59,7 @@ class Node:
     exchange: Exchange
     receipts: Receipts
     alarms: Alarms
+    finding: Finding
     now: Callable[[], datetime]
     rng: Callable[[int], bytes]
     stopping: asyncio.Event
@@ -132,10 +134,14 @@ async def open_node(
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        finding = Finding(pool)
         health.add("alerts", alarms.health)
+        health.add("search", finding.health)
         health.add("peers", peering.health)
         stopping = asyncio.Event()
-        async with _working(ledger, exchange.run(), receipts.run(), alarms.run(), _let_go(stopping, ledger)):
+        async with _working(
+            ledger, exchange.run(), receipts.run(), alarms.run(), finding.run(), _let_go(stopping, ledger)
+        ):
             yield Node(
                 settings=settings,
                 identity=identity,
@@ -151,6 +157,7 @@ async def open_node(
                 exchange=exchange,
                 receipts=receipts,
                 alarms=alarms,
+                finding=finding,
                 now=now,
                 rng=rng,
                 stopping=stopping,

@@ -4,7 +4,7 @@
 a scope does not start. Every line is described in openapi.yaml under its operation id.
 """
 
-from tocsin_node.api import alerts, federation, health, log, node, peers, reports
+from tocsin_node.api import alerts, federation, health, log, node, peers, reports, search
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
 from tocsin_node.web.route import OPEN, PEER, Route
@@ -14,7 +14,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", health.show, OPEN, "getHealth"),
     Route("GET", "/v1/node", node.show, "report:read", "getNode"),
     Route("POST", "/v1/reports", reports.submit, "report:write", "submitReport"),
-    Route("GET", "/v1/reports", reports.listing, "report:read", "listReports"),
+    Route("GET", "/v1/reports", search.listing, "report:read", "listReports"),
+    Route("GET", "/v1/reports/facets", search.facets, "report:read", "countReports"),
     Route("GET", "/v1/reports/{id}", reports.show, "report:read", "getReport"),
     Route("PUT", "/v1/reports/{id}", reports.revise, "report:write", "reviseReport"),
     Route("POST", "/v1/reports/{id}/withdraw", reports.withdraw, "report:write", "withdrawReport"),

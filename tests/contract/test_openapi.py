@@ -107,6 +107,10 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert done["sends"]["bytes"] == len(raw)
     _, page = await ask("GET", "/v1/reports", "/v1/reports?limit=1")
     assert page["items"][0]["id"] == incident_id
+    _, page = await ask("GET", "/v1/reports", "/v1/reports?q=shift&harm=physical-health")
+    assert page["items"][0]["snippet"].startswith("A model that plans shifts")
+    _, counted = await ask("GET", "/v1/reports/facets", "/v1/reports/facets?tlp=green")
+    assert counted["facets"]["harm"] == [{"value": "physical-health", "count": 1}]
     _, report = await ask("GET", "/v1/reports/{id}", f"/v1/reports/{incident_id}")
     assert report["bundle"]["type"] == "bundle"
     status, problem = await ask("GET", "/v1/reports/{id}", f"/v1/reports/incident--{uuid4()}")

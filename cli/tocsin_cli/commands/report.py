@@ -11,6 +11,7 @@ COMMANDS = {
     "new": Late(f"{_HERE}.report_file:new", "File a report, guided, in under a minute.", _FILE),
     "submit": Late(f"{_HERE}.report_file:submit", "File a report from a file, a pipe or your editor.", _FILE),
     "list": Late(f"{_HERE}.report_read:list_", "List the reports that the node holds, newest first.", _READ),
+    "search": Late(f"{_HERE}.report_search:search", "Find reports by words and facets.", _READ),
     "show": Late(
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
