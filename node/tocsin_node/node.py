@@ -23,6 +23,7 @@ from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
@@ -60,6 +61,7 @@ class Node:
     receipts: Receipts
     alarms: Alarms
     finding: Finding
+    duplicates: Duplicates
     now: Callable[[], datetime]
     rng: Callable[[int], bytes]
     stopping: asyncio.Event
@@ -158,6 +160,7 @@ async def open_node(
                 receipts=receipts,
                 alarms=alarms,
                 finding=finding,
+                duplicates=Duplicates(pool),
                 now=now,
                 rng=rng,
                 stopping=stopping,

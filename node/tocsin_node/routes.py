@@ -4,7 +4,7 @@
 a scope does not start. Every line is described in openapi.yaml under its operation id.
 """
 
-from tocsin_node.api import alerts, federation, health, log, node, peers, reports, search
+from tocsin_node.api import alerts, duplicates, federation, health, log, node, peers, reports, search
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
 from tocsin_node.web.route import OPEN, PEER, Route
@@ -19,6 +19,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/reports/{id}", reports.show, "report:read", "getReport"),
     Route("PUT", "/v1/reports/{id}", reports.revise, "report:write", "reviseReport"),
     Route("POST", "/v1/reports/{id}/withdraw", reports.withdraw, "report:write", "withdrawReport"),
+    Route("GET", "/v1/reports/{id}/duplicates", duplicates.listing, "report:read", "listDuplicates"),
+    Route("PUT", "/v1/reports/{id}/duplicates/{other}", duplicates.decide, "report:write", "decideDuplicate"),
+    Route("POST", "/v1/duplicates", duplicates.of_bundle, "report:read", "findDuplicates"),
     Route("POST", "/v1/imports", reports.take_in, "report:write", "importReports"),
     Route("GET", "/v1/peers", peers.listing, "peer:read", "listPeers"),
     Route("POST", "/v1/peers/invites", peers.invite, "peer:write", "invitePeer"),

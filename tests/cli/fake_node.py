@@ -79,6 +79,7 @@ class FakeNode:
     test_deliveries: list[list[dict[str, Any]]] = field(default_factory=list)
     withholds: dict[str, tuple[str, str]] = field(default_factory=dict)
     url: str = ""
+    alike: list[dict[str, Any]] = field(default_factory=list)
     snippet: str = "… as it was found"
 
     def __post_init__(self) -> None:
@@ -162,6 +163,9 @@ class FakeNode:
             web.get("/v1/reports", self._list),
             web.get("/v1/reports/facets", self._facets),
             web.get("/v1/reports/{id}", self._show),
+            web.get("/v1/reports/{id}/duplicates", self._duplicates),
+            web.post("/v1/duplicates", self._duplicates),
+            web.put("/v1/reports/{id}/duplicates/{other}", self._decide),
             web.put("/v1/reports/{id}", self._revise),
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
             web.get("/v1/peers", self._peer_list),
@@ -284,6 +288,12 @@ class FakeNode:
         tlps = Counter(self._item(each)["tlp"] for each in self.reports)
         counted = [{"value": value, "count": count} for value, count in tlps.most_common()]
         return web.json_response({"total": len(self.reports), "complete": True, "facets": {"tlp": counted}})
+
+    async def _duplicates(self, _: web.Request) -> web.Response:
+        return web.json_response({"items": self.alike})
+
+    async def _decide(self, request: web.Request) -> web.Response:
+        return web.json_response(await request.json())
 
     async def _list(self, request: web.Request) -> web.Response:
         limit, start = int(request.query.get("limit", 50)), int(request.query.get("cursor", 0))

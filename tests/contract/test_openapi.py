@@ -113,6 +113,19 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert counted["facets"]["harm"] == [{"value": "physical-health", "count": 1}]
     _, report = await ask("GET", "/v1/reports/{id}", f"/v1/reports/{incident_id}")
     assert report["bundle"]["type"] == "bundle"
+    other_id, other = bundle(node["identity"], title="Shift planning model drops the night shift")
+    _, found = await ask("POST", "/v1/duplicates", data=other, headers=STIX)
+    assert found["items"][0]["id"] == incident_id
+    await ask("POST", "/v1/reports", data=other, headers=STIX)
+    status, decision = await ask(
+        "PUT",
+        "/v1/reports/{id}/duplicates/{other}",
+        f"/v1/reports/{incident_id}/duplicates/{other_id}",
+        json={"verdict": "distinct", "by": "Safety desk"},
+    )
+    assert (status, decision["verdict"]) == (200, "distinct")
+    _, found = await ask("GET", "/v1/reports/{id}/duplicates", f"/v1/reports/{other_id}/duplicates")
+    assert [item["decision"]["verdict"] for item in found["items"]] == ["distinct"]
     status, problem = await ask("GET", "/v1/reports/{id}", f"/v1/reports/incident--{uuid4()}")
     assert (status, problem["code"]) == (404, "report-unknown")
     status, problem = await ask("POST", "/v1/reports", data=b'{"type":"bundle"}', headers=STIX)

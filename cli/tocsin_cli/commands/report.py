@@ -15,6 +15,16 @@ COMMANDS = {
     "show": Late(
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
+    "duplicates": Late(
+        f"{_HERE}.report_duplicates:duplicates",
+        "Show reports that may tell of the same event, and why.",
+        _READ,
+    ),
+    "duplicate-of": Late(
+        f"{_HERE}.report_duplicates:duplicate_of",
+        "Say that two reports are the same event, or are not.",
+        _CHANGE,
+    ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
     "queue": Late(f"{_HERE}.report_queue:queue", "List the reports that wait here for the node.", _WAITING),

@@ -47,6 +47,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "not-approved": HTTPStatus.FORBIDDEN,
     "join-refused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "id-mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "report-itself": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not-revoked": HTTPStatus.UNPROCESSABLE_ENTITY,
     "peer-frozen": HTTPStatus.FORBIDDEN,
     "not-authenticated": HTTPStatus.UNAUTHORIZED,
