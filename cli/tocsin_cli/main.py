@@ -25,6 +25,9 @@ _REPORTS, _NETWORK, _NODE, _TOOL = "Reports and alerts", "The network", "A node 
 COMMANDS = {
     "report": Late("tocsin_cli.commands.report:report", "File, read, change and withdraw reports.", _REPORTS),
     "alert": Late("tocsin_cli.commands.alert:alert", "See and acknowledge alerts.", _REPORTS),
+    "cluster": Late(
+        "tocsin_cli.commands.cluster:cluster", "See what several organisations report within days.", _REPORTS
+    ),
     "import": Late("tocsin_cli.commands.imports:import_", "Bring in incidents from elsewhere.", _REPORTS),
     "peer": Late("tocsin_cli.commands.peer:peer", "Connect to other organisations' nodes.", _NETWORK),
     "log": Late("tocsin_cli.commands.log:log", "Verify the node's log.", _NETWORK),

@@ -23,6 +23,7 @@ from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
@@ -62,6 +63,7 @@ class Node:
     alarms: Alarms
     finding: Finding
     duplicates: Duplicates
+    clusters: Clusters
     now: Callable[[], datetime]
     rng: Callable[[int], bytes]
     stopping: asyncio.Event
@@ -161,6 +163,7 @@ async def open_node(
                 alarms=alarms,
                 finding=finding,
                 duplicates=Duplicates(pool),
+                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
                 now=now,
                 rng=rng,
                 stopping=stopping,

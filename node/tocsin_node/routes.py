@@ -4,7 +4,18 @@
 a scope does not start. Every line is described in openapi.yaml under its operation id.
 """
 
-from tocsin_node.api import alerts, duplicates, federation, health, log, node, peers, reports, search
+from tocsin_node.api import (
+    alerts,
+    clusters,
+    duplicates,
+    federation,
+    health,
+    log,
+    node,
+    peers,
+    reports,
+    search,
+)
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
 from tocsin_node.web.route import OPEN, PEER, Route
@@ -34,6 +45,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
     Route("GET", "/v1/alerts/{id}", alerts.show, "alert:read", "getAlert"),
     Route("POST", "/v1/alerts/{id}/ack", alerts.acknowledge, "alert:write", "acknowledgeAlert"),
+    Route("GET", "/v1/clusters", clusters.listing, "report:read", "listClusters"),
+    Route("GET", "/v1/clusters/{id}", clusters.show, "report:read", "getCluster"),
     Route("GET", "/v1/log/checkpoint", log.checkpoint, "log:read", "getCheckpoint"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves"),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),

@@ -22,7 +22,7 @@ import msgspec
 from tocsin_schema.marking import Tlp
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "cluster"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
@@ -38,6 +38,7 @@ HEADLINES = {
     "raise": "ALERT, grade {grade}",
     "escalate": "ALERT, grade raised to {grade}",
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
+    "cluster": "EARLY WARNING: several organisations report the same, up to grade {grade}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 
@@ -76,6 +77,10 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     systems: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    cluster: str = ""  # its id and size
+    since: str = (
+        ""  # when the first report of a cluster came: what a later cluster of the same name has otherwise
+    )
 
 
 def detail_for(tlp: Tlp, ceiling: Tlp) -> Detail:
@@ -94,9 +99,7 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     if detail >= Detail.SUMMARY:
         names = ("summary", "origin", "systems", "drivers", "reasons")
         kept |= {name: getattr(facts, name) for name in names}
-    return AlertFacts(
-        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver, **kept
-    )
+    return _bare(facts, **kept)
 
 
 def title_of(facts: AlertFacts) -> str:
@@ -125,10 +128,21 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
 
 def short_words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
     """The content to fall back to when the homeserver refuses the full one: no foreign text at all."""
-    bare = AlertFacts(
-        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver
+    return words(_bare(facts), alert_id, mention)
+
+
+def _bare(facts: AlertFacts, **kept: Any) -> AlertFacts:
+    """What every room may read, and `kept`."""
+    return AlertFacts(
+        kind=facts.kind,
+        grade=facts.grade,
+        tlp=facts.tlp,
+        report_id=facts.report_id,
+        ver=facts.ver,
+        cluster=facts.cluster,
+        since=facts.since,
+        **kept,
     )
-    return words(bare, alert_id, mention)
 
 
 def headline(facts: AlertFacts) -> str:
@@ -170,7 +184,7 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
     points = [
         ("How severe", f"score {facts.score} of 100" if facts.score is not None else ""),
         ("Why", drivers),
-        ("It rings because", ", ".join(facts.reasons)),
+        ("It rings because", ", ".join(foreign(reason, SUMMARY_BYTES) for reason in facts.reasons)),
         ("System", systems),
         ("Reported by", foreign(facts.origin, NAME_BYTES)),
     ]
@@ -182,6 +196,8 @@ def _steps(facts: AlertFacts, alert_id: int) -> list[tuple[str, str]]:
     steps = [("Acknowledge", f"react with {keys}, or write !ack {alert_id}")]
     if facts.report_id is not None:
         steps.append(("Read it all", f"tocsin report show {facts.report_id}"))
+    if facts.cluster:
+        steps.append(("See which reports", f"tocsin cluster show {facts.cluster.partition('/')[0]}"))
     return steps
 
 
@@ -194,7 +210,7 @@ def _html(
     if points:
         parts.append("<ul>" + "".join(f"<li>{escape(n)}: {escape(t)}</li>" for n, t in points) + "</ul>")
     for what, how in steps:
-        marked = re.sub(r"(!ack \d+|tocsin report show \S+)", r"<code>\1</code>", escape(how))
+        marked = re.sub(r"(!ack \d+|tocsin (?:report|cluster) show \S+)", r"<code>\1</code>", escape(how))
         parts.append(f"<p>{escape(what)}: {marked}</p>")
     return "".join(parts)
 
@@ -204,6 +220,7 @@ def _message(
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"v": 1, "alert": alert_id, "kind": facts.kind, "grade": facts.grade}
     data |= {"report": facts.report_id, "ver": facts.ver} if facts.report_id is not None else {}
+    data |= {"cluster": facts.cluster.partition("/")[0]} if facts.cluster else {}
     data |= {"level": facts.level, "score": facts.score} if facts.level is not None else {}
     return {
         "msgtype": "m.text",

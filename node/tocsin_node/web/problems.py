@@ -57,6 +57,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "token-name-taken": HTTPStatus.CONFLICT,
     "report-unknown": HTTPStatus.NOT_FOUND,
     "peer-unknown": HTTPStatus.NOT_FOUND,
+    "cluster-unknown": HTTPStatus.NOT_FOUND,
     "alert-unknown": HTTPStatus.NOT_FOUND,
     "log-unknown": HTTPStatus.NOT_FOUND,
     "report-exists": HTTPStatus.CONFLICT,
