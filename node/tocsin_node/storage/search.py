@@ -12,7 +12,7 @@ from datetime import datetime
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import StoredReport
 
-WINDOW = 500
+WINDOW = 200
 COUNTED = 5000
 PER_FACET = 20
 UNSEEN = 2**63 - 1
