@@ -139,6 +139,7 @@ async def open_node(
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
         finding = Finding(pool)
+        await finding.look()
         health.add("alerts", alarms.health)
         health.add("search", finding.health)
         health.add("peers", peering.health)

@@ -122,6 +122,7 @@ async def fill(node: BenchNode, reports: Reports, corpus: Corpus) -> None:
             await conn.execute("truncate made")
         await conn.execute("insert into bare_words select seq, words from report_facet order by seq")
         await conn.execute("create index on bare_words using gin (words)")
+        await conn.execute("create index on bare_words (seq)")
         for table in ("report", "report_facet", "bare_words"):
             await conn.execute(f"vacuum (analyze) {table}")
     finally:

@@ -287,6 +287,7 @@ async def test_reports_from_before_there_were_facets_are_filled_in_and_it_may_st
         assert await titles(three, "q=leaks&tlp=amber") == ["Chat model leaks addresses"]
         await conn.execute("delete from report_facet where report_id = $1", spoilt[0].id)
     finding = Finding(pool)
+    await finding.look()
     assert (await finding.health())[0].code == "search-filling"
     await finding.run()
     assert (await finding.health())[0].status == "ok"
@@ -305,4 +306,5 @@ async def test_a_node_that_starts_again_finds_the_same(database, tmp_path):
     async with open_here(settings) as first:
         await file(first, made(SHUTTLE, 1))
     async with open_here(settings) as second:
+        assert "search-filling" not in str(await get(second, "/healthz"))
         assert await titles(second, "q=shuttle&harm=property") == ["Shuttle hits a truck"]

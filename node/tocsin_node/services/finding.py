@@ -27,6 +27,11 @@ class Finding:
         self._pool = pool
         self._filled = False
 
+    async def look(self) -> None:
+        """Learn whether there is anything to fill in: at the start, before anybody asks for the health."""
+        async with self._pool.acquire() as conn:
+            self._filled = not await facets.missing(conn, below=search.UNSEEN, limit=1)
+
     async def run(self) -> None:
         """Give facets to the reports that lack them."""
         while not self._filled:
