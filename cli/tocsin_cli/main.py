@@ -30,6 +30,9 @@ COMMANDS = {
         "See what is owed to which authority, by when and why, and decide about it.",
         _REPORTS,
     ),
+    "cluster": Late(
+        "tocsin_cli.commands.cluster:cluster", "See what several organisations report within days.", _REPORTS
+    ),
     "import": Late("tocsin_cli.commands.imports:import_", "Bring in incidents from elsewhere.", _REPORTS),
     "convert": Late(
         "tocsin_cli.commands.convert:convert",

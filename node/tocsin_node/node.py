@@ -23,8 +23,11 @@ from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.clusters import Clusters
+from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties, organisation_of
 from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.peering import Peering
@@ -62,6 +65,9 @@ class Node:
     receipts: Receipts
     alarms: Alarms
     duties: Duties
+    finding: Finding
+    duplicates: Duplicates
+    clusters: Clusters
     now: Callable[[], datetime]
     rng: Callable[[int], bytes]
     stopping: asyncio.Event
@@ -146,11 +152,16 @@ async def open_node(
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        finding = Finding(pool)
+        await finding.look()
         health.add("alerts", alarms.health)
         health.add("duties", duties.health)
+        health.add("search", finding.health)
         health.add("peers", peering.health)
         stopping = asyncio.Event()
-        async with _working(ledger, exchange.run(), receipts.run(), alarms.run(), _let_go(stopping, ledger)):
+        async with _working(
+            ledger, exchange.run(), receipts.run(), alarms.run(), finding.run(), _let_go(stopping, ledger)
+        ):
             yield Node(
                 settings=settings,
                 identity=identity,
@@ -168,6 +179,9 @@ async def open_node(
                 receipts=receipts,
                 alarms=alarms,
                 duties=duties,
+                finding=finding,
+                duplicates=Duplicates(pool),
+                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
                 now=now,
                 rng=rng,
                 stopping=stopping,

@@ -4,7 +4,20 @@
 a scope does not start. Every line is described in openapi.yaml under its operation id.
 """
 
-from tocsin_node.api import alerts, duties, federation, health, log, node, peers, remarks, reports
+from tocsin_node.api import (
+    alerts,
+    clusters,
+    duplicates,
+    duties,
+    federation,
+    health,
+    log,
+    node,
+    peers,
+    remarks,
+    reports,
+    search,
+)
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
 from tocsin_node.web.route import OPEN, PEER, Route
@@ -14,12 +27,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", health.show, OPEN, "getHealth"),
     Route("GET", "/v1/node", node.show, "report:read", "getNode"),
     Route("POST", "/v1/reports", reports.submit, "report:write", "submitReport"),
-    Route("GET", "/v1/reports", reports.listing, "report:read", "listReports"),
+    Route("GET", "/v1/reports", search.listing, "report:read", "listReports"),
+    Route("GET", "/v1/reports/facets", search.facets, "report:read", "countReports"),
     Route("GET", "/v1/reports/{id}", reports.show, "report:read", "getReport"),
     Route("PUT", "/v1/reports/{id}", reports.revise, "report:write", "reviseReport"),
     Route("POST", "/v1/reports/{id}/withdraw", reports.withdraw, "report:write", "withdrawReport"),
     Route("POST", "/v1/reports/{id}/remarks", remarks.make, "report:write", "makeRemark"),
     Route("GET", "/v1/reports/{id}/remarks", remarks.listing, "report:read", "listRemarks"),
+    Route("GET", "/v1/reports/{id}/duplicates", duplicates.listing, "report:read", "listDuplicates"),
+    Route("PUT", "/v1/reports/{id}/duplicates/{other}", duplicates.decide, "report:write", "decideDuplicate"),
+    Route("POST", "/v1/duplicates", duplicates.of_bundle, "report:read", "findDuplicates"),
     Route("POST", "/v1/imports", reports.take_in, "report:write", "importReports"),
     Route("GET", "/v1/peers", peers.listing, "peer:read", "listPeers"),
     Route("POST", "/v1/peers/invites", peers.invite, "peer:write", "invitePeer"),
@@ -38,6 +55,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/duties/{id}/confirm", duties.confirm, "duty:write", "confirmDuty"),
     Route("POST", "/v1/duties/{id}/dismiss", duties.dismiss, "duty:write", "dismissDuty"),
     Route("POST", "/v1/duties/{id}/done", duties.done, "duty:write", "settleDuty"),
+    Route("GET", "/v1/clusters", clusters.listing, "report:read", "listClusters"),
+    Route("GET", "/v1/clusters/{id}", clusters.show, "report:read", "getCluster"),
     Route("GET", "/v1/log/checkpoint", log.checkpoint, "log:read", "getCheckpoint"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves"),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),

@@ -44,6 +44,14 @@ def timetable(node: Node) -> tuple[Job, ...]:
             late="The log tells it later; /healthz is always asked afresh.",
         ),
         Job(
+            "early-warning",
+            every_s=60,
+            jitter_s=5,
+            run=_warn_early,
+            why="When several organisations report the same, the room is rung (if alerts.cluster is set).",
+            late="The alert comes later; `tocsin cluster list` looks afresh each time.",
+        ),
+        Job(
             "sweep",
             every_s=node.settings.federation.sweep_s,
             jitter_s=node.settings.federation.sweep_s / 10,
@@ -100,6 +108,10 @@ async def _guarded(job: Job, node: Node) -> None:
 
 async def _look_after_health(node: Node) -> None:
     await node.health.report()
+
+
+async def _warn_early(node: Node) -> None:
+    await node.clusters.ring()
 
 
 async def _sweep(node: Node) -> None:

@@ -150,6 +150,19 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 90
     withdrawn: Annotated[bool, Meta(description="Tell the room when a report that rang is withdrawn.")] = True
     received: Annotated[bool, Meta(description="Ring for reports of peers too, not only for our own.")] = True
+    cluster: Annotated[
+        bool,
+        Meta(
+            description="Ring when several organisations report the same system or technique: once for a cluster, and "
+            "once more for each further organisation."
+        ),
+    ] = False
+    cluster_organisations: Annotated[
+        int, Meta(ge=2, le=1000, description="So many organisations make a cluster.")
+    ] = 2
+    cluster_days: Annotated[
+        int, Meta(ge=1, le=365, description="Reports that came within so many days count together.")
+    ] = 14
     peer_budget_per_day: Annotated[
         int,
         Meta(

@@ -279,6 +279,7 @@ def _report(
         source=_source(extension.get("source_record")),
         raw=raw,
         sha256=hashlib.sha256(raw).digest(),
+        objects=objects,
     )
 
 

@@ -1,6 +1,6 @@
 """The incident report as the product works with it: read once from checked bytes, never written back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ class IncidentReport(msgspec.Struct, frozen=True):
     `claimed` holds the severity fields as written. `systems` names the AI systems for people ("Navya
     Autonom Shuttle 2.1"). `personal_data` is "none", "pseudonymised", "present" or "unstated". `created`
     and `modified` are aware UTC, cut to the millisecond. `raw` is the bundle byte for byte as it arrived
-    and `sha256` its digest (32 bytes).
+    and `sha256` its digest (32 bytes); `objects` are those of the bundle as they were read, not to be changed.
     """
 
     id: str
@@ -50,3 +50,4 @@ class IncidentReport(msgspec.Struct, frozen=True):
     source: SourceRecord | None
     raw: bytes
     sha256: bytes
+    objects: Sequence[Mapping[str, Any]] = ()

@@ -21,6 +21,7 @@ from tocsin_schema.errors import (
     NotValidStix,
     ReportRefused,
 )
+from tocsin_schema.facets import DUPLICATE_OF
 from tocsin_schema.form import FORM, PARTY_LISTS, examine
 from tocsin_schema.marking import MARKING_IDS, tlp_of
 from tocsin_schema.report import IncidentReport
@@ -104,6 +105,36 @@ def withdraw(raw: bytes, *, reason: str, now: datetime) -> bytes:
     wrapper.update(revoked=True, modified=stamp, description=said.strip()[:50_000])
     new = {report.id: incident, report.wrapper_id: wrapper}
     return _seal([new.get(obj["id"], obj) for obj in old], report.id, stamp)
+
+
+def mark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
+    """The next version of a report, which says that it tells of the same event as the incident `other_id`.
+
+    Nothing else changes. The other report is not touched, and nothing is merged.
+    Raises: `BadId` when `other_id` is no other incident's, `ReportRefused`, `AlreadyWithdrawn`, `NotLater`.
+    """
+    report, old = _open(raw, now)
+    if not (ids.is_id(other_id) and other_id.startswith("incident--")) or other_id == report.id:
+        raise BadId("A report is a duplicate of another incident.", hint="Give that incident's id.")
+    stamp = times.write(now)
+    incident, wrapper = dict(_find(old, report.id)), dict(_find(old, report.wrapper_id))
+    link = {
+        "type": "relationship",
+        "spec_version": "2.1",
+        "id": ids.relationship_id(report.id, DUPLICATE_OF, other_id, "duplicate"),
+        "created_by_ref": report.created_by_ref,
+        "created": stamp,
+        "modified": stamp,
+        "relationship_type": DUPLICATE_OF,
+        "source_ref": report.id,
+        "target_ref": other_id,
+        "object_marking_refs": [MARKING_IDS[report.tlp]],
+    }
+    incident["modified"] = stamp
+    wrapper.update(modified=stamp, object_refs=list(dict.fromkeys((*wrapper["object_refs"], link["id"]))))
+    new = {report.id: incident, report.wrapper_id: wrapper}
+    kept = [new.get(obj["id"], obj) for obj in old if obj["id"] != link["id"]]
+    return _seal([*kept, link], report.id, stamp)
 
 
 def to_form(raw: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`make bench`: every figure beside the machine's own limit, measured in the same run. Nothing is asserted on time.
 
 ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check
-import file sync travel matrix start.
+import file sync travel matrix start search.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import bare_crypto, importing, samples, starting, table, travel
+from tests.bench import bare_crypto, finding, importing, samples, starting, table, travel
 from tests.bench.bare_http import bare_server
 from tests.bench.bare_postgres import BarePostgres, bare_postgres
 from tests.bench.checking import check
@@ -24,7 +24,7 @@ from tests.bench.measure import Figure, Limit, machine
 from tests.bench.nodes import BenchNode, approve, introduce, run_node
 from tests.bench.wire import drive, request
 
-PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "start")
+PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "start", "search")
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,22 @@ class Scale:
     starts: int = 15
     imported: int = 700
     judged: int = 60
+    found: int = 100_000
+    asked: int = 500
 
 
 QUICK = Scale(
-    seconds=0.3, rounds=3, filed=300, synced=2000, stored=60, seen=15, starts=5, imported=100, judged=15
+    seconds=0.3,
+    rounds=3,
+    filed=300,
+    synced=2000,
+    stored=60,
+    seen=15,
+    starts=5,
+    imported=100,
+    judged=15,
+    found=10_000,
+    asked=200,
 )
 
 
@@ -90,6 +102,9 @@ class Bench:
                 await self._nodes(origin, postgres, reports)
         if self.wants("matrix"):
             await self._matrix()
+        if self.wants("search"):
+            async with run_node("searched", self.directory) as node:
+                self.note(*await finding.search(node, reports, self.scale.found, self.scale.asked))
         if self.wants("start"):
             self.note(*starting.figures(self.scale.starts))
 

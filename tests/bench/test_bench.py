@@ -1,7 +1,7 @@
 """The bench itself: what it files is sound and new each time, and what it prints can be read."""
 
 import pytest
-from tests.bench import importing, samples, table
+from tests.bench import finding, importing, samples, table
 from tests.bench.measure import Figure, Limit, Round, latency, percentile, throughput
 
 from tocsin_schema.check import check_bundle
@@ -17,6 +17,13 @@ def test_every_sample_is_a_sound_report_that_nobody_has_seen(made, grade):
     assert len({incident_id for incident_id, _ in found}) == 50
     assert len({checked.report.wrapper_id for _, checked in found}) == 50
     assert {len(checked.report.raw) for _, checked in found} == {reports.size}
+
+
+def test_the_searched_reports_are_the_same_each_time_and_are_asked_for_in_many_ways():
+    one, other = finding.Corpus(100), finding.Corpus(100)
+    assert one.rows(20) == other.rows(20)
+    assert one.queries(50) == other.queries(50)
+    assert len({query.partition("=")[0] for query in one.queries(50)}) >= 6
 
 
 def test_the_best_round_is_the_figure_and_the_aim_is_a_share_of_the_limit():

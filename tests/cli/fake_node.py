@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,6 +81,8 @@ class FakeNode:
     test_deliveries: list[list[dict[str, Any]]] = field(default_factory=list)
     withholds: dict[str, tuple[str, str]] = field(default_factory=dict)
     url: str = ""
+    alike: list[dict[str, Any]] = field(default_factory=list)
+    snippet: str = "… as it was found"
 
     def __post_init__(self) -> None:
         now = datetime.now(UTC)
@@ -160,7 +163,11 @@ class FakeNode:
             web.get("/v1/node", self._node),
             web.post("/v1/reports", self._submit),
             web.get("/v1/reports", self._list),
+            web.get("/v1/reports/facets", self._facets),
             web.get("/v1/reports/{id}", self._show),
+            web.get("/v1/reports/{id}/duplicates", self._duplicates),
+            web.post("/v1/duplicates", self._duplicates),
+            web.put("/v1/reports/{id}/duplicates/{other}", self._decide),
             web.put("/v1/reports/{id}", self._revise),
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
             web.post("/v1/reports/{id}/remarks", self._remark),
@@ -281,10 +288,23 @@ class FakeNode:
             "modified": report.modified.isoformat().replace("+00:00", "Z"), "stored_at": "2026-11-20T10:00:00Z",
         }  # fmt: skip
 
+    async def _facets(self, _: web.Request) -> web.Response:
+        tlps = Counter(self._item(each)["tlp"] for each in self.reports)
+        counted = [{"value": value, "count": count} for value, count in tlps.most_common()]
+        return web.json_response({"total": len(self.reports), "complete": True, "facets": {"tlp": counted}})
+
+    async def _duplicates(self, _: web.Request) -> web.Response:
+        return web.json_response({"items": self.alike})
+
+    async def _decide(self, request: web.Request) -> web.Response:
+        return web.json_response(await request.json())
+
     async def _list(self, request: web.Request) -> web.Response:
         limit, start = int(request.query.get("limit", 50)), int(request.query.get("cursor", 0))
         ids = list(self.reports)[::-1]
         items = [self._item(each) for each in ids[start : start + limit]]
+        if "q" in request.query:
+            items = [item | {"snippet": self.snippet} for item in items]
         following = str(start + limit) if start + limit < len(ids) else None
         return web.json_response({"items": items, "next": following})
 

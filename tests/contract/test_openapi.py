@@ -109,6 +109,10 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert done["sends"]["bytes"] == len(raw)
     _, page = await ask("GET", "/v1/reports", "/v1/reports?limit=1")
     assert page["items"][0]["id"] == incident_id
+    _, page = await ask("GET", "/v1/reports", "/v1/reports?q=shift&harm=physical-health")
+    assert page["items"][0]["snippet"].startswith("A model that plans shifts")
+    _, counted = await ask("GET", "/v1/reports/facets", "/v1/reports/facets?tlp=green")
+    assert counted["facets"]["harm"] == [{"value": "physical-health", "count": 1}]
     _, report = await ask("GET", "/v1/reports/{id}", f"/v1/reports/{incident_id}")
     assert report["bundle"]["type"] == "bundle"
     held = check_bundle(raw).report
@@ -124,6 +128,19 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert report["remarks"] == listed["items"]
     status, problem = await ask("POST", remarks, path, data=b"{}", headers=STIX)
     assert (status, problem["code"]) == (422, "findings")
+    other_id, other = bundle(node["identity"], title="Shift planning model drops the night shift")
+    _, found = await ask("POST", "/v1/duplicates", data=other, headers=STIX)
+    assert found["items"][0]["id"] == incident_id
+    await ask("POST", "/v1/reports", data=other, headers=STIX)
+    status, decision = await ask(
+        "PUT",
+        "/v1/reports/{id}/duplicates/{other}",
+        f"/v1/reports/{incident_id}/duplicates/{other_id}",
+        json={"verdict": "distinct", "by": "Safety desk"},
+    )
+    assert (status, decision["verdict"]) == (200, "distinct")
+    _, found = await ask("GET", "/v1/reports/{id}/duplicates", f"/v1/reports/{other_id}/duplicates")
+    assert [item["decision"]["verdict"] for item in found["items"]] == ["distinct"]
     status, problem = await ask("GET", "/v1/reports/{id}", f"/v1/reports/incident--{uuid4()}")
     assert (status, problem["code"]) == (404, "report-unknown")
     status, problem = await ask("POST", "/v1/reports", data=b'{"type":"bundle"}', headers=STIX)
@@ -150,6 +167,9 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     )
     assert alert["state"] == "acknowledged"
     await ask("GET", "/v1/alerts", "/v1/alerts?open=1")
+    await ask("GET", "/v1/clusters")
+    status, problem = await ask("GET", "/v1/clusters/{id}", "/v1/clusters/0")
+    assert (status, problem["code"]) == (404, "cluster-unknown")
     status, problem = await ask("GET", "/v1/alerts/{id}", "/v1/alerts/999")
     assert status == 404
 

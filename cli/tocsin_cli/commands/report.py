@@ -12,6 +12,7 @@ COMMANDS = {
     "new": Late(f"{_HERE}.report_file:new", "File a report, guided, in under a minute.", _FILE),
     "submit": Late(f"{_HERE}.report_file:submit", "File a report from a file, a pipe or your editor.", _FILE),
     "list": Late(f"{_HERE}.report_read:list_", "List the reports that the node holds, newest first.", _READ),
+    "search": Late(f"{_HERE}.report_search:search", "Find reports by words and facets.", _READ),
     "show": Late(
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
@@ -20,6 +21,16 @@ COMMANDS = {
     ),
     "remarks": Late(
         f"{_HERE}.report_remark:remarks_", "List what everybody says about a report, oldest first.", _READ
+    ),
+    "duplicates": Late(
+        f"{_HERE}.report_duplicates:duplicates",
+        "Show reports that may tell of the same event, and why.",
+        _READ,
+    ),
+    "duplicate-of": Late(
+        f"{_HERE}.report_duplicates:duplicate_of",
+        "Say that two reports are the same event, or are not.",
+        _CHANGE,
     ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "override": Late(

@@ -10,6 +10,7 @@ import click
 from tocsin_cli import editor, handin
 from tocsin_cli.ask import Asker
 from tocsin_cli.command import Command
+from tocsin_cli.commands.report_duplicates import warn_of_likely, warn_of_likely_before
 from tocsin_cli.commands.report_told import (
     audience_lines,
     severity_line,
@@ -131,6 +132,7 @@ def _show_before_sending(session: Session, item: Waiting) -> bool:
     for label, value in audience_lines(answer, dry_run=True):
         out.warn(f"{label}: {value}")
     tell_warnings(out, answer)
+    warn_of_likely_before(session, item)
     return True
 
 
@@ -177,6 +179,7 @@ def submit(
             tried = preview(session.client, item)
             tell_answer(session.out, tried, dry_run=True)
             warn_not_sent(session.out, tried, to=to)
+            warn_of_likely_before(session, item)
             if kept := source.tried():
                 session.out.next_step(f"tocsin report submit --file {kept}")
             return
@@ -232,4 +235,5 @@ def _write(session: Session, file: str | None) -> tuple[handin.Form | handin.Bun
 def _tell_filed(session: Session, answer: Answer, audience: Audience) -> None:
     tell_answer(session.out, answer)
     warn_not_sent(session.out, answer, to=audience.to or ())
+    warn_of_likely(session, answer["id"])
     session.out.next_step(f"tocsin report show {answer['id']}")

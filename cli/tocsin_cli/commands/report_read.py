@@ -1,7 +1,6 @@
 """`tocsin report list` and `tocsin report show`."""
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
+from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.commands.report_told import severity_line
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member, names
@@ -58,39 +58,13 @@ class ReportId(click.ParamType[str]):
 @pass_session
 def list_(session: Session, /, limit: int, **filters: str | None) -> None:
     """List the reports that the node holds, newest first."""
-    query = [("limit", str(limit))] + [(name, value) for name, value in filters.items() if value]
-    found = session.client.json("GET", "/v1/reports", query=query)
-    items = member(found, "items")
+    asked = {"limit": limit, **filters}
+    found = session.client.json("GET", "/v1/reports", query=query_of(asked))
     if session.out.as_json:
+        member(found, "items")
         session.out.document(found)
         return
-    if not items:
-        session.out.say("No reports.")
-        return
-    columns = ["id", "grade", "tlp", "state", "from", "modified", "title"]
-    session.out.table(columns, [_row(item) for item in items])
-    if found.get("next"):
-        again = [
-            f"--{name} {shlex.quote(value)}" for name, value in filters.items() if value and name != "cursor"
-        ]
-        session.out.next_step(
-            " ".join(["tocsin report list", f"--limit {limit}", *again, f"--cursor {found['next']}"])
-        )
-
-
-def _row(item: Mapping[str, Any]) -> list[object]:
-    origin = item.get("origin") or {}
-    whence = "us" if origin.get("ours") else origin.get("name", "?")
-    state = item.get("state", "")
-    return [
-        item["id"],
-        item.get("grade"),
-        item.get("tlp"),
-        state,
-        whence,
-        local_time(item.get("modified")),
-        item.get("name"),
-    ]
+    tell_page(session, found, command_of("tocsin report list", {**asked, "cursor": None}, {}))
 
 
 @click.command("show", cls=Command)

@@ -1,4 +1,4 @@
-"""Reports over HTTP: file, list, show, revise, withdraw, import."""
+"""Reports over HTTP: file, show, revise, withdraw, import."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import orjson
 from aiohttp import web
 
 from tocsin_node.api.remarks import remarks_of
+from tocsin_node.api.report_item import item_of
 from tocsin_node.errors import NodeError
-from tocsin_node.node import NODE, Node
+from tocsin_node.node import NODE
 from tocsin_node.services.reporting import FindingsRefused, Submission
-from tocsin_node.storage.reports import ReportFilter, StoredReport
 from tocsin_node.web.body import read_body
-from tocsin_node.web.paging import flag, integer, page_limit
+from tocsin_node.web.paging import flag
 from tocsin_node.web.problems import json_response
 from tocsin_schema.ids import INCIDENT_EXTENSION
 from tocsin_schema.severity import assess
@@ -50,24 +50,6 @@ async def withdraw(request: web.Request) -> web.Response:
     return _answer(submission)
 
 
-async def listing(request: web.Request) -> web.Response:
-    """GET /v1/reports: newest first; `next` continues it."""
-    node = request.app[NODE]
-    query = request.query
-    origin = query.get("origin")
-    keep = ReportFilter(
-        grade=query.get("grade"),
-        tlp=query.get("tlp"),
-        state=query.get("state"),
-        origin=_node_id(node, origin) if origin else None,
-        text=query.get("text"),
-    )
-    limit = page_limit(request)
-    found = await node.reporting.listing(keep, before=integer(request, "cursor"), limit=limit)
-    following = str(found[-1].seq) if len(found) == limit else None
-    return json_response({"items": [_item(node, r) for r in found], "next": following})
-
-
 async def show(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}: the report with its bundle; as STIX, the stored bytes alone."""
     node = request.app[NODE]
@@ -79,7 +61,7 @@ async def show(request: web.Request) -> web.Response:
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
     return json_response(
-        _item(node, report)
+        item_of(node, report)
         | {
             "drivers": list(_drivers(bundle)),
             "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
@@ -137,27 +119,6 @@ def _answer(done: Submission) -> web.Response:
     return json_response(body, status=201 if done.outcome == "stored" else 200)
 
 
-def _item(node: Node, report: StoredReport) -> dict[str, Any]:
-    return {
-        "id": report.id,
-        "ver": report.ver,
-        "name": report.name,
-        "tlp": report.tlp,
-        "grade": report.grade,
-        "level": report.level,
-        "score": report.score,
-        "realization": report.realization,
-        "state": report.state,
-        "origin": {
-            "name": node.peering.name_of(report.origin),
-            "node_id": report.origin,
-            "ours": report.origin == node.identity.node_id,
-        },
-        "modified": report.modified,
-        "stored_at": report.stored_at,
-    }
-
-
 def _drivers(bundle: dict[str, Any]) -> tuple[str, ...]:
     """What made the report's severity. It was checked when it came and is not checked again to be shown."""
     incident = next(o for o in bundle["objects"] if o["type"] == "incident")
@@ -190,9 +151,3 @@ def _finding(finding: Any) -> dict[str, Any]:
 
 def _to(request: web.Request) -> list[str] | None:
     return request.query.getall("to", None)
-
-
-def _node_id(node: Node, name: str) -> str:
-    return (
-        node.identity.node_id if name in {"us", node.identity.node_id} else node.peering.named(name).node_id
-    )

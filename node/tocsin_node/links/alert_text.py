@@ -22,7 +22,7 @@ import msgspec
 from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test", "duty"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
@@ -39,6 +39,7 @@ HEADLINES = {
     "escalate": "ALERT, grade raised to {grade}",
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
     "duty": "LEGAL CLOCK: {clock}",
+    "cluster": "EARLY WARNING: several organisations report the same, up to grade {grade}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 
@@ -91,6 +92,10 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
     clock: str = ""  # of a duty: how far, until when, which; ours, and every room may read it
     duties: tuple[str, ...] = ()  # what is owed to whom: tells what kind of harm it was
+    cluster: str = ""  # its id and size
+    since: str = (
+        ""  # when the first report of a cluster came: what a later cluster of the same name has otherwise
+    )
 
 
 def detail_for(tlp: Tlp, ceiling: Tlp) -> Detail:
@@ -112,8 +117,8 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     return _bare(facts, **kept)
 
 
-def _bare(facts: AlertFacts, **more: Any) -> AlertFacts:
-    """What every room may read, and `more`."""
+def _bare(facts: AlertFacts, **kept: Any) -> AlertFacts:
+    """What every room may read, and `kept`."""
     return AlertFacts(
         kind=facts.kind,
         grade=facts.grade,
@@ -121,7 +126,9 @@ def _bare(facts: AlertFacts, **more: Any) -> AlertFacts:
         report_id=facts.report_id,
         ver=facts.ver,
         clock=facts.clock,
-        **more,
+        cluster=facts.cluster,
+        since=facts.since,
+        **kept,
     )
 
 
@@ -206,7 +213,7 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
         ("How severe", f"score {facts.score} of 100" if facts.score is not None else ""),
         ("Owed", "; ".join(facts.duties)),
         ("Why", drivers),
-        ("It rings because", ", ".join(facts.reasons)),
+        ("It rings because", ", ".join(foreign(reason, SUMMARY_BYTES) for reason in facts.reasons)),
         ("System", systems),
         ("Reported by", foreign(facts.origin, NAME_BYTES)),
     ]
@@ -220,6 +227,8 @@ def _steps(facts: AlertFacts, alert_id: int) -> list[tuple[str, str]]:
         steps.append(("See what is owed", f"tocsin duty list --report {facts.report_id}"))
     if facts.report_id is not None:
         steps.append(("Read it all", f"tocsin report show {facts.report_id}"))
+    if facts.cluster:
+        steps.append(("See which reports", f"tocsin cluster show {facts.cluster.partition('/')[0]}"))
     return steps
 
 
@@ -233,7 +242,7 @@ def _html(
         parts.append("<ul>" + "".join(f"<li>{escape(n)}: {escape(t)}</li>" for n, t in points) + "</ul>")
     for what, how in steps:
         marked = re.sub(
-            r"(!ack \d+|tocsin report show \S+|tocsin duty list --report \S+)",
+            r"(!ack \d+|tocsin (?:report|cluster) show \S+|tocsin duty list --report \S+)",
             r"<code>\1</code>",
             escape(how),
         )
@@ -246,6 +255,7 @@ def _message(
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"v": 1, "alert": alert_id, "kind": facts.kind, "grade": facts.grade}
     data |= {"report": facts.report_id, "ver": facts.ver} if facts.report_id is not None else {}
+    data |= {"cluster": facts.cluster.partition("/")[0]} if facts.cluster else {}
     data |= {"level": facts.level, "score": facts.score} if facts.level is not None else {}
     return {
         "msgtype": "m.text",

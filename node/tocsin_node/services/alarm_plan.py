@@ -182,6 +182,10 @@ class AlarmPlanner:
             revoked=acknowledgement.revoked,
         )
 
+    def cut(self, facts: AlertFacts) -> AlertFacts:
+        """The facts that the room may read, or any room where there is none yet."""
+        return cut(facts, self.ceiling)
+
     def wake(self) -> None:
         """Something was committed: the courier looks at once."""
         self._wake()
@@ -225,9 +229,10 @@ def _marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
 
 def _txn(facts: AlertFacts, room: str, *more: str) -> str:
     """Follows from what is told to which room: a database put back from a backup does not ring twice either."""
-    if facts.report_id is None:
+    if facts.report_id is None and not facts.cluster:
         return f"tocsin-{secrets.token_hex(16)}"
-    parts: Sequence[object] = (facts.report_id, facts.ver, facts.kind, facts.grade, room, *more)
+    what = (facts.report_id, facts.ver) if facts.report_id is not None else (facts.cluster, facts.since)
+    parts: Sequence[object] = (*what, facts.kind, facts.grade, room, *more)
     if facts.clock:
         parts = (*parts, facts.clock)
     return f"tocsin-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"

@@ -20,7 +20,7 @@ from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.storage import log, reports
 from tocsin_node.storage.pool import Pool
-from tocsin_node.storage.reports import ReportFilter, StoredReport
+from tocsin_node.storage.reports import StoredReport
 from tocsin_schema.check import Finding, check_bundle
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
@@ -253,11 +253,6 @@ class Reporting:
         if report is None:
             raise ReportUnknown
         return report
-
-    async def listing(self, keep: ReportFilter, *, before: int | None, limit: int) -> list[StoredReport]:
-        """Newest first, without bundles."""
-        async with self._pool.acquire() as conn:
-            return await reports.listing(conn, keep, before=before, limit=limit)
 
     # -------------------------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ where channel = $1 and room <> $2 and state = 'pending'
 
 UNRUNG = """
 select a.id from alert a
-where a.kind in ('raise', 'escalate', 'duty') and a.raised_at > now() - interval '7 days'
+where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id
                   and (d.state in ('accepted', 'echoed') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id

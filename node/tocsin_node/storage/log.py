@@ -57,8 +57,8 @@ with entry as (
 )"""
 _CHECKPOINT = "insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $9, $10, $11, $12)"
 APPEND = f"{_ENTRIES}\n{_CHECKPOINT}"
-APPEND_ONE = f"{_ENTRIES}, filed as ({reports.insertion(13, many=False)})\n{_CHECKPOINT}"
-APPEND_MANY = f"{_ENTRIES}, filed as ({reports.insertion(13, many=True)})\n{_CHECKPOINT}"
+APPEND_ONE = f"{_ENTRIES}, {reports.insertion(13, many=False)}\n{_CHECKPOINT}"
+APPEND_MANY = f"{_ENTRIES}, {reports.insertion(13, many=True)}\n{_CHECKPOINT}"
 
 LEAF_HASHES = "select leaf_hash from log_entry where gen = $1 and idx >= $2 and idx < $3 order by idx"
 

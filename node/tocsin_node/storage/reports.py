@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tocsin_node.storage import facets
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.report import IncidentReport
 
@@ -68,17 +69,6 @@ class StoredReport:
     bundle: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFilter:
-    """What a listing keeps. None keeps all; `text` is looked for in the name, without case."""
-
-    grade: str | None = None
-    tlp: str | None = None
-    state: str | None = None
-    origin: str | None = None
-    text: str | None = None
-
-
 HELD = """
 select id, origin, ver, state, grade, tlp, sha256, audience, leaf_hash, modified from report where id = any($1::text[])
 """
@@ -93,12 +83,17 @@ _TYPES = (
 
 
 def insertion(first: int, *, many: bool) -> str:
-    """The insert of first versions, with the parameters `$first` and on.
+    """The inserts of first versions and their facets, with the parameters `$first` and on, as parts of a `with`.
 
     `many`: one array a column (`columns`). Else the plain values of one row (`row`): arrays are slow to make and to
     take apart, and most reports come alone. Audiences travel as text with a separator no NodeID holds, since
     Postgres has no arrays of unequal arrays.
     """
+    found = facets.insertion(first + len(_TYPES), "filed", many=many)
+    return f"filed as ({_filing(first, many=many)} returning id, seq), found as ({found})"
+
+
+def _filing(first: int, *, many: bool) -> str:
     audience = "string_to_array(audience, ' ')"
     if many:
         arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES, first))
@@ -112,9 +107,13 @@ def insertion(first: int, *, many: bool) -> str:
     return f"insert into report ({_COLUMNS}) values ({', '.join(values)})"
 
 
-FILE_ONE, FILE_MANY = insertion(1, many=False), insertion(1, many=True)
+FILE_ONE, FILE_MANY = (f"with {insertion(1, many=many)} select count(*) from filed" for many in (False, True))
 
-INSERT = f"{FILE_MANY} on conflict (id) do nothing returning id"
+INSERT = f"""
+with filed as ({_filing(1, many=True)} on conflict (id) do nothing returning id, seq),
+    found as ({facets.insertion(1 + len(_TYPES), "filed", many=True)})
+select id from filed
+"""
 
 KEEP_OLD = """
 insert into report_version (report_id, ver, tlp, grade, sha256, bundle, log_gen, log_index, leaf_hash, stored_at)
@@ -136,16 +135,6 @@ select id, origin, ver, state, name, tlp, grade, level, score, realization, modi
 from report where id = $1
 """
 
-LIST = """
-select id, origin, ver, state, name, tlp, grade, level, score, realization, modified, audience, log_gen, log_index,
-    leaf_hash, stored_at, seq, ''::bytea as bundle
-from report
-where seq < $1
-  and ($2::text is null or grade = $2) and ($3::text is null or tlp = $3) and ($4::text is null or state = $4)
-  and ($5::text is null or origin = $5) and ($6::text is null or strpos(lower(name), lower($6)) > 0)
-order by seq desc limit $7
-"""
-
 VERSION_PLACE = """
 select log_gen, log_index, leaf_hash from report where id = $1 and ver = $2 and leaf_hash is not null
 union all
@@ -153,7 +142,6 @@ select log_gen, log_index, leaf_hash from report_version where report_id = $1 an
 """
 
 ID_TAKEN = "report_pkey"
-_UNSEEN_SEQ = 2**63 - 1
 
 
 async def held(conn: Connection, ids: Sequence[str]) -> dict[str, Held]:
@@ -184,31 +172,17 @@ async def replace(conn: Connection, new: NewReport, *, held_ver: int) -> bool:
     """Put `new` in the place of version `held_ver`, keeping the old; False when another version stands there."""
     await conn.execute(KEEP_OLD, new.report.id, held_ver)
     values = row(new)
-    ver = await conn.fetchval(REPLACE, values[0], held_ver, *values[2:13], list(new.audience), *values[14:])
-    return ver is not None
+    ver = await conn.fetchval(REPLACE, values[0], held_ver, *values[2:13], list(new.audience), *values[14:17])
+    if ver is None:
+        return False
+    await facets.replace(conn, new.report, new.origin)
+    return True
 
 
 async def get(conn: Connection, report_id: str) -> StoredReport | None:
     """The current version under `report_id`."""
     row = await conn.fetchrow(GET, report_id)
     return None if row is None else StoredReport(*row)
-
-
-async def listing(
-    conn: Connection, keep: ReportFilter, *, before: int | None, limit: int
-) -> list[StoredReport]:
-    """Newest first, without bundles; `before` is the `seq` of the last one seen."""
-    rows = await conn.fetch(
-        LIST,
-        _UNSEEN_SEQ if before is None else before,
-        keep.grade,
-        keep.tlp,
-        keep.state,
-        keep.origin,
-        keep.text,
-        limit,
-    )
-    return [StoredReport(*row) for row in rows]
 
 
 async def place_of(conn: Connection, report_id: str, ver: int) -> Place | None:
@@ -219,7 +193,7 @@ async def place_of(conn: Connection, report_id: str, ver: int) -> Place | None:
 
 def columns(reports: Sequence[NewReport]) -> list[list[object]]:
     """The parameters of an `insertion` of many."""
-    return [list(column) for column in zip(*map(row, reports), strict=True)]
+    return facets.columns([row(new) for new in reports])
 
 
 def row(new: NewReport) -> tuple[object, ...]:
@@ -243,4 +217,5 @@ def row(new: NewReport) -> tuple[object, ...]:
         None if place is None else place.gen,
         None if place is None else place.index,
         None if place is None else place.leaf_hash,
+        *facets.row(report, new.origin),
     )

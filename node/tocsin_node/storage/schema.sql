@@ -36,7 +36,7 @@ create table alert (
     raised_at timestamp with time zone default now() not null,
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
-    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text])))
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text])))
 );
 
 create table channel (
@@ -53,6 +53,15 @@ create table channel (
     ignored_acks bigint default 0 not null,
     constraint channel_pkey PRIMARY KEY (name),
     constraint channel_state_check CHECK ((state = ANY (ARRAY['up'::text, 'degraded'::text, 'down'::text])))
+);
+
+create table cluster_rung (
+    cluster_id text not null,
+    organisations integer not null,
+    alert_id bigint not null,
+    at timestamp with time zone default now() not null,
+    constraint cluster_rung_pkey PRIMARY KEY (cluster_id, organisations, alert_id),
+    constraint cluster_rung_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 
 create table delivery (
@@ -174,6 +183,19 @@ create table invite (
     used_nonce bytea,
     constraint invite_pkey PRIMARY KEY (id)
 );
+
+create table likeness (
+    report_id text not null,
+    other_id text not null,
+    verdict text not null,
+    by text not null,
+    note text,
+    at timestamp with time zone default now() not null,
+    constraint likeness_pkey PRIMARY KEY (report_id, other_id),
+    constraint likeness_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id),
+    constraint likeness_verdict_check CHECK ((verdict = ANY (ARRAY['duplicate'::text, 'distinct'::text])))
+);
+CREATE INDEX likeness_other ON public.likeness USING btree (other_id);
 
 create table log_checkpoint (
     gen integer not null,
@@ -342,6 +364,25 @@ create table report (
     constraint report_state_check CHECK ((state = ANY (ARRAY['active'::text, 'withdrawn'::text])))
 ) with (toast_tuple_target=8160);
 CREATE INDEX report_grade ON public.report USING btree (grade, seq);
+
+create table report_facet (
+    report_id text not null,
+    seq bigint not null,
+    origin text not null,
+    creator text not null,
+    level smallint not null,
+    occurred_at timestamp with time zone,
+    newest_at timestamp with time zone,
+    first_at timestamp with time zone default now() not null,
+    stored_at timestamp with time zone default now() not null,
+    keys text[] not null,
+    words tsvector not null,
+    constraint report_facet_pkey PRIMARY KEY (report_id),
+    constraint report_facet_seq_key UNIQUE (seq),
+    constraint report_facet_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+CREATE INDEX report_facet_find ON public.report_facet USING gin (keys, words);
+CREATE INDEX report_facet_first ON public.report_facet USING btree (first_at);
 
 create table report_version (
     report_id text not null,

@@ -1,0 +1,60 @@
+"""Reports as a table, and the command that goes on where a page ended: for lists and searches."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tocsin_cli.filing import member
+from tocsin_cli.plain import local_time
+from tocsin_cli.session import Session
+
+COLUMNS = ("id", "grade", "tlp", "state", "from", "modified", "title")
+Filters = Mapping[str, str | Sequence[str] | int | None]
+
+
+def query_of(filters: Filters) -> list[tuple[str, str]]:
+    """Filters as the node's API takes them, those that were not given left out."""
+    return [(name, value) for name, given in filters.items() for value in _values(given)]
+
+
+def tell_page(session: Session, found: Any, again: str, *, nothing: str = "No reports.") -> None:
+    """Show one page; `again` is the command without its cursor."""
+    items = member(found, "items")
+    if not items:
+        session.out.say(nothing)
+        return
+    snippets = any(item.get("snippet") for item in items)
+    columns = [*COLUMNS, "found in"] if snippets else COLUMNS
+    rows = [[*report_row(item), item.get("snippet", "")] if snippets else report_row(item) for item in items]
+    session.out.table(columns, rows)
+    if found.get("next"):
+        session.out.next_step(f"{again} --cursor {found['next']}")
+
+
+def command_of(command: str, filters: Filters, names: Mapping[str, str]) -> str:
+    """The command line that asks the same; `names` are those options that are not called as the API's parameters."""
+    options = [
+        f"--{names.get(name, name).replace('_', '-')} {shlex.quote(value)}"
+        for name, value in query_of(filters)
+    ]
+    return " ".join([command, *options])
+
+
+def report_row(item: Mapping[str, Any]) -> list[object]:
+    """One report's line."""
+    origin = item.get("origin") or {}
+    return [
+        item["id"],
+        item.get("grade"),
+        item.get("tlp"),
+        item.get("state", ""),
+        "us" if origin.get("ours") else origin.get("name", "?"),
+        local_time(item.get("modified")),
+        item.get("name"),
+    ]
+
+
+def _values(given: str | Sequence[str] | int | None) -> list[str]:
+    if given is None or given == "":
+        return []
+    return [str(given)] if isinstance(given, str | int) else list(given)

@@ -1,0 +1,38 @@
+"""A report as lists show it, and peers by their names."""
+
+from typing import Any
+
+from tocsin_node.node import Node
+from tocsin_node.storage.reports import StoredReport
+
+
+def item_of(node: Node, report: StoredReport) -> dict[str, Any]:
+    """One line of a list."""
+    return {
+        "id": report.id,
+        "ver": report.ver,
+        "name": report.name,
+        "tlp": report.tlp,
+        "grade": report.grade,
+        "level": report.level,
+        "score": report.score,
+        "realization": report.realization,
+        "state": report.state,
+        "origin": {
+            "name": node.peering.name_of(report.origin),
+            "node_id": report.origin,
+            "ours": report.origin == node.identity.node_id,
+        },
+        "modified": report.modified,
+        "stored_at": report.stored_at,
+    }
+
+
+def node_id_of(node: Node, name: str) -> str:
+    """The NodeID of `us`, or of a peer by its name or NodeID.
+
+    Raises: PeerUnknown.
+    """
+    return (
+        node.identity.node_id if name in {"us", node.identity.node_id} else node.peering.named(name).node_id
+    )

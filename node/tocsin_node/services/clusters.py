@@ -1,0 +1,146 @@
+"""Early warning: several organisations report the same system or technique within a window.
+
+Found anew at each look, so a restart loses nothing. If `alerts.cluster` is set, a cluster rings once, and once more
+for each further organisation: the alert, its message and that it rang are one transaction.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tocsin_node.errors import NodeError
+from tocsin_node.links.alert_text import AlertFacts
+from tocsin_node.services.alarms import Alarms, AlertPlan
+from tocsin_node.settings import AlertSettings
+from tocsin_node.storage import clusters
+from tocsin_node.storage.clusters import Group, Member
+from tocsin_node.storage.pool import Pool
+from tocsin_schema.marking import Tlp
+from tocsin_schema.severity import GRADES
+
+NAMED = 5
+PRIORITY = 3
+
+
+class ClusterUnknown(NodeError):
+    """There is no cluster with that id now."""
+
+    code = "cluster-unknown"
+    hint = "`tocsin cluster list` shows those there are; one ends when its reports lie further back than the window."
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What several organisations report. `tlp`: the strictest of its members'; `level`: the gravest."""
+
+    id: str
+    kind: str
+    name: str
+    organisations: int
+    reports: int
+    level: int
+    tlp: Tlp
+    first_at: datetime
+    last_at: datetime
+    reasons: tuple[str, ...]
+    members: tuple[Member, ...]
+
+
+class Clusters:
+    """The clusters there are now, and ringing for them."""
+
+    def __init__(
+        self, pool: Pool, alarms: Alarms, settings: AlertSettings, name_of: Callable[[str], str]
+    ) -> None:
+        """`name_of`: the name of the organisation behind a NodeID."""
+        self._pool = pool
+        self._alarms = alarms
+        self._settings = settings
+        self._name_of = name_of
+
+    async def list(self) -> Sequence[Cluster]:
+        """All clusters of the window, the most organisations first."""
+        settings = self._settings
+        found = await clusters.groups(
+            self._pool,
+            days=settings.cluster_days,
+            history_days=settings.history_days,
+            organisations=settings.cluster_organisations,
+        )
+        return [self._cluster(group) for group in _once(found)]
+
+    async def get(self, cluster_id: str) -> Cluster:
+        """One cluster. Raises: ClusterUnknown."""
+        for cluster in await self.list():
+            if cluster.id == cluster_id:
+                return cluster
+        raise ClusterUnknown
+
+    async def ring(self) -> int:
+        """Ring for what is new or has grown, if that is set; returns how many alerts were written."""
+        if not self._settings.cluster:
+            return 0
+        rang = 0
+        for cluster in await self.list():
+            rang += await self._ring(cluster)
+        if rang:
+            self._alarms.wake()
+        return rang
+
+    async def _ring(self, cluster: Cluster) -> bool:
+        facts = AlertFacts(
+            kind="cluster",
+            grade=GRADES[cluster.level],
+            tlp=cluster.tlp,
+            level=cluster.level,
+            title=f"{cluster.organisations} organisations report {cluster.name}",
+            summary="Different organisations reported it within days; it may be one cause.",
+            reasons=cluster.reasons,
+            systems=(cluster.name,),
+            cluster=f"{cluster.id}/{cluster.organisations}",
+            since=cluster.first_at.isoformat(),
+        )
+        plan = AlertPlan(self._alarms.cut(facts), cluster.level, "", ours=False, priority=PRIORITY)
+        async with self._pool.transaction() as conn:
+            days = self._settings.cluster_days
+            if await clusters.has_rung(conn, cluster.id, cluster.organisations, days=days):
+                return False
+            alert_id = await self._alarms.record(conn, plan, report_ver=None)
+            assert alert_id is not None, "only alerts about reports can have rung already"
+            await clusters.record_rung(conn, cluster.id, cluster.organisations, alert_id)
+        return True
+
+    def _cluster(self, group: Group) -> Cluster:
+        kind, _, name = group.key.partition(":")
+        members = group.members
+        names = list(dict.fromkeys(self._name_of(member.origin) for member in members))
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        days = self._settings.cluster_days
+        what = "system" if kind == "product" else "technique"
+        return Cluster(
+            id=hashlib.sha256(group.key.encode()).hexdigest()[:16],
+            kind=what,
+            name=name,
+            organisations=group.organisations,
+            reports=group.reports,
+            level=max(member.level for member in members),
+            tlp=max((Tlp(member.tlp) for member in members), key=lambda tlp: tlp.rank),
+            first_at=min(member.first_at for member in members),
+            last_at=max(member.first_at for member in members),
+            reasons=(
+                f"{group.organisations} organisations within {days} days: {', '.join(names[:NAMED])}{more}",
+                f"the same {what} in {group.reports} reports: {name}",
+            ),
+            members=members,
+        )
+
+
+def _once(found: Sequence[Group]) -> Sequence[Group]:
+    """Each set of reports once: a technique has its identifier and its short name, which says more."""
+    best: dict[tuple[str, ...], Group] = {}
+    for group in found:
+        which = (group.key.partition(":")[0], *(member.report_id for member in group.members))
+        if which not in best or len(group.key) < len(best[which].key):
+            best[which] = group
+    return list(best.values())
