@@ -58,7 +58,7 @@ def build(form: Mapping[str, Any], *, producer: Object, incident_id: str, now: d
     tidy = _examined(form)
     stamp = times.write(now)
     objects = compose(tidy, producer=producer, incident_id=incident_id, created=stamp, modified=stamp)
-    return _seal(objects, incident_id, stamp)
+    return seal(objects, incident_id, stamp)
 
 
 def revise(raw: bytes, changes: Mapping[str, Any], *, now: datetime) -> bytes:
@@ -79,7 +79,7 @@ def revise(raw: bytes, changes: Mapping[str, Any], *, now: datetime) -> bytes:
     known = {obj["id"] for obj in compose(_examined(before), **frame, modified=times.write(report.modified))}
     stamp = times.write(now)
     new = compose(_examined(after), **frame, modified=stamp)
-    return _seal(_merge(old, new, known, report, stamp), report.id, stamp)
+    return seal(_merge(old, new, known, report, stamp), report.id, stamp)
 
 
 def withdraw(raw: bytes, *, reason: str, now: datetime) -> bytes:
@@ -103,7 +103,7 @@ def withdraw(raw: bytes, *, reason: str, now: datetime) -> bytes:
     said = f"Withdrawn: {reason.strip()} {wrapper.get('description', '')}"
     wrapper.update(revoked=True, modified=stamp, description=said.strip()[:50_000])
     new = {report.id: incident, report.wrapper_id: wrapper}
-    return _seal([new.get(obj["id"], obj) for obj in old], report.id, stamp)
+    return seal([new.get(obj["id"], obj) for obj in old], report.id, stamp)
 
 
 def to_form(raw: bytes) -> dict[str, Any]:
@@ -269,8 +269,11 @@ _KNOWN_FACTS: Final = {
 }
 
 
-def _seal(objects: Sequence[Object], incident_id: str, stamp: str) -> bytes:
-    """Canonical bytes that both stix2 and our own check have passed."""
+def seal(objects: Sequence[Object], incident_id: str, stamp: str) -> bytes:
+    """Canonical bytes that both stix2 and our own check have passed.
+
+    Raises: `ReportRefused`, `NotValidStix`.
+    """
     raw = bundle_bytes(objects, incident_id, stamp)
     _checked(raw)
     _prove(objects)
