@@ -127,7 +127,8 @@ def test_nothing_that_is_left_out_stands_anywhere_in_the_bytes(drop):
         if where[: len(place.read(one))] == place.read(one)
         and isinstance(value, str) and place.is_free(where, value) and len(value) >= 3
         and any(c.isalpha() for c in value)
-    } - {PRODUCER["name"]}  # fmt: skip
+    }  # fmt: skip
+    texts = {text for text in texts if text not in PRODUCER["name"]}  # who answers for it is told in any case
     raw = shared(drop=sorted(drop)).raw.decode().casefold()
     assert [text for text in texts if json.dumps(text, ensure_ascii=False)[1:-1].casefold() in raw] == []
 

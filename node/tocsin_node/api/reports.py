@@ -23,7 +23,11 @@ async def submit(request: web.Request) -> web.Response:
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
     submission = await node.reporting.submit(
-        raw, to=_to(request), share=flag(request, "share", default=True), dry_run=flag(request, "dry_run")
+        raw,
+        to=_to(request),
+        share=flag(request, "share", default=True),
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
     )
     return _answer(submission)
 
@@ -33,7 +37,11 @@ async def revise(request: web.Request) -> web.Response:
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
     submission = await node.reporting.revise(
-        raw, request.match_info["id"], to=_to(request), dry_run=flag(request, "dry_run")
+        raw,
+        request.match_info["id"],
+        to=_to(request),
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
     )
     return _answer(submission)
 
@@ -43,7 +51,10 @@ async def withdraw(request: web.Request) -> web.Response:
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
     submission = await node.reporting.withdraw(
-        raw, request.match_info["id"], dry_run=flag(request, "dry_run")
+        raw,
+        request.match_info["id"],
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
     )
     return _answer(submission)
 
@@ -83,6 +94,7 @@ async def show(request: web.Request) -> web.Response:
             "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
+            "reviews": await node.reporting.screening.reviews(report.id),
             "bundle": orjson.loads(report.bundle),
         }
     )
@@ -99,7 +111,9 @@ async def take_in(request: web.Request) -> web.Response:
             code="too-many",
             hint="Send them in smaller batches.",
         )
-    results = await node.reporting.take_in(lines, to=_to(request), share=flag(request, "share"))
+    results = await node.reporting.take_in(
+        lines, to=_to(request), share=flag(request, "share"), reviewed_by=_reviewed_by(request)
+    )
     return json_response({"items": [_import_item(r) for r in results]})
 
 
@@ -126,6 +140,7 @@ def _answer(done: Submission) -> web.Response:
         "findings": [_finding(f) for f in done.findings],
     }
     if done.outcome == "dry-run":
+        body["review_needed"] = done.review_needed
         objects = orjson.loads(report.raw)["objects"]
         body["sends"] = {
             "bytes": len(report.raw),
@@ -157,7 +172,8 @@ def _item(node: Node, report: StoredReport) -> dict[str, Any]:
 
 def _import_item(result: Submission | NodeError) -> dict[str, Any]:
     if isinstance(result, Submission):
-        return {"id": result.report.id, "outcome": result.outcome}
+        kept = {"kept_here": list(result.kept)} if result.kept else {}
+        return {"id": result.report.id, "outcome": result.outcome, **kept}
     item: dict[str, Any] = {
         "outcome": "refused",
         "code": result.code,
@@ -181,6 +197,10 @@ def _finding(finding: Any) -> dict[str, Any]:
 
 def _to(request: web.Request) -> list[str] | None:
     return request.query.getall("to", None)
+
+
+def _reviewed_by(request: web.Request) -> str | None:
+    return request.query.get("personal_data_reviewed_by")
 
 
 def _node_id(node: Node, name: str) -> str:
