@@ -13,6 +13,7 @@ import click
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.errors import CliError, FileUnreadable
 from tocsin_cli.exits import Exit
+from tocsin_cli.filing import reviewed_query
 from tocsin_cli.importing import Account, Importer
 from tocsin_cli.progress import progress
 from tocsin_cli.session import Session, pass_session
@@ -27,6 +28,11 @@ _share = click.option(
     "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
 )
 _to = click.option("--to", multiple=True, metavar="NAME", help="Share with this peer only; may be repeated.")
+_reviewed_by = click.option(
+    "--reviewed-by",
+    metavar="NAME",
+    help="Who has looked for personal data and secrets and takes it on that all of it leaves.",
+)
 _dry_run = click.option("--dry-run", is_flag=True, help="Read and check; send and store nothing.")
 
 
@@ -35,8 +41,9 @@ def import_() -> None:
     """Bring in incidents from elsewhere.
 
     The account at the end adds up: read = imported + unchanged + repaired + refused. An interrupted import is
-    simply run again; what is there already counts as unchanged. The exit code is 0 when the file was read to
-    its end and anything was taken in, 6 when all of it was refused.
+    simply run again; what is there already counts as unchanged. With --share, records that seem to hold personal
+    data or secrets are imported and stay at your node; the account names them. The exit code is 0 when the file
+    was read to its end and anything was taken in, 6 when all of it was refused.
     """
 
 
@@ -44,13 +51,16 @@ def import_() -> None:
 @_file
 @_share
 @_to
+@_reviewed_by
 @_dry_run
 @pass_session
-def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run: bool) -> None:
+def stix(
+    session: Session, file: Path, share: bool, to: tuple[str, ...], reviewed_by: str | None, dry_run: bool
+) -> None:
     """Import incidents from STIX 2.1: a bundle, a list, or one object a line."""
     from tocsin_schema.imports.stix import read
 
-    _run(session, "stix", file, read, share=share, to=to, dry_run=dry_run)
+    _run(session, "stix", file, read, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
 
 
 @import_.command("aiid")
@@ -70,6 +80,7 @@ def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run
 )
 @_share
 @_to
+@_reviewed_by
 @_dry_run
 @pass_session
 def aiid(
@@ -79,6 +90,7 @@ def aiid(
     as_of: datetime | None,
     share: bool,
     to: tuple[str, ...],
+    reviewed_by: str | None,
     dry_run: bool,
 ) -> None:
     """Import the AI Incident Database: the incidents.csv of its export."""
@@ -88,7 +100,7 @@ def aiid(
     with ExitStack() as opened:
         classes = [opened.enter_context(_opened(path)) for path in classifications]
         reader = partial(read, classifications=classes, as_of=day)
-        _run(session, "aiid", file, reader, share=share, to=to, dry_run=dry_run)
+        _run(session, "aiid", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
 
 
 def _run(
@@ -99,11 +111,13 @@ def _run(
     *,
     share: bool,
     to: tuple[str, ...],
+    reviewed_by: str | None,
     dry_run: bool,
 ) -> None:
     from tocsin_schema.errors import SchemaError
 
     query = [("source", source)] + ([("share", "1")] if share or to else []) + [("to", name) for name in to]
+    query += reviewed_query(reviewed_by)
     account = Account()
     importer = Importer(None if dry_run else session.client, account, query)
     complete = False
@@ -146,5 +160,12 @@ def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) 
         out.line(f"refused {each['key']}: {each['reason']} [{each['code']}]{hint}")
     for each in account.repairs:
         out.detail(f"repaired {each['key']}: {'; '.join(each['repairs'])}")
+    for each in account.kept_here:
+        out.line(f"kept here {each['key']}: {', '.join(each['kinds'])}")
     head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
     out.line(head + account.line())
+    if account.kept_here:
+        out.warn(
+            f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "
+            "what may leave with: tocsin report redact ID"
+        )

@@ -15,6 +15,9 @@ COMMANDS = {
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
+    "redact": Late(
+        f"{_HERE}.report_redact:redact", "Share a version of a report without what may not leave.", _CHANGE
+    ),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
     "queue": Late(f"{_HERE}.report_queue:queue", "List the reports that wait here for the node.", _WAITING),
     "flush": Late(f"{_HERE}.report_queue:flush", "Send the reports that wait here.", _WAITING),
