@@ -222,8 +222,9 @@ def _is_name(text: str, *, least: int) -> bool:
     capitals = [word for word in words if word[0].isupper() and (len(word) == 1 or not word.isupper())]
     if len(capitals) < least or not words[0][0].isupper() or (least > 1 and not words[-1][0].isupper()):
         return False
-    judged = words[:1] if least == 1 else words
-    return not any(word.lower() in _NO_NAMES for word in judged)
+    low = [word.lower() for word in words]
+    judged = low[:1] if least == 1 else low
+    return not (any(word in _NO_NAMES for word in judged) or any(word in ORGANISATIONS for word in low))
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -63,6 +63,10 @@ def _always(_: str) -> bool:
     return True
 
 
+def _digits_enough(text: str) -> bool:
+    return sum(map(str.isdecimal, text)) >= 5
+
+
 def _iban(text: str) -> bool:
     return bool(iban.is_valid(text))
 
@@ -75,7 +79,7 @@ _ISSUERS: Final = re.compile(
 
 def _card(text: str) -> bool:
     digits = re.sub(r"\D", "", text)
-    return _ISSUERS(digits) is not None and luhn.is_valid(digits) and len(set(digits)) > 2
+    return _ISSUERS(digits) is not None and bool(luhn.is_valid(digits))
 
 
 NUMBERS: Final = (
@@ -110,7 +114,7 @@ NUMBERS: Final = (
     ),
     _number("identity-number", r"\d{3}[ -]\d{3}[ -]\d{3}", sin.is_valid, "sin|social insurance"),
     _number(
-        "identity-number", r"(?=[A-Z0-9]{0,4}\d{3})[A-Z0-9]{6,9}", _always, "passport|reisepass|passeport"
+        "identity-number", r"(?=[A-Z]{0,3}\d)[A-Z0-9]{6,9}", _digits_enough, "passport|reisepass|passeport"
     ),
 )
 _WORDS_REACH: Final = 40  # how far before a number the word that names it may stand
@@ -126,7 +130,7 @@ _NAMED: Final = re.compile(
 _NAMED_WORDS: Final = ("tel", "phon", "mobil", "cell", "fax", "whatsapp", "handy", "tél")
 
 # Where digits stand close together: shapes of digits are looked for here alone.
-_CLUSTER: Final = re.compile(r"[A-Z+(]{0,6}\d[A-Z0-9 ()./+-]{4,}+")
+_CLUSTER: Final = re.compile(r"(?:[A-Z]{1,6} ?)?[+(]{0,2}\d[A-Z0-9 ()./+-]{4,}+")
 
 
 def numbers(text: str, regions: Sequence[str]) -> Iterator[Spot]:

@@ -85,8 +85,8 @@ _TOKENS: Final = (
     ("tocsin1.", "[A-Za-z0-9_-]{20,255}"),
 )
 _PLACEHOLDER: Final = re.compile(
-    r"[<\[{(*•.x…-].*|\$.*|%.*|(?:your|example|changeme|placeholder|redacted|removed|hidden|none|null|true|false)\b.*"
-    r"|pass(?:word|wd)?|secret|token|.*(?:\.\.\.|…|\*\*\*|xxx).*",
+    r"[<\[{(*•…].*|\$[{(A-Za-z_].*|%\w+%|your[\W_].*"
+    r"|(?:example|changeme|placeholder|redacted|removed|hidden|none|null|true|false)\b.*|pass(?:word|wd)?|secret|token|.*(?:\.\.\.|…|\*\*\*|xxx).*",
     re.IGNORECASE | re.DOTALL,
 ).fullmatch
 
