@@ -101,7 +101,7 @@ PERSONAL = {
         "Mrs Quirinius waited for six hours.", "Dr. Anneliese Quirinius overrode it.", "Herr Müller wurde abgewiesen.",
         "The patient Anneliese Quirinius was turned away.", "Mara Ilves, 43, of Northtown, was hurt.",
         "A 43-year-old nurse Mara Ilves stepped in.", "a man named Tomas Vek was arrested", "Mme Dupont a attendu",
-        "Prof. O'Hara signed it off", "Mara Ilves (43) was hurt",
+        "Prof. O'Hara signed it off", "According to Anna Keller it went dark.", "It was Thomas van Beek who rang.", "Mara Ilves (43) was hurt",
     ],
 }  # fmt: skip
 
@@ -111,6 +111,7 @@ OUT_OF_REACH = [
     "It was Tomas who switched the pump off.",
     "The ward, led by Quirinius, reported it at noon.",
     "According to Anneliese the screen went dark.",
+    "It was Thomas who rang, and MARIA GARCIA who came.",
 ]
 
 HARMLESS = [
