@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from tests.support.villain import get, incident_id_of, outcomes
+from tests.support.villain import GRAVE, get, incident_id_of, outcomes
 
 from tocsin_schema import stix
 from tocsin_schema.canonical import to_bytes
@@ -170,6 +170,18 @@ async def test_a_report_that_says_that_it_names_people_leaves_by_no_door_whoever
     _, said = await send(acme, imported, f"{query}{share}share=1", path="/v1/imports")
     assert said["items"][0]["kept_here"] == ["personal-data-present"]
     assert await size_of_log(acme) == before
+
+
+async def test_a_grave_report_that_names_people_rings_without_a_word_of_it(acme, mallory):
+    raw = mallory.bundle(
+        "Mrs Quirinius died", **{**GRAVE, "description": "Of Ward Seven."}, personal_data="present"
+    )
+    _, said = await send(acme, raw)
+    (alert,) = (await get(acme, "/v1/alerts"))["items"]
+    assert (alert["id"], alert["grade"]) == (said["alert"], "II")
+    async with acme.node.pool.acquire() as conn:
+        facts = await conn.fetchval("select facts::text from alert")
+    assert not [word for word in ("Quirinius", "Ward Seven", "deaths") if word in facts + json.dumps(alert)]
 
 
 async def test_what_a_peer_sent_is_not_looked_at(acme, mallory):

@@ -99,6 +99,13 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     )
 
 
+def bare(facts: AlertFacts) -> AlertFacts:
+    """What may be told of any report anywhere: that there is one, and its grade."""
+    return AlertFacts(
+        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver
+    )
+
+
 def title_of(facts: AlertFacts) -> str:
     """One line for lists, no more than the room sees."""
     return foreign(facts.title, TITLE_BYTES) or f"{facts.tlp.label} incident, details not shown"
@@ -125,10 +132,7 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
 
 def short_words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
     """The content to fall back to when the homeserver refuses the full one: no foreign text at all."""
-    bare = AlertFacts(
-        kind=facts.kind, grade=facts.grade, tlp=facts.tlp, report_id=facts.report_id, ver=facts.ver
-    )
-    return words(bare, alert_id, mention)
+    return words(bare(facts), alert_id, mention)
 
 
 def headline(facts: AlertFacts) -> str:

@@ -25,8 +25,8 @@ class ReviewNeeded(NodeError):
 
     code = "review-needed"
     hint = (
-        "Leave it out, share a redacted version (`tocsin report redact ID`), keep it here (--no-share), or say who has "
-        "looked: --reviewed-by NAME."
+        "Leave it out; or file it with --no-share and share a redacted version (`tocsin report redact ID`); or say who "
+        "has looked and takes it on: --reviewed-by NAME."
     )
 
     def __init__(self, found: Sequence[Suspicion]) -> None:
