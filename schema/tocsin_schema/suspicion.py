@@ -61,8 +61,8 @@ class Suspicion(msgspec.Struct, frozen=True):
             return Finding("secret-suspected", self.path, said, hint, "warning")
         said = f"This looks like {PERSONAL[self.kind]}: {self.shape}, {self.place}."
         hint = (
-            "Leave it out; or file it with --no-share and share a redacted version (tocsin report redact ID); or say who"
-            " has looked and takes it on: --reviewed-by NAME."
+            "Leave it out; or file it with --no-share and share a redacted version (tocsin report redact ID); or say"
+            " who has looked and takes it on: --reviewed-by NAME."
         )
         return Finding("personal-data-suspected", self.path, said, hint, "warning")
 
