@@ -79,14 +79,13 @@ def suspicions(raw: bytes) -> tuple[Suspicion, ...]:
 
 def suspicions_of_form(form: Mapping[str, Any]) -> tuple[Suspicion, ...]:
     """What a form seems to hold; paths are those of the form."""
-    texts: Iterable[tuple[str, str]] = _texts(form, "", 0)
     people = [
-        (f"{key}[{nth}]", str(party.get("name", "")))
+        ((("", key), nth), _Person(party.get("name", "")))
         for key in _FORM_PARTIES
-        for nth, party in enumerate(form.get(key) or ())
+        for nth, party in enumerate(form[key] if isinstance(form.get(key), list) else ())
         if isinstance(party, Mapping) and party.get("class") == "individual"
     ]
-    return _gathered([*texts, *((path, _Person(name)) for path, name in people)], _regions(form))
+    return _gathered([*_texts(form, "", 0), *people], _regions(form))
 
 
 def findings_of(found: Sequence[Suspicion]) -> tuple[Finding, ...]:
@@ -100,14 +99,23 @@ class _Person(str):
     __slots__ = ()
 
 
-def _gathered(texts: Iterable[tuple[str, str]], regions: Sequence[str]) -> tuple[Suspicion, ...]:
+# A place on the way down, written out only where something is found: ((("incident", "extensions"), "…"), 3).
+Trail = str | tuple["Trail", str | int]
+Texts = Iterable[tuple[Trail, str]]
+
+
+def _gathered(texts: Texts, regions: Sequence[str]) -> tuple[Suspicion, ...]:
     found: dict[bytes, Suspicion] = {}
-    for path, text in texts:
+    seen: set[str] = set()
+    for trail, text in texts:
+        if text in seen and not isinstance(text, _Person):
+            continue
+        seen.add(text)
         for code, spot in _spots(text, regions):
             piece = text[spot.start : spot.end]
             digest = hashlib.sha256(f"{spot.kind}\0{piece}".encode("utf-8", "surrogatepass")).digest()
             if digest not in found:
-                place = _place(text, spot.start)
+                path, place = _written(trail), _place(text, spot.start)
                 found[digest] = Suspicion(code, spot.kind, path, place, _masked(piece), digest)
                 if len(found) >= MOST:
                     return tuple(found.values())
@@ -134,9 +142,19 @@ def _inside(spot: Spot, covered: Sequence[Spot]) -> bool:
     return any(spot.start < other.end and other.start < spot.end for other in covered)
 
 
-def _of_objects(objects: Sequence[Any], owner: object) -> Iterator[tuple[str, str]]:
-    """(path, text) of what people wrote; the incident comes first and the wrapper, which repeats it, last."""
+def _written(trail: Trail) -> str:
+    if isinstance(trail, str):
+        return trail
+    above, step = trail
+    if isinstance(step, int):
+        return f"{_written(above)}[{step}]"
+    return join(_written(above), NICKNAMES.get(step, label(step)))
+
+
+def _of_objects(objects: Sequence[Any], owner: object) -> Iterator[tuple[Trail, str]]:
+    """Every text that people wrote; the incident comes first and the wrapper last, without what it repeats of it."""
     order = {"incident": 0, "report": 2}
+    told = ""
     numbered = sorted(enumerate(objects), key=lambda pair: order.get(_kind(pair[1]), 1))
     for index, obj in numbered:
         kind = _kind(obj)
@@ -146,29 +164,32 @@ def _of_objects(objects: Sequence[Any], owner: object) -> Iterator[tuple[str, st
         if kind == "identity" and obj.get("id") == owner:
             continue
         if kind == "identity" and obj.get("identity_class") == "individual":
-            yield f"{path}.name", _Person(str(obj.get("name", "")))
+            yield (path, "name"), _Person(obj.get("name", ""))
             yield from _texts({key: value for key, value in obj.items() if key != "name"}, path, 0)
         else:
-            yield from _texts(obj, path, 0)
+            for trail, text in _texts(obj, path, 0):
+                yield trail, text.removesuffix(told) if kind == "report" else text
+        if kind == "incident":
+            told = str(obj.get("description", ""))
 
 
 def _kind(obj: object) -> str:
     return str(obj.get("type", "")) if isinstance(obj, Mapping) else ""
 
 
-def _texts(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
+def _texts(value: object, trail: Trail, depth: int) -> Iterator[tuple[Trail, str]]:
     if isinstance(value, str):
         if not (_WORD(value) or is_id(value) or _TIME(value)):
-            yield path, value
+            yield trail, value
     elif depth > _DEPTH:
         return
     elif isinstance(value, Mapping):
         for name, item in value.items():
             if name not in _PLAIN and not str(name).endswith(("_ref", "_refs")):
-                yield from _texts(item, join(path, NICKNAMES.get(name, label(str(name)))), depth + 1)
+                yield from _texts(item, (trail, str(name)), depth + 1)
     elif isinstance(value, list | tuple):
         for nth, item in enumerate(value):
-            yield from _texts(item, f"{path}[{nth}]", depth + 1)
+            yield from _texts(item, (trail, nth), depth + 1)
 
 
 def _frame(objects: Sequence[Any]) -> tuple[object, list[str]]:
