@@ -205,7 +205,8 @@ def problem_of(status: int, raw: bytes, headers: Mapping[str, str]) -> CliError:
     if status in {401, 403}:
         return NotAllowed(message, code=code, hint=hint)
     if status == 422 and isinstance(findings, list) and findings:
-        return FindingsFound([each for each in findings if isinstance(each, dict)], message, hint=hint)
+        told = [each for each in findings if isinstance(each, dict)]
+        return FindingsFound(told, message, code=code, hint=hint)
     if (status in {408, 425, 429} or status >= 500) and code not in _FINAL_CODES:
         wait = str(headers.get("Retry-After") or "")
         hint = hint or ("The node's own log says why." if status == 500 else "")

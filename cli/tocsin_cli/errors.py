@@ -176,9 +176,15 @@ class FindingsFound(CliError):
     exit = Exit.FINDINGS
 
     def __init__(
-        self, findings: Sequence[Mapping[str, Any]], message: str = "", *, hint: str = "", kept: str = ""
+        self,
+        findings: Sequence[Mapping[str, Any]],
+        message: str = "",
+        *,
+        code: str = "",
+        hint: str = "",
+        kept: str = "",
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, code=code, hint=hint)
         self.findings = [dict(finding) for finding in findings]
         self.kept = kept
 

@@ -27,18 +27,29 @@ from tocsin_cli.plain import utc_text
 from tocsin_cli.queue import Queue, Waiting
 
 Answer = dict[str, Any]
+REVIEWED_BY = "personal_data_reviewed_by"
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who is to get a report: `to` names peers, None means the usual ones; without `share` nobody."""
+    """Who is to get a report: `to` names peers, None means the usual ones; without `share` nobody.
+
+    `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
+    """
 
     to: tuple[str, ...] | None
     share: bool
+    reviewed_by: str | None = None
 
     def query(self) -> list[tuple[str, str]]:
         """As the query of the node's API."""
-        return [("to", name) for name in self.to or ()] + ([] if self.share else [("share", "0")])
+        query = [("to", name) for name in self.to or ()] + ([] if self.share else [("share", "0")])
+        return query + reviewed_query(self.reviewed_by)
+
+
+def reviewed_query(name: str | None) -> list[tuple[str, str]]:
+    """Who takes it on that a report leaves, as the query of the node's API."""
+    return [(REVIEWED_BY, name)] if name is not None else []
 
 
 def new_id() -> str:
@@ -49,14 +60,15 @@ def new_id() -> str:
 def waiting_for(handed: Form | Bundle, audience: Audience, *, url: str, report_id: str | None) -> Waiting:
     """Return the queue's record of what was handed in; a form gets its id and its time here, once for all."""
     to = None if audience.to is None else list(audience.to)
+    asked: dict[str, Any] = {"to": to, "share": audience.share, "reviewed_by": audience.reviewed_by}
     filed_at = utc_text(datetime.now(UTC))
     if isinstance(handed, Bundle):
         report = handed.report
         text = handed.raw.decode("utf-8")
-        return Waiting(report.id, report.name, filed_at, url, bundle=text, to=to, share=audience.share)
+        return Waiting(report.id, report.name, filed_at, url, bundle=text, **asked)
     title = str(handed.values.get("title", ""))
     chosen = report_id or handed.id or new_id()
-    return Waiting(chosen, title, filed_at, url, form=handed.values, to=to, share=audience.share)
+    return Waiting(chosen, title, filed_at, url, form=handed.values, **asked)
 
 
 def file_report(client: Client, queue: Queue, item: Waiting, text: Source) -> Answer:
@@ -110,15 +122,18 @@ def send(client: Client, queue: Queue, item: Waiting) -> Answer:
         bundle = item.bundle or build_bundle(item, node)
         item = replace(item, bundle=bundle, node_id=node_id)
         queue.keep(item)
-    audience = Audience(None if item.to is None else tuple(item.to), item.share)
-    return post(client, "POST", "/v1/reports", (item.bundle or "").encode(), audience.query())
+    return post(client, "POST", "/v1/reports", (item.bundle or "").encode(), _audience(item).query())
 
 
-def preview(client: Client, item: Waiting) -> Answer:
-    """Ask the node what would happen; nothing is stored, there or here."""
-    bundle = item.bundle or build_bundle(item, client.json("GET", "/v1/node"))
-    audience = Audience(None if item.to is None else tuple(item.to), item.share)
-    return post(client, "POST", "/v1/reports", bundle.encode(), [("dry_run", "1"), *audience.query()])
+def preview(client: Client, item: Waiting) -> tuple[Answer, bytes]:
+    """Ask the node what would happen; nothing is stored, there or here. Returns its answer and what would leave."""
+    bundle = (item.bundle or build_bundle(item, client.json("GET", "/v1/node"))).encode()
+    query = [("dry_run", "1"), *_audience(item).query()]
+    return post(client, "POST", "/v1/reports", bundle, query), bundle
+
+
+def _audience(item: Waiting) -> Audience:
+    return Audience(None if item.to is None else tuple(item.to), item.share, item.reviewed_by)
 
 
 def build_bundle(item: Waiting, node: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Bringing many incidents in: read as a stream, sent in batches, accounted for one by one.
 
 The account always adds up: what was read is imported, unchanged, repaired (imported after something was put
-right) or refused. Running an import again is safe: what the node has already counts as unchanged.
+right) or refused. What was to be shared and seems to hold personal data or secrets is imported, stays here, and is
+told apart. Running an import again is safe: what the node has already counts as unchanged.
 """
 
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tocsin_cli.client import NDJSON, Client, parsed
 from tocsin_cli.errors import AnswerBroken, NodeBusy, Refused
-from tocsin_cli.filing import member
+from tocsin_cli.filing import REVIEWED_BY, member
 
 if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
@@ -34,6 +35,7 @@ class Account:
     refused: list[dict[str, str]] = field(default_factory=list)
     repairs: list[dict[str, Any]] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)  # objects that belong to no incident, by type
+    kept_here: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def read(self) -> int:
@@ -52,11 +54,13 @@ class Account:
             "unchanged": self.unchanged,
             "repaired": self.repaired,
             "refused": len(self.refused),
+            "kept_here": len(self.kept_here),
             "complete": complete,
             "dry_run": dry_run,
             "refusals": self.refused,
             "repairs": self.repairs,
             "passed_over": dict(self.passed_over),
+            "kept": self.kept_here,
         }
 
     def line(self) -> str:
@@ -106,6 +110,8 @@ class Importer:
                 self._account.repairs.append({"key": record.key, "repairs": list(record.repairs)})
             else:
                 self._account.imported += 1
+            if kinds := item.get("kept_here"):
+                self._account.kept_here.append({"key": record.key, "kinds": [str(kind) for kind in kinds]})
 
     def _sent(self, client: Client, batch: "list[Record]") -> list[dict[str, Any]]:
         body = b"".join((record.bundle or b"") + b"\n" for record in batch)
@@ -123,10 +129,11 @@ class Importer:
             raise AnswerBroken("The node answered for another number of reports than it was sent.")
         return items
 
-    @staticmethod
-    def _tried(batch: "list[Record]") -> list[dict[str, Any]]:
+    def _tried(self, batch: "list[Record]") -> list[dict[str, Any]]:
         from tocsin_schema.check import check_bundle
+        from tocsin_schema.suspicion import suspicions
 
+        looks = ("share", "1") in self._query and not any(name == REVIEWED_BY for name, _ in self._query)
         tried: list[dict[str, Any]] = []
         for record in batch:
             errors = [each for each in check_bundle(record.bundle or b"").findings if each.level == "error"]
@@ -135,7 +142,8 @@ class Importer:
                 reason = {"code": first.code, "reason": first.message, "hint": first.hint}
                 tried.append({"outcome": "refused", **reason})
             else:
-                tried.append({"outcome": "stored"})
+                found = suspicions(record.bundle or b"") if looks else ()
+                tried.append({"outcome": "stored", "kept_here": sorted({each.kind for each in found})})
         return tried
 
     def _note_refusal(self, key: str, item: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ class Waiting:
     `form` is what a person filled in, `bundle` the finished STIX bundle as text; at least one of them is
     there. `node_id` is the node that the bundle was made for, None before it was made; `url` is where it
     was to go. `to` names the peers that were asked for, None for the usual ones. `filed_at` is RFC 3339
-    in UTC. `problem` is why the node refused it, None while it only waits.
+    in UTC. `reviewed_by` is who takes it on that it leaves although it seems to hold personal data or secrets.
+    `problem` is why the node refused it, None while it only waits.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Waiting:
     node_id: str | None = None
     to: list[str] | None = None
     share: bool = True
+    reviewed_by: str | None = None
     problem: dict[str, Any] | None = None
 
 
@@ -89,13 +91,10 @@ class Queue:
 
         What another run is sending at this moment does not count: it is about to be gone.
         """
-        wanted = (item.form, item.bundle if item.form is None else None, item.url, item.to, item.share)
+        wanted = _asked(item)
         for other in self.items():
-            if isinstance(other, Waiting):
-                own_bundle = other.bundle if other.form is None else None
-                same = (other.form, own_bundle, other.url, other.to, other.share) == wanted
-                if same and not self._in_flight(other.id):
-                    return other
+            if isinstance(other, Waiting) and _asked(other) == wanted and not self._in_flight(other.id):
+                return other
         return None
 
     def items(self) -> list[Waiting | Damaged]:
@@ -136,6 +135,12 @@ class Queue:
             yield True
         finally:
             os.close(handle)
+
+
+def _asked(item: Waiting) -> tuple[object, ...]:
+    """What makes two reports the same one for the person who files."""
+    bundle = item.bundle if item.form is None else None
+    return (item.form, bundle, item.url, item.to, item.share, item.reviewed_by)
 
 
 def _read(path: Path) -> Waiting | Damaged | None:

@@ -90,16 +90,18 @@ def import_incidents(scene: Scene, story: Story, data: Path | None) -> Imported:
     before = time.monotonic()
     account = scene.lab.tocsin_json("import", kind, str(file), "--share")
     seconds = time.monotonic() - before
-    repaired, refused = int(account["repaired"]), int(account["refused"])
+    repaired, refused, kept = (int(account[name]) for name in ("repaired", "refused", "kept_here"))
     imported = int(account["imported"]) + repaired
     mended = f" ({repaired} of them repaired)" if repaired else ""
     told = f"{account['read']} read = {imported} imported{mended} + {refused} refused"
     story.fact("account", f"{told}; {seconds:.1f} s")
+    if kept:
+        story.fact("kept at the lab", f"{kept} that may name people, until somebody has looked")
     if imported == 0 or imported + refused != account["read"]:
         raise StepFailed(f"The account is not as it should be: {json.dumps(account, indent=2)}")
     stored, waited = _await_all(scene.hospital, "lab", scene.lab)
-    if stored != imported:
-        raise StepFailed(f"{imported} were shared, but {scene.hospital.name} has stored {stored}.")
+    if stored != imported - kept:
+        raise StepFailed(f"{imported - kept} were shared, but {scene.hospital.name} has stored {stored}.")
     story.fact("at the hospital", f"all {stored} verified, opened, stored, {waited:.1f} s later")
     page = scene.lab.get(f"/reports?limit={TITLES_SEARCHED}")
     return Imported(imported, refused, [str(item["name"]) for item in page["items"]])

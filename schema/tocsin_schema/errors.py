@@ -148,6 +148,29 @@ class NotValidStix(SchemaError):
     hint = "This is a fault of Tocsin: report it with the message and the report."
 
 
+class NoSuchPlace(SchemaError):
+    """There is nothing at this place of the report."""
+
+    code = "no-such-place"
+    hint = "Places are those of the form, such as description, affected[0] or harms[1].note; or those of a finding."
+
+
+class CannotLeaveOut(SchemaError):
+    """No report can do without this."""
+
+    code = "cannot-leave-out"
+    hint = "Give other words in its place: --replace PATH=TEXT."
+
+
+class PersonalDataUndecided(SchemaError):
+    """The report says that it names people; nobody has said what its shared version holds."""
+
+    code = "personal-data-undecided"
+    hint = (
+        "Say it once you have looked at the preview: --personal-data none, or --personal-data pseudonymised."
+    )
+
+
 class NotLater(SchemaError):
     """The new version is not later than the one it replaces."""
 

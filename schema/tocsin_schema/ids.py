@@ -64,6 +64,15 @@ def imported_incident_id(source: str, key: str) -> str:
     return derive("incident", f"incident:{source}:{key}")
 
 
+def projected_incident_id(incident_id: str, clearance: str) -> str:
+    """The identifier of the version of an incident that is shared at `clearance` ("amber"), one for each.
+
+    The private identifier cannot be had back from it: it holds 122 random bits, which nobody can try out. (That
+    of an imported record is derived from public words, and so is no secret to begin with.)
+    """
+    return derive("incident", f"projection:{incident_id}:{clearance}")
+
+
 def wrapper_id(incident_id: str) -> str:
     """The identifier of the `report` object that carries an incident."""
     return derive("report", f"report:{incident_id}")

@@ -59,7 +59,7 @@ def build(form: Mapping[str, Any], *, producer: Object, incident_id: str, now: d
     tidy = _examined(form)
     stamp = times.write(now)
     objects = compose(tidy, producer=producer, incident_id=incident_id, created=stamp, modified=stamp)
-    return _seal(objects, incident_id, stamp)
+    return seal(objects, incident_id, stamp)
 
 
 def revise(raw: bytes, changes: Mapping[str, Any], *, now: datetime) -> bytes:
@@ -80,7 +80,7 @@ def revise(raw: bytes, changes: Mapping[str, Any], *, now: datetime) -> bytes:
     known = {obj["id"] for obj in compose(_examined(before), **frame, modified=times.write(report.modified))}
     stamp = times.write(now)
     new = compose(_examined(after), **frame, modified=stamp)
-    return _seal(_merge(old, new, known, report, stamp), report.id, stamp)
+    return seal(_merge(old, new, known, report, stamp), report.id, stamp)
 
 
 def withdraw(raw: bytes, *, reason: str, now: datetime) -> bytes:
@@ -104,7 +104,7 @@ def withdraw(raw: bytes, *, reason: str, now: datetime) -> bytes:
     said = f"Withdrawn: {reason.strip()} {wrapper.get('description', '')}"
     wrapper.update(revoked=True, modified=stamp, description=said.strip()[:50_000])
     new = {report.id: incident, report.wrapper_id: wrapper}
-    return _seal([new.get(obj["id"], obj) for obj in old], report.id, stamp)
+    return seal([new.get(obj["id"], obj) for obj in old], report.id, stamp)
 
 
 def mark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
@@ -134,7 +134,7 @@ def mark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
     wrapper.update(modified=stamp, object_refs=list(dict.fromkeys((*wrapper["object_refs"], link["id"]))))
     new = {report.id: incident, report.wrapper_id: wrapper}
     kept = [new.get(obj["id"], obj) for obj in old if obj["id"] != link["id"]]
-    return _seal([*kept, link], report.id, stamp)
+    return seal([*kept, link], report.id, stamp)
 
 
 def to_form(raw: bytes) -> dict[str, Any]:
@@ -300,8 +300,11 @@ _KNOWN_FACTS: Final = {
 }
 
 
-def _seal(objects: Sequence[Object], incident_id: str, stamp: str) -> bytes:
-    """Canonical bytes that both stix2 and our own check have passed."""
+def seal(objects: Sequence[Object], incident_id: str, stamp: str) -> bytes:
+    """Canonical bytes that both stix2 and our own check have passed.
+
+    Raises: `ReportRefused`, `NotValidStix`.
+    """
     raw = bundle_bytes(objects, incident_id, stamp)
     _checked(raw)
     prove(objects)

@@ -24,6 +24,7 @@ from tocsin_federation.identity import incept
 from tocsin_federation.merkle import Frontier, leaf_hash
 from tocsin_schema.check import check_bundle
 from tocsin_schema.remark import check_remark
+from tocsin_schema.suspicion import suspicions
 
 TOKEN = "tk-" + "s3cret" * 6
 WORDS = ["alder", "birch", "cedar", "dune", "elm", "fern", "gorse", "hazel"]
@@ -80,6 +81,8 @@ class FakeNode:
     faults: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
     test_deliveries: list[list[dict[str, Any]]] = field(default_factory=list)
     withholds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    reviews: list[dict[str, Any]] = field(default_factory=list)
+    ours: bool = True
     url: str = ""
     alike: list[dict[str, Any]] = field(default_factory=list)
     snippet: str = "… as it was found"
@@ -215,12 +218,16 @@ class FakeNode:
         unknown = [name for name in to if name not in self.peers]
         if unknown:
             return problem(404, "peer-unknown", f"There is no peer {unknown[0]}.", "See: tocsin peer list")
+        suspected, needed = self._screened(request, raw, to)
         if request.query.get("dry_run"):
             objects = [
                 {k: o[k] for k in ("type", "id", "name") if k in o} for o in json.loads(raw)["objects"]
             ]
-            sends = {"sends": {"bytes": len(raw), "objects": objects}}
-            return web.json_response(self._answer(report, 1, to, "dry-run", checked.findings) | sends)
+            sends = {"sends": {"bytes": len(raw), "objects": objects}, "review_needed": needed}
+            found = [*checked.findings, *suspected]
+            return web.json_response(self._answer(report, 1, to, "dry-run", found) | sends)
+        if needed:
+            return self._review_needed(suspected)
         held = self.reports.get(report.id)
         if held is not None:
             if held.raw == raw:
@@ -246,6 +253,9 @@ class FakeNode:
             return self._findings(checked.findings)
         to = [*held.to, *request.query.getall("to", [])]
         outcome = "dry-run" if request.query.get("dry_run") else "stored"
+        suspected, needed = self._screened(request, raw, to)
+        if needed and outcome == "stored":
+            return self._review_needed(suspected)
         if outcome == "stored":
             self._keep(report_id, raw, held.ver + 1, to, state)
         return web.json_response(self._answer(checked.report, held.ver + 1, to, outcome, checked.findings))
@@ -253,6 +263,20 @@ class FakeNode:
     def _keep(self, report_id: str, raw: bytes, ver: int, to: list[str], state: str = "active") -> None:
         self.reports[report_id] = Kept(raw, ver, to, state)
         self.leaves.append(leaf_hash(raw))
+
+    def _screened(self, request: web.Request, raw: bytes, to: list[str]) -> tuple[list[Any], bool]:
+        found = [each.finding() for each in suspicions(raw)]
+        reviewer = request.query.get("personal_data_reviewed_by")
+        if reviewer and to and not request.query.get("dry_run"):
+            self.reviews.append(
+                {"ver": 1, "reviewed_by": reviewer, "kinds": ["telephone"], "at": "2026-11-20T10:00:00Z"}
+            )
+        return found, bool(found and to and not reviewer)
+
+    @staticmethod
+    def _review_needed(findings: Any) -> web.Response:
+        told = [{k: getattr(f, k) for k in ("code", "path", "message", "hint", "level")} for f in findings]
+        return problem(422, "review-needed", "It seems to hold personal data.", "Redact it.", findings=told)
 
     @staticmethod
     def _findings(findings: Any) -> web.Response:
@@ -284,7 +308,7 @@ class FakeNode:
             "id": report_id, "ver": kept.ver, "name": report.name, "tlp": str(report.tlp),
             "grade": report.severity.grade, "level": report.severity.level, "score": report.severity.score,
             "realization": report.realization, "state": kept.state,
-            "origin": {"name": self.org, "node_id": self.node_id, "ours": True},
+            "origin": {"name": self.org, "node_id": self.node_id, "ours": self.ours},
             "modified": report.modified.isoformat().replace("+00:00", "Z"), "stored_at": "2026-11-20T10:00:00Z",
         }  # fmt: skip
 
@@ -321,6 +345,7 @@ class FakeNode:
         assert report is not None
         more = {
             "drivers": list(report.severity.drivers), "to": [{"name": n, "node_id": n} for n in kept.to], "entry": None,
+            "reviews": self.reviews,
             "acknowledgements": [
                 {"by": "@ann:example.org", "via": "reaction", "at": "2026-11-20T10:01:00Z", "node": None}
             ],
@@ -388,7 +413,9 @@ class FakeNode:
                 items.append({"id": report.id, "outcome": "unchanged"})
             else:
                 self._keep(report.id, line, 1, [])
-                items.append({"id": report.id, "outcome": "stored"})
+                shared = request.query.get("share") and "personal_data_reviewed_by" not in request.query
+                kinds = sorted({each.kind for each in suspicions(line)}) if shared else []
+                items.append({"id": report.id, "outcome": "stored"} | ({"kept_here": kinds} if kinds else {}))
         return web.json_response({"items": items})
 
     # Peers ------------------------------------------------------------------------------------------

@@ -559,6 +559,7 @@ async def forget(node, frame):
     """Make it as if this entry had been of a version that the node did not know when it came."""
     async with node.node.pool.transaction() as conn:
         await conn.execute("delete from alert")
+        await conn.execute("delete from report_facet")
         await conn.execute("delete from report")
         await conn.execute(
             "update remote_entry set outcome = 'quarantined', code = 'unsupported' where idx = $1", frame.idx

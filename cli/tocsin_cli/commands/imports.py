@@ -14,6 +14,7 @@ import click
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.errors import CliError, FileUnreadable
 from tocsin_cli.exits import Exit
+from tocsin_cli.filing import reviewed_query
 from tocsin_cli.importing import Account, Importer
 from tocsin_cli.progress import progress
 from tocsin_cli.session import Session, pass_session
@@ -36,6 +37,11 @@ _share = click.option(
     "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
 )
 _to = click.option("--to", multiple=True, metavar="NAME", help="Share with this peer only; may be repeated.")
+_reviewed_by = click.option(
+    "--reviewed-by",
+    metavar="NAME",
+    help="Who has looked for personal data and secrets and takes it on that all of it leaves.",
+)
 _dry_run = click.option("--dry-run", is_flag=True, help="Read and check; send and store nothing.")
 
 
@@ -44,8 +50,9 @@ def import_() -> None:
     """Bring in incidents from elsewhere.
 
     The account at the end adds up: read = imported + unchanged + repaired + refused. An interrupted import is
-    simply run again; what is there already counts as unchanged. The exit code is 0 when the file was read to
-    its end and anything was taken in, 6 when all of it was refused.
+    simply run again; what is there already counts as unchanged. With --share, records that seem to hold personal
+    data or secrets are imported and stay at your node; the account names them. The exit code is 0 when the file
+    was read to its end and anything was taken in, 6 when all of it was refused.
     """
 
 
@@ -53,9 +60,12 @@ def import_() -> None:
 @file_argument
 @_share
 @_to
+@_reviewed_by
 @_dry_run
 @pass_session
-def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run: bool) -> None:
+def stix(
+    session: Session, file: Path, share: bool, to: tuple[str, ...], reviewed_by: str | None, dry_run: bool
+) -> None:
     """Import incidents from STIX 2.1: a bundle, a list, or one object a line.
 
     Objects that belong to no incident have no place at a node: they are passed over and counted. tocsin
@@ -65,7 +75,9 @@ def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run
 
     over: Counter[str] = Counter()
     reader = partial(read, passed_over=over)
-    _run(session, "stix", file, reader, share=share, to=to, dry_run=dry_run, over=over)
+    _run(
+        session, "stix", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run, over=over
+    )
 
 
 @import_.command("aiid")
@@ -74,6 +86,7 @@ def stix(session: Session, file: Path, share: bool, to: tuple[str, ...], dry_run
 @as_of_option
 @_share
 @_to
+@_reviewed_by
 @_dry_run
 @pass_session
 def aiid(
@@ -83,11 +96,12 @@ def aiid(
     as_of: datetime | None,
     share: bool,
     to: tuple[str, ...],
+    reviewed_by: str | None,
     dry_run: bool,
 ) -> None:
     """Import the AI Incident Database: the incidents.csv of its export."""
     with aiid_reader(classifications, as_of) as reader:
-        _run(session, "aiid", file, reader, share=share, to=to, dry_run=dry_run)
+        _run(session, "aiid", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
 
 
 @import_.command("avid")
@@ -95,16 +109,32 @@ def aiid(
 @as_of_option
 @_share
 @_to
+@_reviewed_by
 @_dry_run
 @pass_session
 def avid(
-    session: Session, file: Path, as_of: datetime | None, share: bool, to: tuple[str, ...], dry_run: bool
+    session: Session,
+    file: Path,
+    as_of: datetime | None,
+    share: bool,
+    to: tuple[str, ...],
+    reviewed_by: str | None,
+    dry_run: bool,
 ) -> None:
     """Import the AI Vulnerability Database: one JSON record a line.
 
     Each record becomes an incident that has not happened yet, with the flaw beside it.
     """
-    _run(session, "avid", file, avid_reader(as_of), share=share, to=to, dry_run=dry_run)
+    _run(
+        session,
+        "avid",
+        file,
+        avid_reader(as_of),
+        share=share,
+        to=to,
+        reviewed_by=reviewed_by,
+        dry_run=dry_run,
+    )
 
 
 @import_.command("atlas")
@@ -112,14 +142,21 @@ def avid(
 @techniques_option
 @_share
 @_to
+@_reviewed_by
 @_dry_run
 @pass_session
 def atlas(
-    session: Session, file: Path, techniques: Path | None, share: bool, to: tuple[str, ...], dry_run: bool
+    session: Session,
+    file: Path,
+    techniques: Path | None,
+    share: bool,
+    to: tuple[str, ...],
+    reviewed_by: str | None,
+    dry_run: bool,
 ) -> None:
     """Import the case studies of MITRE ATLAS: its ATLAS.yaml."""
     with atlas_reader(techniques) as reader:
-        _run(session, "atlas", file, reader, share=share, to=to, dry_run=dry_run)
+        _run(session, "atlas", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
 
 
 def _run(
@@ -130,12 +167,14 @@ def _run(
     *,
     share: bool,
     to: tuple[str, ...],
+    reviewed_by: str | None,
     dry_run: bool,
     over: Counter[str] | None = None,
 ) -> None:
     from tocsin_schema.errors import SchemaError
 
     query = [("source", source)] + ([("share", "1")] if share or to else []) + [("to", name) for name in to]
+    query += reviewed_query(reviewed_by)
     account = Account()
     importer = Importer(None if dry_run else session.client, account, query)
     complete = False
@@ -172,5 +211,12 @@ def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) 
         out.line(f"refused {each['key']}: {each['reason']} [{each['code']}]{hint}")
     for each in account.repairs:
         out.detail(f"repaired {each['key']}: {'; '.join(each['repairs'])}")
+    for each in account.kept_here:
+        out.line(f"kept here {each['key']}: {', '.join(each['kinds'])}")
     head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
     out.line(head + account.line())
+    if account.kept_here:
+        out.warn(
+            f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "
+            "what may leave with: tocsin report redact ID"
+        )

@@ -38,6 +38,9 @@ COMMANDS = {
         "Set the severity level of a report by a person's decision.",
         _CHANGE,
     ),
+    "redact": Late(
+        f"{_HERE}.report_redact:redact", "Share a version of a report without what may not leave.", _CHANGE
+    ),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
     "sight": Late(f"{_HERE}.report_remark:sight", "Say that you see this too, how often and when.", _SAY),
     "opinion": Late(

@@ -12,11 +12,12 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
-from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
+from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import CliError, FindingsFound, UsageFault
-from tocsin_cli.filing import post
+from tocsin_cli.filing import post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.toml_text import toml_text
@@ -36,6 +37,8 @@ from tocsin_cli.toml_text import toml_text
     help="Send it to this peer as well, or TLP:RED only to these; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Show who would get what; store and send nothing.")
+@full_option
+@reviewed_by_option
 @pass_session
 def update(
     session: Session,
@@ -45,6 +48,8 @@ def update(
     use_editor: bool,
     to: tuple[str, ...],
     dry_run: bool,
+    full: bool,
+    reviewed_by: str | None,
 ) -> None:
     """Send a new version of a report.
 
@@ -67,9 +72,13 @@ def update(
         source = handin.read_source(file, state=session.state) if file else _edited(session, report_id, held)
         bundle = _bundle_from(session, held, source, report_id)
     query = [("to", name) for name in to] + ([("dry_run", "1")] if dry_run else [])
+    query += reviewed_query(reviewed_by)
     with _text_kept(source):
         answer = post(session.client, "PUT", f"/v1/reports/{segment(report_id)}", bundle, query)
-    tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
+    if dry_run:
+        tell_tried(session.out, answer, bundle, full=full, heading="Updated")
+    else:
+        tell_answer(session.out, answer, heading="Updated")
     warn_not_sent(session.out, answer, to=to, version=True)
     if source is not None and not dry_run:
         source.release()
@@ -82,8 +91,16 @@ def update(
 @click.option("--reason", metavar="TEXT", help="Why; everybody who has the report will read it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show who would be told; store and send nothing.")
+@reviewed_by_option
 @pass_session
-def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dry_run: bool) -> None:
+def withdraw(
+    session: Session,
+    report_id: str,
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+    reviewed_by: str | None,
+) -> None:
     """Withdraw a report, for good.
 
     Everybody who has it is told; a withdrawn report cannot be taken up again.
@@ -106,7 +123,7 @@ def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dr
         bundle = withdrawn(held, reason=reason, now=datetime.now(UTC))
     except SchemaError as exc:
         raise CliError(str(exc), code=exc.code, hint=exc.hint) from exc
-    query = [("dry_run", "1")] if dry_run else []
+    query = ([("dry_run", "1")] if dry_run else []) + reviewed_query(reviewed_by)
     answer = post(session.client, "POST", f"{path}/withdraw", bundle, query)
     tell_answer(session.out, answer, dry_run=dry_run, heading="Withdrawn")
     warn_not_sent(session.out, answer, version=True)
@@ -229,7 +246,7 @@ def _text_kept(source: handin.Source | None) -> Iterator[None]:
         yield
     except FindingsFound as exc:
         kept = str(source.path) if source else ""
-        raise FindingsFound(exc.findings, str(exc), hint=exc.hint, kept=kept) from exc
+        raise FindingsFound(exc.findings, str(exc), code=exc.code, hint=exc.hint, kept=kept) from exc
     except CliError as exc:
         if source is not None and source.draft:
             exc.hint = f"{exc.hint} The text is kept in {source.path}.".strip()

@@ -1,6 +1,7 @@
 """`tocsin report new` and `tocsin report submit`: from words to a report at the node."""
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tocsin_cli.commands.report_told import (
     audience_lines,
     severity_line,
     tell_answer,
+    tell_tried,
     tell_warnings,
     warn_not_sent,
 )
@@ -33,16 +35,25 @@ from tocsin_cli.guide import Guide
 from tocsin_cli.output import findings_text
 from tocsin_cli.queue import Waiting
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND, suspected, warn_suspected
 from tocsin_cli.wording import RED_STAYS_HERE
 
 _ID = re.compile(r"incident--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def audience_of(to: tuple[str, ...], *, no_share: bool) -> Audience:
+reviewed_by_option = click.option(
+    "--reviewed-by",
+    metavar="NAME",
+    help="Who has looked for personal data and secrets and takes it on that this leaves.",
+)
+full_option = click.option("--full", is_flag=True, help="With --dry-run: the bytes that would leave, too.")
+
+
+def audience_of(to: tuple[str, ...], *, no_share: bool, reviewed_by: str | None = None) -> Audience:
     """Return who was asked for; raise UsageFault when nobody and somebody were."""
     if to and no_share:
         raise UsageFault("--to and --no-share contradict each other.", hint="Take one of them away.")
-    return Audience(to or None, not no_share)
+    return Audience(to or None, not no_share, reviewed_by)
 
 
 # new ---------------------------------------------------------------------------------------------------
@@ -52,15 +63,18 @@ def audience_of(to: tuple[str, ...], *, no_share: bool) -> Audience:
 @click.option("--to", multiple=True, metavar="NAME", help="Send to this peer only; may be repeated.")
 @click.option("--no-share", is_flag=True, help="Keep it at your own node.")
 @click.option("--draft", "draft_file", metavar="FILE", help="Go on with an interrupted report.")
+@reviewed_by_option
 @pass_session
-def new(session: Session, to: tuple[str, ...], no_share: bool, draft_file: str | None) -> None:
+def new(
+    session: Session, to: tuple[str, ...], no_share: bool, draft_file: str | None, reviewed_by: str | None
+) -> None:
     """File a report, guided, in under a minute.
 
     Asks what happened, how bad it is and who may know; shows the computed grade and who would get the report;
     sends it when you say so. Every answer is saved at once: Ctrl-C loses nothing. Answers may come from a
     pipe.
     """
-    audience = audience_of(to, no_share=no_share)
+    audience = audience_of(to, no_share=no_share, reviewed_by=reviewed_by)
     url = session.client.url  # a wrong setting is told before anything is asked
     report_id, form = handin.read_draft(Path(draft_file)) if draft_file else (new_id(), {})
     path = Path(draft_file) if draft_file else session.state / "drafts" / f"{report_id}.json"
@@ -74,8 +88,13 @@ def new(session: Session, to: tuple[str, ...], no_share: bool, draft_file: str |
         form = Guide(ask, form, save, now=datetime.now().astimezone()).run()
         save(form)
         audience = _audience_for_red(session, ask, form, audience)
-        item = waiting_for(handin.checked_form(form), audience, url=url, report_id=report_id)
-        reachable = _show_before_sending(session, item)
+        handed = handin.checked_form(form)
+        item = waiting_for(handed, audience, url=url, report_id=report_id)
+        answer = _show_before_sending(session, item)
+        reachable = answer is not None
+        if (answer or {}).get("review_needed"):
+            audience = _audience_for_suspected(session, ask, audience)
+            item = waiting_for(handed, audience, url=url, report_id=report_id)
         question = (
             "Send it now?" if reachable else "The node does not answer. Keep it here and send it later?"
         )
@@ -83,17 +102,33 @@ def new(session: Session, to: tuple[str, ...], no_share: bool, draft_file: str |
             session.out.warn(f"Nothing is sent. The draft is kept. {again}")
             return
         source = handin.Source(handin.draft_text(report_id, form), path, "editor")
-        answer = file_report(session.client, session.queue, item, source)
+        filed = file_report(session.client, session.queue, item, source)
     except (KeyboardInterrupt, click.Abort) as exc:
         raise Interrupted(hint=f"Your answers are kept. {again}") from exc
     except (Kept, Interrupted):
         raise
     except FindingsFound as exc:
-        raise FindingsFound(exc.findings, str(exc), hint=handin.kept_hint(str(path)), kept=str(path)) from exc
+        raise with_text_kept(exc, str(path)) from exc
     except CliError as exc:
         exc.hint = f"{exc.hint} Your answers are kept. {again}".strip()
         raise
-    _tell_filed(session, answer, audience)
+    _tell_filed(session, filed, audience)
+
+
+def with_text_kept(exc: FindingsFound, kept: str) -> FindingsFound:
+    """The same findings, with the advice that goes with them and where the text is kept."""
+    advice = exc.hint if exc.code != FindingsFound.code else ""
+    hint = f"{advice} {handin.kept_hint(kept)}".strip()
+    return FindingsFound(exc.findings, str(exc), code=exc.code, hint=hint, kept=kept)
+
+
+def _audience_for_suspected(session: Session, ask: Asker, audience: Audience) -> Audience:
+    """Ask who takes it on that the report leaves; nobody: it stays here."""
+    session.out.warn(NAMES_ARE_NOT_FOUND)
+    name = ask.text("Who has looked and takes it on that this leaves? A name (empty: it stays at your node):")
+    if not name:
+        return Audience(None, share=False)
+    return replace(audience, reviewed_by=name)
 
 
 def _audience_for_red(session: Session, ask: Asker, form: dict[str, Any], audience: Audience) -> Audience:
@@ -102,7 +137,7 @@ def _audience_for_red(session: Session, ask: Asker, form: dict[str, Any], audien
     session.out.warn(RED_STAYS_HERE)
     named = ask.text("Which peers may have it? Names, apart by commas (empty: nobody):")
     names = tuple(name for part in named.split(",") if (name := part.strip()))
-    return Audience(names or None, bool(names))
+    return Audience(names or None, bool(names), audience.reviewed_by)
 
 
 def refuse_red_to_nobody(tlp: object, audience: Audience) -> None:
@@ -111,11 +146,11 @@ def refuse_red_to_nobody(tlp: object, audience: Audience) -> None:
         raise AudienceEmpty(RED_STAYS_HERE)
 
 
-def _show_before_sending(session: Session, item: Waiting) -> bool:
-    """Show grade, drivers and audience; False when the node cannot say and only the grade is known."""
+def _show_before_sending(session: Session, item: Waiting) -> Answer | None:
+    """Show grade, drivers and audience; None when the node cannot say and only the grade is known."""
     out = session.out
     try:
-        answer = preview(session.client, item)
+        answer, _ = preview(session.client, item)
     except Unreachable:
         from tocsin_schema.severity import assess
 
@@ -125,7 +160,8 @@ def _show_before_sending(session: Session, item: Waiting) -> bool:
         )
         for driver in severity.drivers:
             out.warn(f"  because of {driver}")
-        return False
+        warn_suspected(out, handin.Form(item.form or {}))
+        return None
     out.warn(f"\nComputed: {severity_line(answer)}")
     for driver in answer.get("drivers") or []:
         out.warn(f"  because of {driver}")
@@ -133,7 +169,7 @@ def _show_before_sending(session: Session, item: Waiting) -> bool:
         out.warn(f"{label}: {value}")
     tell_warnings(out, answer)
     warn_of_likely_before(session, item)
-    return True
+    return answer
 
 
 # submit ------------------------------------------------------------------------------------------------
@@ -147,6 +183,8 @@ def _show_before_sending(session: Session, item: Waiting) -> bool:
 @click.option("--to", multiple=True, metavar="NAME", help="Send to this peer only; may be repeated.")
 @click.option("--no-share", is_flag=True, help="Keep it at your own node.")
 @click.option("--dry-run", is_flag=True, help="Show who would get what; store and send nothing.")
+@full_option
+@reviewed_by_option
 @click.option("--id", "report_id", hidden=True, help="The id to file a form under.")
 @pass_session
 def submit(
@@ -156,28 +194,32 @@ def submit(
     to: tuple[str, ...],
     no_share: bool,
     dry_run: bool,
+    full: bool,
+    reviewed_by: str | None,
     report_id: str | None,
 ) -> None:
     """File a report from a file, a pipe or your editor.
 
-    All findings are listed at once, and the text is kept. When the node cannot be reached, the report is kept
+    All findings are listed at once, and the text is kept. What seems to hold personal data or secrets is not sent
+    until somebody has looked and is named. When the node cannot be reached, the report is kept
     here (exit code 3) and sent with `tocsin report flush`.
     """
-    audience = audience_of(to, no_share=no_share)
+    audience = audience_of(to, no_share=no_share, reviewed_by=reviewed_by)
     if report_id is not None and not _ID.fullmatch(report_id):
         raise UsageFault("An id is incident-- and a UUID.")
     if not file and not use_editor:
         raise UsageFault("Nothing to file.", hint="Give --file FILE, --file - for stdin, or --editor.")
     url = session.client.url
-    handed, source = _write(session, file) if use_editor else _read(session, file or "-")
+    asks = audience.share and reviewed_by is None
+    handed, source = _write(session, file, asks=asks) if use_editor else _read(session, file or "-")
     if handed.warnings:
         session.out.say("Worth a look, but no hindrance:\n" + findings_text(handed.warnings))
     item = waiting_for(handed, audience, url=url, report_id=report_id)
     try:
         refuse_red_to_nobody(tlp_of(handed), audience)
         if dry_run:
-            tried = preview(session.client, item)
-            tell_answer(session.out, tried, dry_run=True)
+            tried, bundle = preview(session.client, item)
+            tell_tried(session.out, tried, bundle, full=full)
             warn_not_sent(session.out, tried, to=to)
             warn_of_likely_before(session, item)
             if kept := source.tried():
@@ -185,9 +227,11 @@ def submit(
             return
         answer = file_report(session.client, session.queue, item, source)
     except FindingsFound as exc:
-        kept = str(source.path)
-        raise FindingsFound(exc.findings, str(exc), hint=handin.kept_hint(kept), kept=kept) from exc
-    except (Kept, Interrupted):
+        raise with_text_kept(exc, str(source.path)) from exc
+    except Kept:
+        warn_suspected(session.out, handed)  # the node will look, but is away
+        raise
+    except Interrupted:
         raise
     except CliError as exc:
         if source.draft:
@@ -206,8 +250,13 @@ def _read(session: Session, name: str) -> tuple[handin.Form | handin.Bundle, han
     return handin.understand(source), source
 
 
-def _write(session: Session, file: str | None) -> tuple[handin.Form | handin.Bundle, handin.Source]:
-    """Let the person write, again and again while there are findings and somebody to ask."""
+def _write(
+    session: Session, file: str | None, *, asks: bool
+) -> tuple[handin.Form | handin.Bundle, handin.Source]:
+    """Let the person write, again and again while there are findings and somebody to ask.
+
+    `asks`: what seems to be personal data or a secret is a reason to write again, too.
+    """
     from tocsin_schema.template import form_template
 
     template = handin.read_source(file, state=session.state).raw if file else form_template().encode()
@@ -220,16 +269,27 @@ def _write(session: Session, file: str | None) -> tuple[handin.Form | handin.Bun
             path.unlink()
             raise UsageFault("Nothing was written; nothing is sent.", code="nothing-written")
         try:
-            return handin.understand(source), source
+            handed = handin.understand(source)
+            found = suspected(handed) if asks and session.interactive else []
+            if not found:
+                return handed, source
+            session.out.warn("Personal data or secrets are suspected:\n" + findings_text(found))
+            if not Asker(session.out).yes("Open the editor again?", default=True):
+                return handed, source
+            _annotate(path, source, found)
         except FindingsFound as exc:
             if not session.interactive:
                 raise
             session.out.warn("There are findings:\n" + findings_text(exc.findings))
             if not Asker(session.out).yes("Open the editor again?", default=True):
                 raise
-            text = source.raw.decode("utf-8", "replace")
-            if not text.lstrip().startswith("{"):
-                write_durably(path, editor.annotate(text, findings_text(exc.findings)).encode())
+            _annotate(path, source, exc.findings)
+
+
+def _annotate(path: Path, source: handin.Source, found: list[dict[str, Any]]) -> None:
+    text = source.raw.decode("utf-8", "replace")
+    if not text.lstrip().startswith("{"):
+        write_durably(path, editor.annotate(text, findings_text(found)).encode())
 
 
 def _tell_filed(session: Session, answer: Answer, audience: Audience) -> None:

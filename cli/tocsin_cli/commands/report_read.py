@@ -122,6 +122,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
+    pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     return [*pairs, *remark_lines(found)]
 
@@ -144,6 +145,12 @@ def acknowledgement_line(each: Mapping[str, Any]) -> str:
     gone = f", taken back {local_time(each['revoked_at'])}" if each.get("revoked_at") else ""
     note = f": {each['note']}" if each.get("note") else ""
     return f"{each.get('by')}{where} by {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
+
+
+def review_line(each: Mapping[str, Any]) -> str:
+    """Who took it on that a version leaves, when, and what it seemed to hold."""
+    kinds = ", ".join(str(kind) for kind in each.get("kinds") or []) or "nothing suspected"
+    return f"by {each.get('reviewed_by')}, {local_time(each.get('at'))}, version {each.get('ver')}: {kinds}"
 
 
 def _description(found: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.filing import Answer, names
 from tocsin_cli.output import Output, findings_text
 
@@ -35,8 +36,14 @@ def tell_answer(out: Output, answer: Answer, *, dry_run: bool = False, heading: 
 def tell_warnings(out: Output, answer: Mapping[str, Any]) -> None:
     """Print the warnings in an answer, if there are any."""
     found = answer.get("findings")
-    if isinstance(found, list) and found:
-        out.say("Worth a look, but no hindrance:\n" + findings_text(found))
+    found = found if isinstance(found, list) else []
+    suspected = [each for each in found if str(each.get("code", "")).endswith("-suspected")]
+    if others := [each for each in found if each not in suspected]:
+        out.say("Worth a look, but no hindrance:\n" + findings_text(others))
+    if suspected:
+        needed = answer.get("review_needed")
+        much = "; it would be REFUSED until somebody has looked (--reviewed-by NAME)" if needed else ""
+        out.warn(f"Personal data or secrets are suspected{much}:\n{findings_text(suspected)}")
 
 
 def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = (), version: bool = False) -> None:
@@ -85,6 +92,37 @@ def audience_lines(answer: Mapping[str, Any], *, dry_run: bool = False) -> list[
         for each in answer.get("withheld") or []
     ]
     return lines
+
+
+def tell_tried(out: Output, answer: Answer, bundle: bytes, *, full: bool, heading: str = "") -> None:
+    """Print what would become of a report and exactly what would leave; with `full` the bytes as well."""
+    if out.as_json:
+        more = {"bundle": bundle.decode("utf-8")} if full else {}
+        out.document({**answer, **more})
+        return
+    tell_answer(out, answer, dry_run=True, heading=heading)
+    tell_leaving(out, bundle)
+    if full:
+        out.line()
+        out.raw(bundle + b"\n")
+
+
+def tell_leaving(out: Output, bundle: bytes) -> None:
+    """Print what a bundle says, all of it that people read: what leaves is this, and nothing else."""
+    from tocsin_schema.canonical import parse_strict
+    from tocsin_schema.errors import SchemaError
+
+    try:
+        said = parse_strict(bundle)
+        pairs = content_facts(said)
+    except SchemaError as exc:
+        out.say(f"What leaves cannot be taken apart here: {exc} See it with --full.")
+        return
+    incident = next(each for each in said["objects"] if each["type"] == "incident")
+    out.line()
+    out.facts([("Title", incident["name"]), *pairs])
+    out.line()
+    out.line(incident["description"], lines=True)
 
 
 def _tell_sends(out: Output, sends: object, *, shared: bool) -> None:

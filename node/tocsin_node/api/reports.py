@@ -25,7 +25,11 @@ async def submit(request: web.Request) -> web.Response:
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
     submission = await node.reporting.submit(
-        raw, to=_to(request), share=flag(request, "share", default=True), dry_run=flag(request, "dry_run")
+        raw,
+        to=_to(request),
+        share=flag(request, "share", default=True),
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
     )
     return _answer(submission)
 
@@ -35,7 +39,11 @@ async def revise(request: web.Request) -> web.Response:
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
     submission = await node.reporting.revise(
-        raw, request.match_info["id"], to=_to(request), dry_run=flag(request, "dry_run")
+        raw,
+        request.match_info["id"],
+        to=_to(request),
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
     )
     return _answer(submission)
 
@@ -45,7 +53,10 @@ async def withdraw(request: web.Request) -> web.Response:
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
     submission = await node.reporting.withdraw(
-        raw, request.match_info["id"], dry_run=flag(request, "dry_run")
+        raw,
+        request.match_info["id"],
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
     )
     return _answer(submission)
 
@@ -68,6 +79,7 @@ async def show(request: web.Request) -> web.Response:
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
             "remarks": await remarks_of(node, report.id),
+            "reviews": await node.reporting.screening.reviews(report.id),
             "bundle": bundle,
         }
     )
@@ -84,7 +96,9 @@ async def take_in(request: web.Request) -> web.Response:
             code="too-many",
             hint="Send them in smaller batches.",
         )
-    results = await node.reporting.take_in(lines, to=_to(request), share=flag(request, "share"))
+    results = await node.reporting.take_in(
+        lines, to=_to(request), share=flag(request, "share"), reviewed_by=_reviewed_by(request)
+    )
     return json_response({"items": [_import_item(r) for r in results]})
 
 
@@ -111,6 +125,7 @@ def _answer(done: Submission) -> web.Response:
         "findings": [_finding(f) for f in done.findings],
     }
     if done.outcome == "dry-run":
+        body["review_needed"] = done.review_needed
         objects = orjson.loads(report.raw)["objects"]
         body["sends"] = {
             "bytes": len(report.raw),
@@ -127,7 +142,8 @@ def _drivers(bundle: dict[str, Any]) -> tuple[str, ...]:
 
 def _import_item(result: Submission | NodeError) -> dict[str, Any]:
     if isinstance(result, Submission):
-        return {"id": result.report.id, "outcome": result.outcome}
+        kept = {"kept_here": list(result.kept)} if result.kept else {}
+        return {"id": result.report.id, "outcome": result.outcome, **kept}
     item: dict[str, Any] = {
         "outcome": "refused",
         "code": result.code,
@@ -151,3 +167,7 @@ def _finding(finding: Any) -> dict[str, Any]:
 
 def _to(request: web.Request) -> list[str] | None:
     return request.query.getall("to", None)
+
+
+def _reviewed_by(request: web.Request) -> str | None:
+    return request.query.get("personal_data_reviewed_by")

@@ -132,6 +132,11 @@ def _bare(facts: AlertFacts, **kept: Any) -> AlertFacts:
     )
 
 
+def bare(facts: AlertFacts) -> AlertFacts:
+    """What may be told of any report anywhere: that there is one, and its grade."""
+    return _bare(facts)
+
+
 def still(facts: AlertFacts, marking: Tlp | None, ceiling: Tlp) -> AlertFacts:
     """The facts that may be said now that the report is marked `marking`; a marking that fell gives nothing back."""
     tlp = facts.tlp if marking is None else strictest(facts.tlp, marking)
@@ -164,7 +169,7 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
 
 def short_words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
     """The content to fall back to when the homeserver refuses the full one: no foreign text at all."""
-    return words(_bare(facts), alert_id, mention)
+    return words(bare(facts), alert_id, mention)
 
 
 def headline(facts: AlertFacts) -> str:

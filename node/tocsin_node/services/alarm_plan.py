@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import AlertFacts, cut, short_words, still, words
+from tocsin_node.links.alert_text import AlertFacts, bare, cut, short_words, still, words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.settings import MatrixSettings
 from tocsin_node.storage import alerts, deliveries
@@ -94,7 +94,9 @@ class AlarmPlanner:
             reasons=ring.reasons,
         )
         priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        return AlertPlan(cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only)
+        # A room is on a homeserver, and what names people does not leave the node.
+        told = bare(facts) if report.personal_data == "present" else cut(facts, self.ceiling)
+        return AlertPlan(told, severity.level, origin, ours, priority, ring.only)
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
         """Write the alert and its message inside the caller's transaction; returns the alert's id.

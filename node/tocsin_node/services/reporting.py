@@ -2,13 +2,14 @@
 
 A report is judged before anything is written: the check gives all findings at once, the release gives every peer
 that gets it and every peer that does not, with the reason. A dry run stops there. What is filed twice is stored
-once: the incident's id makes retries safe.
+once: the incident's id makes retries safe. What would leave is screened first (`screening.py`): a report that seems to
+hold personal data or secrets goes to nobody until a named person has taken it on.
 """
 
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,8 +19,9 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
 from tocsin_node.storage import log, reports
-from tocsin_node.storage.pool import Pool
+from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import StoredReport
 from tocsin_schema.check import Finding, check_bundle
 from tocsin_schema.marking import Tlp
@@ -97,6 +99,8 @@ class Submission:
     findings: tuple[Finding, ...]
     place: reports.Place | None = None
     alert_id: int | None = None
+    review_needed: bool = False  # a dry run: nobody has taken it on yet
+    kept: tuple[str, ...] = ()  # an import that stays here: the kinds of what it seems to hold
 
 
 class Reporting:
@@ -114,6 +118,7 @@ class Reporting:
         now: Callable[[], datetime],
         rng: Callable[[int], bytes],
     ) -> None:
+        self.screening = Screening(pool)
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
@@ -127,25 +132,39 @@ class Reporting:
         )
 
     async def submit(
-        self, raw: bytes, *, to: Sequence[str] | None, share: bool = True, dry_run: bool = False
+        self,
+        raw: bytes,
+        *,
+        to: Sequence[str] | None,
+        share: bool = True,
+        dry_run: bool = False,
+        reviewed_by: str | None = None,
     ) -> Submission:
         """File a new report: `raw` is a STIX bundle, kept and shared as exactly these bytes.
 
         `to`: names or NodeIDs of peers; None: all whose policy admits the report's TLP (RED: nobody).
-        Raises: FindingsRefused, ReportExists, AudienceEmpty, PeerUnknown, StorageError.
+        `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
+        Raises: FindingsRefused, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty, PeerUnknown, StorageError.
         """
         report, findings = _checked(raw)
         release_ = self._release(report, to, share=share)
+        screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
+        findings = (*findings, *screened.findings)
         if dry_run:
-            return Submission("dry-run", report, 1, release_, findings)
-        posting = await self._posting(
-            report, release_, held=None, kind="revoke" if report.revoked else "publish"
-        )
+            return Submission("dry-run", report, 1, release_, findings, review_needed=screened.needed)
+        kind: Kind = "revoke" if report.revoked else "publish"
+        posting = await self._posting(report, release_, held=None, kind=kind, screened=screened.admit())
         (posted,) = await self._ledger.post(posting)
         return await self._told(self._answer(posted, report, release_, findings, ver=1))
 
     async def revise(
-        self, raw: bytes, report_id: str, *, to: Sequence[str] | None, dry_run: bool = False
+        self,
+        raw: bytes,
+        report_id: str,
+        *,
+        to: Sequence[str] | None,
+        dry_run: bool = False,
+        reviewed_by: str | None = None,
     ) -> Submission:
         """File a new version of an own report; it goes to the former recipients and to those in `to`.
 
@@ -173,14 +192,19 @@ class Reporting:
             if report.modified <= held.modified:
                 raise VersionConflict
         release_ = await self._release_next(report, held, to)
+        screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
+        findings = (*findings, *screened.findings)
         if dry_run:
-            return Submission("dry-run", report, held.ver + 1, release_, findings)
+            needed = screened.needed
+            return Submission("dry-run", report, held.ver + 1, release_, findings, review_needed=needed)
         kind: Kind = "revoke" if report.revoked else "publish"
-        posting = await self._posting(report, release_, held=held, kind=kind)
+        posting = await self._posting(report, release_, held=held, kind=kind, screened=screened.admit())
         (posted,) = await self._ledger.post(posting)
         return await self._told(self._answer(posted, report, release_, findings, ver=held.ver + 1))
 
-    async def withdraw(self, raw: bytes, report_id: str, *, dry_run: bool = False) -> Submission:
+    async def withdraw(
+        self, raw: bytes, report_id: str, *, dry_run: bool = False, reviewed_by: str | None = None
+    ) -> Submission:
         """File the last version of an own report: `raw` says `revoked`. It goes to all former recipients.
 
         Raises: as revise; NodeError `not-revoked` when the bundle is not a withdrawal.
@@ -192,21 +216,24 @@ class Reporting:
                 code="not-revoked",
                 hint="`tocsin report withdraw ID` makes the right bundle.",
             )
-        return await self.revise(raw, report_id, to=None, dry_run=dry_run)
+        return await self.revise(raw, report_id, to=None, dry_run=dry_run, reviewed_by=reviewed_by)
 
     async def take_in(
-        self, raws: Sequence[bytes], *, to: Sequence[str] | None, share: bool
+        self, raws: Sequence[bytes], *, to: Sequence[str] | None, share: bool, reviewed_by: str | None = None
     ) -> list[Submission | NodeError]:
         """Import many bundles in one transaction, each with an outcome of its own, in order.
 
         What is held already is not sealed again: the same import may be repeated at little cost. A later
-        version of what was imported before is filed as `revise` would; an older one changes nothing.
-        Raises: PeerUnknown for a name in `to`.
+        version of what was imported before is filed as `revise` would; an older one changes nothing. What seems to
+        hold personal data or secrets is stored and goes to nobody, unless `reviewed_by` takes all of them on.
+        Raises: PeerUnknown for a name in `to`, ReviewerUnnamed.
         """
+        reviewer(reviewed_by)
         for name in to or ():
             self._peering.named(name)  # a name that nobody has is the caller's mistake, not each report's
         results: list[Submission | NodeError] = []
         sound: list[tuple[int, IncidentReport, Release, tuple[Finding, ...]]] = []
+        looked: dict[int, Screened] = {}
         for raw in raws:
             await asyncio.sleep(0)  # whoever else wants something waits for one report, not for all of them
             try:
@@ -225,25 +252,33 @@ class Reporting:
                 results[position] = _unchanged(report, standing, release_, findings)
                 continue
             await asyncio.sleep(0)  # the same
-            kind: Kind = "revoke" if report.revoked else "publish"
+            going = release_
             before = standing if standing is not None and self._is_next(report, standing) else None
             if before is not None:
                 try:
-                    release_ = await self._release_next(report, before, to)  # noqa: PLW2901  who had it learns of it
+                    going = await self._release_next(report, before, to)  # who had it learns of it
                 except NodeError as exc:
                     results[position] = exc
                     continue
-                sound[nth] = (position, report, release_, findings)
-            posting = await self._posting(report, release_, held=before, kind=kind, alert=False)
+            screened = await self._screened(report, going, reviewed_by)
+            going = self._kept_here() if screened.needed else going
+            sound[nth] = (position, report, going, findings)
+            looked[nth] = screened
+            kind: Kind = "revoke" if report.revoked else "publish"
+            posting = await self._posting(
+                report, going, held=before, kind=kind, alert=False, screened=screened
+            )
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []
         for (nth, posting), outcome in zip(postings, posted, strict=True):
             position, report, release_, findings = sound[nth]
             ver = (posting.held_ver or 0) + 1
             try:
-                results[position] = self._answer(outcome, report, release_, findings, ver=ver)
+                done = self._answer(outcome, report, release_, findings, ver=ver)
             except NodeError as exc:
                 results[position] = exc
+            else:
+                results[position] = replace(done, kept=_why_kept(report, looked[nth]) if share else ())
         return results
 
     async def get(self, report_id: str) -> StoredReport:
@@ -293,6 +328,26 @@ class Reporting:
             got = set() if place is None else await log.recipients(conn, place.gen, place.index, among)
         return [i for i in among if i in got]
 
+    async def _screened(
+        self, report: IncidentReport, release_: Release, reviewed_by: str | None, *, dry_run: bool = False
+    ) -> Screened:
+        """The last look at what would leave; a dry run looks at what stays, too.
+
+        Raises: ReviewerUnnamed.
+        """
+        leaves = bool(release_.to)
+        if not (leaves or dry_run):
+            reviewer(reviewed_by)
+            return NOTHING
+        return await self.screening.screen(report, leaves=leaves, reviewed_by=reviewed_by)
+
+    def _kept_here(self) -> Release:
+        return _nobody(
+            self._peering.policies(),
+            "review-needed",
+            "it seems to hold personal data or secrets, and nobody has taken it on that it leaves",
+        )
+
     def _release(self, report: IncidentReport, to: Sequence[str] | None, *, share: bool) -> Release:
         policies = self._peering.policies()
         if not share:
@@ -330,6 +385,7 @@ class Reporting:
         held: reports.Held | None,
         kind: Kind,
         alert: bool = True,
+        screened: Screened = NOTHING,
     ) -> Posting:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
@@ -341,7 +397,12 @@ class Reporting:
             )
         kept = tuple(dict.fromkeys([*(held.audience if held else ()), *audience]))
         return Posting(
-            sealed=sealed, report=report, held_ver=held.ver if held else None, audience=kept, alert=plan
+            sealed=sealed,
+            report=report,
+            held_ver=held.ver if held else None,
+            audience=kept,
+            alert=plan,
+            after=_recording(screened, report.id, ver) if sealed and screened.reviewed_by else None,
         )
 
     async def _seal(
@@ -401,6 +462,23 @@ def sealable_only(released: Release, peering: Peering) -> Release:
     reason = "its statement has expired and nothing is sealed to expired keys; its operator must renew it"
     withheld = (*released.withheld, *(Withheld(p, "no-enc-key", reason) for p in expired))
     return Release(tuple(p for p in released.to if p not in expired), withheld)
+
+
+def _recording(screened: Screened, report_id: str, ver: int) -> Callable[[Connection, int], Awaitable[None]]:
+    """Keeps the reviewer's decision together with the version it is about."""
+
+    async def after(conn: Connection, index: int) -> None:
+        del index
+        await screened.record(conn, report_id, ver)
+
+    return after
+
+
+def _why_kept(report: IncidentReport, screened: Screened) -> tuple[str, ...]:
+    """Why an import that was to be shared stays here: the kinds of what it seems to hold."""
+    if report.personal_data == "present":
+        return ("personal-data-present",)
+    return screened.kinds if screened.needed else ()
 
 
 def _checked(raw: bytes) -> tuple[IncidentReport, tuple[Finding, ...]]:

@@ -399,6 +399,17 @@ create table report_version (
     constraint report_version_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
 );
 
+create table review (
+    report_id text not null,
+    ver integer not null,
+    reviewed_by text not null,
+    kinds text[] not null,
+    found bytea[] not null,
+    at timestamp with time zone default now() not null,
+    constraint review_pkey PRIMARY KEY (report_id, ver),
+    constraint review_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id) ON DELETE CASCADE
+);
+
 create table token (
     id bigint generated always as identity not null,
     name text not null,

@@ -38,6 +38,8 @@ STATUS: Mapping[str, HTTPStatus] = {
     "content-type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "content-encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "findings": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "review-needed": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "reviewer-unnamed": HTTPStatus.UNPROCESSABLE_ENTITY,
     # who asks
     "token-missing": HTTPStatus.UNAUTHORIZED,
     "token-unknown": HTTPStatus.UNAUTHORIZED,
