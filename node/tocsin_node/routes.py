@@ -18,6 +18,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/reports/{id}", reports.show, "report:read", "getReport"),
     Route("PUT", "/v1/reports/{id}", reports.revise, "report:write", "reviseReport"),
     Route("POST", "/v1/reports/{id}/withdraw", reports.withdraw, "report:write", "withdrawReport"),
+    Route("POST", "/v1/reports/{id}/share", reports.share, "report:write", "shareReport"),
     Route("POST", "/v1/imports", reports.take_in, "report:write", "importReports"),
     Route("GET", "/v1/peers", peers.listing, "peer:read", "listPeers"),
     Route("POST", "/v1/peers/invites", peers.invite, "peer:write", "invitePeer"),

@@ -161,6 +161,7 @@ class FakeNode:
             web.get("/v1/reports/{id}", self._show),
             web.put("/v1/reports/{id}", self._revise),
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
+            web.post("/v1/reports/{id}/share", self._share),
             web.get("/v1/peers", self._peer_list),
             web.get("/v1/peers/{name}", self._peer_show),
             web.post("/v1/peers/invites", self._peer_invite),
@@ -237,7 +238,28 @@ class FakeNode:
         outcome = "dry-run" if request.query.get("dry_run") else "stored"
         if outcome == "stored":
             self._keep(report_id, raw, held.ver + 1, to, state)
-        return web.json_response(self._answer(checked.report, held.ver + 1, to, outcome, checked.findings))
+        answer = self._answer(checked.report, held.ver + 1, to, outcome, checked.findings)
+        left = [
+            {"name": name, "node_id": f"n1{name}", "code": code, "reason": reason}
+            for name, (code, reason) in self.withholds.items()
+            if name in held.to
+        ]
+        return web.json_response(answer | {"left_behind": left})
+
+    async def _share(self, request: web.Request) -> web.Response:
+        held = self.reports.get(request.match_info["id"])
+        if held is None:
+            return problem(404, "report-unknown", "There is no report with that id here.")
+        asked = request.query.getall("to", [])
+        fresh = [name for name in asked if name not in held.to and name not in self.withholds]
+        outcome = "dry-run" if request.query.get("dry_run") else "stored" if fresh else "unchanged"
+        answer = self._answer(check_bundle(held.raw).report, held.ver, fresh, outcome, ())
+        for each in answer["withheld"]:
+            if each["name"] in asked and each["name"] in held.to:
+                each |= {"code": "has-it", "reason": "it has this version already"}
+        if outcome == "stored":
+            held.to += fresh
+        return web.json_response(answer)
 
     def _keep(self, report_id: str, raw: bytes, ver: int, to: list[str], state: str = "active") -> None:
         self.reports[report_id] = Kept(raw, ver, to, state)
@@ -260,6 +282,7 @@ class FakeNode:
                 for name in self.peers if name not in to or name in self.withholds
                 for code, reason in [self.withholds.get(name, ("not-named", "it was not named as a recipient"))]
             ],
+            "left_behind": [],
             "entry": {"index": len(self.leaves) - 1, "leaf_hash": "00" * 32} if outcome == "stored" else None,
             "alert": None,
             "findings": [{k: getattr(f, k) for k in ("code", "path", "message", "hint", "level")} for f in findings],
@@ -294,7 +317,7 @@ class FakeNode:
         if "application/stix+json" in request.headers.get("Accept", ""):
             return web.Response(body=kept.raw, content_type="application/stix+json")
         more = {
-            "drivers": ["because"], "to": [{"name": n, "node_id": n} for n in kept.to], "entry": None,
+            "drivers": ["because"], "to": [{"name": n, "node_id": n, "current": n not in self.withholds} for n in kept.to], "entry": None,
             "acknowledgements": [
                 {"by": "@ann:example.org", "via": "reaction", "at": "2026-11-20T10:01:00Z", "node": None}
             ],

@@ -146,9 +146,9 @@ def test_a_named_peer_that_does_not_get_it_is_warned_of(tocsin, node, form, more
     assert result.exit_code == 0
     assert "WARNING: NOT sent to lab: TLP:RED is above TLP:AMBER, the most that goes to it." in result.stderr
     assert "tocsin peer approve lab --max-tlp-out amber" in result.stderr
-    assert f"tocsin report update {only(node)[0]} --to lab" in result.stderr
+    assert f"tocsin report share {only(node)[0]} --to lab" in result.stderr
     assert "to other" not in result.stderr
-    assert "keeps" not in result.stderr
+    assert "earlier version" not in result.stderr
 
 
 def test_a_peer_that_nobody_named_is_no_warning(tocsin, node, form):
@@ -164,15 +164,15 @@ def test_a_peer_that_misses_the_next_version_keeps_the_one_it_has(tocsin, node, 
     report_id, _ = only(node)
     node.withholds["lab"] = CEILING
     tried = tocsin("report", "update", report_id, "--set", "tlp=red", "--dry-run")
-    assert "would NOT be sent to lab" in tried.stderr
+    assert "lab has an earlier version and would NOT be told" in tried.stderr
     for args in (
         ("update", report_id, "--set", "tlp=red"),
         ("withdraw", report_id, "--reason", "x", "--yes"),
     ):
         result = tocsin("report", *args)
         assert result.exit_code == 0
-        assert "WARNING: NOT sent to lab: " in result.stderr
-        assert "If lab has an earlier version, it keeps that one." in result.stderr
+        assert "WARNING: lab has an earlier version and was NOT told: TLP:RED is above" in result.stderr
+        assert f"then: tocsin report share {report_id} --to lab" in result.stderr
         assert "other" not in result.stderr
 
 

@@ -14,6 +14,9 @@ COMMANDS = {
     "show": Late(
         f"{_HERE}.report_read:show", "Show one report: what it says, who has it, who acknowledged it.", _READ
     ),
+    "share": Late(
+        f"{_HERE}.report_share:share", "Send a report that is filed already to further peers.", _CHANGE
+    ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
     "queue": Late(f"{_HERE}.report_queue:queue", "List the reports that wait here for the node.", _WAITING),

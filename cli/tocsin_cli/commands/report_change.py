@@ -43,7 +43,8 @@ def update(
 ) -> None:
     """Send a new version of a report.
 
-    It goes to everybody who has the report already. Fields are those of the form, dotted ones reach inside:
+    It goes to everybody who has the report already, as far as their ceilings allow it; who is left behind is told.
+    Fields are those of the form, dotted ones reach inside:
 
     \b
       tocsin report update ID --set tlp=green
@@ -63,7 +64,7 @@ def update(
     with _text_kept(source):
         answer = post(session.client, "PUT", f"/v1/reports/{segment(report_id)}", bundle, query)
     tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
-    warn_not_sent(session.out, answer, to=to, version=True)
+    warn_not_sent(session.out, answer, to=to)
     if source is not None and not dry_run:
         source.release()
     elif source is not None and (kept := source.tried()):
@@ -79,7 +80,8 @@ def update(
 def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dry_run: bool) -> None:
     """Withdraw a report, for good.
 
-    Everybody who has it is told; a withdrawn report cannot be taken up again.
+    Everybody who has it is told, as far as their ceilings allow it; whoever cannot be told is named, and what to do
+    about it. A withdrawn report cannot be taken up again.
     """
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import withdraw as withdrawn
@@ -102,7 +104,7 @@ def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dr
     query = [("dry_run", "1")] if dry_run else []
     answer = post(session.client, "POST", f"{path}/withdraw", bundle, query)
     tell_answer(session.out, answer, dry_run=dry_run, heading="Withdrawn")
-    warn_not_sent(session.out, answer, version=True)
+    warn_not_sent(session.out, answer)
 
 
 def _refuse_withdrawn(held: bytes, report_id: str) -> None:

@@ -129,12 +129,26 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("Stored", local_time(found.get("stored_at"))),
     ]
     if origin.get("ours"):
-        pairs.append(("Sealed to", ", ".join(names(found.get("to"))) or "nobody"))
+        pairs += _sealed_to(found)
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     return pairs
+
+
+def _sealed_to(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Who has this version, and who has but an earlier one."""
+    having = [each for each in found.get("to") or [] if each.get("current", True)]
+    behind = names([each for each in found.get("to") or [] if not each.get("current", True)])
+    share = [f"tocsin report share {found['id']} --to {shlex.quote(name)}" for name in behind]
+    return [
+        ("Sealed to", ", ".join(names(having)) or "nobody"),
+        *(
+            ("Left behind", f"{name} has an earlier version: {how}")
+            for name, how in zip(behind, share, strict=True)
+        ),
+    ]
 
 
 def _content(session: Session, found: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -48,6 +48,14 @@ async def withdraw(request: web.Request) -> web.Response:
     return _answer(submission)
 
 
+async def share(request: web.Request) -> web.Response:
+    """POST /v1/reports/{id}/share: the version that stands, to the peers `to` that do not have it yet."""
+    done = await request.app[NODE].reporting.share(
+        request.match_info["id"], to=_to(request) or [], dry_run=flag(request, "dry_run")
+    )
+    return _answer(done)
+
+
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/reports: newest first; `next` continues it."""
     node = request.app[NODE]
@@ -73,6 +81,7 @@ async def show(request: web.Request) -> web.Response:
     if STIX in request.headers.get("Accept", ""):
         return web.Response(body=report.bundle, content_type=STIX)
     checked = check_bundle(report.bundle).report
+    having = await node.reporting.having(report)
     entry = None
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
@@ -80,7 +89,10 @@ async def show(request: web.Request) -> web.Response:
         _item(node, report)
         | {
             "drivers": list(checked.severity.drivers) if checked else [],
-            "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
+            "to": [
+                {"name": node.peering.name_of(i), "node_id": i, "current": i in having}
+                for i in report.audience
+            ],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
             "bundle": orjson.loads(report.bundle),
@@ -118,6 +130,10 @@ def _answer(done: Submission) -> web.Response:
         "to": [{"name": p.name, "node_id": p.node_id} for p in done.release.to],
         "withheld": [
             {"name": w.peer.name, "code": w.code, "reason": w.reason} for w in done.release.withheld
+        ],
+        "left_behind": [
+            {"name": each.name, "node_id": each.node_id, "code": each.code, "reason": each.reason}
+            for each in done.left
         ],
         "entry": None
         if done.place is None

@@ -7,7 +7,7 @@ once: the incident's id makes retries safe.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -15,9 +15,10 @@ from tocsin_federation.envelope import Sealed, seal
 from tocsin_federation.sharing import PeerPolicy, Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.peering import Peering
-from tocsin_node.storage import reports
+from tocsin_node.storage import reports, shares
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.reports import ReportFilter, StoredReport
 from tocsin_schema.check import Finding, check_bundle
@@ -84,6 +85,13 @@ class AudienceEmpty(NodeError):
     hint = "Name the recipients: --to NAME; or keep it here: --no-share."
 
 
+class RecipientsMissing(NodeError):
+    """Nobody is named to share the report with."""
+
+    code = "recipients-missing"
+    hint = "Name them: `tocsin report share ID --to NAME`."
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What became of one report at this door."""
@@ -95,6 +103,7 @@ class Submission:
     findings: tuple[Finding, ...]
     place: reports.Place | None = None
     alert_id: int | None = None
+    left: tuple[Left, ...] = ()
 
 
 class Reporting:
@@ -168,12 +177,14 @@ class Reporting:
                 raise VersionConflict
         wanted = [i for i in held.audience if self._peering.by_id(i) is not None] + list(to or ())
         release_ = self._release(report, wanted, share=bool(wanted))
+        left = left_behind(held.audience, release_, self._peering.name_of)
         if dry_run:
-            return Submission("dry-run", report, held.ver + 1, release_, findings)
+            return Submission("dry-run", report, held.ver + 1, release_, findings, left=left)
         kind: Kind = "revoke" if report.revoked else "publish"
         posting = await self._posting(report, release_, held=held, kind=kind)
         (posted,) = await self._ledger.post(posting)
-        return self._answer(posted, report, release_, findings, ver=held.ver + 1)
+        done = self._answer(posted, report, release_, findings, ver=held.ver + 1)
+        return replace(done, left=left) if done.outcome == "stored" else done
 
     async def withdraw(self, raw: bytes, report_id: str, *, dry_run: bool = False) -> Submission:
         """File the last version of an own report: `raw` says `revoked`. It goes to all former recipients.
@@ -188,6 +199,42 @@ class Reporting:
                 hint="`tocsin report withdraw ID` makes the right bundle.",
             )
         return await self.revise(raw, report_id, to=None, dry_run=dry_run)
+
+    async def share(self, report_id: str, *, to: Sequence[str], dry_run: bool = False) -> Submission:
+        """Send the version of an own report that stands to the peers `to`, those that do not have it yet.
+
+        The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing.
+        Raises: ReportUnknown, NotOurs, PeerUnknown, RecipientsMissing, VersionConflict, StorageError.
+        """
+        if not to:
+            raise RecipientsMissing
+        stored = await self.get(report_id)
+        if stored.origin != self._node_id:
+            raise NotOurs
+        report, findings = _checked(stored.bundle)
+        release_ = self._release(report, to, share=True)
+        async with self._pool.acquire() as conn:
+            having = await shares.having(conn, report_id, [p.node_id for p in release_.to])
+            before = await reports.place_of(conn, report_id, stored.ver - 1)
+        release_ = split_off(release_, having, "has-it", "it has this version already")
+        if dry_run or not release_.to:
+            return Submission("dry-run" if dry_run else "unchanged", report, stored.ver, release_, findings)
+        audience = tuple(p.node_id for p in release_.to)
+        sealed = await self._seal(
+            report,
+            audience,
+            ver=stored.ver,
+            prev=before.leaf_hash if before else None,
+            kind="revoke" if report.revoked else "publish",
+        )
+        posting = Posting(sealed=sealed, report=report, held_ver=stored.ver, audience=audience, wider=True)
+        (posted,) = await self._ledger.post(posting)
+        return self._answer(posted, report, release_, findings, ver=stored.ver)
+
+    async def having(self, report: StoredReport) -> set[str]:
+        """Those of an own report's audience (NodeIDs) that were sent its newest version."""
+        async with self._pool.acquire() as conn:
+            return await shares.having(conn, report.id, report.audience)
 
     async def take_in(
         self, raws: Sequence[bytes], *, to: Sequence[str] | None, share: bool
@@ -276,7 +323,8 @@ class Reporting:
     ) -> Posting:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
-        sealed = await self._seal(report, audience, ver=ver, prev=held, kind=kind) if audience else None
+        prev = held.leaf_hash if held else None
+        sealed = await self._seal(report, audience, ver=ver, prev=prev, kind=kind) if audience else None
         plan = None
         if alert:
             plan = self._alarms.plan(
@@ -293,7 +341,7 @@ class Reporting:
         audience: Sequence[str],
         *,
         ver: int,
-        prev: reports.Held | None,
+        prev: bytes | None,
         kind: Kind,
     ) -> Sealed:
         recipients = self._peering.enc_keys(audience)
@@ -304,7 +352,7 @@ class Reporting:
                 by=self._node_id,
                 id=report.id,
                 ver=ver,
-                prev=prev.leaf_hash if prev else None,
+                prev=prev,
                 tlp=report.tlp,
                 content=report.raw,
                 recipients=recipients,
@@ -347,12 +395,9 @@ def _unchanged(
     report: IncidentReport, held: reports.Held, release_: Release, findings: tuple[Finding, ...]
 ) -> Submission:
     """What is held already went to whom it went to then: nothing is sent now."""
-    late = [p for p in release_.to if p.node_id not in held.audience]
-    reason = (
-        "the report was filed before, and not to it; `tocsin report update ID --to NAME` sends a new version"
-    )
-    withheld = (*release_.withheld, *(Withheld(p, "already-filed", reason) for p in late))
-    sent = Release(tuple(p for p in release_.to if p not in late), withheld)
+    late = {p.node_id for p in release_.to} - set(held.audience)
+    reason = "the report was filed before, and not to it; `tocsin report share ID --to NAME` sends it"
+    sent = split_off(release_, late, "already-filed", reason)
     return Submission("unchanged", report, held.ver, sent, findings)
 
 

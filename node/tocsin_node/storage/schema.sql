@@ -251,6 +251,16 @@ create table report (
 ) with (toast_tuple_target=8160);
 CREATE INDEX report_grade ON public.report USING btree (grade, seq);
 
+create table report_share (
+    report_id text not null,
+    ver integer not null,
+    gen integer not null,
+    idx bigint not null,
+    shared_at timestamp with time zone default now() not null,
+    constraint report_share_pkey PRIMARY KEY (report_id, ver, gen, idx),
+    constraint report_share_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+
 create table report_version (
     report_id text not null,
     ver integer not null,

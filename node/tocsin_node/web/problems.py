@@ -64,6 +64,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "peer-exists": HTTPStatus.CONFLICT,
     "sas-mismatch": HTTPStatus.CONFLICT,
     "audience-empty": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "recipients-missing": HTTPStatus.UNPROCESSABLE_ENTITY,
     # the world
     "peer-unreachable": HTTPStatus.BAD_GATEWAY,
     "peer-refused": HTTPStatus.BAD_GATEWAY,
