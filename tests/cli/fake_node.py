@@ -409,7 +409,8 @@ class FakeNode:
     def add_alert(self, **changes: Any) -> None:
         self.alerts.append({
             "id": len(self.alerts) + 1, "report_id": "incident--x", "ver": 1, "kind": "raise", "grade": "II", "level": 4,
-            "tlp": "amber", "title": "A title", "origin": "Fake Org", "raised_at": "2026-11-20T10:00:00Z",
+            "tlp": "amber", "title": "A title", "origin": "Fake Org",
+            "from": {"name": "Fake Org", "node_id": self.node_id, "ours": True}, "raised_at": "2026-11-20T10:00:00Z",
             "state": "open", "acknowledgements": [],
             "deliveries": [{
                 "channel": "matrix", "room": "!r:example.org", "state": "echoed", "attempts": 2, "event_id": "$e",

@@ -105,3 +105,11 @@ def test_an_alert_is_a_number(tocsin, node):
     assert node.seen == []
     for verb in ("show", "ack"):
         assert "foo is not a number." in tocsin("alert", verb, "foo").stderr
+
+
+def test_who_sent_it_is_told_as_in_the_list_of_reports_and_nobody_else_is_us(tocsin, node):
+    node.add_alert()
+    node.add_alert(origin="us", **{"from": {"name": "lab", "node_id": "n1lab", "ours": False}})
+    node.add_alert(origin="us", **{"from": {"name": "us", "node_id": "n1lab", "ours": False}})
+    rows = tocsin("alert", "list").stdout.splitlines()[1:]
+    assert [row.split()[3] for row in rows] == ["'us'", "lab", "us"]

@@ -13,6 +13,8 @@ from tests.support.villain import get, incident_id_of, outcomes, post, until, vi
 
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header, write_acknowledgement
+from tocsin_node.services.ledger import Posting
+from tocsin_schema.check import check_bundle
 from tocsin_schema.stix import revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
@@ -217,6 +219,30 @@ async def test_shares_and_versions_at_once_lose_nobody(acme):
         assert {each["name"] for each in found["to"]} == set(names)
         assert found["ver"] == 7
         assert all(each["current"] for each in found["to"])
+
+
+async def test_in_the_writer_a_share_and_a_version_that_did_not_know_of_each_other_conflict(acme, mallory):
+    first = mallory.bundle("Version 1")
+    second = revise(first, {"title": "Version 2"}, now=now())
+    report_id = (await file(acme, first, share="0"))["id"]
+    held, newer = (check_bundle(raw).report for raw in (first, second))
+    assert held is not None
+    assert newer is not None
+    sealed = mallory.sealed(acme, first)
+    wider = Posting(sealed=sealed, report=held, held_ver=1, audience=(mallory.node_id,), wider=True)
+    revision = Posting(report=newer, held_ver=1)
+    knowing = Posting(report=newer, held_ver=1, audience=(mallory.node_id,))
+    posted = await acme.node.ledger.post(wider, revision)
+    assert [each.outcome for each in posted] == ["stored", "conflict"]
+    posted = await acme.node.ledger.post(revision)
+    assert [each.outcome for each in posted] == ["conflict"]
+    posted = await acme.node.ledger.post(knowing, wider)
+    assert [each.outcome for each in posted] == ["stored", "conflict"]
+    posted = await acme.node.ledger.post(wider)
+    assert [each.outcome for each in posted] == ["conflict"]
+    found = await get(acme, f"/v1/reports/{report_id}")
+    assert (found["ver"], [each["name"] for each in found["to"]]) == (2, ["mallory"])
+    assert await log_size(acme) == 1
 
 
 async def test_a_share_whose_commit_went_unheard_is_there_once_when_it_is_said_again(database, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tocsin_cli.command import LazyGroup
-from tocsin_cli.commands.report_read import acknowledgement_line
+from tocsin_cli.commands.report_read import acknowledgement_line, whence
 from tocsin_cli.errors import CliError, Unreachable, UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -151,7 +151,7 @@ def _row(item: Mapping[str, Any]) -> list[object]:
     raised = local_time(item.get("raised_at"))
     standing = [each for each in item.get("acknowledgements") or [] if each.get("revoked_at") is None]
     people = ", ".join(dict.fromkeys(str(each.get("by")) for each in standing)) or "-"
-    facts = [item["id"], item.get("grade"), item.get("kind"), item.get("origin"), raised]
+    facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
 
 
@@ -165,7 +165,7 @@ def _tell(session: Session, found: Mapping[str, Any]) -> None:
         ("Title", found.get("title")),
         ("Grade", f"{found.get('grade')}, level {found.get('level')}; TLP:{str(found.get('tlp')).upper()}"),
         ("Report", f"{found.get('report_id') or '-'} (version {found.get('ver') or '-'})"),
-        ("From", found.get("origin")),
+        ("From", f"{whence(found.get('from'))} ({found.get('origin')})"),
         ("Raised", local_time(found.get("raised_at"))),
         ("State", found.get("state")),
     ]

@@ -5,6 +5,7 @@ command line, where the system would show it to others.
 """
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def invite(session: Session, name: str, ttl: int | None) -> None:
     session.out.say(
         f"Good for one use until {local_time(made.get('expires_at'))}. Hand it over on a private way."
     )
-    session.out.next_step(f"when they have joined: tocsin peer approve {name}")
+    session.out.next_step(f"when they have joined: tocsin peer approve {shlex.quote(name)}")
 
 
 @click.command("join", cls=Command)
@@ -86,7 +87,7 @@ def join(session: Session, name: str | None, file: Path | None) -> None:
         [("Joined", called), ("Organisation", joined.get("org")), ("State", joined.get("state"))]
     )
     _say_words(session, joined.get("sas"))
-    session.out.next_step(f"tocsin peer approve {called}")
+    session.out.next_step(f"tocsin peer approve {shlex.quote(called)}")
 
 
 @click.command("approve", cls=Command)
@@ -148,7 +149,7 @@ def approve(
     )
     if found.get("state") == "pending":
         session.out.say("Reports flow as soon as the other side has approved too.")
-    session.out.next_step(f"tocsin peer status {name}")
+    session.out.next_step(f"tocsin peer status {shlex.quote(name)}")
 
 
 @click.command("remove", cls=Command)

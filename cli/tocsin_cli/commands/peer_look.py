@@ -1,5 +1,6 @@
 """`tocsin peer list|status|sync`: how the connections to other nodes are."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,7 +73,7 @@ def sync(session: Session, name: str, resume: bool) -> None:
         session.out.document(found)
         return
     session.out.line(f"Asked: {name}")
-    session.out.next_step(f"tocsin peer status {name}")
+    session.out.next_step(f"tocsin peer status {shlex.quote(name)}")
 
 
 def _peers(session: Session) -> list[Mapping[str, Any]] | None:
@@ -120,7 +121,7 @@ def _status_of(session: Session, name: str) -> None:
         session.out.document(peer)
         return
     outcomes, log, fetched = (peer.get(part) or {} for part in ("outcomes", "log", "fetched"))
-    approved = "yes" if peer.get("ours_approved") else f"no: tocsin peer approve {name}"
+    approved = "yes" if peer.get("ours_approved") else f"no: tocsin peer approve {shlex.quote(name)}"
     pairs: list[tuple[str, object]] = [
         ("Name", peer["name"]),
         ("Organisation", peer.get("org")),

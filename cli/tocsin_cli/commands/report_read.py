@@ -78,18 +78,25 @@ def list_(session: Session, /, limit: int, **filters: str | None) -> None:
 
 
 def _row(item: Mapping[str, Any]) -> list[object]:
-    origin = item.get("origin") or {}
-    whence = "us" if origin.get("ours") else origin.get("name", "?")
     state = item.get("state", "")
     return [
         item["id"],
         item.get("grade"),
         item.get("tlp"),
         state,
-        whence,
+        whence(item.get("origin")),
         local_time(item.get("modified")),
         item.get("name"),
     ]
+
+
+def whence(origin: object) -> str:
+    """Who filed a report, in a list: us, or the peer by our name for it. A peer that is called us is not us."""
+    found = origin if isinstance(origin, Mapping) else {}
+    if found.get("ours"):
+        return "us"
+    name = str(found.get("name", "?"))
+    return repr(name) if name == "us" else name
 
 
 @click.command("show", cls=Command)

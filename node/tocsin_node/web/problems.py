@@ -29,6 +29,7 @@ RETRY_AFTER_S = "2"
 STATUS: Mapping[str, HTTPStatus] = {
     # the request
     "bad-request": HTTPStatus.BAD_REQUEST,
+    "name-unfit": HTTPStatus.UNPROCESSABLE_ENTITY,
     "bad-parameter": HTTPStatus.BAD_REQUEST,
     "bad-json": HTTPStatus.BAD_REQUEST,
     "too-many": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
