@@ -437,7 +437,7 @@ class FakeNode:
         alert = self.alerts[int(request.match_info["id"]) - 1]
         note = self.asked.get("note")
         ack = {
-            "by": "cli",
+            "by": self.asked.get("by") or "cli",
             "via": "api",
             "at": "2026-11-20T10:02:00Z",
             "node": None,

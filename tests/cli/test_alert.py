@@ -33,11 +33,25 @@ def test_one_alert_in_full(tocsin, node):
 
 def test_an_acknowledgement_is_sent_and_shown(tocsin, node):
     node.add_alert()
-    result = tocsin("alert", "ack", "1", "--note", "on it")
-    assert node.asked == {"note": "on it"}
-    assert "cli by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
-    tocsin("alert", "ack", "1")
-    assert node.asked == {}
+    result = tocsin("alert", "ack", "1", "--note", "on it", "--by", "Mara")
+    assert node.asked == {"note": "on it", "by": "Mara"}
+    assert "Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    assert "before" not in result.stderr
+
+
+def test_a_second_acknowledgement_says_who_was_first(tocsin, node, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "noor")
+    node.add_alert()
+    tocsin("alert", "ack", "1", "--by", "Mara")
+    result = tocsin("alert", "ack", "1")
+    assert node.asked == {"by": "noor"}
+    assert "It was acknowledged before: Mara by api, 2026-11-20 11:02:00 +01:00" in result.stderr
+
+
+def test_who_acknowledged_at_a_peer_is_told_from_our_own(tocsin, node):
+    said = {"by": "Mara", "via": "peer", "at": "2026-11-20T10:02:00Z", "node": "n1lab", "revoked_at": None}
+    node.add_alert(state="acknowledged", acknowledgements=[said, {**said, "node": None}])
+    assert "Mara (peer), Mara" in tocsin("alert", "list").stdout
 
 
 def test_a_test_alert_goes_the_whole_way(tocsin, node):

@@ -1,5 +1,6 @@
 """`tocsin alert`: what rang, where it went, who has taken it up."""
 
+import getpass
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +38,12 @@ def alert() -> None:
 
 
 @alert.command("list")
-@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has acknowledged.")
+@click.option(
+    "--open",
+    "only_open",
+    is_flag=True,
+    help="Only those that nobody has taken up, here or at a peer.",
+)
 @click.option(
     "--limit", type=click.IntRange(1, 500), metavar="N", default=50, show_default=True, help="Alerts at most."
 )
@@ -78,14 +84,20 @@ def show(session: Session, alert_id: int) -> None:
 @alert.command("ack")
 @click.argument("alert_id", metavar="ALERT", type=AlertNumber(min=1))
 @click.option("--note", metavar="TEXT", help="A word to those who look later.")
+@click.option("--by", metavar="NAME", help="Who has taken it up. [default: your name on this machine]")
 @pass_session
-def ack(session: Session, alert_id: int, note: str | None) -> None:
+def ack(session: Session, alert_id: int, note: str | None, by: str | None) -> None:
     """Acknowledge an alert: somebody has taken it up.
 
     The organisation that filed the report is told.
     """
-    asked = {"note": note} if note else {}
-    _tell(session, session.client.json("POST", f"/v1/alerts/{alert_id}/ack", send=asked))
+    path = f"/v1/alerts/{alert_id}"
+    before = _standing(session.client.json("GET", path))
+    asked = {"note": note, "by": by or _name_here()}
+    answer = session.client.json("POST", f"{path}/ack", send={k: v for k, v in asked.items() if v})
+    _tell(session, answer)
+    for each in before:
+        session.out.say(f"It was acknowledged before: {acknowledgement_line(each)}")
 
 
 @alert.command("test")
@@ -104,6 +116,21 @@ def test(session: Session) -> None:
         found = session.client.json("GET", path)
     _tell(session, found)
     _judge(session, found)
+
+
+def _standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in found.get("acknowledgements") or [] if each.get("revoked_at") is None]
+
+
+def _name_here() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers: the node takes the token's
+        return ""
+
+
+def _whose(each: Mapping[str, Any]) -> str:
+    return f"{each.get('by')} (peer)" if each.get("node") else str(each.get("by"))
 
 
 def _states(found: Mapping[str, Any]) -> set[str]:
@@ -149,8 +176,7 @@ def _row(item: Mapping[str, Any]) -> list[object]:
     deliveries = item.get("deliveries") or []
     room = ", ".join(str(each.get("state")) for each in deliveries) or "nowhere"
     raised = local_time(item.get("raised_at"))
-    standing = [each for each in item.get("acknowledgements") or [] if each.get("revoked_at") is None]
-    people = ", ".join(dict.fromkeys(str(each.get("by")) for each in standing)) or "-"
+    people = ", ".join(dict.fromkeys(_whose(each) for each in _standing(item))) or "-"
     facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
 

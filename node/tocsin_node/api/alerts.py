@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from tocsin_node.links.alert_text import foreign
 from tocsin_node.node import NODE, Node
 from tocsin_node.storage.alert_sources import sources
 from tocsin_node.web.auth import caller
@@ -13,11 +14,14 @@ from tocsin_node.web.body import read_json
 from tocsin_node.web.paging import flag, identifier, integer, page_limit
 from tocsin_node.web.problems import json_response
 
+BY_BYTES = 120
+
 
 class AcknowledgeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`note`: a word to those who look later; it stays in this organisation."""
+    """`note`: a word to those who look later. `by`: who it is, as the token's holder says. Both stay in this house."""
 
     note: str | None = None
+    by: str | None = None
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -38,8 +42,9 @@ async def show(request: web.Request) -> web.Response:
 async def acknowledge(request: web.Request) -> web.Response:
     """POST /v1/alerts/{id}/ack: as a reaction in the room would."""
     wanted = await read_json(request, AcknowledgeRequest)
+    by = foreign(wanted.by or "", BY_BYTES) or caller(request).name
     alert = await request.app[NODE].alarms.acknowledge(
-        identifier(request), by=caller(request).name, via="api", note=wanted.note
+        identifier(request), by=by, via="api", note=wanted.note
     )
     return await _answer(request, alert)
 
