@@ -612,3 +612,32 @@ def test_ctrl_c_while_sending_keeps_the_report(node, home, tocsin):
         assert "kept here as incident--" in run.stderr.read()
     assert tocsin("report", "flush").exit_code == 0
     assert len(node.reports) == 1
+
+
+def test_a_form_that_is_no_strict_json_has_all_its_findings_too(tocsin, node):
+    text = '{"title": "a\x00b", "tlp": "purple", "confidence": NaN, "flags": [], "flags": ["ongoing"]}'
+    found = json.loads(tocsin("report", "submit", "--file", "-", "--json", input=text).stderr)["findings"]
+    told = {(each["code"], each["path"]) for each in found}
+    assert {
+        ("bad-number", "confidence"),
+        ("duplicate-key", "flags"),
+        ("control-character", "title"),
+        ("unknown-word", "tlp"),
+        ("not-json", ""),
+        ("missing-property", "description"),
+    } <= told
+
+
+def test_a_null_is_no_form_and_is_not_called_toml(tocsin, node, home):
+    path = str(home.file("report.json", "null\n"))
+    for args, given in ((["--file", path], None), (["--file", "-"], "null")):
+        result = tocsin("report", "submit", *args, input=given)
+        assert result.exit_code == 6
+        assert "This is null, not a form" in result.stderr
+        assert "TOML" not in result.stderr
+        assert "STIX" not in result.stderr
+
+
+def test_a_text_without_end_is_more_than_the_limit(tocsin, node):
+    result = tocsin("report", "submit", "--file", "-", input=b"x" * (3 * 1024 * 1024))
+    assert "The text has more than 1,048,576 bytes." in result.stderr
