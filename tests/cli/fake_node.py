@@ -276,7 +276,10 @@ class FakeNode:
             "id": report.id, "ver": ver, "outcome": outcome, "name": report.name, "tlp": str(report.tlp),
             "grade": severity.grade, "level": severity.level, "score": severity.score,
             "drivers": list(severity.drivers),
-            "to": [{"name": name, "node_id": f"n1{name}"} for name in to if name not in self.withholds],
+            "to": [
+                {"name": name, "node_id": f"n1{name}", "problem": self.peers.get(name, {}).get("problem")}
+                for name in to if name not in self.withholds
+            ],
             "withheld": [
                 {"name": name, "code": code, "reason": reason}
                 for name in self.peers if name not in to or name in self.withholds

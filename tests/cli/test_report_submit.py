@@ -641,3 +641,18 @@ def test_a_null_is_no_form_and_is_not_called_toml(tocsin, node, home):
 def test_a_text_without_end_is_more_than_the_limit(tocsin, node):
     result = tocsin("report", "submit", "--file", "-", input=b"x" * (3 * 1024 * 1024))
     assert "The text has more than 1,048,576 bytes." in result.stderr
+
+
+def test_a_recipient_that_has_ended_the_connection_is_warned_of(tocsin, node, form):
+    problem = {
+        "code": "not-approved",
+        "hint": "They have ended the connection.",
+        "at": "2026-11-20T10:00:00Z",
+    }
+    node.add_peer("beta", problem=problem)
+    node.add_peer("gamma")
+    for args in (("submit", "--file", form), ("submit", "--file", form, "--dry-run")):
+        warned = tocsin("report", *args, "--json").stderr
+        assert "WARNING: beta may not fetch it: They have ended the connection." in warned
+        assert "[not-approved since 2026-11-20 11:00:00 +01:00]" in warned
+        assert "gamma" not in warned

@@ -6,6 +6,7 @@ from typing import Any
 
 from tocsin_cli.filing import Answer, names
 from tocsin_cli.output import Output, findings_text
+from tocsin_cli.plain import local_time
 
 _HEADINGS = {"stored": "Filed", "unchanged": "Already there, unchanged", "dry-run": "Not sent, only tried"}
 _HAS_IT = "has-it"
@@ -52,6 +53,10 @@ def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = ()) -> N
         told = "would NOT be told" if dry_run else "was NOT told"
         out.warn(f"WARNING: {each.get('name')} has an earlier version and {told}: {each.get('reason')}.")
         _remedy(out, each, answer)
+    for each in answer.get("to") or []:
+        if isinstance(problem := each.get("problem"), Mapping):
+            known = f"{problem.get('code')} since {local_time(problem.get('at'))}"
+            out.warn(f"WARNING: {each.get('name')} may not fetch it: {problem.get('hint')} [{known}]")
     for each in answer.get("withheld") or []:
         name, code = each.get("name"), each.get("code")
         if name in to and name not in behind and code != _HAS_IT:

@@ -25,7 +25,7 @@ async def submit(request: web.Request) -> web.Response:
     submission = await node.reporting.submit(
         raw, to=_to(request), share=flag(request, "share", default=True), dry_run=flag(request, "dry_run")
     )
-    return _answer(submission)
+    return _answer(node, submission)
 
 
 async def revise(request: web.Request) -> web.Response:
@@ -35,7 +35,7 @@ async def revise(request: web.Request) -> web.Response:
     submission = await node.reporting.revise(
         raw, request.match_info["id"], to=_to(request), dry_run=flag(request, "dry_run")
     )
-    return _answer(submission)
+    return _answer(node, submission)
 
 
 async def withdraw(request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ async def withdraw(request: web.Request) -> web.Response:
     submission = await node.reporting.withdraw(
         raw, request.match_info["id"], dry_run=flag(request, "dry_run")
     )
-    return _answer(submission)
+    return _answer(node, submission)
 
 
 async def share(request: web.Request) -> web.Response:
@@ -53,7 +53,7 @@ async def share(request: web.Request) -> web.Response:
     done = await request.app[NODE].reporting.share(
         request.match_info["id"], to=_to(request) or [], dry_run=flag(request, "dry_run")
     )
-    return _answer(done)
+    return _answer(request.app[NODE], done)
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -115,7 +115,16 @@ async def take_in(request: web.Request) -> web.Response:
     return json_response({"items": [_import_item(r) for r in results]})
 
 
-def _answer(done: Submission) -> web.Response:
+def _problem(node: Node, node_id: str) -> dict[str, Any] | None:
+    """Why a recipient may not fetch what was just sealed to it, if something is known to be wrong."""
+    peer = node.peering.by_id(node_id)
+    if peer is None or peer.row.problem_code is None:
+        return None
+    row = peer.row
+    return {"code": row.problem_code, "hint": row.problem_hint, "at": row.problem_at}
+
+
+def _answer(node: Node, done: Submission) -> web.Response:
     report, severity = done.report, done.report.severity
     body: dict[str, Any] = {
         "id": report.id,
@@ -127,7 +136,10 @@ def _answer(done: Submission) -> web.Response:
         "level": severity.level,
         "score": severity.score,
         "drivers": list(severity.drivers),
-        "to": [{"name": p.name, "node_id": p.node_id} for p in done.release.to],
+        "to": [
+            {"name": p.name, "node_id": p.node_id, "problem": _problem(node, p.node_id)}
+            for p in done.release.to
+        ],
         "withheld": [
             {"name": w.peer.name, "code": w.code, "reason": w.reason} for w in done.release.withheld
         ],
