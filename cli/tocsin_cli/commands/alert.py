@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from tocsin_cli.command import LazyGroup
-from tocsin_cli.commands.report_read import acknowledgement_line, whence
-from tocsin_cli.errors import CliError, Unreachable, UsageFault
+from tocsin_cli.commands.report_read import acknowledgement_line, cursor_refused, whence
+from tocsin_cli.errors import CliError, Refused, Unreachable, UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -56,7 +56,10 @@ def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> 
         + ([("open", "1")] if only_open else [])
         + ([("cursor", cursor)] if cursor else [])
     )
-    found = session.client.json("GET", "/v1/alerts", query=query)
+    try:
+        found = session.client.json("GET", "/v1/alerts", query=query)
+    except Refused as exc:
+        raise cursor_refused(exc, cursor) from exc
     items = member(found, "items")
     if session.out.as_json:
         session.out.document(found)

@@ -146,7 +146,7 @@ def _status_of(session: Session, name: str) -> None:
             (f"  {outcome}", f"{count} {code}") for code, count in (outcomes.get(outcome) or {}).items()
         ]
     waiting, size = fetched.get("waiting", "?"), fetched.get("our_size", "?")
-    pairs.append(("Our log", f"{size} entries, they have {waiting} still to fetch"))
+    pairs.append(("Our log", f"{_entries(size)}, they have {waiting} still to fetch"))
     session.out.facts(pairs)
     recent = peer.get("recent") or []
     if recent:
@@ -158,7 +158,11 @@ def _status_of(session: Session, name: str) -> None:
 
 def _log_line(log: Mapping[str, Any]) -> str:
     size, seen, lag = (log.get(part, "?") for part in ("size", "next_index", "lag"))
-    return f"{size} entries, looked at up to {seen}, lag {lag}"
+    return f"{_entries(size)}, looked at up to {seen}, lag {lag}"
+
+
+def _entries(count: object) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _recent_row(each: Mapping[str, Any]) -> list[object]:

@@ -15,7 +15,7 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
 from tocsin_cli.durable import write_durably
-from tocsin_cli.errors import CliError, FindingsFound, UsageFault
+from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, UsageFault
 from tocsin_cli.filing import post
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
@@ -88,6 +88,7 @@ def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dr
 
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
+    _refuse_foreign(session, path)
     held = session.client.raw("GET", path, accept=STIX)
     _refuse_withdrawn(held, report_id)
     if not reason:
@@ -105,6 +106,17 @@ def withdraw(session: Session, report_id: str, reason: str | None, yes: bool, dr
     answer = post(session.client, "POST", f"{path}/withdraw", bundle, query)
     tell_answer(session.out, answer, dry_run=dry_run, heading="Withdrawn")
     warn_not_sent(session.out, answer)
+
+
+def _refuse_foreign(session: Session, path: str) -> None:
+    """Before anything is asked of the person."""
+    origin = session.client.json("GET", path).get("origin") or {}
+    if not origin.get("ours"):
+        raise NotAllowed(
+            f"The report was filed by {origin.get('name', 'somebody else')}; only they may withdraw it.",
+            code="not-ours",
+            hint="Tell its origin, or file a report of your own that refers to it.",
+        )
 
 
 def _refuse_withdrawn(held: bytes, report_id: str) -> None:

@@ -11,13 +11,12 @@ from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_told import severity_line
-from tocsin_cli.errors import UsageFault
+from tocsin_cli.errors import CliError, Refused, UsageFault
 from tocsin_cli.filing import member, names
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.words import Grade, Tlp
 
-GRADES = ("I", "II", "III", "IV", "none")
-TLPS = ("clear", "green", "amber", "amber+strict", "red")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -49,8 +48,8 @@ class ReportId(click.ParamType[str]):
     help="Reports at most.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
-@click.option("--grade", type=click.Choice(GRADES), metavar="GRADE", help="Only this response grade.")
-@click.option("--tlp", type=click.Choice(TLPS), metavar="TLP", help="Only this marking.")
+@click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade.")
+@click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking.")
 @click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
 @click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own.")
 @click.option("--text", metavar="WORDS", help="Only reports with these words in their title.")
@@ -58,7 +57,10 @@ class ReportId(click.ParamType[str]):
 def list_(session: Session, /, limit: int, **filters: str | None) -> None:
     """List the reports that the node holds, newest first."""
     query = [("limit", str(limit))] + [(name, value) for name, value in filters.items() if value]
-    found = session.client.json("GET", "/v1/reports", query=query)
+    try:
+        found = session.client.json("GET", "/v1/reports", query=query)
+    except Refused as exc:
+        raise cursor_refused(exc, filters.get("cursor")) from exc
     items = member(found, "items")
     if session.out.as_json:
         session.out.document(found)
@@ -88,6 +90,15 @@ def _row(item: Mapping[str, Any]) -> list[object]:
         local_time(item.get("modified")),
         item.get("name"),
     ]
+
+
+def cursor_refused(exc: Refused, cursor: str | None) -> CliError:
+    """A refusal of a list; one that speaks of the cursor in the words of the command line."""
+    if cursor is None or exc.code != "bad-parameter" or "cursor" not in str(exc):
+        return exc
+    return UsageFault(
+        f"--cursor {cursor!r} is none that a list has named.", hint="Leave it out to begin anew."
+    )
 
 
 def whence(origin: object) -> str:
