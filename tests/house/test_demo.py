@@ -137,3 +137,17 @@ def test_an_interrupt_takes_everything_down(tmp_path):
     assert process.returncode == 130
     assert "taken down" in said
     assert not left_behind(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"", b"\xff\xfe\x00", b"PK\x03\x04"])
+def test_a_file_of_another_kind_is_refused_before_anything_starts(tmp_path, content):
+    data = tmp_path / "incidents.csv"
+    data.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "deploy/demo/demo.py", "--data", str(data)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{data} cannot be imported: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
