@@ -118,7 +118,8 @@ def test_the_whole_story_is_told_and_ends_with_one_document(tmp_path):
 
 @pytest.mark.journey
 def test_a_failure_names_its_step_and_leaves_nothing_behind(tmp_path):
-    (broken := tmp_path / "broken.csv").write_text("this,is,not\nan,export,of\nthe,incident,database\n")
+    header, row = "incident_id,date,title,description", "1,2020-01-01,A title,What happened"
+    (broken := tmp_path / "broken.csv").write_text(f"{header}\n{row}\n2,{'x' * (2 << 20)}\n")
     _, said = (process := demo("--data", str(broken), directory=tmp_path)).communicate(timeout=170)
     assert process.returncode == 1
     assert "step 3" in said
