@@ -3,7 +3,8 @@
 import asyncio
 import tempfile
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from tests.node.conftest import QUICK
@@ -37,8 +38,12 @@ async def log_size(node):
     return (await get(node, "/v1/node"))["log"]["size"]
 
 
+_TICKS = count(1)
+
+
 def now():
-    return datetime.now(UTC)
+    """Later each time, however fast the machine: a version must be later than the one before."""
+    return datetime.now(UTC) + timedelta(milliseconds=10 * next(_TICKS))
 
 
 @asynccontextmanager
