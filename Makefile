@@ -18,7 +18,9 @@ $(VENV)/.ready: requirements-setup.lock requirements-dev.lock pyproject.toml
 	@echo "Installing into $(VENV) (about half a minute the first time) …"
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-setup.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r requirements-dev.lock \
-	  || $(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	  2> $(VENV)/uv.log || { echo "uv cannot install here; falling back to pip, which takes longer …"; \
+	  $(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock \
+	  || { echo "Neither can pip. What uv said:"; cat $(VENV)/uv.log; exit 1; }; }
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

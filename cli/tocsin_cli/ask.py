@@ -110,7 +110,7 @@ class Asker:
         """Return one line that is not shown while it is typed."""
         if self._terminal:
             return getpass.getpass(f"{question} ", stream=sys.stderr).strip()
-        return self._line(f"{question} ").strip()
+        return self._line(f"{question} " if sys.stdin.isatty() else "").strip()
 
     def _list(self, question: str, options: Sequence[Option], default: str) -> None:
         self._out.warn(question)

@@ -140,8 +140,11 @@ class Client:
 
 
 def segment(text: str) -> str:
-    """`text` as one segment of a path."""
-    return quote(text, safe="")
+    """`text` as one segment of a path: it never leads to another one, and is never nothing."""
+    if not text:
+        raise UsageFault("An empty name names nothing.", hint="Give the name as it is listed.")
+    quoted = quote(text, safe="")
+    return quoted.replace(".", "%2E") if quoted in {".", ".."} else quoted
 
 
 def parsed(raw: bytes) -> Any:

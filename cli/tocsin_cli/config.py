@@ -7,6 +7,7 @@ never an argument; a token that the settings file names goes to the address besi
 """
 
 import os
+import shlex
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -96,9 +97,11 @@ def read_private(path: Path) -> str:
         with path.open("rb") as stream:
             mode = os.fstat(stream.fileno()).st_mode
             if mode & 0o077:
+                run = f"Run: chmod 600 {shlex.quote(str(path))}"
+                mend = f"{run} — and make a new token if anybody may have read this one."
                 raise TokenExposed(
                     f"Others here can read {path} (mode {stat.S_IMODE(mode):04o}), so it is not used.",
-                    hint=f"Run: chmod 600 {path} — and make a new token if anybody may have read this one.",
+                    hint=mend if stat.S_ISREG(mode) else "Name a file of your own that holds the token.",
                 )
             raw = stream.read(_TOKEN_MAX_BYTES + 1)
     except FileNotFoundError as exc:

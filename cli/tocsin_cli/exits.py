@@ -26,7 +26,7 @@ MEANING = {
     Exit.USAGE: "the command line, a setting or a file here is wrong",
     Exit.UNREACHABLE: "the node cannot be reached now; try again",
     Exit.NOT_VERIFIED: "a signature, a proof or a certificate does not hold",
-    Exit.NOT_ALLOWED: "the token is missing, unknown or lacks the scope",
+    Exit.NOT_ALLOWED: "the token is missing, unknown or lacks the scope, or the report is not ours",
     Exit.FINDINGS: "there are findings in the report",
     Exit.BUG: "a fault of ours",
     Exit.INTERRUPTED: "interrupted",

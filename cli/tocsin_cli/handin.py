@@ -20,6 +20,7 @@ from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import FileUnreadable, FindingsFound
 
 if TYPE_CHECKING:
+    from tocsin_schema.errors import SchemaError
     from tocsin_schema.finding import Finding
     from tocsin_schema.report import IncidentReport
 
@@ -111,8 +112,11 @@ def understand(source: Source) -> Form | Bundle:
     Raises: FindingsFound with every finding, and where the text is kept.
     """
     raw = source.raw.removeprefix(b"\xef\xbb\xbf")
+    if len(source.raw) > MAX_BYTES:
+        said = f"The text has more than {MAX_BYTES:,} bytes."
+        raise _broken("too-large", said, "Leave attachments out; evidence travels as a hash.", source)
     found: object
-    if _is_json(raw):
+    if _is_json(raw) or source.path.suffix == ".json":
         found = _read_json(raw, source)
         if isinstance(found, dict) and found.get("type") == "bundle":
             return _checked_bundle(raw, source)
@@ -181,6 +185,8 @@ def kept_hint(kept: str) -> str:
 def _is_json(raw: bytes) -> bool:
     """Whether the text is meant as JSON: a text that begins with [ may also be TOML that begins with a table."""
     text = raw.lstrip()
+    if text.rstrip() in {b"null", b"true", b"false"} or (text.startswith(b'"') and b"=" not in text):
+        return True
     return text.startswith(b"{") or (text.startswith(b"[") and not _TABLE.match(text))
 
 
@@ -191,14 +197,37 @@ def _read_json(raw: bytes, source: Source) -> object:
     try:
         return parse_strict(raw, max_bytes=MAX_BYTES, max_depth=_MAX_DEPTH)
     except SchemaError as exc:
-        raise _broken(exc.code, str(exc), exc.hint, source) from exc
+        raise _all_found(raw, exc, source) from exc
+
+
+def _all_found(raw: bytes, refusal: "SchemaError", source: Source) -> FindingsFound:
+    """Everything wrong with a text that was refused: what is wrong with the text, and with what it says."""
+    from tocsin_schema.canonical import parse_lenient
+    from tocsin_schema.check import check_bundle
+    from tocsin_schema.errors import DuplicateKey, SchemaError
+    from tocsin_schema.finding import Finding, join, label
+    from tocsin_schema.form import check_form
+
+    try:
+        value, doubles, wrong = parse_lenient(raw, max_depth=_MAX_DEPTH)
+    except SchemaError as exc:
+        return _broken(exc.code, str(exc), exc.hint, source)
+    if isinstance(value, dict) and value.get("type") == "bundle":
+        found = list(check_bundle(raw).findings)
+    else:
+        found = [Finding(exc.code, "", str(exc), exc.hint) for exc in wrong]
+        found += [
+            Finding(DuplicateKey.code, join(path, label(key)), "The key is there twice.", DuplicateKey.hint)
+            for path, key in doubles
+        ]
+        found += check_form(value)
+    if all(finding.code != refusal.code for finding in found):
+        found.insert(0, Finding(refusal.code, "", str(refusal), refusal.hint))
+    kept = str(source.path)
+    return FindingsFound(finding_dicts(found), hint=kept_hint(kept), kept=kept)
 
 
 def _read_toml(raw: bytes, source: Source) -> object:
-    if len(raw) > MAX_BYTES:
-        raise _broken(
-            "too-large", f"The text is larger than {MAX_BYTES} bytes.", "Leave attachments out.", source
-        )
     try:
         return plain_json(tomllib.loads(raw.decode("utf-8")))
     except UnicodeDecodeError as exc:

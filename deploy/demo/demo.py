@@ -19,6 +19,9 @@ from scene import Scene, alone_on_this_machine
 from story import Story
 from synapse import MatrixRefused
 
+from tocsin_schema.errors import SchemaError
+from tocsin_schema.imports import aiid
+
 
 def main() -> int:
     """Tell the story; 0 when every step came to its end and all that was to be proved was proved."""
@@ -116,7 +119,19 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.data is not None and not options.data.is_file():
         parser.error(f"there is no file {options.data}")
+    if options.data is not None and (fault := _unfit(options.data)):
+        parser.error(f"{options.data} cannot be imported: {fault}")
     return options
+
+
+def _unfit(data: Path) -> str:
+    """Why a file is no export that can be imported, before anything is started; empty when it is one."""
+    with data.open("rb") as stream:
+        try:
+            next(aiid.read(stream), None)
+        except (SchemaError, UnicodeDecodeError) as exc:
+            return str(exc)
+    return ""
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -11,7 +11,9 @@ the exact and slower way.
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -27,7 +29,7 @@ from tocsin_schema.errors import (
     TooDeep,
     TooLarge,
 )
-from tocsin_schema.finding import join, label, show
+from tocsin_schema.finding import Unreadable, join, label, show
 
 MAX_INT: Final = 2**53 - 1  # the last whole number that every JSON reader keeps exact (RFC 8785, 3.2.2.3)
 MAX_DEPTH: Final = 32
@@ -36,6 +38,20 @@ _WRITER_DEPTH: Final = 200
 
 _TOKEN = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _DIGITS = re.compile(rb"[0-9]{400}")
+_SURE_DIGITS: Final = 20  # a whole number with more is beyond 2^53 whatever its digits are
+# What the standard library says of broken JSON, in whole sentences.
+_JSON_WORDS: Final = {
+    "Invalid control character": "a text holds a line break or another control character; write it as \\n or \\u0000",
+    "Unterminated string": "the text that begins here has no closing quotation mark",
+    "Expecting property name": "the name of a property in double quotes is expected",
+    "Expecting value": "a value is expected",
+    "Expecting ',' delimiter": "a comma or a closing bracket is expected",
+    "Expecting ':' delimiter": "a colon is expected",
+    "Extra data": "something follows after the end",
+    "Invalid \\escape": "a backslash is followed by a character that it cannot stand before",
+    "Invalid \\uXXXX escape": "\\u is not followed by four hexadecimal digits",
+    "Illegal trailing comma": "a comma stands before a closing bracket",
+}
 
 
 def to_bytes(obj: object) -> bytes:
@@ -192,19 +208,77 @@ def parse_exact(raw: bytes, *, max_depth: int) -> tuple[Any, list[tuple[str, str
     if _DIGITS.search(raw) is not None:
         raise BadNumber("A number has 400 digits or more.")
     seen: dict[int, tuple[dict[str, Any], list[str]]] = {}
+    try:
+        value = json.loads(
+            text, object_pairs_hook=partial(_keep_doubles, seen), parse_constant=_refuse_constant
+        )
+    except json.JSONDecodeError as exc:
+        raise _not_json(exc) from exc
+    return value, _locate(value, seen) if seen else []
 
-    def keep_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            keys = [key for key, _ in pairs]
-            seen[id(made)] = (made, sorted({key for key in keys if keys.count(key) > 1}))
-        return made
+
+def parse_lenient(raw: bytes, *, max_depth: int) -> tuple[Any, list[tuple[str, str]], list[SchemaError]]:
+    """Read a text that `parse_exact` refused as far as it can be read: only for finding out what else is wrong.
+
+    Returns the value, in which `Unreadable` stands for what is no number, the duplicates as `parse_exact` does, and
+    what is wrong with the text as a whole. Raises: SchemaError when no value comes out.
+    """
+    wrong: list[SchemaError] = []
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        text = _decode(raw)
+    except NotUtf8 as exc:
+        wrong.append(exc)
+        text = raw.decode("utf-8", "replace")
+    check_depth(raw, max_depth)
+    seen: dict[int, tuple[dict[str, Any], list[str]]] = {}
+
+    def read(*, strict: bool) -> Any:
+        seen.clear()
+        return json.loads(
+            text,
+            object_pairs_hook=partial(_keep_doubles, seen),
+            parse_constant=Unreadable,
+            parse_int=_whole,
+            parse_float=_decimal,
+            strict=strict,
+        )
 
     try:
-        value = json.loads(text, object_pairs_hook=keep_doubles, parse_constant=_refuse_constant)
+        value = read(strict=True)
     except json.JSONDecodeError as exc:
-        raise NotJson(f"The text is not JSON at line {exc.lineno}, column {exc.colno}: {exc.msg}.") from exc
-    return value, _locate(value, seen) if seen else []
+        wrong.append(_not_json(exc))
+        try:
+            value = read(strict=False)
+        except json.JSONDecodeError:
+            raise wrong[-1] from exc
+    return value, _locate(value, seen) if seen else [], wrong
+
+
+def _keep_doubles(
+    seen: dict[int, tuple[dict[str, Any], list[str]]], pairs: list[tuple[str, Any]]
+) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        seen[id(made)] = (made, sorted(key for key, count in counts.items() if count > 1))
+    return made
+
+
+def _whole(digits: str) -> int | Unreadable:
+    return int(digits) if len(digits) <= _SURE_DIGITS else Unreadable(f"A number of {len(digits):,} digits")
+
+
+def _decimal(text: str) -> float | Unreadable:
+    value = float(text)
+    return value if math.isfinite(value) else Unreadable(show(text))
+
+
+def _not_json(exc: json.JSONDecodeError) -> NotJson:
+    what = next(
+        (words for begin, words in _JSON_WORDS.items() if exc.msg.startswith(begin)), "it cannot be read"
+    )
+    return NotJson(f"The text is not JSON at line {exc.lineno}, column {exc.colno}: {what}.")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -281,6 +355,8 @@ def faults(value: Any, max_depth: int, path: str = "") -> Iterable[tuple[str, Sc
     elif kind is int:
         if not -MAX_INT <= value <= MAX_INT:
             yield path, BadNumber()
+    elif kind is Unreadable:
+        yield path, BadNumber(f"{value.said} is not a number in JSON.")
     elif kind is float and not (math.isfinite(value) and _exact_enough(value)):
         yield path, BadNumber()
 

@@ -117,16 +117,30 @@ def _read(raw: bytes, found: list[Finding]) -> list[Object]:
         said = f"The report has {len(raw):,} bytes; the limit is {MAX_BYTES:,}."
         found.append(Finding("too-large", "", said, TooLarge.hint))
         return []
+    refused: Finding | None = None
     bundle, proven = canonical.parse_fast(raw)
     if not proven:
         try:
             bundle, doubles = canonical.parse_exact(raw, max_depth=MAX_DEPTH)
-        except SchemaError as exc:
-            found.append(Finding(exc.code, "", str(exc), exc.hint))
-            return []
+        except SchemaError as refusal:
+            try:  # a number that is none, a control character, a byte that is not UTF-8: the rest has findings too
+                bundle, doubles, wrong = canonical.parse_lenient(raw, max_depth=MAX_DEPTH)
+            except SchemaError as exc:
+                found.append(Finding(exc.code, "", str(exc), exc.hint))
+                return []
+            found.extend(Finding(exc.code, "", str(exc), exc.hint) for exc in wrong)
+            refused = Finding(refusal.code, "", str(refusal), refusal.hint)
         for path, key in doubles:
             said = f"The key {show(key)} is there twice."
             found.append(Finding("duplicate-key", path, said, DuplicateKey.hint))
+    sound = _objects(raw, bundle, found, shallow=not proven)
+    if refused is not None and all(finding.code != refused.code for finding in found):
+        found.append(refused)  # no place was found for it, but a text that was refused stays refused
+    return sound
+
+
+def _objects(raw: bytes, bundle: Any, found: list[Finding], *, shallow: bool) -> list[Object]:
+    """Rule 2. `shallow`: that it is not nested too deeply is known already."""
     try:
         whole = _bundle_test(bundle)
     except (TypeError, LookupError):
@@ -145,7 +159,7 @@ def _read(raw: bytes, found: list[Finding]) -> list[Object]:
         )
     before = len(found)
     sound = [_check_object(objects, index, found) for index in range(min(len(objects), MAX_OBJECTS))]
-    if proven and any(finding.code.startswith("unknown-") for finding in found[before:]):
+    if not shallow and any(finding.code.startswith("unknown-") for finding in found[before:]):
         # Known properties are as shallow as their tables; only unknown ones can reach the limit.
         try:
             canonical.check_depth(raw, MAX_DEPTH)

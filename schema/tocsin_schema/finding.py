@@ -28,6 +28,12 @@ class Finding(msgspec.Struct, frozen=True):
         return Finding(self.code, join(prefix, self.path), self.message, self.hint, self.level)
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """Stands, when a broken text is read for its findings, where JSON has no value: NaN, or a number without bounds."""
+
+    said: str
+
+
 def join(prefix: str, path: str) -> str:
     """Put two path pieces together: `a` + `b` is `a.b`, `a` + `[0]` is `a[0]`."""
     if not prefix or not path or path.startswith("["):
@@ -56,6 +62,8 @@ def show(value: object, limit: int = 40) -> str:
             if isinstance(value, float) or abs(value) < 10**18
             else "a number of more than 18 digits"
         )
+    if isinstance(value, Unreadable):
+        return value.said
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list | tuple):

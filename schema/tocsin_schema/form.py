@@ -15,10 +15,10 @@ from typing import Any, Final
 from tocsin_schema import extension, times
 from tocsin_schema import vocabulary as voc
 from tocsin_schema.agreement import check_facts
-from tocsin_schema.finding import Finding
+from tocsin_schema.finding import Finding, show
 from tocsin_schema.marking import Tlp
 from tocsin_schema.record import Field, ListOf, Record
-from tocsin_schema.shape import Ref, Text, Time, Whole, Word, wrong_type
+from tocsin_schema.shape import Ref, Text, Time, Whole, Word
 
 TLP_WORDS: Final = {
     "clear": "anyone may know",
@@ -134,7 +134,8 @@ def examine(form: object) -> tuple[dict[str, Any], tuple[Finding, ...]]:
     The form is only fit for use when no finding is an error.
     """
     if not isinstance(form, Mapping):
-        return {}, tuple(wrong_type(form, FORM.like, "Begin with title, description, tlp and realization."))
+        said = f"This is {show(form)}, not {FORM.like}."
+        return {}, (Finding("wrong-type", "", said, "Begin with title, description, tlp and realization."),)
     tidy = _tidy(dict(form), FORM)
     found = FORM.explain(tidy)
     facts = FORM.sound(tidy)

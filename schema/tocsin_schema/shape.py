@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 
 from tocsin_schema import times
 from tocsin_schema.canonical import MAX_INT
-from tocsin_schema.errors import LoneSurrogate
-from tocsin_schema.finding import Finding, show
+from tocsin_schema.errors import BadNumber, LoneSurrogate
+from tocsin_schema.finding import Finding, Unreadable, show
 from tocsin_schema.ids import ID_PATTERN, UUID_PATTERN
 from tocsin_schema.vocabulary import Words
 
@@ -56,9 +56,11 @@ class Shape(Protocol):
 
 
 def wrong_type(value: object, wanted: str, hint: str | None = None) -> list[Finding]:
-    """The finding for a value of another JSON type; null has its own, as STIX has no null."""
+    """The finding for a value of another JSON type; null has its own, and so has what JSON cannot say."""
     if value is None:
-        return [Finding("null-value", "", "The value is null.", "Leave the property out; STIX has no null.")]
+        return [Finding("null-value", "", "The value is null.", "Leave the property out; null says nothing.")]
+    if isinstance(value, Unreadable):
+        return [Finding(BadNumber.code, "", f"{value.said} is not a number in JSON.", BadNumber.hint)]
     return [Finding("wrong-type", "", f"This is {show(value)}, not {wanted}.", hint or f"Write {wanted}.")]
 
 

@@ -175,6 +175,7 @@ class FakeNode:
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
             web.post("/v1/reports/{id}/remarks", self._remark),
             web.get("/v1/reports/{id}/remarks", self._remarks),
+            web.post("/v1/reports/{id}/share", self._share),
             web.get("/v1/peers", self._peer_list),
             web.get("/v1/peers/{name}", self._peer_show),
             web.post("/v1/peers/invites", self._peer_invite),
@@ -258,7 +259,28 @@ class FakeNode:
             return self._review_needed(suspected)
         if outcome == "stored":
             self._keep(report_id, raw, held.ver + 1, to, state)
-        return web.json_response(self._answer(checked.report, held.ver + 1, to, outcome, checked.findings))
+        answer = self._answer(checked.report, held.ver + 1, to, outcome, checked.findings)
+        left = [
+            {"name": name, "node_id": f"n1{name}", "code": code, "reason": reason}
+            for name, (code, reason) in self.withholds.items()
+            if name in held.to
+        ]
+        return web.json_response(answer | {"left_behind": left})
+
+    async def _share(self, request: web.Request) -> web.Response:
+        held = self.reports.get(request.match_info["id"])
+        if held is None:
+            return problem(404, "report-unknown", "There is no report with that id here.")
+        asked = request.query.getall("to", [])
+        fresh = [name for name in asked if name not in held.to and name not in self.withholds]
+        outcome = "dry-run" if request.query.get("dry_run") else "stored" if fresh else "unchanged"
+        answer = self._answer(check_bundle(held.raw).report, held.ver, fresh, outcome, ())
+        for each in answer["withheld"]:
+            if each["name"] in asked and each["name"] in held.to:
+                each |= {"code": "has-it", "reason": "it has this version already"}
+        if outcome == "stored":
+            held.to += fresh
+        return web.json_response(answer)
 
     def _keep(self, report_id: str, raw: bytes, ver: int, to: list[str], state: str = "active") -> None:
         self.reports[report_id] = Kept(raw, ver, to, state)
@@ -289,12 +311,16 @@ class FakeNode:
             "id": report.id, "ver": ver, "outcome": outcome, "name": report.name, "tlp": str(report.tlp),
             "grade": severity.grade, "level": severity.level, "score": severity.score,
             "drivers": list(severity.drivers),
-            "to": [{"name": name, "node_id": f"n1{name}"} for name in to if name not in self.withholds],
+            "to": [
+                {"name": name, "node_id": f"n1{name}", "problem": self.peers.get(name, {}).get("problem")}
+                for name in to if name not in self.withholds
+            ],
             "withheld": [
                 {"name": name, "code": code, "reason": reason}
                 for name in self.peers if name not in to or name in self.withholds
                 for code, reason in [self.withholds.get(name, ("not-named", "it was not named as a recipient"))]
             ],
+            "left_behind": [],
             "entry": {"index": len(self.leaves) - 1, "leaf_hash": "00" * 32} if outcome == "stored" else None,
             "alert": None,
             "findings": [{k: getattr(f, k) for k in ("code", "path", "message", "hint", "level")} for f in findings],
@@ -344,8 +370,8 @@ class FakeNode:
         report = check_bundle(kept.raw).report
         assert report is not None
         more = {
-            "drivers": list(report.severity.drivers), "to": [{"name": n, "node_id": n} for n in kept.to], "entry": None,
-            "reviews": self.reviews,
+            "drivers": list(report.severity.drivers), "entry": None, "reviews": self.reviews,
+            "to": [{"name": n, "node_id": n, "current": n not in self.withholds} for n in kept.to],
             "acknowledgements": [
                 {"by": "@ann:example.org", "via": "reaction", "at": "2026-11-20T10:01:00Z", "node": None}
             ],
@@ -486,7 +512,8 @@ class FakeNode:
     def add_alert(self, **changes: Any) -> None:
         self.alerts.append({
             "id": len(self.alerts) + 1, "report_id": "incident--x", "ver": 1, "kind": "raise", "grade": "II", "level": 4,
-            "tlp": "amber", "title": "A title", "origin": "Fake Org", "raised_at": "2026-11-20T10:00:00Z",
+            "tlp": "amber", "title": "A title", "origin": "Fake Org",
+            "from": {"name": "Fake Org", "node_id": self.node_id, "ours": True}, "raised_at": "2026-11-20T10:00:00Z",
             "state": "open", "acknowledgements": [],
             "deliveries": [{
                 "channel": "matrix", "room": "!r:example.org", "state": "echoed", "attempts": 2, "event_id": "$e",
@@ -513,7 +540,7 @@ class FakeNode:
         alert = self.alerts[int(request.match_info["id"]) - 1]
         note = self.asked.get("note")
         ack = {
-            "by": "cli",
+            "by": self.asked.get("by") or "cli",
             "via": "api",
             "at": "2026-11-20T10:02:00Z",
             "node": None,

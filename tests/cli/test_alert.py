@@ -33,11 +33,25 @@ def test_one_alert_in_full(tocsin, node):
 
 def test_an_acknowledgement_is_sent_and_shown(tocsin, node):
     node.add_alert()
-    result = tocsin("alert", "ack", "1", "--note", "on it")
-    assert node.asked == {"note": "on it"}
-    assert "cli by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
-    tocsin("alert", "ack", "1")
-    assert node.asked == {}
+    result = tocsin("alert", "ack", "1", "--note", "on it", "--by", "Mara")
+    assert node.asked == {"note": "on it", "by": "Mara"}
+    assert "Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    assert "before" not in result.stderr
+
+
+def test_a_second_acknowledgement_says_who_was_first(tocsin, node, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "noor")
+    node.add_alert()
+    tocsin("alert", "ack", "1", "--by", "Mara")
+    result = tocsin("alert", "ack", "1")
+    assert node.asked == {"by": "noor"}
+    assert "It was acknowledged before: Mara by api, 2026-11-20 11:02:00 +01:00" in result.stderr
+
+
+def test_who_acknowledged_at_a_peer_is_told_from_our_own(tocsin, node):
+    said = {"by": "Mara", "via": "peer", "at": "2026-11-20T10:02:00Z", "node": "n1lab", "revoked_at": None}
+    node.add_alert(state="acknowledged", acknowledgements=[said, {**said, "node": None}])
+    assert "Mara (peer), Mara" in tocsin("alert", "list").stdout
 
 
 def test_a_test_alert_goes_the_whole_way(tocsin, node):
@@ -105,3 +119,11 @@ def test_an_alert_is_a_number(tocsin, node):
     assert node.seen == []
     for verb in ("show", "ack"):
         assert "foo is not a number." in tocsin("alert", verb, "foo").stderr
+
+
+def test_who_sent_it_is_told_as_in_the_list_of_reports_and_nobody_else_is_us(tocsin, node):
+    node.add_alert()
+    node.add_alert(origin="us", **{"from": {"name": "lab", "node_id": "n1lab", "ours": False}})
+    node.add_alert(origin="us", **{"from": {"name": "us", "node_id": "n1lab", "ours": False}})
+    rows = tocsin("alert", "list").stdout.splitlines()[1:]
+    assert [row.split()[3] for row in rows] == ["'us'", "lab", "us"]

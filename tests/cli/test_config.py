@@ -148,3 +148,13 @@ def test_loopback_is_this_machine_only():
     assert is_loopback("http://[::1]:1")
     assert not is_loopback("http://127.0.0.1.example.org")
     assert not is_loopback("http://10.0.0.1")
+
+
+def test_only_a_plain_token_file_is_told_to_be_closed(tmp_path):
+    plain = tmp_path / "a token"
+    plain.write_text("t")
+    plain.chmod(0o644)
+    for path, mends in ((Path("/dev/null"), False), (plain, True)):
+        with pytest.raises(TokenExposed) as refused:
+            read_private(path)
+        assert (f"chmod 600 '{path}'" in refused.value.hint) is mends

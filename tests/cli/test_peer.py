@@ -159,6 +159,29 @@ def test_a_name_cannot_lead_to_another_path(tocsin, node):
     assert node.seen[-1].query == []
 
 
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "a b", "?", "#", "%2F"])
+def test_any_name_is_one_segment_of_the_address(tocsin, node, name):
+    """So that `peer remove ..` asks for a peer of that name, and for nothing else."""
+    result = tocsin("peer", "status", name)
+    assert result.exit_code == 1
+    assert "[peer-unknown]" in result.stderr
+    node.add_peer(name)
+    assert tocsin("peer", "remove", name, "--yes").exit_code == 0
+    assert node.peers == {}
+
+
+def test_an_empty_name_names_nothing(tocsin, node):
+    assert tocsin("peer", "remove", "", "--yes").exit_code == 2
+    assert node.seen == []
+
+
+def test_the_next_command_may_be_copied_as_it_stands(tocsin, node):
+    for args in (["invite", "two words; ls"], ["join", "--name", "two words; ls"]):
+        assert "tocsin peer approve 'two words; ls'" in tocsin("peer", *args, input=INVITE).stderr
+    for args in (["approve", "two words; ls", "--unverified"], ["sync", "two words; ls"]):
+        assert "tocsin peer status 'two words; ls'" in tocsin("peer", *args).stderr
+
+
 def test_a_peer_that_does_not_answer_is_unreachable(tocsin, node):
     node.fault("POST", "/v1/peers/join", answers(502, "peer-unreachable", "Their node does not answer."))
     result = tocsin("peer", "join", input=INVITE)

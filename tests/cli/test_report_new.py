@@ -70,6 +70,12 @@ def test_sixteen_answers_make_a_sound_report(tocsin, node, home):
     assert home.drafts == home.queue == []
 
 
+def test_facts_that_are_graver_than_the_level_that_was_said_are_pointed_out(tocsin, node):
+    low = tocsin("report", "new", input=typed(**{"level 1": "2"}))
+    assert "You said level 2; deaths=1 makes it 4." in low.stderr
+    assert "You said" not in tocsin("report", "new", input=typed()).stderr
+
+
 def test_before_sending_it_shows_the_grade_why_and_who_would_get_it(tocsin, node):
     node.add_peer("beta")
     result = tocsin("report", "new", input=typed())

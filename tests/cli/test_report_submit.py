@@ -146,9 +146,9 @@ def test_a_named_peer_that_does_not_get_it_is_warned_of(tocsin, node, form, more
     assert result.exit_code == 0
     assert "WARNING: NOT sent to lab: TLP:RED is above TLP:AMBER, the most that goes to it." in result.stderr
     assert "tocsin peer approve lab --max-tlp-out amber" in result.stderr
-    assert f"tocsin report update {only(node)[0]} --to lab" in result.stderr
+    assert f"tocsin report share {only(node)[0]} --to lab" in result.stderr
     assert "to other" not in result.stderr
-    assert "keeps" not in result.stderr
+    assert "earlier version" not in result.stderr
 
 
 def test_a_peer_that_nobody_named_is_no_warning(tocsin, node, form):
@@ -164,15 +164,15 @@ def test_a_peer_that_misses_the_next_version_keeps_the_one_it_has(tocsin, node, 
     report_id, _ = only(node)
     node.withholds["lab"] = CEILING
     tried = tocsin("report", "update", report_id, "--set", "tlp=red", "--dry-run")
-    assert "would NOT be sent to lab" in tried.stderr
+    assert "lab has an earlier version and would NOT be told" in tried.stderr
     for args in (
         ("update", report_id, "--set", "tlp=red"),
         ("withdraw", report_id, "--reason", "x", "--yes"),
     ):
         result = tocsin("report", *args)
         assert result.exit_code == 0
-        assert "WARNING: NOT sent to lab: " in result.stderr
-        assert "If lab has an earlier version, it keeps that one." in result.stderr
+        assert "WARNING: lab has an earlier version and was NOT told: TLP:RED is above" in result.stderr
+        assert f"then: tocsin report share {report_id} --to lab" in result.stderr
         assert "other" not in result.stderr
 
 
@@ -612,3 +612,47 @@ def test_ctrl_c_while_sending_keeps_the_report(node, home, tocsin):
         assert "kept here as incident--" in run.stderr.read()
     assert tocsin("report", "flush").exit_code == 0
     assert len(node.reports) == 1
+
+
+def test_a_form_that_is_no_strict_json_has_all_its_findings_too(tocsin, node):
+    text = '{"title": "a\x00b", "tlp": "purple", "confidence": NaN, "flags": [], "flags": ["ongoing"]}'
+    found = json.loads(tocsin("report", "submit", "--file", "-", "--json", input=text).stderr)["findings"]
+    told = {(each["code"], each["path"]) for each in found}
+    assert {
+        ("bad-number", "confidence"),
+        ("duplicate-key", "flags"),
+        ("control-character", "title"),
+        ("unknown-word", "tlp"),
+        ("not-json", ""),
+        ("missing-property", "description"),
+    } <= told
+
+
+def test_a_null_is_no_form_and_is_not_called_toml(tocsin, node, home):
+    path = str(home.file("report.json", "null\n"))
+    for args, given in ((["--file", path], None), (["--file", "-"], "null")):
+        result = tocsin("report", "submit", *args, input=given)
+        assert result.exit_code == 6
+        assert "This is null, not a form" in result.stderr
+        assert "TOML" not in result.stderr
+        assert "STIX" not in result.stderr
+
+
+def test_a_text_without_end_is_more_than_the_limit(tocsin, node):
+    result = tocsin("report", "submit", "--file", "-", input=b"x" * (3 * 1024 * 1024))
+    assert "The text has more than 1,048,576 bytes." in result.stderr
+
+
+def test_a_recipient_that_has_ended_the_connection_is_warned_of(tocsin, node, form):
+    problem = {
+        "code": "not-approved",
+        "hint": "They have ended the connection.",
+        "at": "2026-11-20T10:00:00Z",
+    }
+    node.add_peer("beta", problem=problem)
+    node.add_peer("gamma")
+    for args in (("submit", "--file", form), ("submit", "--file", form, "--dry-run")):
+        warned = tocsin("report", *args, "--json").stderr
+        assert "WARNING: beta may not fetch it: They have ended the connection." in warned
+        assert "[not-approved since 2026-11-20 11:00:00 +01:00]" in warned
+        assert "gamma" not in warned

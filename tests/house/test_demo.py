@@ -120,7 +120,8 @@ def test_the_whole_story_is_told_and_ends_with_one_document(tmp_path):
 
 @pytest.mark.journey
 def test_a_failure_names_its_step_and_leaves_nothing_behind(tmp_path):
-    (broken := tmp_path / "broken.csv").write_text("this,is,not\nan,export,of\nthe,incident,database\n")
+    header, row = "incident_id,date,title,description", "1,2020-01-01,A title,What happened"
+    (broken := tmp_path / "broken.csv").write_text(f"{header}\n{row}\n2,{'x' * (2 << 20)}\n")
     _, said = (process := demo("--data", str(broken), directory=tmp_path)).communicate(timeout=170)
     assert process.returncode == 1
     assert "step 3" in said
@@ -175,3 +176,17 @@ def test_an_interrupt_takes_everything_down(tmp_path):
     assert process.returncode == 130
     assert "taken down" in said
     assert not left_behind(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"", b"\xff\xfe\x00", b"PK\x03\x04"])
+def test_a_file_of_another_kind_is_refused_before_anything_starts(tmp_path, content):
+    data = tmp_path / "incidents.csv"
+    data.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "deploy/demo/demo.py", "--data", str(data)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{data} cannot be imported: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

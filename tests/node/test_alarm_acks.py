@@ -204,7 +204,7 @@ async def test_the_command_line_acknowledges_too_and_once(pool, tmp_path):
         assert (alert["state"], ringing.acknowledged) == ("acknowledged", 1)
 
 
-async def test_a_peer_s_acknowledgement_shows_at_the_origin_and_closes_nothing_here(pool, tmp_path):
+async def test_a_peer_s_acknowledgement_shows_at_the_origin_and_is_told_no_further(pool, tmp_path):
     async with bell(pool, tmp_path, None) as ringing:
         report = incident()
         alert_id = await ringing.store(report, ours=True)
@@ -229,6 +229,6 @@ async def test_a_peer_s_acknowledgement_shows_at_the_origin_and_closes_nothing_h
             assert (ack["by"], ack["via"], ack["node"]) == ("Peer", "peer", "n1peer")
             assert (ack["revoked_at"] is not None) == revoked
             assert ack["at"] <= (await ringing.alarms.get(alert_id))["raised_at"].now(tz=ack["at"].tzinfo)
-        assert (await ringing.alarms.get(alert_id))["state"] == "open"
+        assert (await ringing.alarms.get(alert_id))["state"] == "acknowledged"
         assert list(await ringing.alarms.acknowledgements(report.id)) == [ack]
         assert ringing.acknowledged == 0

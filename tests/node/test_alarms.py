@@ -122,6 +122,8 @@ async def test_a_test_alert_goes_the_whole_way(pool, tmp_path, room):
         assert (await room.alert())["content"]["body"].startswith("🔔 TEST")
         await ringing.alarms.test()
         await ringing.all_echoed(2)
+        assert await ringing.alarms.list(open_only=True, before=None, limit=9) == []
+        assert (await ringing.alarms.get(alert["id"]))["state"] == "closed"
     assert len(room.alerts()) == 2
 
 

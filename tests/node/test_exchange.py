@@ -587,3 +587,36 @@ async def test_who_answers_an_invite_with_what_cannot_be_read_is_named_in_the_re
     )
     async with acme.client.post("/v1/peers/join", json={"invite": invite}) as said:
         assert (said.status, (await said.json())["code"]) == (502, "bad-answer")
+
+
+async def test_a_peer_that_closes_its_door_after_it_was_open_has_ended_the_connection(
+    database, cluster, tmp_path, stranger
+):
+    async with cluster.database() as other:
+        first = settings_on(tmp_path / "one", database, PATIENCE, org="One")
+        second = settings_on(tmp_path / "two", other, PATIENCE, org="Two")
+        async with open_here(first) as one, open_here(second) as two:
+            text = (await post(one, "/v1/peers/invites", {"name": "Two"}))["invite"]
+            joined = await post(two, "/v1/peers/join", {"invite": text, "name": "One"})
+            words = {"sas": " ".join(joined["sas"])}
+            await post(two, "/v1/peers/One/approve", words)
+            status = await problem_of(two, "not-approved", "One")
+            assert "have not approved us yet" in status["problem"]["hint"]
+            await post(one, "/v1/peers/Two/approve", words)
+
+            async def well():
+                return (await peer_status(two, "One"))["problem"] is None
+
+            await until(well)
+            async with one.client.delete("/v1/peers/Two") as answer:
+                assert answer.status == 204
+
+            async def ended():
+                problem = (await peer_status(two, "One"))["problem"]
+                return problem if problem and "have ended the connection" in problem["hint"] else None
+
+            assert (await until(ended))["code"] in {"not-approved", "not-authenticated"}
+            stix = {"Content-Type": "application/stix+json"}
+            async with two.client.post("/v1/reports", data=stranger.bundle(), headers=stix) as answer:
+                (to,) = (await answer.json())["to"]
+            assert (to["name"], "ended the connection" in to["problem"]["hint"]) == ("One", True)

@@ -1,5 +1,6 @@
 """`tocsin alert`: what rang, where it went, who has taken it up."""
 
+import getpass
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import click
 
 from tocsin_cli.command import LazyGroup
-from tocsin_cli.commands.report_read import acknowledgement_line
-from tocsin_cli.errors import CliError, Unreachable, UsageFault
+from tocsin_cli.commands.report_read import acknowledgement_line, cursor_refused
+from tocsin_cli.commands.report_table import whence
+from tocsin_cli.errors import CliError, Refused, Unreachable, UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -37,7 +39,12 @@ def alert() -> None:
 
 
 @alert.command("list")
-@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has acknowledged.")
+@click.option(
+    "--open",
+    "only_open",
+    is_flag=True,
+    help="Only those that nobody has taken up, here or at a peer.",
+)
 @click.option(
     "--limit", type=click.IntRange(1, 500), metavar="N", default=50, show_default=True, help="Alerts at most."
 )
@@ -50,7 +57,10 @@ def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> 
         + ([("open", "1")] if only_open else [])
         + ([("cursor", cursor)] if cursor else [])
     )
-    found = session.client.json("GET", "/v1/alerts", query=query)
+    try:
+        found = session.client.json("GET", "/v1/alerts", query=query)
+    except Refused as exc:
+        raise cursor_refused(exc, cursor) from exc
     items = member(found, "items")
     if session.out.as_json:
         session.out.document(found)
@@ -78,14 +88,20 @@ def show(session: Session, alert_id: int) -> None:
 @alert.command("ack")
 @click.argument("alert_id", metavar="ALERT", type=AlertNumber(min=1))
 @click.option("--note", metavar="TEXT", help="A word to those who look later.")
+@click.option("--by", metavar="NAME", help="Who has taken it up. [default: your name on this machine]")
 @pass_session
-def ack(session: Session, alert_id: int, note: str | None) -> None:
+def ack(session: Session, alert_id: int, note: str | None, by: str | None) -> None:
     """Acknowledge an alert: somebody has taken it up.
 
     The organisation that filed the report is told.
     """
-    asked = {"note": note} if note else {}
-    _tell(session, session.client.json("POST", f"/v1/alerts/{alert_id}/ack", send=asked))
+    path = f"/v1/alerts/{alert_id}"
+    before = _standing(session.client.json("GET", path))
+    asked = {"note": note, "by": by or _name_here()}
+    answer = session.client.json("POST", f"{path}/ack", send={k: v for k, v in asked.items() if v})
+    _tell(session, answer)
+    for each in before:
+        session.out.say(f"It was acknowledged before: {acknowledgement_line(each)}")
 
 
 @alert.command("test")
@@ -104,6 +120,21 @@ def test(session: Session) -> None:
         found = session.client.json("GET", path)
     _tell(session, found)
     _judge(session, found)
+
+
+def _standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in found.get("acknowledgements") or [] if each.get("revoked_at") is None]
+
+
+def _name_here() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers: the node takes the token's
+        return ""
+
+
+def _whose(each: Mapping[str, Any]) -> str:
+    return f"{each.get('by')} (peer)" if each.get("node") else str(each.get("by"))
 
 
 def _states(found: Mapping[str, Any]) -> set[str]:
@@ -149,9 +180,8 @@ def _row(item: Mapping[str, Any]) -> list[object]:
     deliveries = item.get("deliveries") or []
     room = ", ".join(str(each.get("state")) for each in deliveries) or "nowhere"
     raised = local_time(item.get("raised_at"))
-    standing = [each for each in item.get("acknowledgements") or [] if each.get("revoked_at") is None]
-    people = ", ".join(dict.fromkeys(str(each.get("by")) for each in standing)) or "-"
-    facts = [item["id"], item.get("grade"), item.get("kind"), item.get("origin"), raised]
+    people = ", ".join(dict.fromkeys(_whose(each) for each in _standing(item))) or "-"
+    facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
 
 
@@ -165,7 +195,7 @@ def _tell(session: Session, found: Mapping[str, Any]) -> None:
         ("Title", found.get("title")),
         ("Grade", f"{found.get('grade')}, level {found.get('level')}; TLP:{str(found.get('tlp')).upper()}"),
         ("Report", f"{found.get('report_id') or '-'} (version {found.get('ver') or '-'})"),
-        ("From", found.get("origin")),
+        ("From", f"{whence(found.get('from'))} ({found.get('origin')})"),
         ("Raised", local_time(found.get("raised_at"))),
         ("State", found.get("state")),
     ]

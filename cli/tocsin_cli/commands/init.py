@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Command
+from tocsin_cli.config import is_loopback
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.local_node import told
 from tocsin_cli.session import Session, pass_session
@@ -58,6 +59,11 @@ def init(
 
     Nothing is started. DIR must not hold a node yet.
     """
+    if not org.strip() or org.strip() != org or not org.isprintable():
+        raise UsageFault(
+            f"--org {org!r} is no name of an organisation.",
+            hint="Give its name, such as --org 'Alder Hospital'.",
+        )
     host, port = _host_and_port(listen)
     values: dict[str, dict[str, Any]] = {
         "node": _given(org=org, domain=domain, url=url, host=host, port=port),
@@ -107,6 +113,11 @@ def _tell(session: Session, directory: Path, made: Initialised) -> None:
         "Move the offline key away from this machine, to two places. The node runs without it; it is needed to renew\n"
         "the node's statement, at the latest in 100 days. Whoever has it can take the node's identity over."
     )
+    if made.settings.public_url.startswith("http://") and not is_loopback(made.settings.public_url):
+        session.out.warn(
+            "WARNING: the address for peers is plain http: other nodes refuse it unless their operators say that a\n"
+            "tunnel protects the way. Use https, with a proxy in front of the node."
+        )
     session.out.next_step(f"tocsin node run --dir {directory}")
 
 

@@ -54,7 +54,12 @@ def run(session: Session, directory: Path | None, ephemeral: bool, org: str | No
 
 
 @node.command("renew")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument(
+    "directory",
+    metavar="[DIR]",
+    required=False,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
 @click.option(
     "--root-key",
     metavar="FILE",
@@ -73,7 +78,7 @@ def run(session: Session, directory: Path | None, ephemeral: bool, org: str | No
 @pass_session
 def renew(
     session: Session,
-    directory: Path,
+    directory: Path | None,
     root_key: Path | None,
     url: str | None,
     domain: str | None,
@@ -86,6 +91,7 @@ def renew(
     """
     from tocsin_node.initialise import renew as renew_statement
 
+    directory = directory or directory_of(session, os.environ)
     keys = [role for role in REPLACEABLE if role in replaced]
     with told():
         made = renew_statement(directory, root_key=root_key, url=url, domain=domain, replace=keys)

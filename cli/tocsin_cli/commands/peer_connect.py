@@ -5,6 +5,7 @@ command line, where the system would show it to others.
 """
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import click
 from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
-from tocsin_cli.commands.report_read import TLPS
 from tocsin_cli.errors import CliError, FileUnreadable, NotVerified, Refused, UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.words import Tlp
 
 _TTL = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -59,7 +60,7 @@ def invite(session: Session, name: str, ttl: int | None) -> None:
     session.out.say(
         f"Good for one use until {local_time(made.get('expires_at'))}. Hand it over on a private way."
     )
-    session.out.next_step(f"when they have joined: tocsin peer approve {name}")
+    session.out.next_step(f"when they have joined: tocsin peer approve {shlex.quote(name)}")
 
 
 @click.command("join", cls=Command)
@@ -86,7 +87,7 @@ def join(session: Session, name: str | None, file: Path | None) -> None:
         [("Joined", called), ("Organisation", joined.get("org")), ("State", joined.get("state"))]
     )
     _say_words(session, joined.get("sas"))
-    session.out.next_step(f"tocsin peer approve {called}")
+    session.out.next_step(f"tocsin peer approve {shlex.quote(called)}")
 
 
 @click.command("approve", cls=Command)
@@ -95,12 +96,10 @@ def join(session: Session, name: str | None, file: Path | None) -> None:
 @click.option(
     "--unverified", is_flag=True, help="Approve without comparing; nothing above TLP:GREEN will flow."
 )
-@click.option(
-    "--max-tlp-out", type=click.Choice(TLPS), metavar="TLP", help="The strictest marking that they may get."
-)
+@click.option("--max-tlp-out", type=Tlp(), metavar="TLP", help="The strictest marking that they may get.")
 @click.option(
     "--max-tlp-in",
-    type=click.Choice(TLPS),
+    type=Tlp(),
     metavar="TLP",
     help="The strictest marking that is taken from them.",
 )
@@ -123,10 +122,11 @@ def approve(
     path = f"/v1/peers/{segment(name)}"
     ceilings = (("max_tlp_out", max_tlp_out), ("max_tlp_in", max_tlp_in))
     try:
-        asked: dict[str, Any] = (
-            {"unverified": True} if unverified else {"sas": words or _compared(session, path, name)}
-        )
-        asked |= {key: value for key, value in ceilings if value}
+        asked: dict[str, Any] = {key: value for key, value in ceilings if value}
+        if unverified:
+            asked["unverified"] = True
+        elif words or not (asked and _compared_before(session, path)):
+            asked["sas"] = words or _compared(session, path, name)
         found = session.client.json("POST", f"{path}/approve", send=asked)
     except Refused as exc:
         if exc.code == "sas-mismatch":
@@ -148,7 +148,7 @@ def approve(
     )
     if found.get("state") == "pending":
         session.out.say("Reports flow as soon as the other side has approved too.")
-    session.out.next_step(f"tocsin peer status {name}")
+    session.out.next_step(f"tocsin peer status {shlex.quote(name)}")
 
 
 @click.command("remove", cls=Command)
@@ -186,6 +186,12 @@ def _invite_text(session: Session, file: Path | None) -> str:
             "There is no invite in the input.", hint="Paste the one line that `tocsin peer invite` printed."
         )
     return text
+
+
+def _compared_before(session: Session, path: str) -> bool:
+    """Whether the words were compared when this peer was approved: then a ceiling alone asks for nothing more."""
+    found = session.client.json("GET", path)
+    return isinstance(found, dict) and bool(found.get("ours_approved") and found.get("sas_verified"))
 
 
 def _compared(session: Session, path: str, name: str) -> str:

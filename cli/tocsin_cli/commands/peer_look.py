@@ -1,5 +1,6 @@
 """`tocsin peer list|status|sync`: how the connections to other nodes are."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,7 +73,7 @@ def sync(session: Session, name: str, resume: bool) -> None:
         session.out.document(found)
         return
     session.out.line(f"Asked: {name}")
-    session.out.next_step(f"tocsin peer status {name}")
+    session.out.next_step(f"tocsin peer status {shlex.quote(name)}")
 
 
 def _peers(session: Session) -> list[Mapping[str, Any]] | None:
@@ -120,7 +121,7 @@ def _status_of(session: Session, name: str) -> None:
         session.out.document(peer)
         return
     outcomes, log, fetched = (peer.get(part) or {} for part in ("outcomes", "log", "fetched"))
-    approved = "yes" if peer.get("ours_approved") else f"no: tocsin peer approve {name}"
+    approved = "yes" if peer.get("ours_approved") else f"no: tocsin peer approve {shlex.quote(name)}"
     pairs: list[tuple[str, object]] = [
         ("Name", peer["name"]),
         ("Organisation", _organisation(peer)),
@@ -145,7 +146,7 @@ def _status_of(session: Session, name: str) -> None:
             (f"  {outcome}", f"{count} {code}") for code, count in (outcomes.get(outcome) or {}).items()
         ]
     waiting, size = fetched.get("waiting", "?"), fetched.get("our_size", "?")
-    pairs.append(("Our log", f"{size} entries, they have {waiting} still to fetch"))
+    pairs.append(("Our log", f"{_entries(size)}, they have {waiting} still to fetch"))
     session.out.facts(pairs)
     recent = peer.get("recent") or []
     if recent:
@@ -162,7 +163,11 @@ def _organisation(peer: Mapping[str, Any]) -> str:
 
 def _log_line(log: Mapping[str, Any]) -> str:
     size, seen, lag = (log.get(part, "?") for part in ("size", "next_index", "lag"))
-    return f"{size} entries, looked at up to {seen}, lag {lag}"
+    return f"{_entries(size)}, looked at up to {seen}, lag {lag}"
+
+
+def _entries(count: object) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _recent_row(each: Mapping[str, Any]) -> list[object]:

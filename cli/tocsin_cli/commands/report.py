@@ -32,6 +32,9 @@ COMMANDS = {
         "Say that two reports are the same event, or are not.",
         _CHANGE,
     ),
+    "share": Late(
+        f"{_HERE}.report_share:share", "Send a report that is filed already to further peers.", _CHANGE
+    ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "override": Late(
         f"{_HERE}.report_severity:override",

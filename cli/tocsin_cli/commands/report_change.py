@@ -16,7 +16,7 @@ from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
-from tocsin_cli.errors import CliError, FindingsFound, UsageFault
+from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, UsageFault
 from tocsin_cli.filing import post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
@@ -53,7 +53,8 @@ def update(
 ) -> None:
     """Send a new version of a report.
 
-    It goes to everybody who has the report already; TLP:RED only to those whom --to names.
+    It goes to everybody who has the report already, as far as their ceilings allow it; who is left behind is told.
+    TLP:RED goes only to those whom --to names.
 
     Fields are those of the form, dotted ones reach inside:
 
@@ -79,7 +80,7 @@ def update(
         tell_tried(session.out, answer, bundle, full=full, heading="Updated")
     else:
         tell_answer(session.out, answer, heading="Updated")
-    warn_not_sent(session.out, answer, to=to, version=True)
+    warn_not_sent(session.out, answer, to=to)
     if source is not None and not dry_run:
         source.release()
     elif source is not None and (kept := source.tried()):
@@ -103,13 +104,15 @@ def withdraw(
 ) -> None:
     """Withdraw a report, for good.
 
-    Everybody who has it is told; a withdrawn report cannot be taken up again.
+    Everybody who has it is told, as far as their ceilings allow it; whoever cannot be told is named, and what to do
+    about it. A withdrawn report cannot be taken up again.
     """
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import withdraw as withdrawn
 
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
+    _refuse_foreign(session, path)
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     if not reason:
@@ -126,7 +129,18 @@ def withdraw(
     query = ([("dry_run", "1")] if dry_run else []) + reviewed_query(reviewed_by)
     answer = post(session.client, "POST", f"{path}/withdraw", bundle, query)
     tell_answer(session.out, answer, dry_run=dry_run, heading="Withdrawn")
-    warn_not_sent(session.out, answer, version=True)
+    warn_not_sent(session.out, answer)
+
+
+def _refuse_foreign(session: Session, path: str) -> None:
+    """Before anything is asked of the person."""
+    origin = session.client.json("GET", path).get("origin") or {}
+    if not origin.get("ours"):
+        raise NotAllowed(
+            f"The report was filed by {origin.get('name', 'somebody else')}; only they may withdraw it.",
+            code="not-ours",
+            hint="Tell its origin, or file a report of your own that refers to it.",
+        )
 
 
 def refuse_withdrawn(held: bytes, report_id: str) -> None:

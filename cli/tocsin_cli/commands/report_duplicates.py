@@ -103,7 +103,7 @@ def _tell_everybody(session: Session, report_id: str, other_id: str, *, dry_run:
         raise CliError(str(exc), code=exc.code, hint=exc.hint) from exc
     answer = post(session.client, "PUT", path, bundle, [("dry_run", "1")] if dry_run else [])
     tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
-    warn_not_sent(session.out, answer, version=True)
+    warn_not_sent(session.out, answer)
 
 
 def names_as_duplicate(bundle: bytes, report_id: str, other_id: str) -> bool:

@@ -12,13 +12,14 @@ import click
 
 from tocsin_cli import exporting
 from tocsin_cli.command import Command
-from tocsin_cli.commands.report_read import GRADES, TLPS, ReportId
+from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.durable import stream_durably
 from tocsin_cli.errors import FileExists, FileUnwritable, UsageFault
 from tocsin_cli.exporting import Account, Limits
 from tocsin_cli.plain import utc_text
 from tocsin_cli.progress import progress
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.words import Grade, Tlp
 
 if TYPE_CHECKING:
     from tocsin_schema.report import IncidentReport
@@ -29,8 +30,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONS = (
     click.argument("ids", metavar="[ID]...", nargs=-1, type=ReportId()),
     click.option("--file", "files", multiple=True, metavar="FILE", help="STIX instead of the node; - is stdin."),
-    click.option("--grade", type=click.Choice(GRADES), metavar="GRADE", help="Only this response grade."),
-    click.option("--tlp", type=click.Choice(TLPS), metavar="TLP", help="Only this marking."),
+    click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade."),
+    click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking."),
     click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these."),
     click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own."),
     click.option("--text", metavar="WORDS", help="Only reports with these words in their title."),
@@ -39,7 +40,7 @@ _OPTIONS = (
         help="Only versions made since then (UTC).",
     ),
     click.option(
-        "--max-tlp", type=click.Choice(TLPS), metavar="TLP",
+        "--max-tlp", type=Tlp(), metavar="TLP",
         help="Leave out what is marked above this; green unless you say otherwise.",
     ),
     click.option(

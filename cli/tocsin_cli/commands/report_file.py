@@ -1,6 +1,7 @@
 """`tocsin report new` and `tocsin report submit`: from words to a report at the node."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ from tocsin_cli.session import Session, pass_session
 from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND, suspected, warn_suspected
 from tocsin_cli.wording import RED_STAYS_HERE
 
+_DRIVER = re.compile(r"(\S+): level (\d) \((.+)\)")
 _ID = re.compile(r"incident--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -160,16 +162,29 @@ def _show_before_sending(session: Session, item: Waiting) -> Answer | None:
         )
         for driver in severity.drivers:
             out.warn(f"  because of {driver}")
+        _say_what_differs(session, item, severity.drivers)
         warn_suspected(out, handin.Form(item.form or {}))
         return None
     out.warn(f"\nComputed: {severity_line(answer)}")
     for driver in answer.get("drivers") or []:
         out.warn(f"  because of {driver}")
+    _say_what_differs(session, item, answer.get("drivers") or [])
     for label, value in audience_lines(answer, dry_run=True):
         out.warn(f"{label}: {value}")
     tell_warnings(out, answer)
     warn_of_likely_before(session, item)
     return answer
+
+
+def _say_what_differs(session: Session, item: Waiting, drivers: Sequence[object]) -> None:
+    """Say where the facts make a harm graver than the person did."""
+    harms = (item.form or {}).get("harms") or []
+    said = {harm.get("harm_type"): harm.get("level") for harm in harms if isinstance(harm, dict)}
+    for driver in drivers:
+        found = _DRIVER.fullmatch(str(driver))
+        level = said.get(found[1]) if found else None
+        if found and isinstance(level, int) and level < int(found[2]):
+            session.out.warn(f"  You said level {level}; {found[3]} makes it {found[2]}.")
 
 
 # submit ------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`tocsin report list` and `tocsin report show`."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +13,12 @@ from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.commands.report_told import severity_line
-from tocsin_cli.errors import UsageFault
+from tocsin_cli.errors import CliError, Refused, UsageFault
 from tocsin_cli.filing import member, names
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.words import Grade, Tlp
 
-GRADES = ("I", "II", "III", "IV", "none")
-TLPS = ("clear", "green", "amber", "amber+strict", "red")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -50,8 +50,8 @@ class ReportId(click.ParamType[str]):
     help="Reports at most.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
-@click.option("--grade", type=click.Choice(GRADES), metavar="GRADE", help="Only this response grade.")
-@click.option("--tlp", type=click.Choice(TLPS), metavar="TLP", help="Only this marking.")
+@click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade.")
+@click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking.")
 @click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
 @click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own.")
 @click.option("--text", metavar="WORDS", help="Only reports with these words in their title.")
@@ -59,12 +59,24 @@ class ReportId(click.ParamType[str]):
 def list_(session: Session, /, limit: int, **filters: str | None) -> None:
     """List the reports that the node holds, newest first."""
     asked = {"limit": limit, **filters}
-    found = session.client.json("GET", "/v1/reports", query=query_of(asked))
+    try:
+        found = session.client.json("GET", "/v1/reports", query=query_of(asked))
+    except Refused as exc:
+        raise cursor_refused(exc, filters.get("cursor")) from exc
     if session.out.as_json:
         member(found, "items")
         session.out.document(found)
         return
     tell_page(session, found, command_of("tocsin report list", {**asked, "cursor": None}, {}))
+
+
+def cursor_refused(exc: Refused, cursor: str | None) -> CliError:
+    """A refusal of a list; one that speaks of the cursor in the words of the command line."""
+    if cursor is None or exc.code != "bad-parameter" or "cursor" not in str(exc):
+        return exc
+    return UsageFault(
+        f"--cursor {cursor!r} is none that a list has named.", hint="Leave it out to begin anew."
+    )
 
 
 @click.command("show", cls=Command)
@@ -118,13 +130,27 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
         ("Stored", local_time(found.get("stored_at"))),
     ]
     if origin.get("ours"):
-        pairs.append(("Sealed to", ", ".join(names(found.get("to"))) or "nobody"))
+        pairs += _sealed_to(found)
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     return [*pairs, *remark_lines(found)]
+
+
+def _sealed_to(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Who has this version, and who has but an earlier one."""
+    having = [each for each in found.get("to") or [] if each.get("current", True)]
+    behind = names([each for each in found.get("to") or [] if not each.get("current", True)])
+    share = [f"tocsin report share {found['id']} --to {shlex.quote(name)}" for name in behind]
+    return [
+        ("Sealed to", ", ".join(names(having)) or "nobody"),
+        *(
+            ("Left behind", f"{name} has an earlier version: {how}")
+            for name, how in zip(behind, share, strict=True)
+        ),
+    ]
 
 
 def _content(session: Session, found: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -11,7 +11,7 @@ from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_file import full_option
-from tocsin_cli.commands.report_read import TLPS, ReportId
+from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import CliError, FindingsFound, Refused, UsageFault
@@ -20,6 +20,7 @@ from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND
 from tocsin_cli.toml_text import toml_text
+from tocsin_cli.words import Tlp
 
 if TYPE_CHECKING:
     from tocsin_schema.redaction import Projection
@@ -29,9 +30,7 @@ Asked = Mapping[str, Any]  # the arguments of project(), but for the record and 
 
 @click.command("redact", cls=Command)
 @click.argument("report_id", metavar="ID", type=ReportId())
-@click.option(
-    "--tlp", type=click.Choice(TLPS), metavar="TLP", help="How far it may travel; as the report itself."
-)
+@click.option("--tlp", type=Tlp(), metavar="TLP", help="How far it may travel; as the report itself.")
 @click.option("--drop", multiple=True, metavar="PATH", help="Leave this out; may be repeated.")
 @click.option("--replace", multiple=True, metavar="PATH=TEXT", help="Say this instead; may be repeated.")
 @click.option("--editor", "use_editor", is_flag=True, help="Change the rest in your editor.")
@@ -95,7 +94,7 @@ def redact(
         return
     answer = post(session.client, method, path, done.raw, query)
     tell_answer(session.out, {**answer, "removed": _removed(done)}, heading="Shared")
-    warn_not_sent(session.out, answer, to=to, version=method == "PUT")
+    warn_not_sent(session.out, answer, to=to)
     session.out.next_step(f"tocsin report show {done.id}")
 
 

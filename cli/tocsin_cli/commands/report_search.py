@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Command
-from tocsin_cli.commands.report_read import GRADES, TLPS
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.words import Grade, Tlp
 
 NAMES = {"q": "words"}
 SHOWN = 8
@@ -37,10 +37,8 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("search", cls=Command)
 @click.argument("words", nargs=-1, metavar="[WORDS…]")
 @_filters
-@click.option(
-    "--grade", type=click.Choice(GRADES), metavar="GRADE", multiple=True, help="Only this response grade."
-)
-@click.option("--tlp", type=click.Choice(TLPS), metavar="TLP", multiple=True, help="Only this marking.")
+@click.option("--grade", type=Grade(), metavar="GRADE", multiple=True, help="Only this response grade.")
+@click.option("--tlp", type=Tlp(), metavar="TLP", multiple=True, help="Only this marking.")
 @click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
 @click.option(
     "--min-level", type=click.IntRange(0, 5), metavar="N", help="Only of this severity level or above."

@@ -71,7 +71,7 @@ def override(
             return
     answer = post(session.client, "PUT", path, bundle, [("dry_run", "1")] if dry_run else [])
     tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
-    warn_not_sent(session.out, answer, version=True)
+    warn_not_sent(session.out, answer)
 
 
 def explanation_of(bundle: object) -> dict[str, Any] | None:

@@ -42,16 +42,24 @@ def command_of(command: str, filters: Filters, names: Mapping[str, str]) -> str:
 
 def report_row(item: Mapping[str, Any]) -> list[object]:
     """One report's line."""
-    origin = item.get("origin") or {}
     return [
         item["id"],
         item.get("grade"),
         item.get("tlp"),
         item.get("state", ""),
-        "us" if origin.get("ours") else origin.get("name", "?"),
+        whence(item.get("origin")),
         local_time(item.get("modified")),
         item.get("name"),
     ]
+
+
+def whence(origin: object) -> str:
+    """Who filed a report, in a list: us, or the peer by our name for it. A peer that is called us is not us."""
+    found = origin if isinstance(origin, Mapping) else {}
+    if found.get("ours"):
+        return "us"
+    name = str(found.get("name", "?"))
+    return repr(name) if name == "us" else name
 
 
 def _values(given: str | Sequence[str] | int | None) -> list[str]:

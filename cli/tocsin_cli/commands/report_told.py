@@ -7,9 +7,11 @@ from typing import Any
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.filing import Answer, names
 from tocsin_cli.output import Output, findings_text
+from tocsin_cli.plain import local_time
 
 _HEADINGS = {"stored": "Filed", "unchanged": "Already there, unchanged", "dry-run": "Not sent, only tried"}
-_AS_ASKED = {"not-named", "not-shared"}
+_HAS_IT = "has-it"
+_BY_VOICE = {"peer-removed", "personal-data"}
 
 
 def tell_answer(out: Output, answer: Answer, *, dry_run: bool = False, heading: str = "") -> None:
@@ -46,33 +48,44 @@ def tell_warnings(out: Output, answer: Mapping[str, Any]) -> None:
         out.warn(f"Personal data or secrets are suspected{much}:\n{findings_text(suspected)}")
 
 
-def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = (), version: bool = False) -> None:
+def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = ()) -> None:
     """Warn, whatever -q and --json say, of each peer that was meant to get the report and does not get it.
 
-    Meant were the names in `to` and, with `version` (an update or a withdrawal), everybody whom the report went
-    to before.
+    Meant were the names in `to` and, with an update or a withdrawal, everybody who has an earlier version.
     """
-    missed = [
-        each
-        for each in answer.get("withheld") or []
-        if each.get("name") in to or (version and each.get("code") not in _AS_ASKED)
-    ]
-    for each in missed:
-        name, reason = str(each.get("name")), str(each.get("reason"))
-        keeps = f" If {name} has an earlier version, it keeps that one." if version else ""
-        sent = "would NOT be sent" if answer.get("outcome") == "dry-run" else "NOT sent"
-        out.warn(f"WARNING: {sent} to {name}: {reason}.{keeps}")
-        if each.get("code") == "above-ceiling":
-            _how_to_raise(out, name, str(answer.get("tlp")), str(answer.get("id")))
+    dry_run = answer.get("outcome") == "dry-run"
+    left = [each for each in answer.get("left_behind") or [] if isinstance(each, Mapping)]
+    behind = {each.get("name") for each in left}
+    for each in left:
+        told = "would NOT be told" if dry_run else "was NOT told"
+        out.warn(f"WARNING: {each.get('name')} has an earlier version and {told}: {each.get('reason')}.")
+        _remedy(out, each, answer)
+    for each in answer.get("to") or []:
+        if isinstance(problem := each.get("problem"), Mapping):
+            known = f"{problem.get('code')} since {local_time(problem.get('at'))}"
+            out.warn(f"WARNING: {each.get('name')} may not fetch it: {problem.get('hint')} [{known}]")
+    for each in answer.get("withheld") or []:
+        name, code = each.get("name"), each.get("code")
+        if name in to and name not in behind and code != _HAS_IT:
+            sent = "would NOT be sent" if dry_run else "NOT sent"
+            out.warn(f"WARNING: {sent} to {name}: {each.get('reason')}.")
+            _remedy(out, each, answer)
 
 
-def _how_to_raise(out: Output, name: str, tlp: str, report_id: str) -> None:
-    peer = shlex.quote(name)
-    out.warn(
-        f"  To send it, both sides raise the ceiling: tocsin peer approve {peer} --max-tlp-out {tlp}\n"
-        f"  (they, with the name that you have there: tocsin peer approve NAME --max-tlp-in {tlp}); "
-        f"then: tocsin report update {report_id} --to {peer}"
-    )
+def _remedy(out: Output, missed: Mapping[str, Any], answer: Answer) -> None:
+    """Name the commands by which somebody who did not get it gets it after all."""
+    peer, tlp, code = shlex.quote(str(missed.get("name"))), answer.get("tlp"), missed.get("code")
+    share = f"tocsin report share {answer.get('id')} --to {peer}"
+    if code == "above-ceiling":
+        out.warn(
+            f"  To send it, both sides raise the ceiling: tocsin peer approve {peer} --max-tlp-out {tlp}\n"
+            f"  (they, with the name that you have there: tocsin peer approve NAME --max-tlp-in {tlp}); "
+            f"then: {share}"
+        )
+    elif code in _BY_VOICE:
+        out.warn("  Tell them by another way, such as the telephone.")
+    else:
+        out.warn(f"  When that is put right: {share}")
 
 
 def severity_line(answer: Mapping[str, Any]) -> str:
@@ -90,8 +103,10 @@ def audience_lines(answer: Mapping[str, Any], *, dry_run: bool = False) -> list[
     lines += [
         ("Withheld from", f"{each.get('name')}: {each.get('reason')} [{each.get('code')}]")
         for each in answer.get("withheld") or []
+        if each.get("code") != _HAS_IT
     ]
-    return lines
+    having = [w for w in answer.get("withheld") or [] if w.get("code") == _HAS_IT]
+    return [*lines, ("Have it already", ", ".join(names(having)))] if having else lines
 
 
 def tell_tried(out: Output, answer: Answer, bundle: bytes, *, full: bool, heading: str = "") -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from tocsin_node.api.remarks import remarks_of
 from tocsin_node.api.report_item import item_of
 from tocsin_node.errors import NodeError
-from tocsin_node.node import NODE
+from tocsin_node.node import NODE, Node
 from tocsin_node.services.reporting import FindingsRefused, Submission
 from tocsin_node.web.body import read_body
 from tocsin_node.web.paging import flag
@@ -31,7 +31,7 @@ async def submit(request: web.Request) -> web.Response:
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
     )
-    return _answer(submission)
+    return _answer(node, submission)
 
 
 async def revise(request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ async def revise(request: web.Request) -> web.Response:
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
     )
-    return _answer(submission)
+    return _answer(node, submission)
 
 
 async def withdraw(request: web.Request) -> web.Response:
@@ -58,7 +58,18 @@ async def withdraw(request: web.Request) -> web.Response:
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
     )
-    return _answer(submission)
+    return _answer(node, submission)
+
+
+async def share(request: web.Request) -> web.Response:
+    """POST /v1/reports/{id}/share: the version that stands, to the peers `to` that do not have it yet."""
+    done = await request.app[NODE].reporting.share(
+        request.match_info["id"],
+        to=_to(request) or [],
+        dry_run=flag(request, "dry_run"),
+        reviewed_by=_reviewed_by(request),
+    )
+    return _answer(request.app[NODE], done)
 
 
 async def show(request: web.Request) -> web.Response:
@@ -68,6 +79,7 @@ async def show(request: web.Request) -> web.Response:
     if STIX in request.headers.get("Accept", ""):
         return web.Response(body=report.bundle, content_type=STIX)
     bundle = orjson.loads(report.bundle)
+    having = await node.reporting.having(report)
     entry = None
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
@@ -75,7 +87,10 @@ async def show(request: web.Request) -> web.Response:
         item_of(node, report)
         | {
             "drivers": list(_drivers(bundle)),
-            "to": [{"name": node.peering.name_of(i), "node_id": i} for i in report.audience],
+            "to": [
+                {"name": node.peering.name_of(i), "node_id": i, "current": i in having}
+                for i in report.audience
+            ],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
             "remarks": await remarks_of(node, report.id),
@@ -102,7 +117,16 @@ async def take_in(request: web.Request) -> web.Response:
     return json_response({"items": [_import_item(r) for r in results]})
 
 
-def _answer(done: Submission) -> web.Response:
+def _problem(node: Node, node_id: str) -> dict[str, Any] | None:
+    """Why a recipient may not fetch what was just sealed to it, if something is known to be wrong."""
+    peer = node.peering.by_id(node_id)
+    if peer is None or peer.row.problem_code is None:
+        return None
+    row = peer.row
+    return {"code": row.problem_code, "hint": row.problem_hint, "at": row.problem_at}
+
+
+def _answer(node: Node, done: Submission) -> web.Response:
     report, severity = done.report, done.report.severity
     body: dict[str, Any] = {
         "id": report.id,
@@ -114,9 +138,16 @@ def _answer(done: Submission) -> web.Response:
         "level": severity.level,
         "score": severity.score,
         "drivers": list(severity.drivers),
-        "to": [{"name": p.name, "node_id": p.node_id} for p in done.release.to],
+        "to": [
+            {"name": p.name, "node_id": p.node_id, "problem": _problem(node, p.node_id)}
+            for p in done.release.to
+        ],
         "withheld": [
             {"name": w.peer.name, "code": w.code, "reason": w.reason} for w in done.release.withheld
+        ],
+        "left_behind": [
+            {"name": each.name, "node_id": each.node_id, "code": each.code, "reason": each.reason}
+            for each in done.left
         ],
         "entry": None
         if done.place is None

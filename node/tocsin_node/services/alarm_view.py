@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from tocsin_node.health import utc_now
 from tocsin_node.links.alert_text import AlertFacts, still, title_of
 from tocsin_node.storage.alerts import StoredAck, StoredAlert
 from tocsin_node.storage.deliveries import StoredDelivery
 from tocsin_schema.marking import Tlp
+
+TEST_OPEN = timedelta(hours=1)
 
 
 def alert_as_json(
@@ -18,10 +22,15 @@ def alert_as_json(
     """An alert with what was said about it and how far its messages got, picked from what is given.
 
     `title` is what a room of that `ceiling` may see now: the marking is the report's own of today, if that is
-    stricter than when the alert was raised. The state is ours: it is open until one of our own people acknowledges.
+    stricter than when the alert was raised. It is open until somebody acknowledges it, here or, if the report is
+    ours, at a peer that got it; a test is closed once the room has it, and after an hour.
     """
     said = [a for a in acks if a.alert_id == alert.id or _peer_means(a, alert)]
-    ours = [a for a in said if a.node is None and a.revoked_at is None]
+    taken_up = any(a.revoked_at is None for a in said)
+    closed = alert.kind == "test" and (
+        utc_now() - alert.raised_at > TEST_OPEN
+        or any(m.alert_id == alert.id and m.echoed_at is not None for m in messages)
+    )
     marking = Tlp(alert.marking) if alert.marking else None
     facts = still(msgspec.json.decode(alert.facts, type=AlertFacts), marking, ceiling)
     return {
@@ -35,7 +44,7 @@ def alert_as_json(
         "title": _title(alert.kind, facts),
         "origin": alert.origin,
         "raised_at": alert.raised_at,
-        "state": "acknowledged" if ours else "open",
+        "state": "acknowledged" if taken_up else "closed" if closed else "open",
         "acknowledgements": [ack_as_json(a) for a in said],
         "deliveries": [
             {name: value for name, value in asdict(m).items() if name != "alert_id"}

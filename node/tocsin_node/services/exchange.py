@@ -30,6 +30,9 @@ from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.remote import RemoteLog
 
 TILE_WIDTH = 256
+_CLOSED = frozenset({"not-approved", "not-authenticated"})
+_NOT_YET = "They have not approved us yet; it starts by itself when they do."
+_ENDED = "They have ended the connection, or not approved it anew: they fetch nothing of ours. Call them."
 FORK = "log-fork"  # two roots signed for one size: no proxy can make that, so once is enough
 LEAST_ROUND_S = 1.0  # a round that brings nothing takes at least this long
 PATIENCE = 60  # seconds that a peer may ask us to wait for one tile
@@ -142,10 +145,21 @@ class Exchange:
             return False
         said = exc if isinstance(exc, PeerRefusal) else None
         code, hint = said.said if said else exc.code, exc.hint
-        if code == "not-approved":
-            hint = "They have not approved us yet; it starts by itself when they do."
+        if code in _CLOSED:
+            hint = await self._why_closed(peer, code, hint)
         skew_s = said.clock_skew_s if said else None
         return await self._kept(peer, code, hint, suspect=suspect, heard=said is not None, skew_s=skew_s)
+
+    async def _why_closed(self, peer: Peer, code: str, hint: str) -> str:
+        """A peer whose log we hold had approved us: then a closed door means that it was closed since."""
+        try:
+            async with self._pool.acquire() as conn:
+                held = await remote.standing(conn, peer.node_id, peer.identity.statement.log.gen)
+        except StorageError:
+            return hint
+        if held is not None and held.note is not None:
+            return _ENDED
+        return _NOT_YET if code == "not-approved" else hint
 
     async def _kept(
         self,

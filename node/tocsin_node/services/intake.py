@@ -24,7 +24,7 @@ from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.peering import Peer
-from tocsin_node.storage import acknowledgements, remote, reports
+from tocsin_node.storage import remote, reports, shares
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -228,11 +228,7 @@ class Intake:
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
             answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
-            sent = (
-                await acknowledgements.sent(conn, peer.node_id, self._node_id, answered)
-                if answered
-                else set()
-            )
+            sent = await shares.sealed_to(conn, peer.node_id, self._node_id, answered) if answered else set()
             came = [(a.opened, a.remark) for a in arrivals if a.opened is not None and a.remark is not None]
             desk = await RemarkDesk.open(conn, peer.node_id, self._node_id, came)
             batch = _judge_all(peer, log, arrivals, held, sent, desk)

@@ -12,7 +12,7 @@ from tocsin_federation.envelope import Opened
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_federation.remarks import Ground, Standing, decide_remark, refuse_groundless
-from tocsin_node.storage import remarks, reports
+from tocsin_node.storage import remarks, reports, shares
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.remarks import NewRemark
 from tocsin_schema.marking import Tlp
@@ -44,7 +44,7 @@ class RemarkDesk:
             return cls(peer, us, {}, {})
         about = [remark.incident_id for _, remark in came]
         tlps = await remarks.tlps(conn, [(opened.header.id, opened.header.ver) for opened, _ in came])
-        given = await remarks.given(conn, peer, us, about)
+        given = await shares.sealed_to(conn, peer, us, about)
         stored = await remarks.of_node(conn, peer, about)
         standing = {(one.report_id, one.kind): Standing(one.modified, one.sha256) for one in stored}
         return cls(peer, us, tlps, standing, given)

@@ -19,7 +19,7 @@ from tocsin_federation.envelope import Sealed
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeStopping
 from tocsin_node.services.alarms import Alarms, AlertPlan
-from tocsin_node.storage import log, reports
+from tocsin_node.storage import log, reports, shares
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Connection
@@ -34,14 +34,16 @@ logger = logging.getLogger(__name__)
 class Posting:
     """What is to be written together: a report version, its sealed entry, its alert; each may be absent.
 
-    `held_ver` is the version that this one replaces (None: the first). `after` runs inside the transaction with the
-    index of the entry.
+    `held_ver` is the version that this one replaces (None: the first). With `wider` the report is that very version,
+    as it stands, and `audience` are the further recipients. `after` runs inside the transaction with the index of the
+    entry.
     """
 
     sealed: Sealed | None = None
     report: IncidentReport | None = None
     held_ver: int | None = None
     audience: tuple[str, ...] = ()
+    wider: bool = False
     alert: AlertPlan | None = None
     after: Callable[[Connection, int], Awaitable[None]] | None = None
 
@@ -75,6 +77,7 @@ class _Page:
     entries: list[log.Entry] = field(default_factory=list)
     fresh: list[reports.NewReport] = field(default_factory=list)
     replacing: list[tuple[reports.NewReport, int]] = field(default_factory=list)
+    wider: list[shares.Share] = field(default_factory=list)
 
 
 class Ledger:
@@ -257,6 +260,8 @@ class Ledger:
         for new, held_ver in page.replacing:
             if not await reports.replace(conn, new, held_ver=held_ver):
                 raise _LookAgain
+        for share in page.wider:
+            await shares.record(conn, share)
         return await self._finish(conn, postings, page.posted), page.head
 
     def _page(self, postings: Sequence[Posting], held: dict[str, reports.Held], before: log.Head) -> "_Page":
@@ -273,7 +278,12 @@ class Ledger:
                 place = reports.Place(self._gen, frontier.size, posting.sealed.leaf_hash)
                 frontier.append(posting.sealed.leaf_hash)
                 page.entries.append(_entry(posting.sealed, place.index))
-            if posting.report is not None:
+            if posting.report is not None and posting.wider and place is not None:
+                page.wider.append(
+                    shares.Share(posting.report.id, posting.held_ver or 1, place, posting.audience)
+                )
+                seen[posting.report.id] = posting.report.sha256
+            elif posting.report is not None:
                 new = reports.NewReport(
                     posting.report, self._node_id, (posting.held_ver or 0) + 1, place, posting.audience
                 )
@@ -324,6 +334,9 @@ def _judge(
     if report is None:
         return None
     standing = held.get(report.id)
+    if posting.wider:
+        stands = standing is not None and (standing.ver, standing.sha256) == (posting.held_ver, report.sha256)
+        return None if stands and seen.get(report.id, report.sha256) == report.sha256 else Posted("conflict")
     if report.id in seen:
         taken: Literal["exists", "conflict"] = "exists" if posting.held_ver is None else "conflict"
         return Posted("unchanged" if seen[report.id] == report.sha256 else taken, held=standing)
@@ -333,7 +346,8 @@ def _judge(
         return Posted("unchanged", held=standing)
     if standing.origin != node_id or posting.held_ver is None:
         return Posted("exists", held=standing)
-    return None if standing.ver == posting.held_ver else Posted("conflict", held=standing)
+    kept = set(standing.audience) <= set(posting.audience)  # else somebody got the version meanwhile
+    return None if kept and standing.ver == posting.held_ver else Posted("conflict", held=standing)
 
 
 async def _write_page(conn: Connection, page: _Page) -> None:

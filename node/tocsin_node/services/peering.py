@@ -21,6 +21,7 @@ from tocsin_federation.statement import read_statement
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
+from tocsin_node.services.peer_name import NAME_MAX, NameUnfit, check_name, suggested
 from tocsin_node.storage import peers, remote
 from tocsin_node.storage.peers import PeerRow
 from tocsin_node.storage.pool import Pool
@@ -28,7 +29,6 @@ from tocsin_schema.marking import Tlp
 
 UNVERIFIED_CEILING = Tlp.GREEN
 DEFAULT_CEILING = Tlp.AMBER
-NAME_MAX = 64
 logger = logging.getLogger(__name__)
 
 
@@ -204,7 +204,7 @@ class Peering:
     async def invite(self, name: str, ttl: timedelta) -> tuple[str, datetime]:
         """Make a single-use invite for whoever we will call `name`; returns its text and its end.
 
-        Raises: PeerExists, BadRequest (the time to live is over 7 days).
+        Raises: PeerExists, NameUnfit, BadRequest (the time to live is over 7 days).
         """
         self._free(name)
         try:
@@ -220,8 +220,9 @@ class Peering:
     async def join(self, invite_text: str, name: str | None) -> Peer:
         """Take up an invite: fetch the inviter's chain, prove that we hold the secret, keep the pending peer.
 
-        Raises: JoinRefused (the invite, who answers there, their no), PeerUnreachable, PeerRefusal, PeerExists; the
-        invite is not spent when this node could not keep the peer.
+        Raises: JoinRefused (the invite, who answers there, their no), PeerUnreachable, PeerRefusal, PeerExists,
+        NameUnfit (also for the name that they claim, when none is given); the invite is not spent when this node
+        could not keep the peer.
         """
         try:
             invite = handshake.parse_invite(invite_text, now=self._now())
@@ -233,7 +234,8 @@ class Peering:
         standing = self.by_id(theirs.node_id)
         if standing is not None and standing.row.state != "pending":
             raise PeerExists(f"That node is a peer already, as {standing.row.name!r}.")
-        name = name or theirs.statement.org.name
+        if name is None:
+            name = _claimed_name(theirs)
         self._free(name, but=theirs.node_id)
         nonce = handshake.join_nonce(self._http_private, invite.id)
         mac = handshake.join_mac(invite.mac_key, invite.node_id, self._us.node_id, nonce)
@@ -478,17 +480,28 @@ class Peering:
         return peer
 
     def _free(self, name: str, *, but: str | None = None) -> None:
-        if not name or len(name) > NAME_MAX or not name.isprintable():
-            raise BadRequest(
-                f"A peer's name has 1 to {NAME_MAX} printable characters.", hint="Choose another name."
-            )
+        check_name(name)
         for peer in self.present():
             if peer.row.name == name and peer.node_id != but:
                 raise PeerExists(f"There is a peer called {name!r} already.")
 
     def _unique(self, name: str, node_id: str) -> str:
         taken = {p.row.name for p in self.present() if p.node_id != node_id}
-        return name if name not in taken else f"{name} {node_id[:8]}"
+        return name if name not in taken else f"{name[: NAME_MAX - 9]} {node_id[:8]}"
+
+
+def _claimed_name(theirs: Identity) -> str:
+    """What the organisation calls itself, if that is fit to be our name for it. Raises: NameUnfit."""
+    claim = theirs.statement.org.name
+    try:
+        check_name(claim)
+    except NameUnfit as exc:
+        name = suggested(claim, theirs.node_id)
+        raise NameUnfit(
+            f"They call themselves {claim!r}, which cannot be their name here: {exc}",
+            hint=f"Choose one: tocsin peer join --name {name}",
+        ) from exc
+    return claim
 
 
 def chain_of(message: Mapping[str, Any]) -> list[bytes]:

@@ -27,7 +27,7 @@ from tocsin_node.services.reporting import (
     VersionConflict,
     sealable_only,
 )
-from tocsin_node.storage import remarks, reports
+from tocsin_node.storage import remarks, reports, shares
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark, StoredRemark, Version
 from tocsin_schema.ids import node_identity_id
@@ -147,7 +147,7 @@ class Remarks:
             return frozenset()
         if report.origin != self._node_id:
             return frozenset((report.origin,))
-        return frozenset(await remarks.recipients(conn, spoken.place))
+        return frozenset(await shares.recipients(conn, report.id, spoken.ver))
 
     def _release(
         self, way: AbstractSet[str], remark: Remark, to: Sequence[str] | None, told: Sequence[str]

@@ -17,10 +17,11 @@ from tocsin_federation.envelope import Sealed, seal
 from tocsin_federation.sharing import PeerPolicy, Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
-from tocsin_node.storage import log, reports
+from tocsin_node.storage import reports, shares
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import StoredReport
 from tocsin_schema.check import Finding, check_bundle
@@ -88,6 +89,13 @@ class AudienceEmpty(NodeError):
     hint = "Name the recipients: --to NAME; or keep it here: --no-share."
 
 
+class RecipientsMissing(NodeError):
+    """Nobody is named to share the report with."""
+
+    code = "recipients-missing"
+    hint = "Name them: `tocsin report share ID --to NAME`."
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What became of one report at this door."""
@@ -101,6 +109,7 @@ class Submission:
     alert_id: int | None = None
     review_needed: bool = False  # a dry run: nobody has taken it on yet
     kept: tuple[str, ...] = ()  # an import that stays here: the kinds of what it seems to hold
+    left: tuple[Left, ...] = ()
 
 
 class Reporting:
@@ -192,15 +201,19 @@ class Reporting:
             if report.modified <= held.modified:
                 raise VersionConflict
         release_ = await self._release_next(report, held, to)
+        left = left_behind(held.audience, release_, self._peering.name_of)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run:
             needed = screened.needed
-            return Submission("dry-run", report, held.ver + 1, release_, findings, review_needed=needed)
+            return Submission(
+                "dry-run", report, held.ver + 1, release_, findings, review_needed=needed, left=left
+            )
         kind: Kind = "revoke" if report.revoked else "publish"
         posting = await self._posting(report, release_, held=held, kind=kind, screened=screened.admit())
         (posted,) = await self._ledger.post(posting)
-        return await self._told(self._answer(posted, report, release_, findings, ver=held.ver + 1))
+        done = await self._told(self._answer(posted, report, release_, findings, ver=held.ver + 1))
+        return replace(done, left=left) if done.outcome == "stored" else done
 
     async def withdraw(
         self, raw: bytes, report_id: str, *, dry_run: bool = False, reviewed_by: str | None = None
@@ -217,6 +230,62 @@ class Reporting:
                 hint="`tocsin report withdraw ID` makes the right bundle.",
             )
         return await self.revise(raw, report_id, to=None, dry_run=dry_run, reviewed_by=reviewed_by)
+
+    async def share(
+        self,
+        report_id: str,
+        *,
+        to: Sequence[str],
+        dry_run: bool = False,
+        reviewed_by: str | None = None,
+    ) -> Submission:
+        """Send the version of an own report that stands to the peers `to`, those that do not have it yet.
+
+        The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing.
+        Raises: ReportUnknown, NotOurs, PeerUnknown, RecipientsMissing, ReviewNeeded, ReviewerUnnamed,
+        VersionConflict, StorageError.
+        """
+        if not to:
+            raise RecipientsMissing
+        stored = await self.get(report_id)
+        if stored.origin != self._node_id:
+            raise NotOurs
+        report, findings = _checked(stored.bundle)
+        release_ = self._release(report, to, share=True)
+        async with self._pool.acquire() as conn:
+            having = await shares.recipients(conn, report_id, stored.ver)
+            before = await reports.place_of(conn, report_id, stored.ver - 1)
+        release_ = split_off(release_, having, "has-it", "it has this version already")
+        screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
+        findings = (*findings, *screened.findings)
+        if dry_run or not release_.to:
+            outcome: Literal["dry-run", "unchanged"] = "dry-run" if dry_run else "unchanged"
+            needed = dry_run and screened.needed
+            return Submission(outcome, report, stored.ver, release_, findings, review_needed=needed)
+        screened = screened.admit()
+        audience = tuple(p.node_id for p in release_.to)
+        sealed = await self._seal(
+            report,
+            audience,
+            ver=stored.ver,
+            prev=before.leaf_hash if before else None,
+            kind="revoke" if report.revoked else "publish",
+        )
+        posting = Posting(
+            sealed=sealed,
+            report=report,
+            held_ver=stored.ver,
+            audience=audience,
+            wider=True,
+            after=_recording(screened, report.id, stored.ver) if screened.reviewed_by else None,
+        )
+        (posted,) = await self._ledger.post(posting)
+        return self._answer(posted, report, release_, findings, ver=stored.ver)
+
+    async def having(self, report: StoredReport) -> set[str]:
+        """Those of an own report's audience (NodeIDs) that were sent its newest version."""
+        async with self._pool.acquire() as conn:
+            return await shares.recipients(conn, report.id, report.ver)
 
     async def take_in(
         self, raws: Sequence[bytes], *, to: Sequence[str] | None, share: bool, reviewed_by: str | None = None
@@ -324,8 +393,7 @@ class Reporting:
     async def _sealed_to(self, held: reports.Held, among: Sequence[str]) -> list[str]:
         """Which NodeIDs of `among` the version held was sealed to."""
         async with self._pool.acquire() as conn:
-            place = await reports.place_of(conn, held.id, held.ver)
-            got = set() if place is None else await log.recipients(conn, place.gen, place.index, among)
+            got = await shares.recipients(conn, held.id, held.ver)
         return [i for i in among if i in got]
 
     async def _screened(
@@ -389,7 +457,8 @@ class Reporting:
     ) -> Posting:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
-        sealed = await self._seal(report, audience, ver=ver, prev=held, kind=kind) if audience else None
+        prev = held.leaf_hash if held else None
+        sealed = await self._seal(report, audience, ver=ver, prev=prev, kind=kind) if audience else None
         plan = None
         if alert:
             plan = self._alarms.plan(
@@ -411,7 +480,7 @@ class Reporting:
         audience: Sequence[str],
         *,
         ver: int,
-        prev: reports.Held | None,
+        prev: bytes | None,
         kind: Kind,
     ) -> Sealed:
         recipients = self._peering.enc_keys(audience)
@@ -422,7 +491,7 @@ class Reporting:
                 by=self._node_id,
                 id=report.id,
                 ver=ver,
-                prev=prev.leaf_hash if prev else None,
+                prev=prev,
                 tlp=report.tlp,
                 content=report.raw,
                 recipients=recipients,
@@ -492,12 +561,9 @@ def _unchanged(
     report: IncidentReport, held: reports.Held, release_: Release, findings: tuple[Finding, ...]
 ) -> Submission:
     """What is held already went to whom it went to then: nothing is sent now."""
-    late = [p for p in release_.to if p.node_id not in held.audience]
-    reason = (
-        "the report was filed before, and not to it; `tocsin report update ID --to NAME` sends a new version"
-    )
-    withheld = (*release_.withheld, *(Withheld(p, "already-filed", reason) for p in late))
-    sent = Release(tuple(p for p in release_.to if p not in late), withheld)
+    late = {p.node_id for p in release_.to} - set(held.audience)
+    reason = "the report was filed before, and not to it; `tocsin report share ID --to NAME` sends it"
+    sent = split_off(release_, late, "already-filed", reason)
     return Submission("unchanged", report, held.ver, sent, findings)
 
 

@@ -41,17 +41,6 @@ order by a.id limit $2
 """
 
 # Every version of our own reports that was sealed to a peer, with the hash of the entry that it went in.
-SENT = """
-with version as (
-    select id, ver, leaf_hash, log_gen, log_index from report where id = any($3::text[]) and origin = $2
-    union all
-    select v.report_id, v.ver, v.leaf_hash, v.log_gen, v.log_index from report_version v
-    join report r on r.id = v.report_id where v.report_id = any($3::text[]) and r.origin = $2
-)
-select id, ver, version.leaf_hash from version
-join log_wrap w on w.recipient = $1 and w.gen = log_gen and w.idx = log_index
-"""
-
 # Only as it stood when it was sealed: a change in between is told by the next round.
 TOLD = "update acknowledgement set shared_idx = $2 where id = $1 and (revoked_at is not null) = $3"
 
@@ -59,13 +48,6 @@ TOLD = "update acknowledgement set shared_idx = $2 where id = $1 and (revoked_at
 async def untold(conn: Connection, origins: Sequence[str], limit: int) -> list[Untold]:
     """The oldest acknowledgements of reports of `origins` (NodeIDs) that those do not know yet."""
     return [Untold(*row) for row in await conn.fetch(UNTOLD, list(origins), limit)]
-
-
-async def sent(
-    conn: Connection, node_id: str, us: str, report_ids: Sequence[str]
-) -> set[tuple[str, int, bytes]]:
-    """(report, version, leaf hash) of what `us` sealed to `node_id`, for the reports given."""
-    return {tuple(row) for row in await conn.fetch(SENT, node_id, us, list(report_ids))}
 
 
 async def mark_told(conn: Connection, acknowledgement: Untold, index: int) -> None:

@@ -81,8 +81,6 @@ where running <= $6 or nth = 1
 order by idx
 """
 
-RECIPIENTS = "select recipient from log_wrap where recipient = any($1::text[]) and gen = $2 and idx = $3"
-
 WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3"
 
 
@@ -146,11 +144,6 @@ async def visible_entries(
     entries = [VisibleEntry(*row[:4]) for row in rows]
     complete = not rows or (len(rows) == rows[0]["of_limit"] and len(rows) < limit)
     return entries, stop if complete else entries[-1].idx + 1
-
-
-async def recipients(conn: Connection, gen: int, index: int, among: Sequence[str]) -> set[str]:
-    """Which of the NodeIDs `among` an entry was sealed to."""
-    return {row[0] for row in await conn.fetch(RECIPIENTS, list(among), gen, index)}
 
 
 async def waiting(conn: Connection, gen: int, recipient: str, start: int) -> int:

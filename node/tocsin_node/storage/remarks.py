@@ -97,14 +97,6 @@ select ver, tlp, log_gen, log_index, leaf_hash from ({_VERSIONS}) v
 where $2::int is null or ver = $2 order by ver desc limit 1
 """
 
-RECIPIENTS = "select recipient from log_wrap where gen = $1 and idx = $2 order by recipient"
-
-GIVEN = f"""
-select v.id, v.ver, v.leaf_hash from ({_VERSIONS}) v
-join report r on r.id = v.id and r.origin = $2
-join log_wrap w on w.recipient = $3 and w.gen = v.log_gen and w.idx = v.log_index
-"""
-
 
 async def put(conn: Connection, new: NewRemark) -> None:
     """Store a remark unless a later one of its node and kind stands already."""
@@ -154,15 +146,3 @@ async def shared(conn: Connection, report_id: str, ver: int | None = None) -> Ve
     """The newest version of a report that stands in a log, so that peers know it; or version `ver`, if it does."""
     row = await conn.fetchrow(SHARED, [report_id], ver)
     return None if row is None else Version(row[0], row[1], Place(*row[2:]))
-
-
-async def recipients(conn: Connection, place: Place) -> list[str]:
-    """NodeIDs that an entry of our log was sealed to."""
-    return [row[0] for row in await conn.fetch(RECIPIENTS, place.gen, place.index)]
-
-
-async def given(
-    conn: Connection, peer: str, us: str, report_ids: Sequence[str]
-) -> set[tuple[str, int, bytes]]:
-    """(report, version, leaf hash) of what our log sealed to `peer` of some reports of our own."""
-    return {tuple(row) for row in await conn.fetch(GIVEN, list(report_ids), us, peer)}

@@ -384,6 +384,17 @@ create table report_facet (
 CREATE INDEX report_facet_find ON public.report_facet USING gin (keys, words);
 CREATE INDEX report_facet_first ON public.report_facet USING btree (first_at);
 
+create table report_share (
+    report_id text not null,
+    ver integer not null,
+    gen integer not null,
+    idx bigint not null,
+    leaf_hash bytea not null,
+    shared_at timestamp with time zone default now() not null,
+    constraint report_share_pkey PRIMARY KEY (report_id, ver, gen, idx),
+    constraint report_share_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+
 create table report_version (
     report_id text not null,
     ver integer not null,

@@ -29,6 +29,7 @@ RETRY_AFTER_S = "2"
 STATUS: Mapping[str, HTTPStatus] = {
     # the request
     "bad-request": HTTPStatus.BAD_REQUEST,
+    "name-unfit": HTTPStatus.UNPROCESSABLE_ENTITY,
     "bad-parameter": HTTPStatus.BAD_REQUEST,
     "bad-json": HTTPStatus.BAD_REQUEST,
     "too-many": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -75,6 +76,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "peer-exists": HTTPStatus.CONFLICT,
     "sas-mismatch": HTTPStatus.CONFLICT,
     "audience-empty": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "recipients-missing": HTTPStatus.UNPROCESSABLE_ENTITY,
     # the world
     "peer-unreachable": HTTPStatus.BAD_GATEWAY,
     "peer-refused": HTTPStatus.BAD_GATEWAY,

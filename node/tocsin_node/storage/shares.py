@@ -1,0 +1,72 @@
+"""Which entries of our log carry which version of a report of ours, and whom they were sealed to.
+
+A version stands in the entry that it was filed with, and in a further one each time that it was sent to further peers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Version `ver` of an own report, sealed to `recipients` (NodeIDs) in the further entry at `place`."""
+
+    report_id: str
+    ver: int
+    place: Place
+    recipients: tuple[str, ...]
+
+
+# A version that was filed for nobody has no place of its own until somebody gets it.
+RECORD = """
+with entry as (
+    insert into report_share (report_id, ver, gen, idx, leaf_hash) values ($1, $2, $3, $4, $5)
+)
+update report set audience = audience || array(select unnest($6::text[]) except select unnest(audience)),
+    log_gen = coalesce(log_gen, $3), log_index = coalesce(log_index, $4), leaf_hash = coalesce(leaf_hash, $5)
+where id = $1 and ver = $2
+"""
+
+# Every entry that carries a version of the reports $1.
+_ENTRIES = """
+select id as report_id, ver, log_gen as gen, log_index as idx, leaf_hash from report
+where id = any($1::text[]) and log_index is not null
+union
+select report_id, ver, log_gen, log_index, leaf_hash from report_version
+where report_id = any($1::text[]) and log_index is not null
+union
+select report_id, ver, gen, idx, leaf_hash from report_share where report_id = any($1::text[])
+"""
+
+RECIPIENTS = f"""
+select distinct w.recipient from ({_ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx where e.ver = $2
+"""
+
+SEALED_TO = f"""
+select e.report_id, e.ver, e.leaf_hash from ({_ENTRIES}) e
+join report r on r.id = e.report_id and r.origin = $2
+join log_wrap w on w.recipient = $3 and w.gen = e.gen and w.idx = e.idx
+"""
+
+
+async def record(conn: Connection, share: Share) -> None:
+    """Note the further entry and widen the audience of the version that stands, inside the caller's transaction."""
+    place = share.place
+    await conn.execute(
+        RECORD, share.report_id, share.ver, place.gen, place.index, place.leaf_hash, list(share.recipients)
+    )
+
+
+async def recipients(conn: Connection, report_id: str, ver: int) -> set[str]:
+    """NodeIDs that our log sealed version `ver` of an own report to."""
+    return {row[0] for row in await conn.fetch(RECIPIENTS, [report_id], ver)}
+
+
+async def sealed_to(
+    conn: Connection, peer: str, us: str, report_ids: Sequence[str]
+) -> set[tuple[str, int, bytes]]:
+    """(report, version, leaf hash) of what `us` sealed to `peer` of some reports of our own."""
+    return {tuple(row) for row in await conn.fetch(SEALED_TO, list(report_ids), us, peer)}

@@ -1,0 +1,30 @@
+"""`tocsin init` says at once what other nodes would refuse later, in the words of the command line."""
+
+import pytest
+
+
+@pytest.mark.parametrize("org", ["", " ", " Acme", "a\nb"])
+def test_a_name_that_is_none_is_said_in_words_of_the_command_line(tocsin, home, org):
+    result = tocsin("init", str(home.path / "node"), "--org", org)
+    assert result.exit_code == 2
+    assert "--org" in result.stderr
+    assert "node.toml" not in result.stderr
+    assert not (home.path / "node").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"), [("http://tocsin.example.org", True), ("https://tocsin.example.org", False)]
+)
+def test_a_public_address_without_tls_is_warned_of(tocsin, home, url, warned):
+    result = tocsin("init", str(home.path / "node"), "--org", "Acme", "--url", url)
+    assert result.exit_code == 0
+    assert ("plain http" in result.stderr) is warned
+
+
+def test_a_renewal_takes_the_node_that_dir_names(tocsin, home):
+    directory = str(home.path / "node")
+    assert tocsin("init", directory, "--org", "Acme").exit_code == 0
+    renewed = tocsin("node", "renew", "--dir", directory)
+    assert renewed.exit_code == 0, renewed.stderr
+    assert len(list((home.path / "node/identity").iterdir())) == 2
+    assert tocsin("node", "renew").exit_code == 2
