@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tocsin_cli.client import Client
-from tocsin_cli.errors import AnswerBroken, CliError, Unreachable
+from tocsin_cli.errors import AnswerBroken, CliError, NotAllowed, Refused, Unreachable
 from tocsin_cli.filing import member
 
 Item = Mapping[str, Any]
@@ -87,7 +87,7 @@ def look(client: Client, now: Callable[[], datetime]) -> Look:
     """
     try:
         health = Part(_health(client))
-    except AnswerBroken as exc:
+    except (Refused, NotAllowed) as exc:  # a proxy that does not pass it on
         health = Part(fault=exc)
     parts = {name: _part(client, path, query) for name, (path, query) in ASKED.items()}
     return Look(now(), health, parts)
