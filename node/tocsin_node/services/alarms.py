@@ -29,6 +29,7 @@ from tocsin_node.services.alarm_listener import Listener
 from tocsin_node.services.alarm_plan import CHANNEL, LOWEST_PRIORITY, AlarmPlanner, AlertPlan, Room
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
+from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.pace import Pace
 from tocsin_node.settings import Settings
 from tocsin_node.storage import alerts, deliveries
@@ -80,7 +81,8 @@ class Alarms(AlarmPlanner):
     ) -> None:
         matrix = settings.matrix
         room = Room.from_settings(matrix) if matrix is not None else None
-        super().__init__(AlarmRule.from_settings(settings.alerts), room, self._woken, now)
+        clock = shortest_clock(organisation_of(settings, settings.node.org))
+        super().__init__(AlarmRule.from_settings(settings.alerts, clock), room, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
