@@ -136,8 +136,9 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     grade_iii: Annotated[
         Literal["profile", "always", "never"],
         Meta(
-            description="Grade III: by the profile (it goes on, it was a serious hazard, or other systems are "
-            "likely affected), always, or never. Imminent risk to life always rings."
+            description="Grade III: by the profile (it goes on, it was a serious hazard, other systems are likely "
+            "affected, or a legal clock of 72 hours or less runs), always, or never. Imminent risk to life always "
+            "rings."
         ),
     ] = "profile"
     grade_rise: Annotated[bool, Meta(description="Ring again when an incident's grade rises.")] = True

@@ -166,7 +166,7 @@ def test_no_setting_can_hold_a_secret():
     for kind in SECTIONS.values():
         for field in kind.__struct_fields__:
             if {"password", "secret", "key", "token"} & set(field.split("_")):
-                assert field.endswith("_file"), "only the path of a secret may stand there"
+                assert field.endswith("_file"), f"{field} names no file"
 
 
 def test_peers_are_told_an_address_even_when_none_is_set():

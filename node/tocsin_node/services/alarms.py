@@ -33,6 +33,7 @@ from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, Alert
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
 from tocsin_node.services.alarm_way import MAIL, MATRIX, WEBHOOK, Room, Way, ways_from
+from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.pace import Pace
 from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
 from tocsin_node.storage import alerts, deliveries
@@ -93,7 +94,10 @@ class Alarms(AlarmPlanner):
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         ways = {way.channel: way for way in ways_from(settings)}
-        super().__init__(AlarmRule.from_settings(settings.alerts), tuple(ways.values()), self._woken, now)
+        rule = AlarmRule.from_settings(
+            settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
+        )
+        super().__init__(rule, tuple(ways.values()), self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
