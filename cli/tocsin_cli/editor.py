@@ -6,10 +6,26 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import UsageFault
 
 _USUAL = ("sensible-editor", "editor", "nano", "vim", "vi")
 NOTE = "#! "
+
+
+def begin(path: Path, text: bytes) -> None:
+    """Put `text` at `path` and open it; when the editor fails and nothing was written, the file goes again.
+
+    Raises: as `edit`.
+    """
+    write_durably(path, text)
+    try:
+        edit(path)
+    except UsageFault as exc:
+        if path.read_bytes() == text:
+            path.unlink()
+            exc.hint = "Set EDITOR to an editor that runs here."
+        raise
 
 
 def edit(path: Path) -> None:

@@ -58,7 +58,7 @@ class Source:
 
     raw: bytes
     path: Path
-    origin: Literal["file", "pipe", "editor"]
+    origin: Literal["file", "pipe", "editor", "draft"]
 
     @property
     def draft(self) -> bool:
@@ -71,8 +71,8 @@ class Source:
             self.path.unlink(missing_ok=True)
 
     def tried(self) -> str:
-        """After a dry run: take away what came by a pipe; return where what was written in an editor is kept."""
-        if self.origin == "editor":
+        """After a dry run: take away what came by a pipe; return where any other draft is kept."""
+        if self.origin in {"editor", "draft"}:
             return str(self.path)
         self.release()
         return ""
@@ -101,7 +101,8 @@ def read_source(name: str, *, state: Path) -> Source:
     path = Path(name)
     try:
         with path.open("rb") as stream:
-            return Source(stream.read(MAX_BYTES + 1), path, "file")
+            kept = path.absolute().parent == (state / "drafts").absolute()
+            return Source(stream.read(MAX_BYTES + 1), path, "draft" if kept else "file")
     except OSError as exc:
         raise FileUnreadable(f"{name} cannot be read: {exc.strerror}.", hint="Check the name.") from exc
 

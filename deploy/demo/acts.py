@@ -90,14 +90,14 @@ def import_incidents(scene: Scene, story: Story, data: Path | None) -> Imported:
     before = time.monotonic()
     account = scene.lab.tocsin_json("import", kind, str(file), "--share")
     seconds = time.monotonic() - before
-    repaired, refused, kept = (int(account[name]) for name in ("repaired", "refused", "kept_here"))
-    imported = int(account["imported"]) + repaired
-    mended = f" ({repaired} of them repaired)" if repaired else ""
-    told = f"{account['read']} read = {imported} imported{mended} + {refused} refused"
-    story.fact("account", f"{told}; {seconds:.1f} s")
+    settled = ("imported", "unchanged", "repaired", "refused")
+    story.quote([f"{account['read']} read = " + " + ".join(f"{account[name]} {name}" for name in settled)])
+    story.fact("which took", f"{seconds:.1f} s")
+    refused, kept = int(account["refused"]), int(account["kept_here"])
+    imported = int(account["imported"]) + int(account["repaired"])
     if kept:
         story.fact("kept at the lab", f"{kept} that may name people, until somebody has looked")
-    if imported == 0 or imported + refused != account["read"]:
+    if imported == 0 or account["read"] != sum(int(account[name]) for name in settled):
         raise StepFailed(f"The account is not as it should be: {json.dumps(account, indent=2)}")
     stored, waited = _await_all(scene.hospital, "lab", scene.lab)
     if stored != imported - kept:

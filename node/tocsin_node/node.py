@@ -25,11 +25,12 @@ from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.duplicates import Duplicates
-from tocsin_node.services.duties import Duties, organisation_of
+from tocsin_node.services.duties import Duties
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
+from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.remarks import Remarks

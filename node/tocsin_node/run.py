@@ -8,18 +8,16 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tocsin_node import schedule
+from tocsin_node import schedule, throwaway
 from tocsin_node.app import IN_FLIGHT, build_app
 from tocsin_node.errors import NodeError, PortTaken
 from tocsin_node.health import address_check
@@ -54,24 +52,19 @@ def run_ephemeral(org: str, environment: Mapping[str, str]) -> None:
     """Run a throw-away node until a signal stops it, and leave nothing behind.
 
     When it is ready, one JSON line on standard output says `url`, `token` and `dir`. `environment` may hold
-    settings, such as TOCSIN_ALERTS_GRADE_III. Listens on a free port of 127.0.0.1.
+    settings, such as TOCSIN_ALERTS_GRADE_III. Listens on a free port of 127.0.0.1. What killed ones have left
+    behind is taken away first.
     """
     for sign in SIGNALS:  # until the loop listens to them: what was begun is taken away again
         if signal.getsignal(sign) is not signal.SIG_IGN:  # nohup
             signal.signal(sign, _stop_early)
-    home = Path(tempfile.mkdtemp(prefix="tocsin-node-"))
-    try:
-        with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
-            port = listening.getsockname()[1]
-            initialise(home, {"node": {"org": org, "host": "127.0.0.1", "port": port}})
-            own = {name: value for name, value in environment.items() if name not in _ADDRESS_VARIABLES}
-            settings = load(home, own)
-            log_to_stderr(settings.node.log_level)
-            asyncio.run(
-                _until_signal(lambda stop, started: _run_ephemeral(settings, listening, stop, started))
-            )
-    finally:
-        shutil.rmtree(home)
+    with throwaway.directory() as home, socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
+        port = listening.getsockname()[1]
+        initialise(home, {"node": {"org": org, "host": "127.0.0.1", "port": port}})
+        own = {name: value for name, value in environment.items() if name not in _ADDRESS_VARIABLES}
+        settings = load(home, own)
+        log_to_stderr(settings.node.log_level)
+        asyncio.run(_until_signal(lambda stop, started: _run_ephemeral(settings, listening, stop, started)))
 
 
 def _stop_early(sign: int, _frame: object) -> None:

@@ -26,6 +26,8 @@ ENVIRONMENT_PREFIX = "TOCSIN_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Bytes = Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)]
+ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,8 +136,9 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     grade_iii: Annotated[
         Literal["profile", "always", "never"],
         Meta(
-            description="Grade III: by the profile (it goes on, it was a serious hazard, or other systems are "
-            "likely affected), always, or never. Imminent risk to life always rings."
+            description="Grade III: by the profile (it goes on, it was a serious hazard, other systems are likely "
+            "affected, or a legal clock of 72 hours or less runs), always, or never. Imminent risk to life always "
+            "rings."
         ),
     ] = "profile"
     grade_rise: Annotated[bool, Meta(description="Ring again when an incident's grade rises.")] = True
@@ -260,6 +263,84 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     send_burst: Annotated[int, Meta(ge=1, le=1000, description="Messages that may go out at once.")] = 8
 
 
+class WebhookSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that is told of alerts by signed HTTP requests (Standard Webhooks). Leave the section out for none."""
+
+    url: Annotated[
+        str, Meta(min_length=1, description="Where to send, such as https://pager.example.org/tocsin.")
+    ]
+    secret_file: Annotated[
+        str,
+        Meta(
+            description="File (owner-only) with the signing secret, whsec_ and base64; relative to the directory. "
+            "A systemd credential named webhook-secret is taken first."
+        ),
+    ] = "keys/webhook-secret"  # noqa: S105  a path
+    ca_file: Annotated[
+        str,
+        Meta(description="Certificates to trust there instead of the system's; relative to the directory."),
+    ] = ""
+    max_tlp: Annotated[
+        Literal["clear", "green", "amber", "amber+strict", "red"],
+        Meta(description="Up to which TLP marking details are sent; above it: id and grade only."),
+    ] = "green"
+    min_grade: Annotated[
+        Literal["I", "II", "III", "IV"],
+        Meta(description="Of what rings, the mildest grade that is sent here; IV: all that rings."),
+    ] = "IV"
+    allow_http: Annotated[
+        bool, Meta(description="Let it be reached by plain http:// elsewhere too (only inside a tunnel).")
+    ] = False
+    request_timeout_s: Annotated[Seconds, Meta(description="How long it may take to answer.")] = 10.0
+    sends_per_s: Annotated[float, Meta(gt=0, le=1000, description="Own brake on messages.")] = 2.0
+    send_burst: Annotated[int, Meta(ge=1, le=1000, description="Messages that may go out at once.")] = 20
+
+
+class MailSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """People who are told of alerts by e-mail. Leave the section out for none."""
+
+    server: Annotated[
+        str, Meta(min_length=1, max_length=253, description="The SMTP server, such as smtp.example.org.")
+    ]
+    sender: Annotated[
+        str, Meta(pattern=ADDRESS, max_length=254, description="Address that the mails are from.")
+    ]
+    recipients: Annotated[
+        tuple[Annotated[str, Meta(pattern=ADDRESS, max_length=254)], ...],
+        Meta(
+            min_length=1, max_length=50, description="Addresses of those who are told; each sees the others."
+        ),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65535, description="Its port; 465 goes with tls.")] = 587
+    security: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(description="How the connection is protected; none only to this machine itself."),
+    ] = "starttls"
+    user: Annotated[str, Meta(max_length=254, description="Name to log in with. Empty: no login.")] = ""
+    password_file: Annotated[
+        str,
+        Meta(
+            description="File (owner-only) with the password; relative to the directory. A systemd credential named "
+            "mail-password is taken first."
+        ),
+    ] = "keys/mail-password"  # noqa: S105  a path
+    ca_file: Annotated[
+        str,
+        Meta(description="Certificates to trust there instead of the system's; relative to the directory."),
+    ] = ""
+    max_tlp: Annotated[
+        Literal["clear", "green", "amber", "amber+strict", "red"],
+        Meta(description="Up to which TLP marking details are sent; above it: id and grade only."),
+    ] = "green"
+    min_grade: Annotated[
+        Literal["I", "II", "III", "IV"],
+        Meta(description="Of what rings, the mildest grade that is sent here; IV: all that rings."),
+    ] = "IV"
+    request_timeout_s: Annotated[Seconds, Meta(description="How long handing over one mail may take.")] = 30.0
+    sends_per_s: Annotated[float, Meta(gt=0, le=1000, description="Own brake on mails.")] = 0.2
+    send_burst: Annotated[int, Meta(ge=1, le=1000, description="Mails that may go out at once.")] = 10
+
+
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What one request may cost."""
 
@@ -288,6 +369,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     duties: DutySettings = DutySettings()
     matrix: MatrixSettings | None = None
+    webhook: WebhookSettings | None = None
+    mail: MailSettings | None = None
 
     @property
     def public_url(self) -> str:
@@ -313,6 +396,8 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "limits": LimitSettings,
     "duties": DutySettings,
     "matrix": MatrixSettings,
+    "webhook": WebhookSettings,
+    "mail": MailSettings,
 }
 
 
@@ -436,6 +521,21 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"{name} must be an address such as https://tocsin.example.org."
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
+    yield from _unfit_channels(settings)
+
+
+def _unfit_channels(settings: Settings) -> Iterator[str]:
+    """Ways on which an alert could be read by others."""
+    webhook, mail = settings.webhook, settings.mail
+    if webhook is not None:
+        address = urlsplit(webhook.url)
+        plain = address.scheme == "http" and (webhook.allow_http or address.hostname in LOOPBACK)
+        if not address.hostname or not (address.scheme == "https" or plain):
+            yield "webhook.url must be an address such as https://pager.example.org/tocsin."
+        elif address.username or address.password:
+            yield "webhook.url must not hold a name or password: requests are signed."
+    if mail is not None and mail.security == "none" and mail.server not in LOOPBACK:
+        yield "mail.security must be starttls or tls: the mail would cross the network readable."
 
 
 def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:

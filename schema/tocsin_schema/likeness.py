@@ -155,7 +155,8 @@ def _vector(traits: Traits, rarity: Rarity) -> dict[str, float]:
 
 
 def _common_words(one: Traits, other: Traits, rarity: Rarity) -> list[str]:
-    common = [word for word in one.words & other.words if len(word) > 1]
+    # Numbers, keys and tokens are compared, and never repeated: they may be secrets.
+    common = [word for word in one.words & other.words if len(word) > 1 and word.isalpha()]
     return sorted(common, key=lambda word: (-rarity.weight(word), -len(word), word))[:4]
 
 

@@ -137,11 +137,14 @@ def _offer(name: str, field: Field, example: str) -> list[str]:
     """A field as comment lines: its meaning, the words it takes, and an example to uncomment."""
     lines = ["#", *_comment(f"{name}: {field.meaning}")]
     for label, words in _vocabularies(field.shape):
-        lines += _comment(f"{label}{' | '.join(words)}", indent="    ")
+        if all(word.isupper() for word in words):  # codes of others, such as L06: nobody knows them by heart
+            lines += _listed(words)
+        else:
+            lines += _comment(f"{label}{' | '.join(words)}", indent="    ")
     return [*lines, f"#{name} = {example}"]
 
 
-def _vocabularies(shape: Shape, label: str = "") -> Iterable[tuple[str, Iterable[str]]]:
+def _vocabularies(shape: Shape, label: str = "") -> Iterable[tuple[str, Words]]:
     """The word lists inside a field, each with the name of the part that takes them."""
     if isinstance(shape, ListOf):
         yield from _vocabularies(shape.item, label)

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,8 @@ def _sources(number: int) -> Iterator[tuple[str, bytes, Door]]:
         path = DATA / place
         if path.exists():
             yield name, path.read_bytes(), door
+        else:
+            sys.stderr.write(f"import {name}: skipped, {place} is not beside the repository\n")
     path = DATA / "aiid" / "incidents.csv"
     if path.exists():
         # The only collection of incidents in STIX that is large enough is the one that we make.

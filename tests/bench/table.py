@@ -20,7 +20,7 @@ def opening(machine: Mapping[str, object]) -> Iterable[str]:
 
 def load(machine: Mapping[str, Sequence[float]]) -> str:
     """Whether somebody else was at work: more runnable processes than cores spoil a run."""
-    during = machine["load_during"]
+    during = machine["load_during"] or machine["load_before"]
     return f"load average {machine['load_before'][0]:.1f} before, {min(during):.1f} to {max(during):.1f} during the run"
 
 

@@ -312,7 +312,7 @@ class FakeNode:
     def _answer(self, report: Any, ver: int, to: list[str], outcome: str, findings: Any) -> dict[str, Any]:
         severity = report.severity
         return {
-            "id": report.id, "ver": ver, "outcome": outcome, "name": report.name, "tlp": str(report.tlp),
+            "id": report.id, "ver": ver, "outcome": outcome, "title": report.name, "name": report.name, "tlp": str(report.tlp),
             "grade": severity.grade, "level": severity.level, "score": severity.score,
             "drivers": list(severity.drivers),
             "to": [
@@ -335,7 +335,7 @@ class FakeNode:
         report = check_bundle(kept.raw).report
         assert report is not None
         return {
-            "id": report_id, "ver": kept.ver, "name": report.name, "tlp": str(report.tlp),
+            "id": report_id, "ver": kept.ver, "title": report.name, "name": report.name, "tlp": str(report.tlp),
             "grade": report.severity.grade, "level": report.severity.level, "score": report.severity.score,
             "realization": report.realization, "state": kept.state,
             "origin": {"name": self.org, "node_id": self.node_id, "ours": self.ours},

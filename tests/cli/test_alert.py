@@ -76,7 +76,7 @@ def test_a_test_alert_without_a_room_is_no_success(tocsin, node):
     node.test_deliveries = [[], []]
     result = tocsin("alert", "test")
     assert result.exit_code == 1
-    assert "Nobody was rung: no room is set up." in result.stderr
+    assert "Nobody was rung: no channel is set up." in result.stderr
     assert "no-channel" in result.stderr
     assert "[matrix] section of node.toml" in result.stderr
     told = tocsin("alert", "test", "--json")
@@ -111,6 +111,29 @@ def test_a_test_alert_that_was_only_accepted_is_not_called_seen(tocsin, node, mo
     result = tocsin("alert", "test")
     assert result.exit_code == 0
     assert "not seen in the room yet" in result.stderr
+
+
+def test_a_test_alert_reports_every_channel(tocsin, node, monkeypatch):
+    monkeypatch.setattr(alert, "_WAIT_S", 0.0)
+    elsewhere = [{**delivery("accepted"), "channel": channel} for channel in ("webhook", "mail")]
+    node.test_deliveries = [[delivery("echoed"), *elsewhere]]
+    result = tocsin("alert", "test")
+    assert result.exit_code == 0
+    for said in ("The room has it.", "The webhook's receiver has it.", "The mail server has it."):
+        assert said in result.stderr
+    down = {**delivery("pending", "mail-refused"), "channel": "mail"}
+    node.test_deliveries = [[delivery("echoed"), down]]
+    result = tocsin("alert", "test")
+    assert result.exit_code == 3
+    assert "The last error: mail: mail-refused." in result.stderr
+
+
+def test_a_channel_that_reads_nothing_back_is_not_waited_for(tocsin, node):
+    node.test_deliveries = [[{**delivery("accepted"), "channel": "webhook"}]]
+    result = tocsin("alert", "test")
+    assert result.exit_code == 0
+    assert "Next: tocsin alert ack 1" in result.stderr
+    assert [request.method for request in node.seen] == ["POST"]
 
 
 def test_an_alert_is_a_number(tocsin, node):

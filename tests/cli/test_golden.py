@@ -5,7 +5,7 @@ import sys
 
 import click
 import pytest
-from tests.cli.golden import ROOT, completions, help_texts
+from tests.cli.golden import ROOT, generated, present
 
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands import peer, report
@@ -14,18 +14,26 @@ from tocsin_cli.main import COMMANDS, cli
 WRITE = "write it anew with: python -m tests.cli.golden"
 
 
-@pytest.mark.parametrize(
-    ("path", "text"), [*help_texts(), *completions()], ids=lambda value: getattr(value, "name", "")
-)
+@pytest.mark.parametrize(("path", "text"), generated().items(), ids=lambda value: getattr(value, "name", ""))
 def test_the_file_is_what_the_program_says(path, text):
     assert path.exists(), WRITE
     assert path.read_text("utf-8") == text, WRITE
 
 
 def test_no_file_is_left_of_a_command_that_is_gone():
-    wanted = {path for path, _ in [*help_texts(), *completions()]}
-    found = {*(ROOT / "help").iterdir(), *(ROOT / "completions").iterdir()}
-    assert found == wanted, WRITE
+    assert present() == set(generated()), WRITE
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff here")
+def test_groff_takes_every_manual_page():
+    pages = sorted((ROOT / "man").glob("*.1"))
+    run = subprocess.run(
+        ["groff", "-man", "-Kutf8", "-Tutf8", "-wall", *map(str, pages)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stderr == ""
 
 
 @pytest.mark.parametrize(

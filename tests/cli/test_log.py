@@ -6,6 +6,7 @@ import pytest
 from tests.cli.fake_node import FakeNode, says
 
 from tocsin_federation.identity import extend
+from tocsin_node.throwaway import MARKER
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,21 @@ def test_the_second_look_proves_that_it_has_only_grown(tocsin, node):
     node.grow(7)
     assert json.loads(verify(tocsin).stdout)["extends"]["size"] == 10
     assert json.loads(verify(tocsin).stdout)["extends"]["size"] == 17
+
+
+@pytest.mark.parametrize("throwaway", [True, False])
+def test_what_is_remembered_of_a_throw_away_node_goes_with_it(tocsin, node, home, monkeypatch, throwaway):
+    (directory := home.path / "node").mkdir()
+    host, port = node.url.removeprefix("http://").split(":")
+    (directory / "node.toml").write_text(f'[node]\nhost = "{host}"\nport = {port}\n')
+    if throwaway:
+        (directory / MARKER).touch()
+    monkeypatch.delenv("TOCSIN_URL")
+    monkeypatch.setenv("TOCSIN_DIR", str(directory))
+    verify(tocsin)
+    assert json.loads(verify(tocsin).stdout)["extends"]["size"] == 10
+    assert (directory / "heads").exists() is throwaway
+    assert (home.state / "heads").exists() is not throwaway
 
 
 def test_a_changed_leaf_is_found(tocsin, node):

@@ -348,6 +348,8 @@ def test_a_person_s_level_counts_and_the_computed_one_stays_beside_it(tocsin, no
     text = tocsin("report", "show", filed).stdout
     assert "overridden to level 5 by Duty officer: Twelve wards use it." in text
     assert "computed from the facts: level 4" in text
+    assert "computed, grade III if" in text
+    assert "grade I if" not in text.replace("computed, grade I if", "")
     assert tocsin("report", "override", filed, "--clear", "--yes").exit_code == 0
     report = stored(node, filed)
     assert (report.severity.grade, report.severity.basis) == ("II", "computed")

@@ -573,13 +573,16 @@ def test_a_file_can_be_opened_in_the_editor_first(tocsin, node, home, monkeypatc
     ("chosen", "code"),
     [("false", "editor-failed"), ("/no/such/editor", "editor-missing"), ("'", "editor-missing")],
 )
-def test_an_editor_that_fails_is_said_so_and_the_text_stays(tocsin, node, home, monkeypatch, chosen, code):
+def test_an_editor_that_fails_is_said_so_and_an_untouched_template_goes(
+    tocsin, node, home, monkeypatch, chosen, code
+):
     monkeypatch.setenv("EDITOR", chosen)
     result = tocsin("report", "submit", "--editor", "--json")
     assert result.exit_code == 2
     found = json.loads(result.stderr)
     assert found["code"] == code
-    assert str(home.drafts[0]) in found["hint"]
+    assert "EDITOR" in found["hint"]
+    assert home.drafts == []
 
 
 def test_nothing_to_file_is_usage(tocsin, node, home):

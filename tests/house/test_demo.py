@@ -16,6 +16,8 @@ from deploy.demo.wire import Proxy, Search
 from tests.house.repository import ROOT
 from tests.support.node import environment_of_a_run
 
+from tocsin_cli.importing import Account
+
 TEXT = "Sepsis early warning — falls silent after an update; two patients die"
 WAYS = {
     "UTF-8": str.encode,
@@ -108,6 +110,8 @@ def test_the_whole_story_is_told_and_ends_with_one_document(tmp_path):
         "plaintext_on_wire", "messages_in_room", "log_verified",
     ]  # fmt: skip
     assert measured["imported"] >= 12
+    account = Account(imported=measured["imported"]).line()  # the samples need no repair
+    assert f"   │ {account}" in lines
     assert measured["refused"] == 0
     assert 0 < measured["filed_to_stored_ms"] < measured["filed_to_seen_ms"]
     assert measured["acknowledged_at_origin"] is True

@@ -132,4 +132,4 @@ def test_the_named_credentials_are_names_that_the_node_asks_for():
     named = re.findall(
         r"^LoadCredential=([\w-]+):", (DEPLOY / "systemd/credentials.conf").read_text(), re.MULTILINE
     )
-    assert {"log", "http", "witness", "matrix-token"} == set(named)
+    assert {"log", "http", "witness", "matrix-token", "webhook-secret", "mail-password"} == set(named)

@@ -1,6 +1,6 @@
 """Which reports ring."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -128,3 +128,21 @@ def test_an_old_case_rings_when_it_goes_on_or_was_noticed_only_now():
     assert decide(report("I", "ongoing", **old)).kind == "raise"
     assert decide(report("II", "imminent-risk-to-life", **old)).kind == "raise"
     assert decide(report("I", aware_at="2026-11-22T00:00:00.000Z", **old)).kind == "raise"
+
+
+@pytest.mark.parametrize(
+    ("hours", "rings"), [(24, True), (72, True), (73, False), (None, False)], ids=["24", "72", "73", "none"]
+)
+def test_grade_iii_of_our_own_rings_for_a_short_legal_clock(hours, rings):
+    def clock(_report, now):
+        assert now == NOW
+        return None if hours is None else timedelta(hours=hours)
+
+    rule = AlarmRule.from_settings(AlertSettings(), clock)
+    ring = rule.decide(report("III"), previous_grade=None, received=False, now=NOW)
+    assert (ring is not None) == rings
+    assert ring is None or ring.reasons == (f"grade III and a legal clock of {hours} hours",)
+    assert rule.decide(report("III"), previous_grade=None, received=True, now=NOW) is None
+    assert rule.decide(report("IV"), previous_grade=None, received=False, now=NOW) is None
+    never = AlarmRule.from_settings(AlertSettings(grade_iii="never"), clock)
+    assert never.decide(report("III"), previous_grade=None, received=False, now=NOW) is None

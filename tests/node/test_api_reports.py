@@ -268,6 +268,14 @@ async def test_pages_of_a_list_hold_every_report_once(acme, mallory):
     assert set(seen) == set(map(incident_id_of, bundles))
 
 
+async def test_a_title_is_called_title_and_still_name_too(acme, mallory):
+    _, filed = await file(acme, mallory.bundle("Told twice"))
+    shown = await get(acme, f"/v1/reports/{filed['id']}")
+    (listed,) = (await get(acme, "/v1/reports"))["items"]
+    for item in (filed, shown, listed):
+        assert (item["title"], item["name"]) == ("Told twice", "Told twice")
+
+
 async def test_a_list_is_narrowed_by_what_a_report_is(acme, mallory):
     await file(acme, mallory.bundle("Grave", **GRAVE))
     await file(acme, mallory.bundle("Mild and amber 50%_", tlp="amber"))

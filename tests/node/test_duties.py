@@ -457,3 +457,21 @@ def test_the_roles_of_the_settings_are_those_of_the_rules():
 
     listed = DutySettings.__annotations__["roles"]
     assert set(get_args(get_args(get_args(listed)[0])[0])) == set(ROLE)
+
+
+async def test_grade_iii_rings_at_once_where_a_legal_clock_is_short_and_not_where_none_is(place):
+    breach, _ = await place.file(quantities={"personal_records": 20_000})
+    other, _ = await place.file(
+        flags=["cross-border"],
+        harms=[{"harm_type": "economic"}],
+        quantities={"economic_loss": {"amount": 900_000, "currency": "USD"}},
+    )
+    graded = {}
+    for one in (breach, other):
+        graded[one] = (await place.call("GET", f"/v1/reports/{one}"))["grade"]
+    assert graded == {breach: "III", other: "III"}
+    raised = (await place.call("GET", "/v1/alerts", template="/v1/alerts"))["items"]
+    assert [alert["report_id"] for alert in raised if alert["kind"] == "raise"] == [breach]
+    async with place.served.node.pool.acquire() as conn:
+        facts = await conn.fetchval("select facts from alert where report_id = $1 and kind = 'raise'", breach)
+    assert "a legal clock of 72 hours" in facts

@@ -118,6 +118,27 @@ async def test_what_a_recipient_says_shows_at_the_origin_and_what_the_origin_say
     assert {node: one.said for node, one in exposures.items()} == {birch.node.identity.node_id: "affected"}
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Ring +49 30 901820 and ask for the ward.", "personal-data-suspected"),
+        ("The key was AKIAIOSFODNN7EXAMPLQ.", "secret-suspected"),
+    ],
+)
+async def test_a_remark_that_seems_to_name_people_or_hold_a_secret_goes_to_nobody(pair, text, code):
+    acme, birch = pair
+    raw, incident = await shared_report(acme, birch)
+    remark = exposure(read(raw), "affected", producer=producer(birch), now=at(1), text=text)
+    for query in ("", "?dry_run=1"):
+        status, problem = await say(birch, remark, query)
+        assert (status, problem["code"]) == (422, "findings")
+        (finding,) = problem["findings"]
+        assert (finding["code"], finding["level"]) == (code, "error")
+        assert text.split()[-1] not in str(problem)
+    assert await said(birch, incident) == []
+    assert (await get(birch, "/v1/node"))["log"]["size"] == 0
+
+
 async def test_the_later_remark_replaces_the_earlier_one_and_can_be_taken_back(pair):
     acme, birch = pair
     raw, incident = await shared_report(acme, birch)

@@ -4,9 +4,11 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +17,7 @@ from aiohttp.test_utils import unused_port
 from tests.support.node import NodeProcess, environment_of_a_run
 from tests.support.postgres import copy_stopped
 
+from tocsin_node import throwaway
 from tocsin_node.initialise import initialise
 
 
@@ -95,6 +98,44 @@ async def test_a_signal_while_it_starts_stops_it_cleanly(tmp_path):
         assert await node.stop() == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log"]
     assert processes_in(tmp_path) == []
+
+
+async def test_the_next_throw_away_node_takes_away_what_a_killed_one_left_and_nothing_else(tmp_path):
+    (place := tmp_path / "tmp").mkdir()
+    for name in ("lasting", "linked"):
+        (place / f"tocsin-node-{name}").mkdir()
+        (place / f"tocsin-node-{name}" / "token").touch()
+    (place / "tocsin-node-linked" / "ephemeral").symlink_to(place / "tocsin-node-lasting" / "token")
+    (place / "tocsin-node-link").symlink_to(place / "tocsin-node-lasting")
+    kept = set(place.iterdir())
+    environment = {"TMPDIR": str(place)}
+    async with NodeProcess(["--ephemeral"], tmp_path / "living", environment) as living:
+        lives = Path((await living.ready_line())["dir"])
+        async with NodeProcess(["--ephemeral"], tmp_path / "killed", environment) as killed:
+            dead = Path((await killed.ready_line())["dir"])
+            await killed.stop(signal.SIGKILL)
+        await nothing_left(dead)
+        assert (dead / "token").exists()
+        async with NodeProcess(["--ephemeral"], tmp_path / "next", environment) as following:
+            fresh = Path((await following.ready_line())["dir"])
+            assert set(place.iterdir()) == kept | {lives, fresh}
+            assert (lives / "token").exists()
+            assert await following.stop() == 0
+        assert await living.stop() == 0
+    assert set(place.iterdir()) == kept
+    assert all((place / f"tocsin-node-{name}" / "token").exists() for name in ("lasting", "linked"))
+
+
+def test_a_throw_away_directory_of_another_user_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (theirs := tmp_path / "tocsin-node-theirs").mkdir()
+    (theirs / "ephemeral").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
+        with throwaway.directory() as home:
+            assert set(tmp_path.iterdir()) == {theirs, home}
+    with throwaway.directory() as home:
+        assert set(tmp_path.iterdir()) == {home}
 
 
 async def test_a_node_keeps_what_it_was_told_over_stop_and_kill(home, url, tmp_path):

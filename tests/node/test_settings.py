@@ -137,7 +137,8 @@ def test_every_commented_default_is_the_default():
         for line in text.splitlines()
     )
     table = tomllib.loads(bare)
-    table.pop("matrix")
+    for section in ("matrix", "webhook", "mail"):
+        table.pop(section)
     assert parse(table, HERE, {}) == parse({"node": {"org": "Acme"}}, HERE, {})
 
 
@@ -164,9 +165,8 @@ def test_every_setting_says_what_it_is_for(kind):
 def test_no_setting_can_hold_a_secret():
     for kind in SECTIONS.values():
         for field in kind.__struct_fields__:
-            assert not {"password", "secret", "key"} & set(field.split("_"))
-            if "token" in field:
-                assert field.endswith("_file")
+            if {"password", "secret", "key", "token"} & set(field.split("_")):
+                assert field.endswith("_file"), f"{field} names no file"
 
 
 def test_peers_are_told_an_address_even_when_none_is_set():

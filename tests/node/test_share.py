@@ -16,6 +16,7 @@ from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header, write_acknowledgement
 from tocsin_node.services.ledger import Posting
 from tocsin_schema.check import check_bundle
+from tocsin_schema.remarks import sighting
 from tocsin_schema.stix import revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
@@ -274,3 +275,31 @@ async def test_a_share_whose_commit_went_unheard_is_there_once_when_it_is_said_a
                     return await log_size(node)
 
                 assert await until(heard) == 1
+
+
+async def test_what_seems_to_name_people_goes_to_nobody_later_either_unless_a_person_takes_it_on(
+    acme, mallory
+):
+    raw = mallory.bundle("Kept here", description="The carer asked us to ring +49 30 901820 back.")
+    report_id = (await file(acme, raw, share="0"))["id"]
+    status, said = await share(acme, report_id, "mallory")
+    assert (status, said["code"]) == (422, "review-needed")
+    assert "901820" not in str(said)
+    _, tried = await share(acme, report_id, "mallory", dry_run="1")
+    assert tried["review_needed"] is True
+    assert await log_size(acme) == 0
+    status, said = await share(acme, report_id, "mallory", personal_data_reviewed_by="Mara Voss")
+    assert (status, said["outcome"]) == (201, "stored")
+    (review,) = (await get(acme, f"/v1/reports/{report_id}"))["reviews"]
+    assert (review["ver"], review["reviewed_by"], review["kinds"]) == (1, "Mara Voss", ["telephone"])
+
+
+async def test_what_we_say_of_a_report_goes_to_those_too_who_got_it_later(acme, mallory, stranger):
+    await stranger.join(acme)
+    raw = mallory.bundle("Told in two steps")
+    report_id = (await file(acme, raw, to="mallory"))["id"]
+    await share(acme, report_id, "stranger")
+    held = check_bundle(raw).report
+    remark = sighting(held, producer=dict(acme.node.producer), now=now(), count=2, first_seen=held.created)
+    said = await file(acme, remark, path=f"/v1/reports/{report_id}/remarks")
+    assert sorted(peer["name"] for peer in said["to"]) == ["mallory", "stranger"]

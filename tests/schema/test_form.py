@@ -10,6 +10,7 @@ from tests.schema.strategies import wild_texts, wild_values
 from tocsin_schema.check import check_form
 from tocsin_schema.form import FORM, examine
 from tocsin_schema.template import examples, form_template
+from tocsin_schema.vocabulary import LIFECYCLE_PHASE, SECTOR
 
 
 def codes(**changes):
@@ -145,6 +146,14 @@ def test_every_example_of_the_template_can_be_uncommented(name):
         name: value,
     }
     assert check_form(form) == ()
+
+
+@pytest.mark.parametrize("codes", [LIFECYCLE_PHASE, SECTOR])
+def test_the_template_says_what_codes_mean(codes):
+    lines = [line.split(maxsplit=2) for line in form_template().splitlines()]
+    assert [
+        ["#", code, meaning] for code, meaning in codes.items() if ["#", code, meaning] not in lines
+    ] == []
 
 
 def test_the_template_offers_every_field():

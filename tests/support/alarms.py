@@ -13,8 +13,16 @@ from typing import Any
 from tests.support.homeserver import Room
 
 from tocsin_node.links.matrix import MatrixTransport
-from tocsin_node.services.alarms import Alarms
-from tocsin_node.settings import AlertSettings, MatrixSettings, NodeSettings, Settings
+from tocsin_node.links.transport import Sender
+from tocsin_node.services.alarms import Alarms, other_senders
+from tocsin_node.settings import (
+    AlertSettings,
+    MailSettings,
+    MatrixSettings,
+    NodeSettings,
+    Settings,
+    WebhookSettings,
+)
 from tocsin_node.storage.pool import Pool
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
@@ -69,12 +77,13 @@ class Bell:
     pool: Pool
     settings: Settings
     transport: MatrixTransport | None
+    others: dict[str, Sender] = field(default_factory=dict)
     alarms: Alarms = field(init=False)
     token: str = ""
     acknowledged: int = 0
 
     def __post_init__(self) -> None:
-        self.alarms = Alarms(self.settings, self.pool, self.transport)
+        self.alarms = Alarms(self.settings, self.pool, self.transport, others=self.others)
         self.alarms.on_acknowledged = self._count
 
     def _count(self) -> None:
@@ -103,6 +112,18 @@ class Bell:
             while not (found := await wanted()):
                 await asyncio.sleep(0.02)
             return found
+
+    async def all_taken(self, count: int, channel: str, *, within_s: float = 60) -> None:
+        """Wait until the other side of a channel has taken `count` messages."""
+
+        async def done() -> bool:
+            async with self.pool.acquire() as conn:
+                found = await conn.fetchval(
+                    "select count(*) from delivery where channel = $1 and state = 'accepted'", channel
+                )
+            return bool(found == count)
+
+        await self.until(done, within_s=within_s)
 
     async def all_echoed(self, count: int, *, within_s: float = 60) -> None:
         """Wait until `count` messages were seen in the room by the bot itself."""
@@ -142,6 +163,8 @@ async def bell(
     *,
     run: bool = True,
     alerts: dict[str, Any] | None = None,
+    webhook: dict[str, Any] | None = None,
+    mail: dict[str, Any] | None = None,
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
@@ -160,11 +183,16 @@ async def bell(
         }
         chosen = MatrixSettings(**fields)
     settings = Settings(
-        dir=directory, node=NodeSettings(org="Test"), alerts=AlertSettings(**(alerts or {})), matrix=chosen
+        dir=directory,
+        node=NodeSettings(org="Test"),
+        alerts=AlertSettings(**(alerts or {})),
+        matrix=chosen,
+        webhook=None if webhook is None else WebhookSettings(**webhook),
+        mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
     transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
-    ringing = Bell(pool, settings, None if transport is None else wrap(transport))
+    ringing = Bell(pool, settings, None if transport is None else wrap(transport), other_senders(settings))
     opened.append(ringing)
     ringing.token = "" if room is None else room.bot.access_token
     try:
@@ -176,6 +204,8 @@ async def bell(
     finally:
         if transport is not None:
             await transport.close()
+        for sender in ringing.others.values():
+            await sender.close()
 
 
 @asynccontextmanager

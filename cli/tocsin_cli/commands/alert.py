@@ -107,15 +107,15 @@ def ack(session: Session, alert_id: int, note: str | None, by: str | None) -> No
 @alert.command("test")
 @pass_session
 def test(session: Session) -> None:
-    """Send a test alert the whole way to the room, and say whether it got there.
+    """Send a test alert the whole way through every channel, and say whether it got there.
 
-    Waits up to 15 seconds. Exit code 1 when there is no room or it did not get there, 3 when it is still under
+    Waits up to 15 seconds. Exit code 1 when there is no channel or it did not get there, 3 when it is still under
     way.
     """
     found = session.client.json("POST", "/v1/alerts/test", send={})
     path = f"/v1/alerts/{member(found, 'id')}"
     deadline = time.monotonic() + _WAIT_S
-    while _states(found) & {*_UNDER_WAY, "accepted"} and time.monotonic() < deadline:
+    while any(_under_way(each) for each in found.get("deliveries") or []) and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
         found = session.client.json("GET", path)
     _tell(session, found)
@@ -137,43 +137,67 @@ def _whose(each: Mapping[str, Any]) -> str:
     return f"{each.get('by')} (peer)" if each.get("node") else str(each.get("by"))
 
 
+def _under_way(each: Mapping[str, Any]) -> bool:
+    """Whether more will be heard of a delivery: what a room accepted is seen there a little later."""
+    state = each.get("state")
+    return state in _UNDER_WAY or (state == "accepted" and each.get("channel") == "matrix")
+
+
 def _states(found: Mapping[str, Any]) -> set[str]:
     return {str(each.get("state")) for each in found.get("deliveries") or []}
 
 
 def _judge(session: Session, found: Mapping[str, Any]) -> None:
-    """Say how a test alert ended. Raises: CliError when it did not get to every room."""
+    """Say how a test alert ended. Raises: CliError when it did not get through every channel."""
     states = _states(found)
-    last = "; ".join(str(e["last_error"]) for e in found.get("deliveries") or [] if e.get("last_error"))
+    last = "; ".join(_blame(e) for e in found.get("deliveries") or [] if e.get("last_error"))
     why = f" The last error: {last}." if last else ""
     look = f"tocsin alert show {found['id']}"
     if not states:
         raise CliError(
-            "Nobody was rung: no room is set up.",
+            "Nobody was rung: no channel is set up.",
             code="no-channel",
-            hint="Name the homeserver, the account and the room in the [matrix] section of node.toml; "
-            "`tocsin matrix --help` shows how to log in.",
+            hint="Name the homeserver, the account and the room in the [matrix] section of node.toml "
+            "(`tocsin matrix --help` shows how to log in), or set up [webhook] or [mail] there.",
         )
     if states & _UNDER_WAY:
         raise Unreachable(
-            f"The alert is not in the room yet.{why}",
+            f"The alert has not arrived everywhere yet.{why}",
             code="delivery-pending",
             hint=f"The node goes on trying; look again with: {look}",
         )
     if states - {"accepted", "echoed"}:
         raise CliError(
-            f"The alert did not get to the room.{why}",
+            f"The alert did not get through every channel.{why}",
             code="delivery-failed",
-            hint=f"Mend the [matrix] section of node.toml, then run this again. See: {look}",
+            hint=f"Mend that section of node.toml, then run this again. See: {look}",
         )
-    if "accepted" in states:
-        session.out.say("The homeserver has accepted it, but it was not seen in the room yet.")
+    deliveries = found.get("deliveries") or []
+    for each in deliveries:
+        session.out.say(_arrival(each))
+    if any(_under_way(each) for each in deliveries):
         session.out.next_step(look)
-    else:
-        session.out.say("The room has it.")
+    elif any(each.get("channel") == "matrix" for each in deliveries):
         session.out.next_step(
             "acknowledge it in the room with a reaction, or: tocsin alert ack " + str(found["id"])
         )
+    else:
+        session.out.next_step(f"tocsin alert ack {found['id']}")
+
+
+def _arrival(each: Mapping[str, Any]) -> str:
+    if each.get("channel") == "webhook":
+        return "The webhook's receiver has it."
+    if each.get("channel") == "mail":
+        return "The mail server has it."
+    if each.get("state") == "accepted":
+        return "The homeserver has accepted it, but it was not seen in the room yet."
+    return "The room has it."
+
+
+def _blame(each: Mapping[str, Any]) -> str:
+    error = str(each["last_error"])
+    return error if each.get("channel") == "matrix" else f"{each.get('channel')}: {error}"
 
 
 def _row(item: Mapping[str, Any]) -> list[object]:

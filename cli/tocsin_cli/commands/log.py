@@ -1,6 +1,7 @@
 """`tocsin log verify`: the node's log, verified here."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -8,6 +9,8 @@ from tocsin_cli.command import LazyGroup
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
+
+THROWAWAY = "ephemeral"  # the file by which the directory of a throw-away node is known
 
 
 @click.group("log", cls=LazyGroup, no_args_is_help=True)
@@ -32,7 +35,9 @@ def verify(session: Session, node_id: str | None) -> None:
 
     size = (session.client.json("GET", "/v1/node").get("log") or {}).get("size")
     with progress(session.out, "Leaves", size if isinstance(size, int) else None) as advance:
-        found = audit(session.client, session.state, expected=node_id, now=datetime.now(UTC), advance=advance)
+        found = audit(
+            session.client, _memory(session), expected=node_id, now=datetime.now(UTC), advance=advance
+        )
     if session.out.as_json:
         session.out.document(found.document())
         return
@@ -50,6 +55,12 @@ def verify(session: Session, node_id: str | None) -> None:
             ("Grown from", since),
         ]
     )
+
+
+def _memory(session: Session) -> Path:
+    """Where what was verified is remembered: for a throw-away node in its own directory, to go with it."""
+    directory = session.target.dir
+    return directory if directory is not None and (directory / THROWAWAY).is_file() else session.state
 
 
 def _refuse_malformed(node_id: str) -> None:

@@ -51,6 +51,9 @@ COMMANDS = {
     ),
     "retract": Late(f"{_HERE}.report_remark:retract", "Take back what you said about a report.", _SAY),
     "queue": Late(f"{_HERE}.report_queue:queue", "List the reports that wait here for the node.", _WAITING),
+    "drafts": Late(
+        f"{_HERE}.report_drafts:drafts", "List the texts that are kept here and were not filed.", _WAITING
+    ),
     "flush": Late(f"{_HERE}.report_queue:flush", "Send the reports that wait here.", _WAITING),
 }
 

@@ -239,8 +239,7 @@ def _bundle_from(session: Session, held: bytes, source: handin.Source, report_id
 def _edited(session: Session, report_id: str, held: bytes) -> handin.Source:
     path = handin.draft_path(session.state, report_id, ".toml")
     head = f"# {report_id}\n# Change what has changed, save and close. An empty file gives up.\n\n"
-    write_durably(path, (head + toml_text(form_of(held))).encode())
-    editor.edit(path)
+    editor.begin(path, (head + toml_text(form_of(held))).encode())
     source = handin.Source(path.read_bytes(), path, "editor")
     if not source.raw.strip():
         source.release()

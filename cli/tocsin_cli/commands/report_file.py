@@ -276,9 +276,8 @@ def _write(
 
     template = handin.read_source(file, state=session.state).raw if file else form_template().encode()
     path = handin.draft_path(session.state, "report", ".toml")
-    write_durably(path, template)
+    editor.begin(path, template)
     while True:
-        editor.edit(path)
         source = handin.Source(path.read_bytes(), path, "editor")
         if not file and source.raw.strip() == template.strip():
             path.unlink()
@@ -291,20 +290,21 @@ def _write(
             session.out.warn("Personal data or secrets are suspected:\n" + findings_text(found))
             if not Asker(session.out).yes("Open the editor again?", default=True):
                 return handed, source
-            _annotate(path, source, found)
+            _write_again(path, source, found)
         except FindingsFound as exc:
             if not session.interactive:
                 raise
             session.out.warn("There are findings:\n" + findings_text(exc.findings))
             if not Asker(session.out).yes("Open the editor again?", default=True):
                 raise
-            _annotate(path, source, exc.findings)
+            _write_again(path, source, exc.findings)
 
 
-def _annotate(path: Path, source: handin.Source, found: list[dict[str, Any]]) -> None:
+def _write_again(path: Path, source: handin.Source, found: list[dict[str, Any]]) -> None:
     text = source.raw.decode("utf-8", "replace")
     if not text.lstrip().startswith("{"):
         write_durably(path, editor.annotate(text, findings_text(found)).encode())
+    editor.edit(path)
 
 
 def _tell_filed(session: Session, answer: Answer, audience: Audience) -> None:

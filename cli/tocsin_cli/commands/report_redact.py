@@ -13,7 +13,6 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.report_file import full_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
-from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import CliError, FindingsFound, Refused, UsageFault
 from tocsin_cli.filing import Answer, member, names, post, reviewed_query
 from tocsin_cli.output import findings_text
@@ -145,9 +144,8 @@ def _edited(session: Session, report_id: str, held: bytes, asked: Asked, done: "
     """What the person makes of the projected form; what was left out is masked again in it."""
     path = handin.draft_path(session.state, f"redact-{report_id}", ".toml")
     head = f"# What others will get of {report_id}. Change it, save and close. An empty file gives up.\n\n"
-    write_durably(path, (head + toml_text(done.form)).encode())
+    editor.begin(path, (head + toml_text(done.form)).encode())
     while True:
-        editor.edit(path)
         source = handin.Source(path.read_bytes(), path, "editor")
         if not source.raw.strip():
             source.release()
@@ -163,6 +161,7 @@ def _edited(session: Session, report_id: str, held: bytes, asked: Asked, done: "
             session.out.warn("There are findings:\n" + findings_text(exc.findings))
             if not Asker(session.out).yes("Open the editor again?", default=True):
                 raise
+            editor.edit(path)
         else:
             source.release()
             return made

@@ -85,6 +85,7 @@ def explanation_of(bundle: object) -> dict[str, Any] | None:
         return None
     found = explain(report.extension)
     return {
+        "overridden": report.severity.basis != "computed",
         "computed_level": found.computed.level,
         "computed_grade": found.computed.grade,
         "raised_by": [_document(change) for change in found.raised_by],
@@ -98,7 +99,7 @@ def explanation_lines(explanation: Mapping[str, Any], *, most: int = 4) -> list[
     for changes in (explanation["raised_by"], explanation["lowered_by"]):
         for grade in dict.fromkeys(change["grade"] for change in changes):
             facts = [change["fact"] for change in changes if change["grade"] == grade]
-            pairs.append((_if(grade), _some(facts, most)))
+            pairs.append((_if(grade, computed=explanation["overridden"]), _some(facts, most)))
     return pairs
 
 
@@ -106,8 +107,10 @@ def _document(change: "Change") -> dict[str, Any]:
     return {"fact": change.fact, "level": change.level, "grade": change.grade}
 
 
-def _if(grade: str) -> str:
-    return "no grade if" if grade == "none" else f"grade {grade} if"
+def _if(grade: str, *, computed: bool) -> str:
+    """`computed`: another level was set, and the facts move only the one beside it."""
+    said = "no grade if" if grade == "none" else f"grade {grade} if"
+    return f"computed, {said}" if computed else said
 
 
 def _some(facts: Sequence[str], most: int) -> str:

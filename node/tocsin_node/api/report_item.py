@@ -11,7 +11,8 @@ def item_of(node: Node, report: StoredReport) -> dict[str, Any]:
     return {
         "id": report.id,
         "ver": report.ver,
-        "name": report.name,
+        "title": report.name,
+        "name": report.name,  # as `title` was called first
         "tlp": report.tlp,
         "grade": report.grade,
         "level": report.level,

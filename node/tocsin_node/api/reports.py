@@ -132,7 +132,8 @@ def _answer(node: Node, done: Submission) -> web.Response:
         "id": report.id,
         "ver": done.ver,
         "outcome": done.outcome,
-        "name": report.name,
+        "title": report.name,
+        "name": report.name,  # as `title` was called first
         "tlp": report.tlp.value,
         "grade": severity.grade,
         "level": severity.level,

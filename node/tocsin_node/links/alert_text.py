@@ -161,10 +161,21 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
     elif not paragraphs:
         paragraphs = ["What happened may not be shown in this room."]
     points = _points(facts)
-    steps = _steps(facts, alert_id)
-    body = [head, *paragraphs, "", *(f"{name}: {text}" for name, text in points)]
-    body += ["", *(f"{what}: {how}" for what, how in steps)]
-    return _message("\n".join(body), _html(head, paragraphs, points, steps), facts, alert_id, mention)
+    keys = f"{', '.join(ACKNOWLEDGE_KEYS[:-1])} or {ACKNOWLEDGE_KEYS[-1]}"
+    steps = _steps(facts, f"react with {keys}, or write !ack {alert_id}")
+    body = _lines(head, paragraphs, points, steps)
+    return _message(body, _html(head, paragraphs, points, steps), facts, alert_id, mention)
+
+
+def plain_text(facts: AlertFacts, alert_id: int) -> str:
+    """The same in plain text, for ways that nothing is read back from."""
+    paragraphs = [p for p in (foreign(facts.title, TITLE_BYTES), foreign(facts.summary, SUMMARY_BYTES)) if p]
+    if facts.kind == "test":
+        paragraphs = ["If you can read this, alerts arrive here."]
+    elif not paragraphs:
+        paragraphs = ["What happened may not be shown here."]
+    steps = _steps(facts, f"tocsin alert ack {alert_id}")
+    return _lines(headline(facts), paragraphs, _points(facts), steps)
 
 
 def short_words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
@@ -225,9 +236,15 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
     return [(name, text) for name, text in points if text]
 
 
-def _steps(facts: AlertFacts, alert_id: int) -> list[tuple[str, str]]:
-    keys = f"{', '.join(ACKNOWLEDGE_KEYS[:-1])} or {ACKNOWLEDGE_KEYS[-1]}"
-    steps = [("Acknowledge", f"react with {keys}, or write !ack {alert_id}")]
+def _lines(
+    head: str, paragraphs: Sequence[str], points: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]
+) -> str:
+    body = [head, *paragraphs, "", *(f"{name}: {text}" for name, text in points)]
+    return "\n".join([*body, "", *(f"{what}: {how}" for what, how in steps)])
+
+
+def _steps(facts: AlertFacts, acknowledge: str) -> list[tuple[str, str]]:
+    steps = [("Acknowledge", acknowledge)]
     if facts.kind == "duty":
         steps.append(("See what is owed", f"tocsin duty list --report {facts.report_id}"))
     if facts.report_id is not None:

@@ -13,9 +13,13 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The room has the event. `event_id` is None when it had an equal one already (a reaction said twice)."""
+    """The other side has it. `event_id`: the room's name for it, None where there is none or it had an equal one.
+
+    `warning`: it has, but somebody should look.
+    """
 
     event_id: str | None
+    warning: "ChannelDown | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,23 @@ class Ready:
     warning: ChannelDown | None = None
 
 
-class Transport(Protocol):
+class Sender(Protocol):
+    """One place that takes messages. Every method returns within its time limit, whatever the other side does."""
+
+    async def send(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:
+        """Deliver one message. Under the same `txn` the other side can know it again."""
+        ...
+
+    async def preflight(self, room: str) -> Ready | Retry | ChannelDown:
+        """Look at all that must hold before a message may go there."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Transport(Sender, Protocol):
     """One room's worth of messaging. Every method returns within its time limit, whatever the server does."""
 
     async def send(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""How the way to the room is: one record of it, and the task that looks whether the room can be rung.
+"""How a way to people is: one record of it, and the task that looks whether it can be gone.
 
 `up` — the last thing we did there worked. `degraded` — it works with a warning, or has just failed and is
 tried again. `down` — it keeps failing, or a person has to mend something first. While a person has to mend
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tocsin_node.links.transport import ChannelDown, Ready, Retry, Transport
+from tocsin_node.links.transport import ChannelDown, Ready, Retry, Sender
 from tocsin_node.storage import channels
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
@@ -25,7 +25,7 @@ MEND_MAX_S = 60.0  # a person has to do something
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0  # one request in so long is nothing to a homeserver, and all that an alert may be late by
 DOWN_AFTER_FAILS = 3
-WAITING = "The homeserver does not take requests at the moment. Alerts wait and go out by themselves."
+WAITING = "{} does not take requests at the moment. Alerts wait and go out by themselves."
 logger = logging.getLogger(__name__)
 
 
@@ -41,14 +41,26 @@ class Standing:
 class Channel:
     """The state that courier and listener share. Both wait for `usable` and say here what they met.
 
-    `recovered` is called when requests work again after some did not.
+    `other`: what the other side is called. `look_proves`: a look at it tells all; otherwise a message that broke it
+    is believed until one gets through. `recovered` is called when requests work again after some did not.
     """
 
-    def __init__(self, pool: Pool, transport: Transport, name: str, room: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        transport: Sender,
+        name: str,
+        room: str,
+        *,
+        other: str = "The homeserver",
+        look_proves: bool = True,
+    ) -> None:
         self._pool = pool
         self._transport = transport
         self._name = name
         self._room = room
+        self._other = other
+        self._look_proves = look_proves
         self._warning: ChannelDown | None = None
         self._fails = 0
         self._unexplained = 0
@@ -56,11 +68,11 @@ class Channel:
         self._look = asyncio.Event()
         self.usable = asyncio.Event()
         self.recovered: Callable[[], None] = _nothing
-        self.standing = Standing("degraded", "starting", "The room has not been looked at yet.")
+        self.standing = Standing("degraded", "starting", "It has not been looked at yet.")
         self.heard_s: float | None = None
 
     async def run(self) -> None:
-        """Look at the room now, every hour, and whenever something broke, until cancelled."""
+        """Look at it now, every hour, and whenever something broke, until cancelled."""
         looks = 0
         while True:
             self._look.clear()
@@ -71,7 +83,8 @@ class Channel:
                 self._warning = outcome.warning
                 if self._unexplained > 1:  # it looks well and is not: no faster than this
                     await self._wait(jitter_s(2.0**self._unexplained, MEND_MAX_S))
-                await self._stand(self._well())
+                if self._look_proves or not self._unexplained:
+                    await self._stand(self._well())
                 self.usable.set()
             elif isinstance(outcome, Retry):
                 await self.stumbled(outcome)
@@ -84,14 +97,19 @@ class Channel:
             await self._wait(rest_s)
 
     def look(self) -> None:
-        """Look at the room at once: a person says that it is mended, or wants to know."""
+        """Look at it at once: a person says that it is mended, or wants to know."""
         self._look.set()
 
-    async def worked(self, *, sent: bool = False) -> None:
-        """A request was done; `sent`: it put a message into the room."""
+    async def worked(self, *, sent: bool = False, warning: ChannelDown | None = None) -> None:
+        """A request was done; `sent`: it brought a message there. `warning`: until the next look."""
+        mended = False
         if sent:
+            mended = bool(self._unexplained) and not self._look_proves
             self._unexplained = 0
-        if self._fails:
+        if warning is not None and warning != self._warning:
+            self._warning = warning
+            await self._stand(self._well())
+        if self._fails or mended:
             self._fails = 0
             await self._stand(self._well())
             self.recovered()
@@ -103,7 +121,7 @@ class Channel:
             return
         self._fails += 1
         status: Status = "down" if self._fails >= DOWN_AFTER_FAILS else "degraded"
-        await self._stand(Standing(status, retry.code, WAITING))
+        await self._stand(Standing(status, retry.code, WAITING.format(self._other)))
 
     async def broke(self, down: ChannelDown) -> None:
         """A request met something that a person has to mend."""
@@ -112,7 +130,7 @@ class Channel:
         self.look()
 
     async def pause(self, seconds: float) -> None:
-        """The homeserver told the bot to wait."""
+        """The other side told us to wait."""
         self._paused_until_s = time.monotonic() + seconds
         try:
             async with self._pool.acquire() as conn:
@@ -130,7 +148,7 @@ class Channel:
         return position
 
     def pause_s(self) -> float:
-        """Seconds that the homeserver wants us to wait; 0 when it does not."""
+        """Seconds that the other side wants us to wait; 0 when it does not."""
         return max(0.0, self._paused_until_s - time.monotonic())
 
     def rest_s(self) -> float:
@@ -140,7 +158,7 @@ class Channel:
     async def _break(self, down: ChannelDown) -> None:
         self.usable.clear()
         if down.detail and down.code != self.standing.code:
-            logger.warning("the room cannot be rung: %s: %s", down.code, down.detail)
+            logger.warning("%s cannot be reached: %s: %s", self._name, down.code, down.detail)
         await self._stand(Standing("down", down.code, down.hint))
 
     def _well(self) -> Standing:

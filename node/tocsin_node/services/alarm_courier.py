@@ -1,7 +1,7 @@
-"""The courier: carry the outbox to the room, most urgent first, each message once.
+"""The courier: carry the outbox of one channel, most urgent first, each message once.
 
-Lease a row, talk to the homeserver outside any transaction, write down what came of it. Every row is repeated
-under its own transaction id until the homeserver says yes or says that this message is bad. All times stand
+Lease a row, talk to the other side outside any transaction, write down what came of it. Every row is repeated
+under its own transaction id until the other side says yes or says that this message is bad. All times stand
 in the database, so a courier that dies is followed by one that goes on where it was.
 """
 
@@ -12,9 +12,9 @@ import time
 from dataclasses import replace
 from typing import assert_never
 
-from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sent, Transport
+from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sender, Sent
 from tocsin_node.services.alarm_channel import Channel, jitter_s
-from tocsin_node.services.alarm_plan import CHANNEL, AlarmPlanner, renamed
+from tocsin_node.services.alarm_plan import AlarmPlanner, renamed
 from tocsin_node.services.pace import Pace
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.deliveries import Job
@@ -29,21 +29,28 @@ logger = logging.getLogger(__name__)
 
 
 class Courier:
-    """Works through the outbox of one room. `wake()` after new rows were committed."""
+    """Works through the outbox of one channel. `wake()` after new rows were committed.
+
+    `stale_s`: after so long the other side may have forgotten a transaction id.
+    """
 
     def __init__(
         self,
         pool: Pool,
-        transport: Transport,
+        transport: Sender,
+        name: str,
         channel: Channel,
         planner: AlarmPlanner,
         pace: Pace,
         *,
         request_timeout_s: float,
+        stale_s: float = STALE_S,
     ) -> None:
         self._pool = pool
         self._transport = transport
+        self._name = name
         self._channel = channel
+        self._stale_s = stale_s
         self._planner = planner
         self._pace = pace
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
@@ -55,14 +62,14 @@ class Courier:
         self._woken.set()
 
     def hurry(self) -> None:
-        """The homeserver is back: what waits for its next try goes now."""
+        """The other side is back: what waits for its next try goes now."""
         self._hurry = True
         self._woken.set()
 
     async def run(self) -> None:
         """Carry until cancelled."""
         async with self._pool.acquire() as conn:
-            await deliveries.release(conn, CHANNEL)
+            await deliveries.release(conn, self._name)
         while True:
             await self._channel.usable.wait()
             self._woken.clear()
@@ -84,10 +91,12 @@ class Courier:
         async with self._pool.acquire() as conn:
             if self._hurry:
                 self._hurry = False
-                await deliveries.hurry(conn, CHANNEL)
-            job = await deliveries.lease(conn, CHANNEL, up_to=allowed, lease_s=self._lease_s, stale_s=STALE_S)
+                await deliveries.hurry(conn, self._name)
+            job = await deliveries.lease(
+                conn, self._name, up_to=allowed, lease_s=self._lease_s, stale_s=self._stale_s
+            )
             if job is None:
-                return self._idle_s(await deliveries.due_in_s(conn, CHANNEL))
+                return self._idle_s(await deliveries.due_in_s(conn, self._name))
             job = await self._judged(conn, job)
         if job.stale:
             job = await self._renamed(job)
@@ -97,10 +106,10 @@ class Courier:
 
     async def _settle(self, job: Job, outcome: Outcome) -> float:
         match outcome:
-            case Sent(event_id=event_id):
+            case Sent(event_id=event_id, warning=warning):
                 async with self._pool.acquire() as conn:
                     await deliveries.accepted(conn, job, event_id)
-                await self._channel.worked(sent=True)
+                await self._channel.worked(sent=True, warning=warning)
                 return 0.0
             case Retry(code=code, after_s=after_s):
                 again_s = after_s if after_s is not None else _again_s(job)
@@ -122,32 +131,38 @@ class Courier:
 
     async def _fall_back(self, job: Job, code: str) -> None:
         """Give this message up and send the short form under a name of its own; that one is tried once."""
-        logger.error("the homeserver refuses the message of alert %d: %s", job.alert_id, code)
+        logger.error("%s refuses the message of alert %d: %s", self._name, job.alert_id, code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
             alert = await alerts.get(conn, job.alert_id)
             if alert is not None:
-                await self._planner.enqueue_stored(conn, alert, short=True)
+                await self._planner.enqueue_short(conn, alert, self._name)
 
     async def _judged(self, conn: Connection, job: Job) -> Job:
         """The message as it may be said now: its report's marking may have been raised since it was written.
 
-        If it was tried before, the homeserver may have it in its old words, and the room then sees two messages; to
+        If it was tried before, the other side may have it in its old words, and people then see two messages; to
         repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung.
         """
         alert = await alerts.get(conn, job.alert_id)
-        anew = None if alert is None else self._planner.said_now(alert, job.txn)
+        anew = (
+            None
+            if alert is None
+            else (self._planner.said_now(alert, job.txn, channel=self._name, ceiling=job.max_tlp))
+        )
         if anew is None:
             return job
         txn, content = anew
-        await deliveries.rename(conn, job, txn=txn, content=content)
+        await deliveries.rename(
+            conn, job, txn=txn, content=content, max_tlp=self._planner.ceiling_of(self._name)
+        )
         return replace(job, txn=txn, content=content, stale=False)
 
     async def _renamed(self, job: Job) -> Job:
         """A message that was tried so long ago that the homeserver may have forgotten it, as another message."""
         txn, content = renamed(job.content, job.txn)
         async with self._pool.acquire() as conn:
-            await deliveries.rename(conn, job, txn=txn, content=content)
+            await deliveries.rename(conn, job, txn=txn, content=content, max_tlp=job.max_tlp)
         return replace(job, txn=txn, content=content, stale=False)
 
     def _idle_s(self, due_s: float | None) -> float:

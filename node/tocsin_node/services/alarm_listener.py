@@ -14,7 +14,7 @@ from tocsin_node.links.answer import Answer, Reacted, Replied, TakenBack, read
 from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
 from tocsin_node.services.alarm_channel import Channel
-from tocsin_node.services.alarm_plan import CHANNEL, Room
+from tocsin_node.services.alarm_way import MATRIX, Room
 from tocsin_node.storage import alerts, channels, deliveries
 from tocsin_node.storage.alerts import NewAck
 from tocsin_node.storage.pool import Connection, Pool
@@ -82,7 +82,7 @@ class Listener:
     async def reconcile(self) -> bool:
         """Make good what the stream may have missed about the newest alerts; False: not all could be asked."""
         async with self._pool.acquire() as conn:
-            watched = await deliveries.watched(conn, CHANNEL, self._room.id, WATCHED_ALERTS)
+            watched = await deliveries.watched(conn, MATRIX, self._room.id, WATCHED_ALERTS)
         for alert_id, events in watched:
             related: list[RoomEvent] = []
             for event_id in events:
@@ -105,7 +105,7 @@ class Listener:
     async def _take(self, heard: Heard) -> None:
         async with self._pool.transaction() as conn:
             changed, ignored = await self._read(conn, heard.events)
-            await channels.advance(conn, CHANNEL, heard.next, ignored)
+            await channels.advance(conn, MATRIX, heard.next, ignored)
         self._position = heard.next
         if changed:
             self._acknowledged()

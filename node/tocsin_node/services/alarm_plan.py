@@ -15,25 +15,24 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import AlertFacts, bare, cut, short_words, still, words
+from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
 from tocsin_node.services.alarm_rule import AlarmRule
-from tocsin_node.settings import MatrixSettings
+from tocsin_node.services.alarm_way import MATRIX, URGENT, Way, marked
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
-CHANNEL = "matrix"
+__all__ = ["URGENT", "AlarmPlanner", "AlertPlan", "renamed"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
-URGENT = 0  # grade I, or a life at risk
 LOWEST_PRIORITY = 9
 DEFAULT_CEILING = Tlp.AMBER
 
 
 @dataclass(frozen=True, slots=True)
 class AlertPlan:
-    """An alert that is going to be recorded. `facts` hold no more than the room may read."""
+    """An alert that is going to be recorded. `facts` hold no more than any channel may read."""
 
     facts: AlertFacts
     level: int
@@ -43,29 +42,15 @@ class AlertPlan:
     only: Literal["always", "new", "rung"] = "always"
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Where alerts go: the room, whom they mention, and up to which marking it may read details."""
-
-    id: str
-    responders: tuple[str, ...]
-    ceiling: Tlp
-
-    @classmethod
-    def from_settings(cls, settings: MatrixSettings) -> "Room":
-        """The room that the settings name."""
-        return cls(settings.room, settings.responders, Tlp(settings.room_max_tlp))
-
-
 class AlarmPlanner:
-    """Plans and records alerts. Without a room they are recorded and wait for one."""
+    """Plans and records alerts, a message for each way. Without any they are recorded and wait for one."""
 
     def __init__(
-        self, rule: AlarmRule, room: Room | None, wake: Callable[[], None], now: Callable[[], datetime]
+        self, rule: AlarmRule, ways: Sequence[Way], wake: Callable[[], None], now: Callable[[], datetime]
     ) -> None:
         self._rule = rule
         self._now = now
-        self._room = room
+        self._ways = {way.channel: way for way in ways}
         self._wake = wake
 
     def plan(
@@ -94,7 +79,7 @@ class AlarmPlanner:
             reasons=ring.reasons,
         )
         priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        # A room is on a homeserver, and what names people does not leave the node.
+        # A room is on a homeserver, mail on its way; what names people does not leave the node.
         told = bare(facts) if report.personal_data == "present" else cut(facts, self.ceiling)
         return AlertPlan(told, severity.level, origin, ours, priority, ring.only)
 
@@ -120,55 +105,88 @@ class AlarmPlanner:
         alert_id = await alerts.insert(conn, new)
         if alert_id is None:
             return None
+        ways = await self._admitting(conn, facts, plan.priority)
         if facts.report_id is not None and facts.kind != "duty":
-            await deliveries.supersede(conn, facts.report_id, alert_id)
-        await self.enqueue(conn, alert_id, facts, plan.priority)
+            await deliveries.supersede(conn, facts.report_id, alert_id, [way.channel for way in ways])
+        for way in ways:
+            await self._enqueue(conn, way, alert_id, facts, plan.priority, self._now())
         return alert_id
 
-    async def enqueue(self, conn: Connection, alert_id: int, facts: AlertFacts, priority: int) -> None:
-        """Put the alert's message into the outbox of the room, if there is one."""
-        await self._enqueue(conn, alert_id, facts, priority, ())
-
-    async def enqueue_stored(self, conn: Connection, alert: StoredAlert, *, short: bool = False) -> None:
-        """The same for an alert that is stored already; `short`: in the form that no homeserver refuses."""
-        facts, less = self._still(alert)
+    async def enqueue_stored(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
+        """Put the message of a stored alert into the outbox of a channel, if it is for that channel."""
+        way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-        if not short:
-            await self._enqueue(conn, alert.id, facts, priority, less)
-        elif self._room is not None:
-            content = short_words(facts, alert.id, self._room.responders)
-            await _enqueue(
-                conn, alert.id, self._room.id, content, priority, _txn(facts, self._room.id, "short")
-            )
+        facts = msgspec.json.decode(alert.facts, type=AlertFacts)
+        if way not in await self._admitting(conn, facts, priority):
+            return
+        told, less = _still(alert, way, way.ceiling.value)
+        await self._enqueue(conn, way, alert.id, told, priority, alert.raised_at, *less)
 
-    def said_now(self, alert: StoredAlert, txn: str) -> tuple[str, str] | None:
+    async def enqueue_short(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
+        """The same in the form that nobody refuses: no foreign text at all."""
+        way = self._ways[channel]
+        priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
+        facts, _ = _still(alert, way, None)
+        await self._enqueue(conn, way, alert.id, bare(facts), priority, alert.raised_at, "short")
+
+    def said_now(
+        self, alert: StoredAlert, txn: str, *, channel: str = MATRIX, ceiling: str | None = None
+    ) -> tuple[str, str] | None:
         """Another transaction id and content (JSON) for a message that waits under `txn`; None: it stands as it is.
 
-        Its words were frozen when the alert was raised. Since then the report may have been marked more strictly, or
-        the room's ceiling lowered; then it says what may be said now, under an id that follows from that.
+        Its words were frozen under `ceiling` when the alert was raised. Since then the report may have been marked
+        more strictly, or the channel's ceiling lowered; then it says what may be said now, under an id that follows
+        from that.
         """
-        facts, less = self._still(alert)
-        if self._room is None or not less:
+        way = self._ways.get(channel)
+        if way is None:
             return None
-        fresh = _txn(facts, self._room.id, *less)
+        facts, less = _still(alert, way, ceiling)
+        if not less:
+            return None
+        fresh = _txn(facts, way.place, *less)
         if txn.startswith(fresh):
             return None
-        return fresh, json.dumps(_marked(words(facts, alert.id, self._room.responders), fresh))
+        return fresh, json.dumps(way.compose(facts, alert.id, alert.raised_at, fresh))
 
-    def _still(self, alert: StoredAlert) -> tuple[AlertFacts, tuple[str, ...]]:
-        """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not."""
-        facts = msgspec.json.decode(alert.facts, type=AlertFacts)
-        now = still(facts, Tlp(alert.marking) if alert.marking else None, self.ceiling)
-        return now, () if now == facts else (now.tlp.value, self.ceiling.value)
+    def ceiling_of(self, channel: str) -> str | None:
+        """The channel's ceiling; None where the settings have no such channel."""
+        way = self._ways.get(channel)
+        return None if way is None else way.ceiling.value
+
+    async def _admitting(self, conn: Connection, facts: AlertFacts, priority: int) -> list[Way]:
+        """The ways that the alert goes; a withdrawal goes wherever the report was told."""
+        ways = []
+        for way in self._ways.values():
+            withdrawn = facts.kind == "withdrawn" and facts.report_id is not None
+            if way.admits(facts, priority) or (
+                withdrawn and await deliveries.told(conn, way.channel, facts.report_id or "")
+            ):
+                ways.append(way)
+        return ways
 
     async def _enqueue(
-        self, conn: Connection, alert_id: int, facts: AlertFacts, priority: int, less: tuple[str, ...]
+        self,
+        conn: Connection,
+        way: Way,
+        alert_id: int,
+        facts: AlertFacts,
+        priority: int,
+        raised_at: datetime,
+        *less: str,
     ) -> None:
-        if self._room is None:
-            return
-        room = self._room
-        content = words(cut(facts, room.ceiling), alert_id, room.responders)
-        await _enqueue(conn, alert_id, room.id, content, priority, _txn(facts, room.id, *less))
+        txn = _txn(facts, way.place, *less)
+        content = way.compose(cut(facts, way.ceiling), alert_id, raised_at, txn)
+        await deliveries.enqueue(
+            conn,
+            alert_id,
+            channel=way.channel,
+            room=way.place,
+            priority=priority,
+            content=json.dumps(content),
+            txn=txn,
+            max_tlp=way.ceiling.value,
+        )
 
     async def record_remote_ack(
         self, conn: Connection, acknowledgement: Acknowledgement, *, node_id: str, org: str
@@ -185,17 +203,18 @@ class AlarmPlanner:
         )
 
     def cut(self, facts: AlertFacts) -> AlertFacts:
-        """The facts that the room may read, or any room where there is none yet."""
+        """The facts that some channel may read, or any room where there is none yet."""
         return cut(facts, self.ceiling)
 
     def wake(self) -> None:
-        """Something was committed: the courier looks at once."""
+        """Something was committed: the couriers look at once."""
         self._wake()
 
     @property
     def ceiling(self) -> Tlp:
-        """Up to which marking the room may read details."""
-        return DEFAULT_CEILING if self._room is None else self._room.ceiling
+        """Up to which marking some channel may read details."""
+        ceilings = [way.ceiling for way in self._ways.values()]
+        return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
 
 
 def renamed(content: str, txn: str) -> tuple[str, str]:
@@ -207,26 +226,18 @@ def renamed(content: str, txn: str) -> tuple[str, str]:
     fresh = f"{txn[:40]}-{secrets.token_hex(4)}"
     again["body"] = f"(Perhaps for the second time.)\n{again['body']}"
     again["formatted_body"] = f"<p>(Perhaps for the second time.)</p>{again['formatted_body']}"
-    return fresh, json.dumps(_marked(again, fresh))
+    return fresh, json.dumps(marked(again, fresh))
 
 
-async def _enqueue(
-    conn: Connection, alert_id: int, room: str, content: dict[str, Any], priority: int, txn: str
-) -> None:
-    await deliveries.enqueue(
-        conn,
-        alert_id,
-        channel=CHANNEL,
-        room=room,
-        priority=priority,
-        content=json.dumps(_marked(content, txn)),
-        txn=txn,
-    )
+def _still(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
+    """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
 
-
-def _marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
-    """With the transaction id inside, so that our message is known again whatever device reads it."""
-    return {**content, "org.tocsin.alert": {**content["org.tocsin.alert"], "txn": txn}}
+    `ceiling`: under which it was said before; None: not yet, or everything that is stored.
+    """
+    stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+    before = stored if ceiling is None else cut(stored, Tlp(ceiling))
+    now = still(before, Tlp(alert.marking) if alert.marking else None, way.ceiling)
+    return now, () if now == before else (now.tlp.value, way.ceiling.value)
 
 
 def _txn(facts: AlertFacts, room: str, *more: str) -> str:

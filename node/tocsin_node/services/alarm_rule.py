@@ -3,8 +3,9 @@
 1. A withdrawn report tells those whom it rang.
 2. Imminent risk to life always rings.
 3. The chosen grades (I and II unless set otherwise) ring at once.
-4. Grade III rings while the incident goes on, when it was a serious hazard, or when other systems are likely
-   affected in the same way; or always, or never, as set.
+4. Grade III rings while the incident goes on, when it was a serious hazard, when other systems are likely
+   affected in the same way, or when a report of our own starts a legal clock of 72 hours or less; or always,
+   or never, as set.
 5. What is long over does not ring: public records and old cases are shared by the hundred. An incident is history
 when the newest of its times (occurred, detected, known) lies further back than set, unless it goes on.
 6. A new version rings again only when the grade rose. If no version rang yet, it rings as a new one would.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Self
 
+from tocsin_node.services.organisation import Clock
 from tocsin_node.settings import AlertSettings
 from tocsin_schema import times
 from tocsin_schema.report import IncidentReport
@@ -21,6 +23,7 @@ from tocsin_schema.report import IncidentReport
 TIMES = ("occurred_start", "occurred_end", "detected_at", "aware_at", "causal_link_at")
 RANK = {"none": 0, "IV": 1, "III": 2, "II": 3, "I": 4}
 RISK_TO_LIFE = "somebody may die soon"
+SHORT_CLOCK = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,13 @@ class Ring:
     urgent: bool = False
 
 
+def _no_clock(_report: IncidentReport, _now: datetime) -> timedelta | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
-    """The thresholds."""
+    """The thresholds; `clock` is the shortest legal clock that a report of our own starts."""
 
     grades: frozenset[str]
     grade_iii: Literal["profile", "always", "never"]
@@ -47,9 +54,10 @@ class AlarmRule:
     withdrawn: bool
     received: bool
     history: timedelta
+    clock: Clock = _no_clock
 
     @classmethod
-    def from_settings(cls, settings: AlertSettings) -> Self:
+    def from_settings(cls, settings: AlertSettings, clock: Clock = _no_clock) -> Self:
         """The rule that the settings describe."""
         return cls(
             frozenset(settings.grades),
@@ -58,6 +66,7 @@ class AlarmRule:
             settings.withdrawn,
             settings.received,
             timedelta(days=settings.history_days),
+            clock,
         )
 
     def decide(
@@ -73,8 +82,12 @@ class AlarmRule:
         if report.revoked:
             ring = Ring("withdrawn", ("the report was withdrawn",), only="rung")
             return ring if self.withdrawn and previous_grade is not None else None
+        if self._is_history(report, now):
+            return None
         reasons = self._reasons(report)
-        if not reasons or self._is_history(report, now):
+        if not reasons and not received:
+            reasons = self._short_clock(report, now)
+        if not reasons:
             return None
         grade = report.severity.grade
         urgent = grade == "I" or reasons[0] == RISK_TO_LIFE
@@ -105,6 +118,15 @@ class AlarmRule:
             if "transferable" in flags:
                 reasons.append("grade III and other systems are likely affected")
         return tuple(reasons)
+
+    def _short_clock(self, report: IncidentReport, now: datetime) -> tuple[str, ...]:
+        """Asked last, since it reckons with every rule of law."""
+        if report.severity.grade != "III" or self.grade_iii != "profile":
+            return ()
+        span = self.clock(report, now)
+        if span is None or span > SHORT_CLOCK:
+            return ()
+        return (f"grade III and a legal clock of {span / timedelta(hours=1):g} hours",)
 
     def _is_history(self, report: IncidentReport, now: datetime) -> bool:
         found = report.extension.get("flags")

@@ -29,7 +29,7 @@ def alert_as_json(
     taken_up = any(a.revoked_at is None for a in said)
     closed = alert.kind == "test" and (
         utc_now() - alert.raised_at > TEST_OPEN
-        or any(m.alert_id == alert.id and m.echoed_at is not None for m in messages)
+        or any(m.alert_id == alert.id and _arrived(m) for m in messages)
     )
     marking = Tlp(alert.marking) if alert.marking else None
     facts = still(msgspec.json.decode(alert.facts, type=AlertFacts), marking, ceiling)
@@ -52,6 +52,11 @@ def alert_as_json(
             if m.alert_id == alert.id
         ],
     }
+
+
+def _arrived(message: StoredDelivery) -> bool:
+    """Only a room can be read back; elsewhere that it was taken is all there is to know."""
+    return message.echoed_at is not None or (message.channel != "matrix" and message.accepted_at is not None)
 
 
 def _title(kind: str, facts: AlertFacts) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -21,7 +21,6 @@ from tocsin_node.services.duty_book import NEVER, reckon
 from tocsin_node.services.duty_clock import tell
 from tocsin_node.services.duty_view import duty_as_json, history_as_json
 from tocsin_node.services.reporting import ReportUnknown
-from tocsin_node.settings import Settings
 from tocsin_node.storage import duties, reports
 from tocsin_node.storage.duties import Event, StoredDuty
 from tocsin_node.storage.errors import StorageError
@@ -275,18 +274,6 @@ class Duties:
     def _refuse_future(self, at: datetime | None) -> None:
         if at is not None and at > self._now():
             raise NotYet
-
-
-def organisation_of(settings: Settings, name: str) -> Organisation:
-    """The organisation that the settings describe."""
-    stated = settings.duties
-    return Organisation(
-        name,
-        frozenset(stated.roles),
-        frozenset(stated.jurisdictions),
-        frozenset(map(date.fromisoformat, stated.holidays)),
-        stated.zone,
-    )
 
 
 async def _known(conn: Connection, duty_id: int) -> StoredDuty:

@@ -68,6 +68,7 @@ class Exchange:
         self._settings = settings
         self._nudged: dict[str, asyncio.Event] = {}
         self._pausing: set[str] = set()
+        self._open: set[str] = set()  # who has let us in since we started
         self._changed: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -151,7 +152,9 @@ class Exchange:
         return await self._kept(peer, code, hint, suspect=suspect, heard=said is not None, skew_s=skew_s)
 
     async def _why_closed(self, peer: Peer, code: str, hint: str) -> str:
-        """A peer whose log we hold had approved us: then a closed door means that it was closed since."""
+        """A peer that has let us in, or whose log we hold, had approved us: then its door was closed since."""
+        if peer.node_id in self._open:
+            return _ENDED
         try:
             async with self._pool.acquire() as conn:
                 held = await remote.standing(conn, peer.node_id, peer.identity.statement.log.gen)
@@ -231,6 +234,7 @@ class Exchange:
             peer.row.url, peer.node_id, log_id(log_key.origin), since=log.size, wait_s=wait_s
         )
         head = open_checkpoint(answer.body, log_key.vkey)
+        self._open.add(peer.node_id)
         await self._peering.note_contact(peer.node_id, clock_skew_s=answer.clock_skew_s, well=True)
         await self._refuse_contradiction(log, head, answer.body)
         if head.size > log.size:

@@ -27,9 +27,11 @@ from tocsin_node.services.reporting import (
     VersionConflict,
     sealable_only,
 )
+from tocsin_node.services.screening import look
 from tocsin_node.storage import remarks, reports, shares
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark, StoredRemark, Version
+from tocsin_schema.finding import Finding
 from tocsin_schema.ids import node_identity_id
 from tocsin_schema.marking import Tlp
 from tocsin_schema.remark import Remark, check_remark
@@ -112,6 +114,8 @@ class Remarks:
         if standing is not None and standing.sha256 == remark.sha256:
             return Remarked("unchanged", remark, standing.ver, released)
         _refuse_out_of_turn(remark, held, standing)
+        if released.to and not remark.revoked:
+            await _refuse_suspected(raw)
         if dry_run:
             return Remarked("dry-run", remark, ver, released)
         audience = tuple(p.node_id for p in released.to)
@@ -184,6 +188,18 @@ class Remarks:
 
 async def _store(new: NewRemark, gen: int, leaf_hash: bytes, conn: Connection, index: int) -> None:
     await remarks.put(conn, replace(new, place=reports.Place(gen, index, leaf_hash)))
+
+
+async def _refuse_suspected(raw: bytes) -> None:
+    """A remark is a line or two: what seems to name people or hold a secret is taken out, not reviewed.
+
+    Raises: FindingsRefused.
+    """
+    hint = "Take it out; a remark goes to others as it is."
+    found = [each.finding() for each in await look(raw)]
+    if found:
+        said = [Finding(each.code, each.path, each.message, hint) for each in found]
+        raise FindingsRefused(said, what="remark")
 
 
 def _checked(raw: bytes, report_id: str) -> Remark:

@@ -1,11 +1,12 @@
-"""The outbox of alerts: each row is one message for one room, with its content and transaction id frozen.
+"""The outbox of alerts: each row is one message for one place of one channel, its content and transaction id frozen.
 
-A worker leases a row, talks to the homeserver outside any transaction, and writes down what happened. If it
+A worker leases a row, talks to the other side outside any transaction, and writes down what happened. If it
 dies in between, the lease runs out and another repeats the same message under the same transaction id, which
-the homeserver takes for the one it has. So nothing here has to be on the disk before it counts, except the
+the other side takes for the one it has. So nothing here has to be on the disk before it counts, except the
 row itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +18,10 @@ _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A leased delivery. `content` is JSON. `stale`: the homeserver may have forgotten its transaction id."""
+    """A leased delivery. `content` is JSON, written under the ceiling `max_tlp` (None: before there were several).
+
+    `stale`: the other side may have forgotten its transaction id.
+    """
 
     id: int
     alert_id: int
@@ -26,6 +30,7 @@ class Job:
     content: str = field(repr=False)
     txn: str
     attempts: int
+    max_tlp: str | None
     stale: bool
 
 
@@ -54,7 +59,8 @@ class Backlog:
 
 
 ENQUEUE = """
-insert into delivery (alert_id, channel, room, priority, content, txn) values ($1, $2, $3, $4, $5::jsonb, $6)
+insert into delivery (alert_id, channel, room, priority, content, txn, max_tlp)
+values ($1, $2, $3, $4, $5::jsonb, $6, $7)
 on conflict (txn) do nothing
 """
 
@@ -62,7 +68,12 @@ on conflict (txn) do nothing
 SUPERSEDE = """
 update delivery d set state = 'superseded' from alert a
 where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' and d.state = 'pending'
-    and d.attempts = 0
+    and d.attempts = 0 and d.channel = any($3::text[])
+"""
+
+TOLD = """
+select exists (select from delivery d join alert a on a.id = d.alert_id
+               where d.channel = $1 and a.report_id = $2 and d.state <> 'superseded')
 """
 
 LEASE = f"""
@@ -73,7 +84,7 @@ from (select id, first_try_at from delivery
         and (state = 'pending' and next_at <= now() or state = 'sending' and lease_until < now())
       order by priority, id limit 1 for update skip locked) as due
 where d.id = due.id and {_MAY_BE_LOST}
-returning d.id, d.alert_id, d.room, d.priority, d.content, d.txn, d.attempts,
+returning d.id, d.alert_id, d.room, d.priority, d.content, d.txn, d.attempts, d.max_tlp,
     coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
 """
 
@@ -100,7 +111,9 @@ FAIL = """
 update delivery set state = 'failed', lease_until = null, last_error = $2 where id = $1 and state = 'sending'
 """
 
-RENAME = "update delivery set txn = $2, content = $3::jsonb, first_try_at = now() where id = $1"
+RENAME = """
+update delivery set txn = $2, content = $3::jsonb, max_tlp = $4, first_try_at = now() where id = $1
+"""
 
 RELEASE = """
 update delivery set state = 'pending', lease_until = null, next_at = now()
@@ -141,7 +154,7 @@ where channel = $1 and room <> $2 and state = 'pending'
 UNRUNG = """
 select a.id from alert a
 where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now() - interval '7 days'
-  and not exists (select from delivery d where d.alert_id = a.id
+  and not exists (select from delivery d where d.alert_id = a.id and d.channel = $2
                   and (d.state in ('accepted', 'echoed') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
@@ -152,22 +165,37 @@ order by a.id limit 200
 BACKLOG = """
 select
     coalesce(extract(epoch from now() - min(created_at) filter (where state in ('pending', 'sending'))),
-    0)::float8, count(*) filter (where state = 'accepted' and accepted_at < now() - interval '60 seconds'),
+    0)::float8, count(*) filter (where channel = 'matrix' and state = 'accepted'
+                                 and accepted_at < now() - interval '60 seconds'),
     count(*) filter (where state = 'failed')
-from delivery where created_at > now() - interval '7 days'
+from delivery where created_at > now() - interval '7 days' and channel = any($1::text[])
 """
 
 
 async def enqueue(
-    conn: Connection, alert_id: int, *, channel: str, room: str, priority: int, content: str, txn: str
+    conn: Connection,
+    alert_id: int,
+    *,
+    channel: str,
+    room: str,
+    priority: int,
+    content: str,
+    txn: str,
+    max_tlp: str,
 ) -> None:
     """Put a message into the outbox, in the caller's transaction; the same `txn` never twice."""
-    await conn.execute(ENQUEUE, alert_id, channel, room, priority, content, txn)
+    await conn.execute(ENQUEUE, alert_id, channel, room, priority, content, txn, max_tlp)
 
 
-async def supersede(conn: Connection, report_id: str, alert_id: int) -> None:
-    """Drop messages about earlier versions of a report that nobody has tried to send yet."""
-    await conn.execute(SUPERSEDE, report_id, alert_id)
+async def supersede(conn: Connection, report_id: str, alert_id: int, channels: Sequence[str]) -> None:
+    """Drop messages about earlier versions of a report that nobody has tried to send yet, where a newer one goes."""
+    await conn.execute(SUPERSEDE, report_id, alert_id, list(channels))
+
+
+async def told(conn: Connection, channel: str, report_id: str) -> bool:
+    """Whether this channel has, or is on its way to have, an alert about the report."""
+    found: bool = await conn.fetchval(TOLD, channel, report_id)
+    return found
 
 
 async def lease(conn: Connection, channel: str, *, up_to: int, lease_s: float, stale_s: float) -> Job | None:
@@ -183,7 +211,7 @@ async def due_in_s(conn: Connection, channel: str) -> float | None:
 
 
 async def accepted(conn: Connection, job: Job, event_id: str | None) -> None:
-    """The homeserver has it."""
+    """The other side has it."""
     await conn.execute(ACCEPTED, job.id, event_id)
 
 
@@ -197,9 +225,9 @@ async def fail(conn: Connection, job: Job, code: str) -> None:
     await conn.execute(FAIL, job.id, code)
 
 
-async def rename(conn: Connection, job: Job, *, txn: str, content: str) -> None:
-    """Give a leased message another transaction id, because the homeserver may have forgotten the first."""
-    await conn.execute(RENAME, job.id, txn, content)
+async def rename(conn: Connection, job: Job, *, txn: str, content: str, max_tlp: str | None) -> None:
+    """Give a leased message another transaction id: the first may be forgotten, or stands for words that may not be."""
+    await conn.execute(RENAME, job.id, txn, content, max_tlp)
 
 
 async def release(conn: Connection, channel: str) -> None:
@@ -244,14 +272,14 @@ async def of_alerts(conn: Connection, alert_ids: list[int]) -> list[StoredDelive
 
 
 async def unrung(conn: Connection, channel: str, room: str) -> list[int]:
-    """Open alerts of the last week that no room has and that are not on their way to this one.
+    """Open alerts of the last week that this channel has nowhere and that are not on their way to this place.
 
-    Messages that wait for another room are dropped.
+    Messages that wait for another place of the channel are dropped.
     """
     await conn.execute(LEAVE_ROOM, channel, room)
-    return [row[0] for row in await conn.fetch(UNRUNG, room)]
+    return [row[0] for row in await conn.fetch(UNRUNG, room, channel)]
 
 
-async def backlog(conn: Connection) -> Backlog:
-    """What waits, what was not seen, what failed in the last week."""
-    return Backlog(*await conn.fetchrow(BACKLOG))
+async def backlog(conn: Connection, channels: Sequence[str]) -> Backlog:
+    """What waits, what was not seen in the room, what failed in the last week, on these channels."""
+    return Backlog(*await conn.fetchrow(BACKLOG, list(channels)))

@@ -82,13 +82,14 @@ create table delivery (
     echoed_at timestamp with time zone,
     last_error text,
     created_at timestamp with time zone default now() not null,
+    max_tlp text,
     constraint delivery_pkey PRIMARY KEY (id),
     constraint delivery_txn_key UNIQUE (txn),
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'failed'::text, 'superseded'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
-CREATE INDEX delivery_due ON public.delivery USING btree (priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
+CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
 
 create table duty (

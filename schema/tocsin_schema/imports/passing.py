@@ -27,6 +27,7 @@ SOURCE: Final = "stix"
 _ENDS: Final = ("source_ref", "target_ref", "sighting_of_ref")
 _SPANS: Final = (("first_seen", "last_seen"), ("start_time", "stop_time"))
 _MOVED: Final = ("x_mitre_aliases", "x_mitre_deprecated")  # what says nothing when it is false is not missed
+_RENAMED: Final = "its identifier stands for a relationship with other ends, too: it got one of its own"
 _HINT: Final = "Nothing to do, unless you need it: then pass the file on as it is."
 
 
@@ -45,7 +46,7 @@ def _passed(obj: Object, store: Store) -> Passed:
         published = _published(obj, key)
         if published is not None:
             return published
-    repairs: list[str] = []
+    repairs = [_RENAMED] if store.is_renamed(obj["id"]) else []
     lost: dict[str, int] = {}
     announced: tuple[Object, ...] = ()
     if is_custom(obj["type"]):

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import orjson
 
+from tocsin_schema import ids
 from tocsin_schema.disk import Disk
 
 _SCHEMA: Final = """
 create table object (id text primary key, type text, modified text, raw blob, used int default 0) without rowid;
 create table reference (target text, source text, primary key (target, source)) without rowid;
 create table refused (id text primary key) without rowid;
+create table renamed (id text primary key) without rowid;
 """
 _RELATING: Final = "('relationship', 'sighting', 'report', 'note', 'opinion', 'grouping')"
 # The properties by which an object is about others.
@@ -28,7 +30,12 @@ class Store(Disk):
         super().__init__(_SCHEMA)
 
     def add(self, obj: Mapping[str, Any]) -> None:
-        """Keep an object that has a text `id` and `type`; an older version of a known one is dropped."""
+        """Keep an object that has a text `id` and `type`; an older version of a known one is dropped.
+
+        Relationships of one identifier and several ends (ATLAS has them) are told apart by derived identifiers.
+        """
+        if obj["type"] == "relationship":
+            obj = self._told_apart(obj)
         modified = obj.get("modified")
         self._db.execute(
             "insert into object (id, type, modified, raw) values (?, ?, ?, ?) on conflict (id) do update"
@@ -40,6 +47,18 @@ class Store(Disk):
         self._db.executemany(
             "insert or ignore into reference values (?, ?)", [(ref, obj["id"]) for ref in targets]
         )
+
+    def _told_apart(self, obj: Mapping[str, Any]) -> Mapping[str, Any]:
+        held = self.get(obj["id"])
+        if held is None or _ends(held) == _ends(obj):
+            return obj
+        name = ids.derive("relationship", orjson.dumps([obj["id"], *_ends(obj)]).decode())
+        self._db.execute("insert or ignore into renamed values (?)", (name,))
+        return {**obj, "id": name}
+
+    def is_renamed(self, identifier: str) -> bool:
+        """Whether a relationship got this identifier here, since its own stood for another one."""
+        return self._db.execute("select 1 from renamed where id = ?", (identifier,)).fetchone() is not None
 
     def get(self, identifier: str) -> dict[str, Any] | None:
         """The object of that identifier, or None."""
@@ -88,6 +107,10 @@ class Store(Disk):
     def is_refused(self, identifier: str) -> bool:
         """Whether `refuse` was said of it."""
         return self._db.execute("select 1 from refused where id = ?", (identifier,)).fetchone() is not None
+
+
+def _ends(relationship: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple(relationship.get(name) for name in ("relationship_type", "source_ref", "target_ref"))
 
 
 def _texts(value: object) -> list[str]:

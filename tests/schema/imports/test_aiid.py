@@ -226,6 +226,18 @@ def test_classifications_add_facts_and_severity_follows():
     assert (report.severity.level, report.severity.grade) == (4, "II")
 
 
+def test_what_more_files_say_is_a_later_version():
+    def modified(*texts):
+        files = [io.BytesIO(text.encode()) for text in texts]
+        report = check_bundle(next(aiid.read(table({}), classifications=files)).bundle).report
+        assert report is not None
+        return report.modified
+
+    assert modified() < modified(CSETV0) < modified(CSETV0, CSETV1)
+    other = CSETV0.replace("900001", "900002")
+    assert modified(other) == modified(), "of what they say nothing, they change nothing"
+
+
 def test_a_file_that_is_no_classification_is_unreadable():
     with pytest.raises(ImportUnreadable):
         list(aiid.read(table({}), classifications=[io.BytesIO(b"Namespace,Incident ID\nOTHER,1\n")]))

@@ -108,6 +108,20 @@ def test_of_a_new_type_only_what_stix_allows_is_kept(properties, kept, said):
     assert said is None or any(said in repair for repair in passed.repairs[1:])
 
 
+def test_relationships_of_one_identifier_and_several_ends_are_all_passed_on():
+    first, second, again = link(PATTERN, TOOL), link(TOOL, PATTERN), link(PATTERN, TOOL)
+    found = convert(PATTERN, TOOL, first, second, again)
+    links = [one.objects[-1] for one in found.values() if one.objects[-1]["type"] == "relationship"]
+    ends = {(obj["source_ref"], obj["target_ref"]) for obj in links}
+    assert ends == {(PATTERN["id"], TOOL["id"]), (TOOL["id"], PATTERN["id"])}
+    assert len({obj["id"] for obj in links}) == len(links) == 2
+    renamed = [one for one in found.values() if one.repairs]
+    assert [one.repairs[0] for one in renamed] == [
+        "its identifier stands for a relationship with other ends, too: it got one of its own"
+    ]
+    assert convert(PATTERN, TOOL, first, second) == convert(PATTERN, TOOL, first, second)
+
+
 def test_a_new_type_that_does_not_say_when_it_was_made_gets_a_fixed_day_and_says_so():
     timeless = {name: value for name, value in CUSTOM.items() if name not in ("created", "modified")}
     passed = one(timeless)
@@ -290,7 +304,13 @@ def test_everything_of_the_real_bundles_comes_through(name):
     found, bundle = gathered(path)
     assert [one.key for one in found if one.refusal] == []
     if not any(obj["type"] == "incident" for obj in source):
-        assert len(found) == len({obj["id"] for obj in source})
+        related = {
+            (obj["id"], obj["source_ref"], obj["target_ref"])
+            for obj in source
+            if obj["type"] == "relationship"
+        }
+        others = {obj["id"] for obj in source if obj["type"] != "relationship"}
+        assert len(found) == len(related) + len(others)
         assert {obj["id"] for obj in bundle["objects"]} >= {obj["id"] for obj in source}
     chosen = random.Random(7).sample(bundle["objects"], min(60, len(bundle["objects"])))
     assert errors(json.dumps({**bundle, "objects": chosen}).encode(), new_types=True) == []
