@@ -59,7 +59,7 @@ def test_the_node_goes_away_and_comes_back():
     node.add_alert(title="Still shown")
     again = FakeNode(url=node.url)
     try:
-        standings = watched(node, lambda: node.__exit__(), again.__enter__)
+        standings = watched(node, node.__exit__, again.__enter__)
     finally:
         again.__exit__()
     away, back = drawn(standings[1]), drawn(standings[2])
