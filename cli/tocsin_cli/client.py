@@ -9,7 +9,7 @@ whoever calls knows whether it may be.
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -81,10 +81,14 @@ class Client:
         """Close the connection."""
         self._pool.clear()
 
-    def json(self, method: str, path: str, *, query: Query = (), send: object = None) -> Any:
+    def json(
+        self, method: str, path: str, *, query: Query = (), send: object = None, takes: Container[int] = ()
+    ) -> Any:
         """Send an object (or nothing) and return the answer's JSON; None for an answer without content."""
         body = None if send is None else json.dumps(send).encode()
-        return parsed(self.raw(method, path, query=query, body=body, content_type="application/json"))
+        return parsed(
+            self.raw(method, path, query=query, body=body, content_type="application/json", takes=takes)
+        )
 
     def raw(
         self,
@@ -96,8 +100,11 @@ class Client:
         content_type: str = STIX,
         accept: str = "application/json",
         max_bytes: int = _MAX_ANSWER_BYTES,
+        takes: Container[int] = (),
     ) -> bytes:
         """Send bytes and return the answer's bytes.
+
+        `takes`: statuses of failure whose JSON is the answer itself and no problem document, as 503 of /healthz.
 
         Raises: Unreachable, NodeBusy, NotVerified (TLS), NotAllowed, FindingsFound, Refused, AnswerBroken.
         """
@@ -126,6 +133,8 @@ class Client:
             raise _connection_failure(exc, self.url) from exc
         took_ms = (time.monotonic() - began) * 1000
         self._note(f"{method} {path} → {answer.status}, {len(raw)} bytes, {took_ms:.0f} ms")
+        if answer.status in takes and _is_plain_json(answer.headers):
+            return raw
         if answer.status >= 400:
             raise problem_of(answer.status, raw, answer.headers)
         if answer.status >= 300:
@@ -215,6 +224,10 @@ def problem_of(status: int, raw: bytes, headers: Mapping[str, str]) -> CliError:
         hint = hint or ("The node's own log says why." if status == 500 else "")
         return NodeBusy(message, code=code, hint=hint, retry_after_s=float(wait) if wait.isdecimal() else 0)
     return Refused(message, code=code, hint=hint, status=status)
+
+
+def _is_plain_json(headers: Mapping[str, str]) -> bool:
+    return str(headers.get("Content-Type") or "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _problem_document(raw: bytes) -> dict[str, Any]:

@@ -25,6 +25,9 @@ _REPORTS, _NETWORK, _NODE, _TOOL = "Reports and alerts", "The network", "A node 
 COMMANDS = {
     "report": Late("tocsin_cli.commands.report:report", "File, read, change and withdraw reports.", _REPORTS),
     "alert": Late("tocsin_cli.commands.alert:alert", "See and acknowledge alerts.", _REPORTS),
+    "watch": Late(
+        "tocsin_cli.commands.watch:watch", "Watch alerts, reports, peers and duties, live.", _REPORTS
+    ),
     "duty": Late(
         "tocsin_cli.commands.duty:duty",
         "See what is owed to which authority, by when and why, and decide about it.",

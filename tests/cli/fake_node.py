@@ -163,6 +163,7 @@ class FakeNode:
 
     def _routes(self) -> list[web.RouteDef]:
         return [
+            web.get("/healthz", self._healthz),
             web.get("/v1/node", self._node),
             web.post("/v1/reports", self._submit),
             web.get("/v1/reports", self._list),
@@ -192,6 +193,9 @@ class FakeNode:
             web.get("/v1/log/leaves", self._log_leaves),
             web.post("/v1/imports", self._imports),
         ]
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "checks": []})
 
     async def _node(self, _: web.Request) -> web.Response:
         log = {"origin": self.origin, "size": len(self.leaves), "root": self._tree().root().hex()}
