@@ -19,7 +19,6 @@ from tocsin_schema.record import MAX_UNKNOWN, PROPERTY_NAME, Record, explain_any
 Object = dict[str, Any]
 
 MARK: Final = {FOREIGN_TYPE_EXTENSION: {"extension_type": "new-sdo"}}
-MAX_OWN: Final = MAX_UNKNOWN
 
 
 def is_custom(kind: str) -> bool:
@@ -46,7 +45,7 @@ def carry(obj: Mapping[str, Any], lost: dict[str, int]) -> Object | None:
     own = {name: value for name, value in obj.items() if name not in table.fields}
     for nth, (name, value) in enumerate(own.items()):
         fit = PROPERTY_NAME(name) is not None and not list(explain_any(value, MAX_DEPTH, ""))
-        if fit and nth < MAX_OWN:
+        if fit and nth < MAX_UNKNOWN:
             sound[name] = value
         else:
             lost[label(name)] = lost.get(label(name), 0) + 1
