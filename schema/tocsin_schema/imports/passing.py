@@ -144,14 +144,15 @@ def _listed(value: object) -> list[Any]:
 
 
 def _point(sound: Object, store: Store, repairs: list[str]) -> Finding | None:
-    """Rule 4: what was left out is not pointed at."""
+    """Rule 4: what was left out is not pointed at. In a custom type these properties may hold anything."""
     for name in _ENDS:
-        if name in sound and store.is_refused(sound[name]):
-            said = f"Its {name} {show(sound[name], 80)} was left out, so it would lead nowhere."
+        end = sound.get(name)
+        if isinstance(end, str) and store.is_refused(end):
+            said = f"Its {name} {show(end, 80)} was left out, so it would lead nowhere."
             return Finding("dangling-ref", name, said, _HINT)
-    listed = sound.get("object_refs")
-    if listed is not None:
-        kept = [ref for ref in listed if not store.is_refused(ref)]
+    listed = _listed(sound.get("object_refs"))
+    if listed:
+        kept = [ref for ref in listed if not (isinstance(ref, str) and store.is_refused(ref))]
         if not kept:
             return Finding("dangling-ref", "object_refs", "All that it names was left out.", _HINT)
         if len(kept) < len(listed):

@@ -108,6 +108,14 @@ def test_of_a_new_type_only_what_stix_allows_is_kept(properties, kept, said):
     assert said is None or any(said in repair for repair in passed.repairs[1:])
 
 
+@pytest.mark.parametrize("value", [{}, {"a": 1}, 7, [{}, 3, "x"], "tool--no", True], ids=str)
+@pytest.mark.parametrize("name", ["source_ref", "target_ref", "sighting_of_ref", "object_refs"])
+def test_in_a_new_type_a_property_called_as_a_reference_may_hold_anything(name, value):
+    passed = one({**CUSTOM, name: value}, UNCHECKED)
+    assert passed.refusal is None
+    assert passed.objects[-1].get(name, value) == value
+
+
 def test_relationships_of_one_identifier_and_several_ends_are_all_passed_on():
     first, second, again = link(PATTERN, TOOL), link(TOOL, PATTERN), link(PATTERN, TOOL)
     found = convert(PATTERN, TOOL, first, second, again)
