@@ -14,6 +14,7 @@ repr.
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout
@@ -92,7 +93,19 @@ class MatrixTransport:
         trouble = answers.room_trouble((*answers.events(mapping(joined.get("state")).get("events")), *events))
         if room_id in mapping(rooms.get("leave")):
             trouble = answers.NOT_IN_ROOM
-        return Heard(answer.body["next_batch"], events, complete, trouble)
+        read = answers.receipts(mapping(joined.get("ephemeral")).get("events"))
+        return Heard(answer.body["next_batch"], events, complete, trouble, read)
+
+    async def happened_at(self, room: str, event_id: str) -> datetime | Retry | ChannelDown | None:
+        """When an event happened, by the homeserver's clock."""
+        answer = await _answer(self._client.room_get_event(self._id(room), event_id))
+        if isinstance(answer, Retry):
+            return answer
+        if answer.status in {400, 403, 404} and answer.errcode:
+            return None
+        if not answer.ok:
+            return _trouble(answer)
+        return answers.happened_at(answer.body.get("origin_server_ts"))
 
     async def relations(self, room: str, event_id: str) -> tuple[RoomEvent, ...] | Retry | ChannelDown:
         """All that relates to one event and still stands, oldest first."""
@@ -189,11 +202,14 @@ class MatrixTransport:
         if not answers.may_post(state, me):
             return ChannelDown("muted", "The bot may not write in the room; raise its power level.")
         others = answers.joined(state) - {me}
-        if not (others & set(responders) if responders else others):
-            return Ready(
-                ChannelDown("no-responder", "Nobody who may acknowledge is in the room; invite them.")
-            )
-        return Ready()
+        present = others & set(responders) if responders else others
+        if not present:
+            hint = "Nobody who may acknowledge is in the room; invite them."
+            return Ready(ChannelDown("no-responder", hint), 0)
+        if not responders and not answers.may_ring_all(state, me):
+            hint = "The bot may not mention the whole room: raise its power level (mostly to 50), or name responders."
+            return Ready(ChannelDown("no-room-mention", hint), len(present))
+        return Ready(None, len(present))
 
     async def _gap(self, room_id: str, start: Any, since: str) -> tuple[tuple[RoomEvent, ...], bool] | Retry:
         """What happened between `since` and `start`, oldest first, and whether that is all of it."""

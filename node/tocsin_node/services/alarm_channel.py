@@ -10,10 +10,11 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tocsin_node.links.transport import ChannelDown, Ready, Retry, Sender
+from tocsin_node.services.alarm_way import hint_for
 from tocsin_node.storage import channels
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
@@ -70,6 +71,7 @@ class Channel:
         self.recovered: Callable[[], None] = _nothing
         self.standing = Standing("degraded", "starting", "It has not been looked at yet.")
         self.heard_s: float | None = None
+        self.proved_s: float | None = None  # when a message of ours came back from there
 
     async def run(self) -> None:
         """Look at it now, every hour, and whenever something broke, until cancelled."""
@@ -166,7 +168,13 @@ class Channel:
             return Standing("up")
         return Standing("degraded", self._warning.code, self._warning.hint)
 
+    @property
+    def well(self) -> bool:
+        """Whether the last thing that was tried there worked, and nothing forbids the next."""
+        return self.usable.is_set() and not self._fails and self.standing.status != "down"
+
     async def _stand(self, standing: Standing) -> None:
+        standing = replace(standing, hint=hint_for(self._name, standing.hint or "") or None)
         if standing == self.standing:
             return
         self.standing = standing

@@ -18,7 +18,7 @@ from tocsin_federation.messages import Acknowledgement
 from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_way import MATRIX, URGENT, Way, marked
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage import alerts, deliveries, rerouting
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
@@ -121,6 +121,23 @@ class AlarmPlanner:
             return
         told, less = _still(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert.id, told, priority, alert.raised_at, *less)
+
+    async def reroute(self, conn: Connection, alert: StoredAlert, channel: str) -> str | None:
+        """Put an alert that a channel does not take into the outbox of the next way that does not have it.
+
+        Ways stand in for each other in their order, whatever grades they are for. Returns that way's channel; None:
+        there is none.
+        """
+        order = list(self._ways)
+        later = order[order.index(channel) + 1 :] if channel in order else []
+        known = set(await rerouting.channels_of(conn, alert.id))
+        to = next((name for name in later if name not in known), None)
+        if to is not None:
+            way = self._ways[to]
+            told, less = _still(alert, way, way.ceiling.value)
+            priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
+            await self._enqueue(conn, way, alert.id, told, priority, alert.raised_at, *less)
+        return to
 
     async def enqueue_short(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
         """The same in the form that nobody refuses: no foreign text at all."""

@@ -24,7 +24,15 @@ from tocsin_node.links.alert_text import (
 from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
 from tocsin_schema.marking import Tlp
 
-MATRIX, WEBHOOK, MAIL = "matrix", "webhook", "mail"
+MATRIX, MATRIX_2, WEBHOOK, MAIL, OPS = "matrix", "matrix-2", "webhook", "mail", "ops"
+ROOMS = (MATRIX, MATRIX_2)
+SPOKEN = {
+    MATRIX: "the first room",
+    MATRIX_2: "the second room",
+    WEBHOOK: "the webhook",
+    MAIL: "e-mail",
+    OPS: "the operators' room",
+}
 URGENT = 0  # grade I, or a life at risk
 RANKS = {"I": 1, "II": 2, "III": 3}
 MILDEST = 4
@@ -34,18 +42,24 @@ Compose = Callable[[AlertFacts, int, datetime, str], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One channel as the settings have it. `ceiling`: up to which marking it may be told details."""
+    """One channel as the settings have it. `ceiling`: up to which marking it may be told details.
+
+    `reserve`: what is not of grade I comes here only when another channel does not take it.
+    """
 
     channel: str
     place: str
     ceiling: Tlp
     min_grade: str
     compose: Compose
+    reserve: bool = False
 
     def admits(self, facts: AlertFacts, priority: int) -> bool:
-        """Whether an alert is for this channel: tests and what is urgent always, the rest by grade."""
+        """Whether an alert is for this channel from the start: tests and what is urgent always, the rest by grade."""
         if facts.kind == "test" or priority == URGENT:
             return True
+        if self.reserve:
+            return facts.grade == "I"
         return RANKS.get(facts.grade, MILDEST) <= RANKS.get(self.min_grade, MILDEST)
 
 
@@ -64,16 +78,25 @@ class Room:
 
 
 def ways_from(settings: Settings) -> tuple[Way, ...]:
-    """All ways that the settings name."""
+    """All ways that the settings name, in the order in which one stands in for another."""
     ways: list[Way] = []
-    if settings.matrix is not None:
-        room = Room.from_settings(settings.matrix)
-        ways.append(Way(MATRIX, room.id, room.ceiling, "IV", partial(_room_content, room)))
+    for channel, matrix in ((MATRIX, settings.matrix), (MATRIX_2, settings.matrix_second)):
+        if matrix is not None:
+            room = Room.from_settings(matrix)
+            compose = partial(_room_content, room)
+            ways.append(Way(channel, room.id, room.ceiling, "IV", compose, reserve=channel == MATRIX_2))
     if settings.webhook is not None:
         ways.append(_webhook(settings.webhook))
     if settings.mail is not None:
         ways.append(_mail(settings.mail))
     return tuple(ways)
+
+
+def hint_for(channel: str, hint: str) -> str:
+    """A hint in the words of a channel's own section: transports know one section only."""
+    if channel == MATRIX_2:
+        return hint.replace("matrix.", "matrix_second.").replace("matrix login`", "matrix login --second`")
+    return hint.replace("matrix.room", "ops.room") if channel == OPS else hint
 
 
 def marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
