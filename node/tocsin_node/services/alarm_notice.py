@@ -10,6 +10,7 @@ from typing import Any
 
 from tocsin_node.services.alarm_way import MAIL, WEBHOOK, marked
 from tocsin_node.storage import deliveries
+from tocsin_node.storage.deliveries import NewDelivery
 from tocsin_node.storage.pool import Connection
 
 PRIORITY = 5  # after all alerts that are of a grade
@@ -39,16 +40,9 @@ class Notices:
             place = self._places[channel]
             digest = hashlib.sha256(json.dumps([key, channel, place]).encode()).hexdigest()[:32]
             txn = f"tocsin-{digest}"
-            await deliveries.enqueue(
-                conn,
-                None,
-                channel=channel,
-                room=place,
-                priority=PRIORITY,
-                content=json.dumps(self._content(channel, notice, txn)),
-                txn=txn,
-                max_tlp=CEILING,
-            )
+            content = json.dumps(self._content(channel, notice, txn))
+            new = NewDelivery(None, channel, place, PRIORITY, content, txn, CEILING, kind="notice")
+            await deliveries.enqueue(conn, new)
 
     def _content(self, channel: str, notice: Notice, txn: str) -> dict[str, Any]:
         subject = f"{self._org}: {notice.subject}"

@@ -63,7 +63,13 @@ class Readings:
         """Keep who was first, in the caller's transaction."""
         for reading in sorted(readings, key=lambda r: r.at):
             await deliveries.seen(
-                conn, self._name, self._room.id, up_to=reading.up_to, by=reading.by, at=reading.at
+                conn,
+                self._name,
+                self._room.id,
+                up_to=reading.up_to,
+                by=reading.by,
+                at=reading.at,
+                thread=reading.thread,
             )
 
     def _counts(self, receipt: Receipt) -> bool:

@@ -34,16 +34,16 @@ _LIMIT = "make_interval(secs => case when a.grade in ('I', 'II') then $1::float8
 _WAITS = """
 from delivery d join alert a on a.id = d.alert_id
 where d.state in ('pending', 'sending') and d.accepted_at is null and d.rerouted_at is null
-  and a.kind not in ('test', 'withdrawn')
+  and d.kind in ('ring', 'escalation') and a.kind not in ('test', 'withdrawn')
   and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
 """
 
 LATE = f"""
-select d.id, d.alert_id, d.channel {_WAITS} and d.created_at + {_LIMIT} <= now()
+select d.id, d.alert_id, d.channel {_WAITS} and greatest(d.created_at, d.not_before) + {_LIMIT} <= now()
 order by d.priority, d.id limit 100 for update of d skip locked
 """
 
-NEXT = f"select extract(epoch from min(d.created_at + {_LIMIT}) - now())::float8 {_WAITS}"
+NEXT = f"select extract(epoch from min(greatest(d.created_at, d.not_before) + {_LIMIT}) - now())::float8 {_WAITS}"
 
 TAKEN_BY = "select array_agg(distinct channel) from delivery where alert_id = $1"
 

@@ -3,7 +3,7 @@
 alter table delivery alter column alert_id drop not null;
 alter table delivery drop constraint delivery_state_check;
 alter table delivery add constraint delivery_state_check check (state in (
-    'pending', 'sending', 'accepted', 'echoed', 'seen', 'failed', 'superseded', 'rerouted'));
+    'pending', 'sending', 'accepted', 'echoed', 'seen', 'failed', 'superseded', 'covered', 'rerouted'));
 alter table delivery
     add rerouted_to text,         -- the channel that it was given to instead
     add rerouted_at timestamptz,  -- when another way was looked for; there may have been none
