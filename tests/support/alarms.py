@@ -142,6 +142,22 @@ class Bell:
 
         await self.until(done, within_s=within_s)
 
+    async def deliveries(self, alert_id: int) -> dict[str, dict[str, Any]]:
+        """The newest message of an alert on each channel."""
+        return {d["channel"]: d for d in (await self.alarms.get(alert_id))["deliveries"]}
+
+    async def reaches(
+        self, alert_id: int, channel: str, *states: str, within_s: float = 30
+    ) -> dict[str, Any]:
+        """The message of an alert on a channel as soon as it is in one of these states."""
+
+        async def found() -> dict[str, Any] | None:
+            message = (await self.deliveries(alert_id)).get(channel)
+            return message if message is not None and message["state"] in states else None
+
+        message: dict[str, Any] = await self.until(found, within_s=within_s)
+        return message
+
     async def acks(self, alert_id: int) -> list[dict[str, Any]]:
         """What was said about an alert, oldest first."""
         return list((await self.alarms.get(alert_id))["acknowledgements"])
@@ -176,12 +192,13 @@ async def bell(
     mail: dict[str, Any] | None = None,
     ops: dict[str, Any] | None = None,
     second: Room | None = None,
+    second_fields: dict[str, Any] | None = None,
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
     """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
     chosen = None if room is None else MatrixSettings(**(_fields(room) | matrix))
-    reserve = None if second is None else SecondMatrixSettings(**_fields(second))
+    reserve = None if second is None else SecondMatrixSettings(**(_fields(second) | (second_fields or {})))
     settings = Settings(
         dir=directory,
         node=NodeSettings(org="Test"),
