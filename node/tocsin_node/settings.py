@@ -286,6 +286,9 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "shows; 0: never.",
         ),
     ] = 300.0
+    canary_back_s: Annotated[
+        Seconds, Meta(description="It is lost when the bot has not heard it itself within so long.")
+    ] = 60.0
 
 
 class SecondMatrixSettings(MatrixSettings, frozen=True, forbid_unknown_fields=True):

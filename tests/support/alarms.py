@@ -216,7 +216,7 @@ async def bell(
         more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)
     operators = ops_settings(settings)
     if operators is not None:
-        more_rooms[OPS] = MatrixTransport(operators, lambda: opened[0].token)
+        more_rooms[OPS] = MatrixTransport(operators, lambda: opened[0].token, rings=False)
     ringing = Bell(
         pool,
         settings,

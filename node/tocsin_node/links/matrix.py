@@ -43,14 +43,23 @@ class Login:
 
 
 class MatrixTransport:
-    """The bot's client. `read_token` is asked at every preflight, so that a new token needs no restart."""
+    """The bot's client. `read_token` is asked at every preflight, so that a new token needs no restart.
+
+    `rings`: what goes there mentions people, so the bot needs the power to.
+    """
 
     def __init__(
-        self, settings: MatrixSettings, read_token: Callable[[], str], *, poll_s: float = POLL_S
+        self,
+        settings: MatrixSettings,
+        read_token: Callable[[], str],
+        *,
+        poll_s: float = POLL_S,
+        rings: bool = True,
     ) -> None:
         self._settings = settings
         self._read_token = read_token
         self._poll_s = poll_s
+        self._rings = rings
         self._client = _client(settings.homeserver, settings.user_id, settings.request_timeout_s)
         self._rooms: dict[str, str] = {}  # alias → id
 
@@ -206,7 +215,7 @@ class MatrixTransport:
         if not present:
             hint = "Nobody who may acknowledge is in the room; invite them."
             return Ready(ChannelDown("no-responder", hint), 0)
-        if not responders and not answers.may_ring_all(state, me):
+        if self._rings and not responders and not answers.may_ring_all(state, me):
             hint = "The bot may not mention the whole room: raise its power level (mostly to 50), or name responders."
             return Ready(ChannelDown("no-room-mention", hint), len(present))
         return Ready(None, len(present))

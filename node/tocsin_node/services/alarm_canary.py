@@ -18,18 +18,25 @@ from tocsin_node.storage import channels
 from tocsin_node.storage.channels import StoredCanary
 from tocsin_node.storage.pool import Pool
 
-BACK_WITHIN_S = 60.0
-LOST = "An event was accepted by the homeserver and has not come back within 60 s: alerts or answers may get lost."
+LOST = "The homeserver accepted an event that has not come back: alerts or answers may get lost. Ask its operator."
 REFUSED = (
     "The room takes no events of type org.tocsin.canary from the bot: let it send them, or set canary_s = 0."
 )
 
 
 class Canary:
-    """Tries the way through one room. `every_s`: after so long without a proof; 0: never."""
+    """Tries the way through one room. `every_s`: after so long without a proof; 0: never. Lost: `back_within_s`."""
 
     def __init__(
-        self, pool: Pool, transport: Transport, channel: Channel, name: str, room: str, every_s: float
+        self,
+        pool: Pool,
+        transport: Transport,
+        channel: Channel,
+        name: str,
+        room: str,
+        *,
+        every_s: float,
+        back_within_s: float,
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -37,6 +44,7 @@ class Canary:
         self._name = name
         self._room = room
         self._every_s = every_s
+        self._back_within_s = back_within_s
         self._out: str | None = None
         self._back = asyncio.Event()
         self._trouble: tuple[str, str] | None = None
@@ -88,11 +96,11 @@ class Canary:
 
     async def _await_back(self) -> float:
         try:
-            async with asyncio.timeout(BACK_WITHIN_S):
+            async with asyncio.timeout(self._back_within_s):
                 await self._back.wait()
         except TimeoutError:
             self._trouble = ("canary-lost", LOST)
             self._channel.look()
-            return min(self._every_s, BACK_WITHIN_S)
+            return min(self._every_s, self._back_within_s)
         self._trouble = None
         return self._every_s

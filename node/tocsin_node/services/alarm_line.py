@@ -90,7 +90,15 @@ def room_line(
     """A room that is rung and listened to."""
     room = Room.from_settings(matrix)
     channel = Channel(pool, transport, name, room.id)
-    canary = Canary(pool, transport, channel, name, room.id, matrix.canary_s)
+    canary = Canary(
+        pool,
+        transport,
+        channel,
+        name,
+        room.id,
+        every_s=matrix.canary_s,
+        back_within_s=matrix.canary_back_s,
+    )
     listener = Listener(
         pool,
         transport,

@@ -248,7 +248,7 @@ async def open_alarms(
 
             credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
             token = partial(_read_token, settings.path(matrix.access_token_file), credential)
-            rooms[name] = MatrixTransport(matrix, token)
+            rooms[name] = MatrixTransport(matrix, token, rings=name != OPS)
             stack.push_async_callback(rooms[name].close)
         others = other_senders(settings, now=now)
         for sender in others.values():
