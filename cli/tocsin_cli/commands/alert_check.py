@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from tocsin_cli.command import Command
 from tocsin_cli.errors import CliError
 from tocsin_cli.filing import member
 from tocsin_cli.session import Session, pass_session
@@ -24,7 +25,7 @@ class NotAllWell(CliError):
     hint = "Mend what is said above, or leave --strict out."
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @click.option("--strict", is_flag=True, help="Exit code 1 also when only the reserves are not well.")
 @pass_session
 def check(session: Session, strict: bool) -> None:
