@@ -99,8 +99,9 @@ class Canary:
             async with asyncio.timeout(self._back_within_s):
                 await self._back.wait()
         except TimeoutError:
-            self._trouble = ("canary-lost", LOST)
-            self._channel.look()
+            if self._channel.well:  # otherwise that is what is wrong
+                self._trouble = ("canary-lost", LOST)
+                self._channel.look()
             return min(self._every_s, self._back_within_s)
         self._trouble = None
         return self._every_s

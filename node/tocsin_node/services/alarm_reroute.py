@@ -21,6 +21,7 @@ from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.rerouting import Returned
 
 IDLE_S = 30.0
+LEAST_S = 0.1
 NAMED = 30
 
 
@@ -43,7 +44,7 @@ class Rerouter:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Something is in the outbox, or a channel is back."""
+        """A channel is back."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -67,7 +68,8 @@ class Rerouter:
             self._planner.wake()
         async with self._pool.acquire() as conn:
             due_s = await rerouting.next_in_s(conn, *self._limits)
-        return IDLE_S if due_s is None else min(max(due_s, 0.05), IDLE_S)
+        idle_s = min(IDLE_S, max(min(self._limits) / 2, LEAST_S))  # what comes meanwhile is not due before
+        return idle_s if due_s is None else min(max(due_s, LEAST_S), idle_s)
 
     async def _reroute(self) -> bool:
         async with self._pool.transaction() as conn:

@@ -226,7 +226,6 @@ class Alarms(AlarmPlanner):
     def _woken(self) -> None:
         for line in self._lines.values():
             line.courier.wake()
-        self._rerouter.wake()
 
     def _recovered(self, line: Line) -> None:
         line.courier.hurry()
