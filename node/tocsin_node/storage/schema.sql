@@ -247,6 +247,7 @@ create table log_entry (
     leaf bytea not null,
     ct bytea storage external not null,
     at timestamp with time zone default now() not null,
+    data_key bytea,
     constraint log_entry_pkey PRIMARY KEY (gen, idx),
     constraint log_entry_leaf_hash_key UNIQUE (leaf_hash)
 ) with (toast_tuple_target=8160);
@@ -347,6 +348,8 @@ create table remote_entry (
     report_id text,
     ver integer,
     at timestamp with time zone default now() not null,
+    leaf bytea,
+    data_key bytea,
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
