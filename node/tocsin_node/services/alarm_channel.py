@@ -71,6 +71,7 @@ class Channel:
         self.recovered: Callable[[], None] = _nothing
         self.standing = Standing("degraded", "starting", "It has not been looked at yet.")
         self.heard_s: float | None = None
+        self._unwell_s = time.monotonic()
         self.proved_s: float | None = None  # when a message of ours came back from there
 
     async def run(self) -> None:
@@ -122,6 +123,7 @@ class Channel:
             await self.pause(retry.after_s)
             return
         self._fails += 1
+        self._unwell_s = time.monotonic()
         status: Status = "down" if self._fails >= DOWN_AFTER_FAILS else "degraded"
         await self._stand(Standing(status, retry.code, WAITING.format(self._other)))
 
@@ -130,6 +132,18 @@ class Channel:
         self._unexplained += 1
         await self._break(down)
         self.look()
+
+    def heard(self) -> None:
+        """The room's stream was read up to now, and that is committed."""
+        behind = not self.caught_up
+        self.heard_s = time.monotonic()
+        if behind:
+            self.recovered()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the room's stream was read since the last trouble: what is there is known."""
+        return self.heard_s is not None and self.heard_s > self._unwell_s
 
     async def pause(self, seconds: float) -> None:
         """The other side told us to wait."""
@@ -159,6 +173,7 @@ class Channel:
 
     async def _break(self, down: ChannelDown) -> None:
         self.usable.clear()
+        self._unwell_s = time.monotonic()
         if down.detail and down.code != self.standing.code:
             logger.warning("%s cannot be reached: %s: %s", self._name, down.code, down.detail)
         await self._stand(Standing("down", down.code, down.hint))

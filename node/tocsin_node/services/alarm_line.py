@@ -52,6 +52,10 @@ class Line:
         """Whether what is put into its outbox now would go out now."""
         return self.channel.well and self.courier.alive
 
+    def back(self) -> bool:
+        """Whether it answers, and what it already has is known."""
+        return self.channel.well and (self.listener is None or self.channel.caught_up)
+
     def checks(self) -> Iterator[Check]:
         """How the channel is, as `/healthz` shows it."""
         standing, heard_s = self.channel.standing, self.channel.heard_s

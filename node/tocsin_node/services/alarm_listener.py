@@ -82,7 +82,7 @@ class Listener:
         if not heard.complete:
             self._reconcile_at_s = 0.0
         await self._channel.worked()
-        self._channel.heard_s = time.monotonic()
+        self._channel.heard()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)
         return 0.0 if heard.events or time.monotonic() - began_s > QUIET_S else QUIET_S

@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from tocsin_node.services.alarm_line import Line
 from tocsin_node.services.alarm_notice import Notice, Notices
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import SPOKEN
@@ -26,7 +27,7 @@ NAMED = 30
 
 
 class Rerouter:
-    """Watches the outbox of all channels. `well`: whether a channel answers now, by name. `wake()` when one is back."""
+    """Watches the outbox of the channels of `lines`. `wake()` when one of them is back."""
 
     def __init__(
         self,
@@ -34,13 +35,13 @@ class Rerouter:
         planner: AlarmPlanner,
         notices: Notices,
         settings: AlertSettings,
-        well: Mapping[str, Callable[[], bool]],
+        lines: Mapping[str, Line],
     ) -> None:
         self._pool = pool
         self._planner = planner
         self._notices = notices
         self._limits = settings.reroute_ii_s, settings.reroute_iii_s
-        self._well = well
+        self._lines = lines
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -61,9 +62,9 @@ class Rerouter:
     async def look(self) -> float:
         """Do what is due; returns the seconds until something may be again."""
         moved = await self._reroute()
-        for channel, well in self._well.items():
-            if well():
-                moved |= await self._come_back(channel)
+        for line in self._lines.values():
+            if line.channel.well:
+                moved |= await self._come_back(line)
         if moved:
             self._planner.wake()
         async with self._pool.acquire() as conn:
@@ -80,12 +81,12 @@ class Rerouter:
                 await rerouting.reroute(conn, message.id, to)
         return bool(late)
 
-    async def _come_back(self, channel: str) -> bool:
+    async def _come_back(self, line: Line) -> bool:
         async with self._pool.transaction() as conn:
-            missed = await rerouting.returned(conn, channel)
+            missed = await rerouting.returned(conn, line.name) if line.back() else ()
             if missed:
-                await self._summarise(conn, channel, missed)
-            return await rerouting.again(conn, channel) or bool(missed)
+                await self._summarise(conn, line.name, missed)
+            return await rerouting.again(conn, line.name) or bool(missed)
 
     async def _summarise(self, conn: Connection, channel: str, missed: Sequence[Returned]) -> None:
         """One message that follows from what it is about, so that it is never a second one."""

@@ -100,7 +100,7 @@ class Alarms(AlarmPlanner):
             self,
             self.notices,
             settings.alerts,
-            {name: partial(getattr, line.channel, "well") for name, line in self._ringing.items()},
+            self._ringing,
         )
         for line in self._lines.values():
             line.channel.recovered = partial(self._recovered, line)
