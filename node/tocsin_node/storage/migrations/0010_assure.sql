@@ -22,8 +22,8 @@ alter table channel add canary_txn text, add canary_at timestamptz, add canary_b
 -- What is wrong with the node itself: told to the operators once for each code, and once when it is over.
 create table trouble (
     name text primary key,
-    code text not null,
-    since timestamptz not null default now(),  -- since when it is this code
+    code text not null,                        -- status and code of the check
+    since timestamptz not null default now(),  -- since when it is this one
     began_at timestamptz not null default now(),
     told text[] not null default '{}',         -- the codes that were told
     well_since timestamptz
