@@ -7,6 +7,7 @@ import random
 import pytest
 from tests.support.alarms import bell, incident, running
 from tests.support.node import open_here, settings_on
+from tests.support.villain import villain
 from tests.support.watchman import SECRET, watchman
 
 from tocsin_node.schedule import timetable
@@ -163,3 +164,27 @@ def _numbers(room):
 
 def _named(body):
     return [int(n) for n in body.split("Alerts ")[1].split(".")[0].split(", ")]
+
+
+async def test_a_peer_that_falls_silent_is_named_to_the_operators_and_to_nobody_else(acme):
+    async with villain() as peer:
+        await peer.join(acme)
+        [shown] = (await get(acme, "/v1/peers"))["items"]
+        assert shown["silent"] is False
+        assert await acme.node.peering.watch() == []
+    # From here on nobody answers there; an hour later:
+    async with acme.node.pool.acquire() as conn:
+        await conn.execute("update peer set last_contact_at = last_contact_at - interval '61 minutes'")
+        await conn.execute("update peer set approved_at = approved_at - interval '61 minutes'")
+    [shown] = (await get(acme, "/v1/peers"))["items"]
+    assert shown["silent"] is True
+    [check] = await acme.node.peering.watch()
+    assert (check.name, check.status, check.code) == ("peer mallory", "degraded", "peer-silent")
+    assert "mallory" not in json.dumps(await get(acme, "/healthz"))
+
+
+async def test_a_stopped_peer_is_named_to_the_operators(acme, mallory):
+    [peer] = acme.node.peering.present()
+    await acme.node.peering.note_problem(peer.node_id, "log-fork", "Call them.", suspect=True)
+    [check] = await acme.node.peering.watch()
+    assert (check.name, check.status, check.code) == (f"peer {peer.row.name}", "down", "log-fork")
