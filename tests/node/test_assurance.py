@@ -187,4 +187,4 @@ async def test_a_stopped_peer_is_named_to_the_operators(acme, mallory):
     [peer] = acme.node.peering.present()
     await acme.node.peering.note_problem(peer.node_id, "log-fork", "Call them.", suspect=True)
     [check] = await acme.node.peering.watch()
-    assert (check.name, check.status, check.code) == (f"peer {peer.row.name}", "down", "log-fork")
+    assert (check.name, check.status, check.code) == (f"peer {peer.row.name}", "down", "peer-suspect")

@@ -462,7 +462,7 @@ class Peering:
             row, name = rows.get(peer.node_id, peer.row), f"peer {peer.row.name}"
             if row.state == "suspect":
                 hint = f"It was stopped: `tocsin peer status {row.name}` says why and what to do."
-                checks.append(Check(name, "down", row.problem_code or "peer-suspect", hint))
+                checks.append(Check(name, "down", "peer-suspect", hint))
             elif self.silent(row):
                 hint = "It was not heard of for long, and may not be able to alert. Ask there by another way."
                 checks.append(Check(name, "degraded", "peer-silent", hint))
