@@ -8,7 +8,7 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """`code`: status and code of the check; `held_s`: how long it is so. `well_s`: how long it is over; None: it is not."""
+    """`code`: status and code of the check; `held_s`: how long it is so. `well_s`: how long it is over, if it is."""
 
     name: str
     code: str
