@@ -16,10 +16,9 @@ def flown(room):
 
 
 async def back(pool):
-    """The last canary if it came back."""
+    """The last canary that came back."""
     async with pool.acquire() as conn:
-        found = await channels.canary(conn, "matrix")
-    return found if found is not None and found.round_trip_s is not None else None
+        return await channels.canary(conn, "matrix")
 
 
 class Deaf:
@@ -32,8 +31,8 @@ class Deaf:
     def __getattr__(self, name):
         return getattr(self._real, name)
 
-    async def sync(self, room, since):
-        heard = await self._real.sync(room, since)
+    async def sync(self, room, since, **how):
+        heard = await self._real.sync(room, since, **how)
         if self.deaf and isinstance(heard, Heard):
             events = tuple(e for e in heard.events if e.type != CANARY)
             return Heard(heard.next, events, heard.complete, heard.trouble, heard.receipts)

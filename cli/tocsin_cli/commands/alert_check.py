@@ -75,7 +75,6 @@ def _row(each: Mapping[str, Any]) -> list[object]:
 
 def _proof(each: Mapping[str, Any]) -> str:
     age_s, trip_s = each.get("canary_age_s"), each.get("canary_round_trip_s")
-    if not isinstance(age_s, int | float):
+    if not isinstance(age_s, int | float) or not isinstance(trip_s, int | float):
         return "-"
-    came = f"back in {trip_s:.2f} s" if isinstance(trip_s, int | float) else "not back"
-    return f"{came}, {age_s / 60:.0f} min ago"
+    return f"back in {trip_s:.2f} s, {age_s / 60:.0f} min ago"

@@ -72,12 +72,12 @@ class MatrixTransport:
             return Sent(answer.body["event_id"])
         return Sent(None) if answer.errcode == "M_DUPLICATE_ANNOTATION" else answers.refusal(answer)
 
-    async def sync(self, room: str, since: str | None) -> Heard | Retry | ChannelDown:
+    async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
         """Wait for news; what a busy room pushed out of the answer is fetched page by page."""
         room_id = self._id(room)
         answer = await _answer(
             self._client.sync(
-                timeout=int(self._poll_s * 1000) if since else 0,
+                timeout=int(self._poll_s * 1000) if since and wait else 0,
                 sync_filter=answers.sync_filter(room_id),
                 since=since,
             )

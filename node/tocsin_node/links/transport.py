@@ -134,8 +134,8 @@ class Transport(Sender, Protocol):
         """Put one event into the room. The same `txn` from the same device never makes a second event."""
         ...
 
-    async def sync(self, room: str, since: str | None) -> Heard | Retry | ChannelDown:
-        """Wait for news of the room since a position; None starts at the present.
+    async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
+        """Wait for news of the room since a position; None starts at the present. `wait` False: answer at once.
 
         Retry `position-lost`: the position means nothing there any more; start at the present.
         """

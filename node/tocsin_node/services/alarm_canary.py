@@ -18,6 +18,7 @@ from tocsin_node.storage import channels
 from tocsin_node.storage.channels import StoredCanary
 from tocsin_node.storage.pool import Pool
 
+WELL_LOOK_S = 5.0
 LOST = "The homeserver accepted an event that has not come back: alerts or answers may get lost. Ask its operator."
 REFUSED = (
     "The room takes no events of type org.tocsin.canary from the bot: let it send them, or set canary_s = 0."
@@ -61,6 +62,8 @@ class Canary:
         if proved_s is not None and time.monotonic() - proved_s < self._every_s:
             self._trouble = None
             return proved_s + self._every_s - time.monotonic()
+        if not self._channel.well:  # that is known, and somebody looks already
+            return min(self._every_s, WELL_LOOK_S)
         txn = f"tocsin-canary-{secrets.token_hex(12)}"
         async with self._pool.acquire() as conn:
             await channels.canary_out(conn, self._name, txn)

@@ -75,7 +75,10 @@ class Listener:
         began_s = time.monotonic()
         if began_s >= self._reconcile_at_s:  # before the wait for news, which may be long
             self._reconcile_at_s = began_s + (RECONCILE_S if await self.reconcile() else RETRY_S)
-        heard = await self._transport.sync(self._room.id, self._position)
+        caught_up = (
+            self._channel.caught_up
+        )  # otherwise a long wait would keep it from being known that it is back
+        heard = await self._transport.sync(self._room.id, self._position, wait=caught_up)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)

@@ -46,24 +46,26 @@ update channel set sync_since = $2, last_ok_at = now(), ignored_acks = ignored_a
 """
 
 
-CANARY_OUT = "update channel set canary_txn = $2, canary_at = now(), canary_back_at = null where name = $1"
+CANARY_OUT = "update channel set canary_txn = $2, canary_out_at = now() where name = $1"
 
-CANARY_BACK = (
-    "update channel set canary_back_at = now() where name = $1 and canary_txn = $2 and canary_back_at is null"
-)
+CANARY_BACK = """
+update channel set canary_txn = null, canary_back_at = now(),
+    canary_trip_s = extract(epoch from now() - canary_out_at)
+where name = $1 and canary_txn = $2
+"""
 
 CANARY = """
-select extract(epoch from now() - canary_at)::float8, extract(epoch from canary_back_at - canary_at)::float8
-from channel where name = $1 and canary_at is not null
+select extract(epoch from now() - canary_back_at)::float8, canary_trip_s
+from channel where name = $1 and canary_back_at is not null
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCanary:
-    """The last canary of a channel: seconds since it went out, and how long it took to come back, if it did."""
+    """The last canary of a channel that came back: seconds since it did, and how long it took."""
 
     age_s: float
-    round_trip_s: float | None
+    round_trip_s: float
 
 
 async def open_channel(conn: Connection, name: str, sync_of: str) -> str | None:
@@ -106,6 +108,6 @@ async def canary_back(conn: Connection, name: str, txn: str) -> None:
 
 
 async def canary(conn: Connection, name: str) -> StoredCanary | None:
-    """The last canary of a channel; None when there was none."""
+    """The last canary of a channel that came back; None when none did."""
     row = await conn.fetchrow(CANARY, name)
     return None if row is None else StoredCanary(*row)

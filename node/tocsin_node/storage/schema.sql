@@ -55,8 +55,9 @@ create table channel (
     sync_since text,
     ignored_acks bigint default 0 not null,
     canary_txn text,
-    canary_at timestamp with time zone,
+    canary_out_at timestamp with time zone,
     canary_back_at timestamp with time zone,
+    canary_trip_s double precision,
     constraint channel_pkey PRIMARY KEY (name),
     constraint channel_state_check CHECK ((state = ANY (ARRAY['up'::text, 'degraded'::text, 'down'::text])))
 );

@@ -16,8 +16,12 @@ create index delivery_rerouted on delivery (channel) where state = 'rerouted' an
 -- A reaction is gone when its own room does not have it any more. Null: from before there was a second room.
 alter table acknowledgement add channel text;
 
--- The last event that was sent only to see whether it comes back.
-alter table channel add canary_txn text, add canary_at timestamptz, add canary_back_at timestamptz;
+-- The last event that was sent only to see whether it comes back, and the last one that did.
+alter table channel
+    add canary_txn text,
+    add canary_out_at timestamptz,
+    add canary_back_at timestamptz,
+    add canary_trip_s double precision;
 
 -- What is wrong with the node itself: told to the operators once for each code, and once when it is over.
 create table trouble (
