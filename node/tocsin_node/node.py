@@ -31,6 +31,7 @@ from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.remarks import Remarks
@@ -60,6 +61,7 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    ownership: Ownership
     reporting: Reporting
     remarks: Remarks
     exchange: Exchange
@@ -130,13 +132,15 @@ async def open_node(
         )
         await ledger.load()
         org = identity.statement.org.name
+        ownership = Ownership(identity.node_id, peering.known)
         reporting = Reporting(
-            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool, ledger, peering, alarms, ownership, node_id=identity.node_id, org=org, now=now, rng=rng
         )
         duties = Duties(
             pool,
             alarms,
             organisation_of(settings, org),
+            ownership,
             node_id=identity.node_id,
             history_days=settings.alerts.history_days,
             now=now,
@@ -146,6 +150,7 @@ async def open_node(
         intake = Intake(
             pool,
             alarms,
+            ownership,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             alert_budget=settings.alerts.peer_budget_per_day,
@@ -174,6 +179,7 @@ async def open_node(
                 producer=node_identity(org, identity.node_id),
                 ledger=ledger,
                 peering=peering,
+                ownership=ownership,
                 reporting=reporting,
                 remarks=remarks,
                 exchange=exchange,

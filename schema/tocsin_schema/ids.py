@@ -22,6 +22,8 @@ FOREIGN_TYPE_EXTENSION: Final = "extension-definition--db2e6086-7bef-418a-b5c0-f
 CORE_EXTENSION: Final = "extension-definition--ef765651-680c-498d-9894-99799f2fa126"  # OASIS incident core
 TLP_EXTENSION: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"  # OASIS TLP 2.0
 
+NODE_SOURCE: Final = "tocsin"  # under which a node's identity names its NodeID among its external references
+
 NICKNAMES: Final = {
     INCIDENT_EXTENSION: "ai-incident",
     SYSTEM_EXTENSION: "ai-system",

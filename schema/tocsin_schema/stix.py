@@ -5,7 +5,7 @@ passed. stix2 takes about a millisecond an object, so it stands at the edge wher
 reports stream by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -39,8 +39,22 @@ def node_identity(org: str, node_id: str) -> Object:
         "modified": PARTY_EPOCH,
         "name": org,
         "identity_class": "organization",
-        "external_references": [{"source_name": "tocsin", "external_id": node_id}],
+        "external_references": [{"source_name": ids.NODE_SOURCE, "external_id": node_id}],
     }
+
+
+def node_named(creator: str, objects: Iterable[Mapping[str, Any]]) -> str | None:
+    """The NodeID that the identity `creator` gives among `objects`, if its identifier is the one of that node.
+
+    None when it gives none, or one that its identifier does not bear out.
+    """
+    said = next((obj for obj in objects if obj["id"] == creator and obj["type"] == "identity"), {})
+    named = (
+        reference.get("external_id", "")
+        for reference in said.get("external_references", ())
+        if reference.get("source_name") == ids.NODE_SOURCE
+    )
+    return next((node_id for node_id in named if ids.node_identity_id(node_id) == creator), None)
 
 
 def build(form: Mapping[str, Any], *, producer: Object, incident_id: str, now: datetime) -> bytes:

@@ -33,6 +33,8 @@ from tocsin_cli.sources import (
 if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
 
+FOREIGN = "foreign-creator"
+
 _share = click.option(
     "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
 )
@@ -51,8 +53,9 @@ def import_() -> None:
 
     The account at the end adds up: read = imported + unchanged + repaired + refused. An interrupted import is
     simply run again; what is there already counts as unchanged. With --share, records that seem to hold personal
-    data or secrets are imported and stay at your node; the account names them. The exit code is 0 when the file
-    was read to its end and anything was taken in, 6 when all of it was refused.
+    data or secrets are imported and stay at your node, and so do those that another node created; the account names
+    them. Others' reports are not yours to change. The exit code is 0 when the file was read to its end and anything
+    was taken in, 6 when all of it was refused.
     """
 
 
@@ -215,8 +218,13 @@ def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) 
         out.line(f"kept here {each['key']}: {', '.join(each['kinds'])}")
     head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
     out.line(head + account.line())
-    if account.kept_here:
+    foreign = sum(FOREIGN in each["kinds"] for each in account.kept_here)
+    if foreign:
         out.warn(
-            f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "
-            "what may leave with: tocsin report redact ID"
+            f"{foreign} of them stay at your node: another node created them, and it alone sends them on."
+        )
+    if suspected := len(account.kept_here) - foreign:
+        out.warn(
+            f"{suspected} of them stay at your node: they seem to hold personal data or secrets. Share what may leave "
+            "with: tocsin report share ID --to PEER --reviewed-by NAME"
         )

@@ -17,7 +17,7 @@ from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, UsageFault
-from tocsin_cli.filing import post, reviewed_query
+from tocsin_cli.filing import member, post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.toml_text import toml_text
@@ -64,7 +64,9 @@ def update(
     """  # noqa: D301  click fills no lines after it
     if sum(map(bool, (sets, file, use_editor))) != 1:
         raise UsageFault("Say what changes: one of --set, --file and --editor.")
-    held = session.client.raw("GET", f"/v1/reports/{segment(report_id)}", accept=STIX)
+    path = f"/v1/reports/{segment(report_id)}"
+    refuse_foreign(session, path)
+    held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     source: handin.Source | None = None
     if sets:
@@ -75,7 +77,7 @@ def update(
     query = [("to", name) for name in to] + ([("dry_run", "1")] if dry_run else [])
     query += reviewed_query(reviewed_by)
     with _text_kept(source):
-        answer = post(session.client, "PUT", f"/v1/reports/{segment(report_id)}", bundle, query)
+        answer = post(session.client, "PUT", path, bundle, query)
     if dry_run:
         tell_tried(session.out, answer, bundle, full=full, heading="Updated")
     else:
@@ -112,7 +114,7 @@ def withdraw(
 
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
-    _refuse_foreign(session, path)
+    refuse_foreign(session, path)
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     if not reason:
@@ -132,14 +134,16 @@ def withdraw(
     warn_not_sent(session.out, answer)
 
 
-def _refuse_foreign(session: Session, path: str) -> None:
-    """Before anything is asked of the person."""
-    origin = session.client.json("GET", path).get("origin") or {}
+def refuse_foreign(session: Session, path: str) -> None:
+    """Return when the report is our own to change, before anything is asked of the person. Raises: NotAllowed."""
+    shown = session.client.json("GET", path)
+    origin = member(shown, "origin") or {}
     if not origin.get("ours"):
+        by = (shown.get("created_by") or origin).get("name", "somebody else")
         raise NotAllowed(
-            f"The report was filed by {origin.get('name', 'somebody else')}; only they may withdraw it.",
+            f"The report was created by {by}; only they make versions of it.",
             code="not-ours",
-            hint="Tell its origin, or file a report of your own that refers to it.",
+            hint="Say what you know of it (tocsin report sight ID), or file a report of your own that refers to it.",
         )
 
 

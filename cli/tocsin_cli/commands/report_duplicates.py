@@ -9,6 +9,7 @@ import click
 from tocsin_cli.client import STIX, parsed, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_read import ReportId
+from tocsin_cli.commands.report_table import whence
 from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
 from tocsin_cli.errors import CliError, UsageFault
 from tocsin_cli.filing import build_bundle, member, post
@@ -152,11 +153,10 @@ def _warn(session: Session, likely: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _facts(item: Mapping[str, Any]) -> list[tuple[str, object]]:
-    origin = item.get("origin") or {}
     pairs: list[tuple[str, object]] = [
         ("Report", item.get("id")),
         ("Title", item.get("name")),
-        ("From", "us" if origin.get("ours") else origin.get("name")),
+        ("From", whence(item.get("origin"))),
         (
             "Likeness",
             f"{item.get('likeness')} of 100{', likely the same event' if item.get('likely') else ''}",

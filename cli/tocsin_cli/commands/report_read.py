@@ -125,11 +125,12 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     pairs += explanation_lines(explanation) if explanation else []
     pairs += [
         ("State", f"{found.get('state')}; {found.get('realization')}"),
-        ("From", "us" if origin.get("ours") else f"{origin.get('name')} ({origin.get('node_id')})"),
+        ("From", _brought_by(origin)),
+        *_creator(found, origin),
         ("Modified", local_time(found.get("modified"))),
         ("Stored", local_time(found.get("stored_at"))),
     ]
-    if origin.get("ours"):
+    if origin.get("ours") or origin.get("imported"):
         pairs += _sealed_to(found)
     entry = found.get("entry")
     if isinstance(entry, Mapping):
@@ -137,6 +138,20 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     return [*pairs, *remark_lines(found)]
+
+
+def _brought_by(origin: Mapping[str, Any]) -> str:
+    if origin.get("ours"):
+        return "us"
+    return "imported here" if origin.get("imported") else f"{origin.get('name')} ({origin.get('node_id')})"
+
+
+def _creator(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Who alone makes versions of it; nothing when that is who brought it."""
+    by = found.get("created_by")
+    if not by or origin.get("ours") or by.get("node_id") == origin.get("node_id"):
+        return []
+    return [("Created by", f"{by.get('name')} ({by.get('node_id') or by.get('id')})")]
 
 
 def _sealed_to(found: Mapping[str, Any]) -> list[tuple[str, object]]:

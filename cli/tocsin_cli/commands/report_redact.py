@@ -10,11 +10,12 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.report_change import refuse_foreign
 from tocsin_cli.commands.report_file import full_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.errors import CliError, FindingsFound, Refused, UsageFault
-from tocsin_cli.filing import Answer, member, names, post, reviewed_query
+from tocsin_cli.filing import Answer, names, post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND
@@ -99,13 +100,7 @@ def redact(
 
 def _record(session: Session, report_id: str) -> bytes:
     path = f"/v1/reports/{segment(report_id)}"
-    shown = session.client.json("GET", path)
-    if not (member(shown, "origin") or {}).get("ours"):
-        raise Refused(
-            "The report is another organisation's.",
-            code="not-ours",
-            hint="What may be passed on of it is for its origin to say; ask them.",
-        )
+    refuse_foreign(session, path)
     return session.client.raw("GET", path, accept=STIX)
 
 

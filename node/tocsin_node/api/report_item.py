@@ -22,7 +22,8 @@ def item_of(node: Node, report: StoredReport) -> dict[str, Any]:
         "origin": {
             "name": node.peering.name_of(report.origin),
             "node_id": report.origin,
-            "ours": report.origin == node.identity.node_id,
+            "ours": node.ownership.ours(report),
+            "imported": node.ownership.imported(report),
         },
         "modified": report.modified,
         "stored_at": report.stored_at,

@@ -86,6 +86,7 @@ async def show(request: web.Request) -> web.Response:
     return json_response(
         item_of(node, report)
         | {
+            "created_by": _creator(node, report.creator, bundle),
             "drivers": list(_drivers(bundle)),
             "to": [
                 {"name": node.peering.name_of(i), "node_id": i, "current": i in having}
@@ -164,6 +165,16 @@ def _answer(node: Node, done: Submission) -> web.Response:
             "objects": [{k: o[k] for k in ("type", "id", "name") if k in o} for o in objects],
         }
     return json_response(body, status=201 if done.outcome == "stored" else 200)
+
+
+def _creator(node: Node, creator: str, bundle: dict[str, Any]) -> dict[str, Any]:
+    """Who created a report: by our name for it when a node did that we know, else as the report says."""
+    said: dict[str, Any] = next((o for o in bundle["objects"] if o["id"] == creator), {})
+    node_id = node.ownership.node_of(creator, bundle["objects"])
+    name = said.get("name", creator)
+    if node_id is not None and node.peering.name_of(node_id) != node_id:
+        name = node.peering.name_of(node_id)
+    return {"id": creator, "name": name, "node_id": node_id}
 
 
 def _drivers(bundle: dict[str, Any]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_remarks import RemarkDesk
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import remote, reports, shares
 from tocsin_node.storage.errors import StorageError
@@ -78,6 +79,7 @@ class Intake:
         self,
         pool: Pool,
         alarms: Alarms,
+        ownership: Ownership,
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
@@ -85,6 +87,7 @@ class Intake:
     ) -> None:
         self._pool = pool
         self._alarms = alarms
+        self._ownership = ownership
         self._node_id = node_id
         self._enc_private = enc_private
         self._alert_budget = alert_budget
@@ -160,6 +163,7 @@ class Intake:
                 content_id=report.id,
                 content_tlp=report.tlp,
                 content_revoked=report.revoked,
+                content_node=self._ownership.node_behind(report),
                 policy=peer.policy,
                 me=self._node_id,
             )
@@ -258,7 +262,8 @@ class Intake:
                     new.report,
                     origin=peer.called,
                     ours=False,
-                    previous_grade=before.grade if before else None,
+                    # A copy that came another way was nobody's word, and rang for nobody.
+                    previous_grade=before.grade if before and before.origin == new.origin else None,
                 )
             )
         ]
@@ -359,7 +364,13 @@ def _judge(
         return Outcome.STORED, None
     report = arrival.report
     assert report is not None, "an entry holds a report, a remark or an acknowledgement"
-    outcome, code = decide(_standing(before), opened.header, sha256=report.sha256, origin=peer.node_id)
+    outcome, code = decide(
+        _standing(before),
+        opened.header,
+        sha256=report.sha256,
+        origin=peer.node_id,
+        creator=report.created_by_ref,
+    )
     if outcome is Outcome.STORED:
         new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
         batch.versions.append((new, before))
@@ -378,14 +389,22 @@ async def _write_reports(conn: Connection, batch: _Batch) -> None:
     if len(await reports.insert(conn, first)) != len(first):
         raise _LookAgain  # an own filing took one of the ids meanwhile
     for new, before in batch.versions:
-        if before is not None and not await reports.replace(conn, new, held_ver=before.ver):
+        if before is not None and not await reports.replace(
+            conn, new, held_ver=before.ver, held_origin=before.origin
+        ):
             raise _LookAgain
 
 
 def _standing(held: reports.Held | None) -> Held | None:
     if held is None:
         return None
-    return Held(origin=held.origin, ver=held.ver, sha256=held.sha256, final=held.state == "withdrawn")
+    return Held(
+        origin=held.origin,
+        creator=held.creator,
+        ver=held.ver,
+        sha256=held.sha256,
+        final=held.state == "withdrawn",
+    )
 
 
 def _as_held(new: reports.NewReport) -> reports.Held:
@@ -401,4 +420,5 @@ def _as_held(new: reports.NewReport) -> reports.Held:
         audience=(),
         leaf_hash=new.place.leaf_hash if new.place else None,
         modified=report.modified,
+        creator=report.created_by_ref,
     )

@@ -258,7 +258,7 @@ class Ledger:
                 raise
             raise _LookAgain from exc  # a peer's report took one of the ids between our look and our insert
         for new, held_ver in page.replacing:
-            if not await reports.replace(conn, new, held_ver=held_ver):
+            if not await reports.replace(conn, new, held_ver=held_ver, held_origin=self._node_id):
                 raise _LookAgain
         for share in page.wider:
             await shares.record(conn, share)
@@ -335,7 +335,11 @@ def _judge(
         return None
     standing = held.get(report.id)
     if posting.wider:
-        stands = standing is not None and (standing.ver, standing.sha256) == (posting.held_ver, report.sha256)
+        stands = standing is not None and (standing.origin, standing.ver, standing.sha256) == (
+            node_id,
+            posting.held_ver,
+            report.sha256,
+        )
         return None if stands and seen.get(report.id, report.sha256) == report.sha256 else Posted("conflict")
     if report.id in seen:
         taken: Literal["exists", "conflict"] = "exists" if posting.held_ver is None else "conflict"
@@ -344,7 +348,7 @@ def _judge(
         return Posted("conflict") if posting.held_ver is not None else None
     if standing.sha256 == report.sha256:
         return Posted("unchanged", held=standing)
-    if standing.origin != node_id or posting.held_ver is None:
+    if posting.held_ver is None or (standing.origin, standing.creator) != (node_id, report.created_by_ref):
         return Posted("exists", held=standing)
     kept = set(standing.audience) <= set(posting.audience)  # else somebody got the version meanwhile
     return None if kept and standing.ver == posting.held_ver else Posted("conflict", held=standing)

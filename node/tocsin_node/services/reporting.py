@@ -19,6 +19,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.ledger import Ledger, Posted, Posting
+from tocsin_node.services.ownership import NotOurs, Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
 from tocsin_node.storage import reports, shares
@@ -59,13 +60,6 @@ class ReportExists(NodeError):
 
     code = "report-exists"
     hint = "To change it: `tocsin report update ID`."
-
-
-class NotOurs(NodeError):
-    """Only the organisation that filed a report may change it."""
-
-    code = "not-ours"
-    hint = "Tell its origin, or file a report of your own that refers to it."
 
 
 class VersionConflict(NodeError):
@@ -121,6 +115,7 @@ class Reporting:
         ledger: Ledger,
         peering: Peering,
         alarms: Alarms,
+        ownership: Ownership,
         *,
         node_id: str,
         org: str,
@@ -132,6 +127,7 @@ class Reporting:
         self._ledger = ledger
         self._peering = peering
         self._alarms = alarms
+        self._ownership = ownership
         self._node_id = node_id
         self._org = org
         self._now = now
@@ -149,13 +145,15 @@ class Reporting:
         dry_run: bool = False,
         reviewed_by: str | None = None,
     ) -> Submission:
-        """File a new report: `raw` is a STIX bundle, kept and shared as exactly these bytes.
+        """File a new report of ours: `raw` is a STIX bundle, kept and shared as exactly these bytes.
 
         `to`: names or NodeIDs of peers; None: all whose policy admits the report's TLP (RED: nobody).
         `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
-        Raises: FindingsRefused, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty, PeerUnknown, StorageError.
+        Raises: FindingsRefused, ForeignCreator, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty,
+        PeerUnknown, StorageError.
         """
         report, findings = _checked(raw)
+        self._ownership.refuse_foreign(report)
         release_ = self._release(report, to, share=share)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
@@ -193,8 +191,9 @@ class Reporting:
             held = (await reports.held(conn, [report_id])).get(report_id)
         if held is None:
             raise ReportUnknown
-        if held.origin != self._node_id:
+        if not self._ownership.ours(held):
             raise NotOurs
+        self._ownership.refuse_foreign(report)
         if held.sha256 != report.sha256:
             if held.state == "withdrawn":
                 raise AlreadyWithdrawn
@@ -239,18 +238,22 @@ class Reporting:
         dry_run: bool = False,
         reviewed_by: str | None = None,
     ) -> Submission:
-        """Send the version of an own report that stands to the peers `to`, those that do not have it yet.
+        """Send the version that stands, of what this node brought in, to the peers `to` that do not have it yet.
 
-        The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing.
+        The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing. What
+        another node created is that node's to send.
         Raises: ReportUnknown, NotOurs, PeerUnknown, RecipientsMissing, ReviewNeeded, ReviewerUnnamed,
         VersionConflict, StorageError.
         """
         if not to:
             raise RecipientsMissing
         stored = await self.get(report_id)
-        if stored.origin != self._node_id:
-            raise NotOurs
         report, findings = _checked(stored.bundle)
+        if stored.origin != self._node_id or self._ownership.of_another_node(report):
+            raise NotOurs(
+                "Only the node that published a report, or created it, may send it on.",
+                hint="Ask that organisation to share it with them.",
+            )
         release_ = self._release(report, to, share=True)
         async with self._pool.acquire() as conn:
             having = await shares.recipients(conn, report_id, stored.ver)
@@ -293,8 +296,9 @@ class Reporting:
         """Import many bundles in one transaction, each with an outcome of its own, in order.
 
         What is held already is not sealed again: the same import may be repeated at little cost. A later
-        version of what was imported before is filed as `revise` would; an older one changes nothing. What seems to
-        hold personal data or secrets is stored and goes to nobody, unless `reviewed_by` takes all of them on.
+        version of what this node brought in, by the same creator, is filed as `revise` would; an older one changes
+        nothing, and neither does a file what a peer has published. What seems to hold personal data or secrets is
+        stored and goes to nobody, unless `reviewed_by` takes all of them on; what another node created goes to nobody.
         Raises: PeerUnknown for a name in `to`, ReviewerUnnamed.
         """
         reviewer(reviewed_by)
@@ -317,15 +321,17 @@ class Reporting:
         postings: list[tuple[int, Posting]] = []
         for nth, (position, report, release_, findings) in enumerate(sound):
             standing = held.get(report.id)
-            if standing is not None and self._is_settled(report, standing):
+            if standing is not None and _is_settled(report, standing):
                 results[position] = _unchanged(report, standing, release_, findings)
+                continue
+            if standing is not None and (refusal := self._why_not_next(report, standing)):
+                results[position] = refusal
                 continue
             await asyncio.sleep(0)  # the same
             going = release_
-            before = standing if standing is not None and self._is_next(report, standing) else None
-            if before is not None:
+            if standing is not None:
                 try:
-                    going = await self._release_next(report, before, to)  # who had it learns of it
+                    going = await self._release_next(report, standing, to)  # who had it learns of it
                 except NodeError as exc:
                     results[position] = exc
                     continue
@@ -335,7 +341,7 @@ class Reporting:
             looked[nth] = screened
             kind: Kind = "revoke" if report.revoked else "publish"
             posting = await self._posting(
-                report, going, held=before, kind=kind, alert=False, screened=screened
+                report, going, held=standing, kind=kind, alert=False, screened=screened
             )
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []
@@ -347,7 +353,7 @@ class Reporting:
             except NodeError as exc:
                 results[position] = exc
             else:
-                results[position] = replace(done, kept=_why_kept(report, looked[nth]) if share else ())
+                results[position] = replace(done, kept=self._why_kept(report, looked[nth]) if share else ())
         return results
 
     async def get(self, report_id: str) -> StoredReport:
@@ -422,6 +428,8 @@ class Reporting:
             return _nobody(policies, "not-shared", "it was filed with --no-share")
         if report.personal_data == "present":
             return _nobody(policies, "personal-data", "it holds personal data, which never leaves this node")
+        if self._ownership.of_another_node(report):
+            return _nobody(policies, "foreign-creator", "another node created it, and it alone sends it on")
         requested = None if to is None else [self._peering.named(name).node_id for name in to]
         released = release(report.tlp, policies, requested=requested)
         if requested is None and report.tlp.value == "red" and policies:
@@ -435,15 +443,28 @@ class Reporting:
         wanted = await self._for_whom(report, held, to)
         return self._release(report, wanted, share=bool(wanted))
 
-    def _is_settled(self, report: IncidentReport, held: reports.Held) -> bool:
-        """Whether an import brings what is held, or an older version of what this node has filed."""
-        older = held.origin == self._node_id and report.modified < held.modified
-        return held.sha256 == report.sha256 or older
+    def _why_not_next(self, report: IncidentReport, held: reports.Held) -> NodeError | None:
+        """Why an import does not take the place of what is held; None when it brings the next version."""
+        if held.origin != self._node_id:
+            return NotOurs(
+                f"{self._peering.name_of(held.origin)} has published this report; a file does not change it.",
+                hint="Its next version comes from there by itself.",
+            )
+        if held.creator != report.created_by_ref:
+            return ReportExists(
+                "Another creator's report stands under this id.", hint="`tocsin report show ID` says whose."
+            )
+        if held.state == "withdrawn" or report.modified == held.modified:
+            return ReportExists()
+        return None
 
-    def _is_next(self, report: IncidentReport, held: reports.Held) -> bool:
-        """Whether an import brings a later version of what this node has filed and not withdrawn."""
-        ours = held.origin == self._node_id and held.state != "withdrawn"
-        return ours and report.modified > held.modified
+    def _why_kept(self, report: IncidentReport, screened: Screened) -> tuple[str, ...]:
+        """Why an import that was to be shared stays here: the kinds of what it seems to hold, or its creator."""
+        if report.personal_data == "present":
+            return ("personal-data-present",)
+        if self._ownership.of_another_node(report):
+            return ("foreign-creator",)
+        return screened.kinds if screened.needed else ()
 
     async def _posting(
         self,
@@ -543,11 +564,10 @@ def _recording(screened: Screened, report_id: str, ver: int) -> Callable[[Connec
     return after
 
 
-def _why_kept(report: IncidentReport, screened: Screened) -> tuple[str, ...]:
-    """Why an import that was to be shared stays here: the kinds of what it seems to hold."""
-    if report.personal_data == "present":
-        return ("personal-data-present",)
-    return screened.kinds if screened.needed else ()
+def _is_settled(report: IncidentReport, held: reports.Held) -> bool:
+    """Whether an import brings what is held, or an older version of it."""
+    older = held.creator == report.created_by_ref and report.modified < held.modified
+    return held.sha256 == report.sha256 or older
 
 
 def _checked(raw: bytes) -> tuple[IncidentReport, tuple[Finding, ...]]:

@@ -21,6 +21,7 @@ class Member:
 
     report_id: str
     origin: str
+    creator: str
     level: int
     tlp: str
     first_at: datetime
@@ -58,7 +59,7 @@ with recent as materialized (
         row_number() over (partition by s.k order by s.first_at desc, s.report_id) as nth
     from found f join shared s on s.k = f.k
 )
-select n.k, n.organisations, n.reports, n.report_id, n.origin, n.level, r.tlp, n.first_at
+select n.k, n.organisations, n.reports, n.report_id, n.origin, n.creator, n.level, r.tlp, n.first_at
 from numbered n join report r on r.id = n.report_id where n.nth <= {MEMBERS}
 order by n.organisations desc, n.last_at desc, n.k, n.first_at, n.report_id
 """
