@@ -31,9 +31,11 @@ NICKNAMES: Final = {
     TLP_EXTENSION: "tlp",
 }
 
+NODE_ID_FORM: Final = "n1[a-z2-7]{51}[aq]"  # 32 bytes in base32: the last letter carries one bit
 UUID_PATTERN: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 ID_PATTERN: Final = f"[a-z][a-z0-9]*(?:-[a-z0-9]+)*--{UUID_PATTERN}"
 _ID = re.compile(ID_PATTERN).fullmatch
+_NODE_ID = re.compile(NODE_ID_FORM).fullmatch
 
 
 def is_id(text: object) -> bool:
@@ -93,6 +95,11 @@ def relationship_id(source_ref: str, verb: str, target_ref: str, role: str) -> s
 def party_id(identity_class: str, name: str) -> str:
     """The identifier of an organisation or a group by its name, blind to case, width and spacing."""
     return derive("identity", f"identity:{identity_class}:{fold(name)}")
+
+
+def is_node_id(text: object) -> bool:
+    """Whether `text` has the form of a NodeID."""
+    return type(text) is str and _NODE_ID(text) is not None
 
 
 def node_identity_id(node_id: str) -> str:

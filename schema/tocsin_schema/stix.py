@@ -50,11 +50,11 @@ def node_named(creator: str, objects: Iterable[Mapping[str, Any]]) -> str | None
     """
     said = next((obj for obj in objects if obj["id"] == creator and obj["type"] == "identity"), {})
     named = (
-        reference.get("external_id", "")
+        reference.get("external_id")
         for reference in said.get("external_references", ())
         if reference.get("source_name") == ids.NODE_SOURCE
     )
-    return next((node_id for node_id in named if ids.node_identity_id(node_id) == creator), None)
+    return next((i for i in named if ids.is_node_id(i) and ids.node_identity_id(i) == creator), None)
 
 
 def build(form: Mapping[str, Any], *, producer: Object, incident_id: str, now: datetime) -> bytes:

@@ -34,8 +34,8 @@ async def alerts(node):
 
 
 async def test_two_organisations_that_report_one_system_are_a_cluster_whatever_the_version(acme, mallory):
-    await file(acme, made(about("Ours"), 1))
-    await file(acme, made(about("Ours again"), 2))
+    await file(acme, made(about("Ours"), 1, acme.node.producer))
+    await file(acme, made(about("Ours again"), 2, acme.node.producer))
     assert await clusters(acme) == []
     await hear(acme, mallory, "Theirs")
     (found,) = await clusters(acme)
@@ -82,8 +82,8 @@ NO_CLUSTER = {
 
 
 async def test_what_is_old_or_about_something_else_makes_no_cluster(acme, mallory):
-    await file(acme, made(about("Ours"), 1))
-    await file(acme, made(about("Ours too", [{"name": "chatbot"}]), 2))
+    await file(acme, made(about("Ours"), 1, acme.node.producer))
+    await file(acme, made(about("Ours too", [{"name": "chatbot"}]), 2, acme.node.producer))
     for title, fields in NO_CLUSTER.items():
         await hear(acme, mallory, title, **fields)
         assert await clusters(acme) == [], title
@@ -92,7 +92,7 @@ async def test_what_is_old_or_about_something_else_makes_no_cluster(acme, mallor
 
 
 async def test_a_withdrawn_report_and_one_outside_the_window_do_not_count(acme, mallory):
-    await file(acme, made(about("Ours"), 1))
+    await file(acme, made(about("Ours"), 1, acme.node.producer))
     await hear(acme, mallory, "Theirs")
     (found,) = await clusters(acme)
     async with acme.node.pool.acquire() as conn:
@@ -118,7 +118,7 @@ async def test_a_cluster_rings_once_and_once_more_when_it_grows_and_after_a_rest
     async with open_here(settings) as node, villain() as mallory, villain("trudy") as trudy:
         await mallory.join(node)
         await trudy.join(node)
-        await file(node, made(about("Ours"), 1))
+        await file(node, made(about("Ours"), 1, node.node.producer))
         assert await node.node.clusters.ring() == 0
         await hear(node, mallory, "Theirs")
         assert [await node.node.clusters.ring() for _ in range(3)] == [1, 0, 0]
@@ -139,7 +139,7 @@ async def test_a_cluster_rings_once_and_once_more_when_it_grows_and_after_a_rest
 async def test_an_alert_says_no_more_than_its_strictest_report_allows(warned):
     async with villain() as mallory:
         await mallory.join(warned, max_tlp_in="amber+strict")
-        await file(warned, made(about("Ours"), 1))
+        await file(warned, made(about("Ours"), 1, warned.node.producer))
         mallory.publish(
             warned,
             mallory.bundle("Theirs", systems=SYSTEM, occurred_start=NOW, tlp="amber+strict"),
@@ -157,7 +157,7 @@ async def test_an_alert_says_no_more_than_its_strictest_report_allows(warned):
 
 
 async def test_nobody_is_rung_unless_it_is_set(acme, mallory):
-    await file(acme, made(about("Ours"), 1))
+    await file(acme, made(about("Ours"), 1, acme.node.producer))
     await hear(acme, mallory, "Theirs")
     assert await acme.node.clusters.ring() == 0
     assert await alerts(acme) == []

@@ -13,9 +13,9 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from tests.node.test_filing import PRODUCER
 from tests.node.test_search import form, made
 from tests.schema.samples import DATA
+from tests.support.reports import PUBLIC
 from tests.support.villain import get
 
 from tocsin_schema.ids import imported_incident_id, new_incident_id
@@ -108,7 +108,7 @@ def external(title, description, parties, day):
     }
     fields |= {"deployers": parties} if parties else {}
     fields |= {"occurred_start": day} if day else {}
-    return build(fields, producer=PRODUCER, incident_id=new_incident_id(), now=datetime.now(UTC))
+    return build(fields, producer=PUBLIC, incident_id=new_incident_id(), now=datetime.now(UTC))
 
 
 def of_avid():
