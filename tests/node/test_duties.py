@@ -145,6 +145,7 @@ async def test_each_threshold_is_told_once_and_survives_a_restart(place, databas
         node.pool,
         node.alarms,
         node.duties.organisation,
+        node.ownership,
         node_id=node.identity.node_id,
         history_days=90,
         now=place.clock,

@@ -112,7 +112,7 @@ async def test_an_import_takes_later_versions_and_leaves_what_is_newer_than_it(a
     assert await imported(first, second) == ["unchanged", "unchanged"]
     same_time = second.replace(b"corrected", b"corrupted")
     assert await imported(same_time) == ["refused"]
-    incident_id = check_bundle(acme, first).report.id
+    incident_id = check_bundle(first).report.id
     accept = {"Accept": "application/stix+json"}
     async with acme.client.get(f"/v1/reports/{incident_id}", headers=accept) as answer:
         assert await answer.read() == second
