@@ -30,6 +30,8 @@ from tocsin_cli.sources import (
     techniques_option,
 )
 
+from tocsin_cli.words import Tlp
+
 if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
 
@@ -61,23 +63,33 @@ def import_() -> None:
 
 @import_.command("stix")
 @file_argument
+@click.option(
+    "--tlp", type=Tlp(), metavar="TLP", help="The marking of what carries none; without it that is TLP:RED."
+)
 @_share
 @_to
 @_reviewed_by
 @_dry_run
 @pass_session
 def stix(
-    session: Session, file: Path, share: bool, to: tuple[str, ...], reviewed_by: str | None, dry_run: bool
+    session: Session,
+    file: Path,
+    tlp: str | None,
+    share: bool,
+    to: tuple[str, ...],
+    reviewed_by: str | None,
+    dry_run: bool,
 ) -> None:
     """Import incidents from STIX 2.1: a bundle, a list, or one object a line.
 
     Objects that belong to no incident have no place at a node: they are passed over and counted. tocsin
     convert stix passes them on.
     """
+    from tocsin_schema import marking
     from tocsin_schema.imports.stix import read
 
     over: Counter[str] = Counter()
-    reader = partial(read, passed_over=over)
+    reader = partial(read, default_tlp=marking.Tlp(tlp) if tlp else None, passed_over=over)
     _run(
         session, "stix", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run, over=over
     )
