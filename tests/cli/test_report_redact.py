@@ -219,7 +219,7 @@ def test_what_the_shared_version_holds_must_be_said_when_the_record_names_people
 def test_a_record_of_somebody_else_is_not_ours_to_redact(tocsin, beta, private):
     beta.ours = False
     result = tocsin("report", "redact", private, "--dry-run", "--json")
-    assert json.loads(result.stderr)["code"] == "not-ours"
+    assert (result.exit_code, json.loads(result.stderr)["code"]) == (5, "not-ours")
 
 
 @pytest.mark.parametrize(

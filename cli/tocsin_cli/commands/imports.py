@@ -29,7 +29,6 @@ from tocsin_cli.sources import (
     opened,
     techniques_option,
 )
-
 from tocsin_cli.words import Tlp
 
 if TYPE_CHECKING:
