@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.node import open_here, settings_on
+from tests.support.reports import PUBLIC, report_by
 
 from tocsin_schema.check import check_bundle
 from tocsin_schema.stix import build, revise, withdraw
@@ -105,7 +106,7 @@ async def test_an_import_takes_later_versions_and_leaves_what_is_newer_than_it(a
         ) as answer:
             return [item["outcome"] for item in (await answer.json())["items"]]
 
-    first, other, third = bundle(acme, "One"), bundle(acme, "Two"), bundle(acme, "Three")
+    first, other, third = (report_by(PUBLIC, title) for title in ("One", "Two", "Three"))
     second = at(first, "One, corrected", 1)
     assert await imported(first, other) == ["stored", "stored"]
     assert await imported(third, second, other) == ["stored", "stored", "unchanged"]

@@ -127,6 +127,21 @@ async def test_what_this_node_created_and_lost_is_its_own_again_when_it_is_impor
     assert (await send(acme, revise(raw, {"title": "Better"}, now=later()), f"/v1/reports/{incident_id_of(raw)}", "PUT"))[0] == 201  # fmt: skip
 
 
+async def test_a_file_changes_nothing_that_is_ours_whoever_made_it(acme, mallory):
+    raw = acme.bundle("Ours")
+    assert (await send(acme, raw))[1]["to"] != []
+    forged = revise(raw, {"title": "Made by whoever has a copy"}, now=later())
+    gone = withdraw(raw, reason="They wish.", now=later())
+    before = await log_size(acme)
+    items = await take_in(acme, raw, forged, gone, share="1")
+    assert [(item["outcome"], item.get("code")) for item in items] == [
+        ("unchanged", None), ("refused", "report-exists"), ("refused", "report-exists"),
+    ]  # fmt: skip
+    assert "report update" in items[1]["hint"]
+    assert await stands(acme, raw)
+    assert await log_size(acme) == before
+
+
 async def test_what_another_node_created_is_sent_on_by_no_door(acme, mallory):
     async with villain("honest") as honest:
         await honest.join(acme)

@@ -296,9 +296,10 @@ class Reporting:
         """Import many bundles in one transaction, each with an outcome of its own, in order.
 
         What is held already is not sealed again: the same import may be repeated at little cost. A later
-        version of what this node brought in, by the same creator, is filed as `revise` would; an older one changes
-        nothing, and neither does a file what a peer has published. What seems to hold personal data or secrets is
-        stored and goes to nobody, unless `reviewed_by` takes all of them on; what another node created goes to nobody.
+        version of what was imported before, by the same creator, is filed as `revise` would; an older one changes
+        nothing, and neither does a file what is ours or what a peer has published. What seems to hold personal data or
+        secrets is stored and goes to nobody, unless `reviewed_by` takes all of them on; what another node created goes
+        to nobody.
         Raises: PeerUnknown for a name in `to`, ReviewerUnnamed.
         """
         reviewer(reviewed_by)
@@ -454,6 +455,8 @@ class Reporting:
             return ReportExists(
                 "Another creator's report stands under this id.", hint="`tocsin report show ID` says whose."
             )
+        if self._ownership.ours(held):
+            return ReportExists("This report is your own; a file does not change it.")
         if held.state == "withdrawn" or report.modified == held.modified:
             return ReportExists()
         return None
