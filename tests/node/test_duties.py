@@ -317,9 +317,11 @@ async def test_a_person_can_set_the_start_of_a_clock(place):
     assert (set_["start_from"], set_["due_conservative"]) == ("a person's word", "2026-10-08T10:00:00Z")
 
 
-async def test_what_was_imported_has_duties_only_when_a_person_tracks_it(place):
+@pytest.mark.parametrize(
+    "record", [{"source_record": {"source": "aiid", "id": "7"}}, {}], ids=["public", "mailed"]
+)
+async def test_what_was_imported_has_duties_only_when_a_person_tracks_it(place, record):
     incident_id = f"incident--{uuid.uuid4()}"
-    record = {"source_record": {"source": "aiid", "id": "7"}}
     raw = build({**FORM, **record}, producer=PUBLIC, incident_id=incident_id, now=START)
     await place.call("POST", "/v1/imports", data=raw, headers={"Content-Type": "application/x-ndjson"})
     await place.watch()
