@@ -33,6 +33,7 @@ from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -130,8 +131,10 @@ async def open_node(
         )
         await ledger.load()
         org = identity.statement.org.name
+        redactions = Redactions(pool, node_id=identity.node_id)
+        await redactions.load()
         reporting = Reporting(
-            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool, ledger, peering, alarms, redactions, node_id=identity.node_id, org=org, now=now, rng=rng
         )
         duties = Duties(
             pool,

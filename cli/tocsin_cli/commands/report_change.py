@@ -12,6 +12,7 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.redaction_told import raised, standing_in, warn_stale
 from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
@@ -81,6 +82,8 @@ def update(
     else:
         tell_answer(session.out, answer, heading="Updated")
     warn_not_sent(session.out, answer, to=to)
+    before = str(form_of(held).get("tlp", ""))
+    warn_stale(session.out, answer, raised_to=raised(before, str(answer.get("tlp", ""))))
     if source is not None and not dry_run:
         source.release()
     elif source is not None and (kept := source.tried()):
@@ -105,21 +108,23 @@ def withdraw(
     """Withdraw a report, for good.
 
     Everybody who has it is told, as far as their ceilings allow it; whoever cannot be told is named, and what to do
-    about it. A withdrawn report cannot be taken up again.
+    about it. A withdrawn report cannot be taken up again. Its redactions that stand are withdrawn with it, in the
+    same act; those who have them are told that it is over, and not your reason.
     """
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import withdraw as withdrawn
 
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
-    _refuse_foreign(session, path)
+    redacted = standing_in(_refuse_foreign(session, path))
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     if not reason:
         reason = ask.text("Why is it withdrawn? Everybody who has it will read this:", required=True)
     if not yes and not dry_run:
         title = form_of(held).get("title", report_id)
-        if not ask.yes(f"Withdraw {title!r} for good?", default=False):
+        too = f" and its redactions {', '.join(str(each['id']) for each in redacted)}" if redacted else ""
+        if not ask.yes(f"Withdraw {title!r}{too} for good?", default=False):
             session.out.warn("Nothing is changed.")
             return
     try:
@@ -132,15 +137,17 @@ def withdraw(
     warn_not_sent(session.out, answer)
 
 
-def _refuse_foreign(session: Session, path: str) -> None:
-    """Before anything is asked of the person."""
-    origin = session.client.json("GET", path).get("origin") or {}
+def _refuse_foreign(session: Session, path: str) -> Mapping[str, Any]:
+    """Before anything is asked of the person; returns what the node says of the report."""
+    found: Mapping[str, Any] = session.client.json("GET", path)
+    origin = found.get("origin") or {}
     if not origin.get("ours"):
         raise NotAllowed(
             f"The report was filed by {origin.get('name', 'somebody else')}; only they may withdraw it.",
             code="not-ours",
             hint="Tell its origin, or file a report of your own that refers to it.",
         )
+    return found
 
 
 def refuse_withdrawn(held: bytes, report_id: str) -> None:

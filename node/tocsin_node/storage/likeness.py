@@ -28,6 +28,7 @@ class Decision:
     at: datetime
 
 
+# A redaction of ours is like what its record is like, and the record is suggested. To the redaction itself it is not.
 # A word that more reports hold than were asked for tells nothing, and one that two hold very much.
 CANDIDATES = """
 with bound as (
@@ -47,6 +48,8 @@ hint as (
     ) found
 )
 select report_id from hint, bound where n <= bound.most and report_id <> $1
+    and not exists (select from redaction d where d.report_id = hint.report_id)
+    and not exists (select from redaction d where d.report_id = $1 and d.record_id = hint.report_id)
 group by report_id order by sum(ln(1 + 1e5 / n)) desc, report_id limit $4
 """
 

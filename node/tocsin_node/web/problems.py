@@ -51,6 +51,8 @@ STATUS: Mapping[str, HTTPStatus] = {
     "join-refused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "id-mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
     "report-itself": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "not-a-redaction": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "record-changed": HTTPStatus.CONFLICT,
     "not-revoked": HTTPStatus.UNPROCESSABLE_ENTITY,
     "foreign-creator": HTTPStatus.UNPROCESSABLE_ENTITY,
     "marking-looser": HTTPStatus.UNPROCESSABLE_ENTITY,
