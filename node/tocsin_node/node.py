@@ -156,6 +156,8 @@ async def open_node(
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
+        ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -164,7 +166,13 @@ async def open_node(
         health.add("peers", peering.health)
         stopping = asyncio.Event()
         async with _working(
-            ledger, exchange.run(), receipts.run(), alarms.run(), finding.run(), _let_go(stopping, ledger)
+            ledger,
+            exchange.run(),
+            receipts.run(),
+            alarms.run(),
+            clusters.run(),
+            finding.run(),
+            _let_go(stopping, ledger),
         ):
             yield Node(
                 settings=settings,
@@ -185,7 +193,7 @@ async def open_node(
                 duties=duties,
                 finding=finding,
                 duplicates=Duplicates(pool),
-                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
+                clusters=clusters,
                 now=now,
                 rng=rng,
                 stopping=stopping,

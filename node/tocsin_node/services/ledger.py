@@ -100,6 +100,7 @@ class Ledger:
         self._grown = asyncio.Event()
         self._closing = False
         self._letting_go = False
+        self.on_stored: Callable[[], None] = _nobody  # after reports of ours were committed
 
     @property
     def head(self) -> log.Head:
@@ -226,6 +227,10 @@ class Ledger:
         self._stand_at(after)
         if any(p.alert_id is not None for p in posted):
             self._alarms.wake()
+        if any(
+            p.report is not None and was.outcome == "stored" for p, was in zip(postings, posted, strict=True)
+        ):
+            self.on_stored()
         return posted
 
     async def _file(
@@ -372,6 +377,10 @@ def _judge(
         return Posted("exists", held=standing)
     kept = set(standing.audience) <= set(posting.audience)  # else somebody got the version meanwhile
     return None if kept and standing.ver == posting.held_ver else Posted("conflict", held=standing)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _is_refused(posted: Posted) -> bool:

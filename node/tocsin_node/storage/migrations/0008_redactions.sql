@@ -8,3 +8,8 @@ create table redaction (
 );
 create index redaction_record on redaction (record_id);
 insert into redaction (report_id, record_ver, clearance) select id, 0, '' from report;
+
+-- The warning of a cluster is the node's own, as is that of a legal clock.
+update alert set ours = true, origin = coalesce(
+    (select o.origin from alert o where o.ours and o.origin <> '' order by o.id desc limit 1), '')
+where kind = 'cluster';
