@@ -24,12 +24,16 @@ class Spot(msgspec.Struct, frozen=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """One kind of secret. `needles` are lower-case words of which one must be there; `test` may still say no."""
+    """One kind of secret. `needles` are lower-case words of which one must be there; `test` may still say no.
+
+    `near` is tried on the text in lower case where `pattern` is a slow one: it finds something wherever that does.
+    """
 
     kind: str
     needles: tuple[str, ...]
     pattern: re.Pattern[str]
     test: Callable[[re.Match[str]], bool] = lambda _: True
+    near: Callable[[str], object] = lambda _: True
 
 
 # Words for people, by kind.
@@ -156,6 +160,9 @@ SHAPES: Final = (
             r"[ _-]?(?:secret|key|token)|secret)[\"'`]?(?:\s{0,2}[:=]\s{0,2}|\s(?:is|was|ist|war)\s)(\S{6,200})"
         ),
         _telling,
+        re.compile(
+            r"(?:word|wd|wort|phrase|secret|key|token)[\"'`]?(?:\s{0,2}[:=]|\s(?:is|was|ist|war)\s)"
+        ).search,
     ),
 )
 
@@ -163,6 +170,18 @@ SHAPES: Final = (
 _NEEDLES: Final = tuple((needle, shape) for shape in SHAPES for needle in shape.needles)
 # Without any of these there is no secret: most texts of a report are a word or two.
 _SIGNS: Final = re.compile(r"[0-9:=]|pass|pwd|secret|private key|putty").search
+
+
+def without_secrets(text: str) -> str:
+    """`text` with a space in the place of whatever looks like a secret: what an index may hold."""
+    spots = sorted((spot.start, spot.end) for spot in secrets(text))
+    if not spots:
+        return text
+    kept, at = [], 0
+    for start, end in spots:
+        kept.append(text[at:start])
+        at = max(at, end)
+    return " ".join((*kept, text[at:]))
 
 
 def secrets(text: str) -> Iterator[Spot]:
@@ -175,6 +194,8 @@ def secrets(text: str) -> Iterator[Spot]:
         if needle not in low or id(shape) in tried:
             continue
         tried.add(id(shape))
+        if not shape.near(low):
+            continue
         for match in shape.pattern.finditer(text):
             if shape.test(match):
                 yield Spot(shape.kind, match.start(), match.end())
