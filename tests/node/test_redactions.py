@@ -9,12 +9,16 @@ import pytest
 from tests.contract.test_openapi import check_answer
 from tests.node.conftest import QUICK
 from tests.node.test_filing import GRAVE, PRODUCER
+from tests.schema.labelled import SECRETS
 from tests.support.node import open_here, settings_on
 from tests.support.villain import get, incident_id_of, outcomes, villain
 
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header
 from tocsin_node.services.ledger import Posting
+from tocsin_node.storage import redactions, reports
+from tocsin_node.storage.migrations import migrate, steps
+from tocsin_node.storage.pool import connect
 from tocsin_schema.check import check_bundle
 from tocsin_schema.ids import new_incident_id
 from tocsin_schema.marking import Tlp
@@ -308,3 +312,27 @@ async def test_what_an_earlier_program_redacted_is_linked_at_the_next_start(data
         assert (await show(node, other["id"]))["redactions"] == []
         async with node.node.pool.acquire() as conn:
             assert await conn.fetchval("select count(*) from redaction") == 3
+
+
+async def test_an_earlier_database_keeps_its_links_to_be_found_and_loses_the_index_rows_that_may_hold_secrets(
+    empty_database,
+):
+    """Every kind of secret that the program knows is among what is written anew, and a plain report is not."""
+    text = "The operator pasted {} into the chat by mistake; the café's key reason is unknown."
+    plain = [
+        record(),
+        record(description="The risk-domain of mit-risk-domain 7.3 is privacy; a token effort."),
+    ]
+    telling = [record(description=text.format(each)) for kind in SECRETS.values() for each in kind]
+    found = [check_bundle(raw).report for raw in (*plain, *telling)]
+    await migrate(empty_database, steps()[:7])
+    conn = await connect(empty_database)
+    try:
+        await reports.insert(conn, [reports.NewReport(each, "n1acme", 1) for each in found])
+        await migrate(empty_database)
+        kept = {row[0] for row in await conn.fetch("select report_id from report_facet")}
+        assert kept == {incident_id_of(raw) for raw in plain}
+        waiting = await redactions.waiting(conn, "", 100)
+        assert waiting == sorted(each.id for each in found)
+    finally:
+        await conn.close()
