@@ -192,7 +192,7 @@ async def open_node(
                 alarms=alarms,
                 duties=duties,
                 finding=finding,
-                duplicates=Duplicates(pool),
+                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
                 clusters=clusters,
                 now=now,
                 rng=rng,

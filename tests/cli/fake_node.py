@@ -86,6 +86,8 @@ class FakeNode:
     links: dict[str, tuple[str, int]] = field(default_factory=dict)  # redaction: (record, its version)
     url: str = ""
     alike: list[dict[str, Any]] = field(default_factory=list)
+    telling: dict[str, Any] = field(default_factory=lambda: {"may": True, "why": None, "never_sent": []})
+    decided: list[tuple[str, str]] = field(default_factory=list)
     snippet: str = "… as it was found"
 
     def __post_init__(self) -> None:
@@ -172,7 +174,9 @@ class FakeNode:
             web.get("/v1/reports/{id}", self._show),
             web.get("/v1/reports/{id}/duplicates", self._duplicates),
             web.post("/v1/duplicates", self._duplicates),
+            web.get("/v1/reports/{id}/duplicates/{other}", self._telling),
             web.put("/v1/reports/{id}/duplicates/{other}", self._decide),
+            web.delete("/v1/reports/{id}/duplicates/{other}", self._forget),
             web.put("/v1/reports/{id}", self._revise),
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
             web.post("/v1/reports/{id}/remarks", self._remark),
@@ -374,8 +378,20 @@ class FakeNode:
     async def _duplicates(self, _: web.Request) -> web.Response:
         return web.json_response({"items": self.alike})
 
+    async def _telling(self, _: web.Request) -> web.Response:
+        return web.json_response(self.telling)
+
     async def _decide(self, request: web.Request) -> web.Response:
+        self.decided.append((request.match_info["id"], request.match_info["other"]))
         return web.json_response(await request.json())
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        two = request.match_info["id"], request.match_info["other"]
+        known = [each for each in self.decided if set(each) == set(two)]
+        if not known:
+            return problem(404, "decision-unknown", "Nothing was decided about the two reports.")
+        self.decided.remove(known[0])
+        return web.json_response({"verdict": "duplicate"})
 
     async def _list(self, request: web.Request) -> web.Response:
         limit, start = int(request.query.get("limit", 50)), int(request.query.get("cursor", 0))

@@ -9,11 +9,11 @@ from tests.schema.samples import DATA  # noqa: F401  the samples' module is wher
 
 from tocsin_schema import ids
 from tocsin_schema.check import check_bundle
-from tocsin_schema.errors import BadId
-from tocsin_schema.facets import Facets, facets_of, key, url_key
+from tocsin_schema.errors import BadId, NotADuplicate
+from tocsin_schema.facets import Facets, duplicates_named, facets_of, key, url_key
 from tocsin_schema.likeness import LIKELY, Rarity, compare, traits_from, traits_of
 from tocsin_schema.secret import without_secrets
-from tocsin_schema.stix import build, mark_duplicate, node_identity, revise, to_form
+from tocsin_schema.stix import build, mark_duplicate, node_identity, revise, to_form, unmark_duplicate
 
 PRODUCER = node_identity("Acme", "n1" + "a" * 52)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,6 +120,20 @@ def test_a_duplicate_needs_another_incident(other):
     for each in (other, OTHER):
         with pytest.raises(BadId):
             mark_duplicate(raw, each, now=NOW + timedelta(seconds=1))
+
+
+def test_what_was_said_to_be_a_duplicate_is_unsaid_without_a_trace_and_can_be_said_again():
+    raw = build(FORM, producer=PRODUCER, incident_id=ids.new_incident_id(), now=NOW)
+    said = mark_duplicate(raw, OTHER, now=NOW + timedelta(seconds=1))
+    unsaid = unmark_duplicate(said, OTHER, now=NOW + timedelta(seconds=2))
+    assert OTHER.encode() not in unsaid
+    assert to_form(unsaid) == to_form(raw)
+    assert duplicates_named(check_bundle(said).report) == (OTHER,)
+    assert duplicates_named(check_bundle(unsaid).report) == ()
+    with pytest.raises(NotADuplicate):
+        unmark_duplicate(unsaid, OTHER, now=NOW + timedelta(seconds=3))
+    again = mark_duplicate(unsaid, OTHER, now=NOW + timedelta(seconds=3))
+    assert duplicates_named(check_bundle(again).report) == (OTHER,)
 
 
 # What no reason repeats, and no index holds -------------------------------------------------------------------

@@ -40,18 +40,28 @@ async def of_bundle(request: web.Request) -> web.Response:
     return await _answer(node, await node.duplicates.of_bundle(raw))
 
 
+async def telling(request: web.Request) -> web.Response:
+    """GET /v1/reports/{id}/duplicates/{other}: whether a new version of the report may name the other."""
+    found = await request.app[NODE].duplicates.telling(*_two(request))
+    return json_response(asdict(found))
+
+
 async def decide(request: web.Request) -> web.Response:
     """PUT /v1/reports/{id}/duplicates/{other}: a person says that two are the same event, or are not."""
-    node = request.app[NODE]
     wanted = await read_json(request, DecideRequest)
-    found = await node.duplicates.decide(
-        request.match_info["id"],
-        request.match_info["other"],
-        wanted.verdict,
-        by=wanted.by.strip(),
-        note=wanted.note,
+    found = await request.app[NODE].duplicates.decide(
+        *_two(request), wanted.verdict, by=wanted.by.strip(), note=wanted.note
     )
     return json_response(_decision(found))
+
+
+async def undo(request: web.Request) -> web.Response:
+    """DELETE /v1/reports/{id}/duplicates/{other}: forget what was decided; answers what it was."""
+    return json_response(_decision(await request.app[NODE].duplicates.undo(*_two(request))))
+
+
+def _two(request: web.Request) -> tuple[str, str]:
+    return request.match_info["id"], request.match_info["other"]
 
 
 async def _answer(node: Node, found: list[Suggestion]) -> web.Response:

@@ -19,6 +19,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.ledger import Ledger, Posted, Posting
+from tocsin_node.services.naming import refuse_unshared
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.redactions import Basis, Redacted, Redactions, as_ended, ended, keeping
 from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
@@ -27,6 +28,7 @@ from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.redactions import Link
 from tocsin_node.storage.reports import StoredReport
 from tocsin_schema.check import Finding, check_bundle
+from tocsin_schema.facets import duplicates_named
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
@@ -194,6 +196,7 @@ class Reporting:
         link: Link | None = None,
     ) -> Submission:
         release_ = self._release(report, to, share=share)
+        await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run:
@@ -263,6 +266,7 @@ class Reporting:
             if report.modified <= held.modified:
                 raise VersionConflict
         release_ = await self._release_next(report, held, to)
+        await self._refuse_unshared(report, release_)
         left = left_behind(held.audience, release_, self._peering.name_of)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
@@ -341,6 +345,7 @@ class Reporting:
             having = await shares.recipients(conn, report_id, stored.ver)
             before = await reports.place_of(conn, report_id, stored.ver - 1)
         release_ = split_off(release_, having, "has-it", "it has this version already")
+        await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run or not release_.to:
@@ -408,12 +413,13 @@ class Reporting:
             await asyncio.sleep(0)  # the same
             going = release_
             before = standing if standing is not None and self._is_next(report, standing) else None
-            if before is not None:
-                try:
+            try:
+                if before is not None:
                     going = await self._release_next(report, before, to)  # who had it learns of it
-                except NodeError as exc:
-                    results[position] = exc
-                    continue
+                await self._refuse_unshared(report, going)
+            except NodeError as exc:
+                results[position] = exc
+                continue
             screened = await self._screened(report, going, reviewed_by)
             going = self._kept_here() if screened.needed else going
             sound[nth] = (position, report, going, findings)
@@ -514,6 +520,14 @@ class Reporting:
             reviewer(reviewed_by)
             return NOTHING
         return await self.screening.screen(report, leaves=leaves, reviewed_by=reviewed_by)
+
+    async def _refuse_unshared(self, report: IncidentReport, release_: Release) -> None:
+        """Raises: NamesUnshared."""
+        if not (release_.to and duplicates_named(report)):
+            return
+        async with self._pool.acquire() as conn:
+            standing = await reports.get(conn, report.id)
+            await refuse_unshared(conn, self._node_id, report, release_, standing, self._peering.name_of)
 
     def _kept_here(self) -> Release:
         return _nobody(

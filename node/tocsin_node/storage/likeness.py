@@ -71,6 +71,11 @@ where report_id = $1 or other_id = $1 order by at, other_id
 
 FORGET = "delete from likeness where report_id = $2 and other_id = $1"
 
+UNDO = """
+delete from likeness where (report_id, other_id) in (($1, $2), ($2, $1))
+returning report_id, other_id, verdict, by, note, at
+"""
+
 DECIDE = """
 insert into likeness (report_id, other_id, verdict, by, note) values ($1, $2, $3, $4, $5)
 on conflict (report_id, other_id) do update set verdict = $3, by = $4, note = $5, at = now()
@@ -109,3 +114,9 @@ async def decide(
     """Keep a decision in the place of an earlier one about the same two."""
     await conn.execute(FORGET, report_id, other_id)
     await conn.execute(DECIDE, report_id, other_id, verdict, by, note)
+
+
+async def undo(conn: Connection, report_id: str, other_id: str) -> Decision | None:
+    """Forget what was decided about two reports; returns what it was."""
+    row = await conn.fetchrow(UNDO, report_id, other_id)
+    return None if row is None else Decision(*row)

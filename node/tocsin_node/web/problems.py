@@ -52,6 +52,8 @@ STATUS: Mapping[str, HTTPStatus] = {
     "id-mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
     "report-itself": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not-a-redaction": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "names-unshared": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "decision-unknown": HTTPStatus.NOT_FOUND,
     "record-changed": HTTPStatus.CONFLICT,
     "not-revoked": HTTPStatus.UNPROCESSABLE_ENTITY,
     "foreign-creator": HTTPStatus.UNPROCESSABLE_ENTITY,
