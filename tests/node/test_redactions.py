@@ -14,7 +14,7 @@ from tests.support.node import open_here, settings_on
 from tests.support.villain import get, incident_id_of, outcomes, villain
 
 from tocsin_federation.frames import FrameReader
-from tocsin_federation.messages import read_header
+from tocsin_federation.messages import read_header, write_acknowledgement
 from tocsin_node.services.ledger import Posting
 from tocsin_node.storage import redactions, reports
 from tocsin_node.storage.migrations import migrate, steps
@@ -23,6 +23,7 @@ from tocsin_schema.check import check_bundle
 from tocsin_schema.ids import new_incident_id
 from tocsin_schema.marking import Tlp
 from tocsin_schema.redaction import project
+from tocsin_schema.remarks import exposure
 from tocsin_schema.stix import build, revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
@@ -128,6 +129,36 @@ async def test_at_home_a_redaction_speaks_through_its_record(ward):
         await outcomes(ward, 1)
         (cluster,) = (await get(ward, "/v1/clusters"))["items"]
         assert (cluster["organisations"], cluster["reports"]) == (2, 2)
+
+
+async def test_what_peers_say_of_a_redaction_answers_the_alert_of_its_record(ward):
+    async with villain() as mallory:
+        await mallory.join(ward)
+        raw = record()
+        mine = await file(ward, raw, share="0")
+        made = redacted(raw)
+        link = {"redaction_of": mine["id"], "record_ver": 1}
+        done = await file(ward, made, **link)
+        assert [alert["id"] for alert in (await get(ward, "/v1/alerts?open=1"))["items"]] == [mine["alert"]]
+        leaf = bytes.fromhex(done["entry"]["leaf_hash"])
+        said = write_acknowledgement(done["id"], 1, now(), revoked=False)
+        mallory.publish(ward, said, t="ack", id=done["id"], ref=leaf)
+        shared = check_bundle(made).report
+        seen = exposure(shared, "affected", producer=mallory.producer, now=now())
+        mallory.publish(ward, seen, t="remark", id=done["id"], ref=leaf)
+        await mallory.ring()
+        assert [outcome[1] for outcome in await outcomes(ward, 2)] == ["stored", "stored"]
+
+        assert (await get(ward, "/v1/alerts?open=1"))["items"] == []
+        alert = await get(ward, f"/v1/alerts/{mine['alert']}")
+        assert (alert["state"], [ack["node"] for ack in alert["acknowledgements"]]) == (
+            "acknowledged",
+            [mallory.node_id],
+        )
+        for each in (mine, done):
+            page = await show(ward, each["id"])
+            assert [ack["node"] for ack in page["acknowledgements"]] == [mallory.node_id]
+            assert [(one["by"]["name"], one["said"]) for one in page["remarks"]] == [("mallory", "affected")]
 
 
 async def test_another_report_of_the_event_is_like_the_record_and_not_like_its_redaction(acme):

@@ -87,9 +87,13 @@ async def show(request: web.Request) -> web.Response:
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
     (item,) = await items_of(node, [report])
+    links = await links_of(node, report)
+    remarks = await remarks_of(node, report.id)
+    for made in links["redactions"]:
+        remarks += [one for one in await remarks_of(node, made["id"]) if not one["by"]["ours"]]
     return json_response(
         item
-        | await links_of(node, report)
+        | links
         | {
             "drivers": list(_drivers(bundle)),
             "to": [
@@ -98,7 +102,7 @@ async def show(request: web.Request) -> web.Response:
             ],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
-            "remarks": await remarks_of(node, report.id),
+            "remarks": remarks,
             "reviews": await node.reporting.screening.reviews(report.id),
             "bundle": bundle,
         }
