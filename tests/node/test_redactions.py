@@ -356,7 +356,8 @@ async def test_an_earlier_database_keeps_its_links_to_be_found_and_loses_the_ind
     ]
     telling = [record(description=text.format(each)) for kind in SECRETS.values() for each in kind]
     found = [check_bundle(raw).report for raw in (*plain, *telling)]
-    await migrate(empty_database, steps()[:7])
+    before = next(nth for nth, step in enumerate(steps()) if step.name == "redactions")
+    await migrate(empty_database, steps()[:before])
     conn = await connect(empty_database)
     try:
         await reports.insert(conn, [reports.NewReport(each, "n1acme", 1) for each in found])
