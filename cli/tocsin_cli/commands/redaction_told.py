@@ -42,11 +42,8 @@ def ending_lines(answer: Mapping[str, Any], *, dry_run: bool = False) -> list[tu
     ]
 
 
-def warn_stale(out: Output, answer: Mapping[str, Any], *, raised_to: str | None = None) -> None:
-    """After a new version of a record: which of its redactions say what it said before.
-
-    `raised_to`: the record's marking, when it is stricter than that of the version before.
-    """
+def warn_stale(out: Output, answer: Mapping[str, Any]) -> None:
+    """After a new version of a record: which of its redactions say what it said before."""
     would = "would be" if answer.get("outcome") == "dry-run" else "is"
     for each in standing_in(answer):
         if each.get("stale"):
@@ -54,7 +51,13 @@ def warn_stale(out: Output, answer: Mapping[str, Any], *, raised_to: str | None 
                 f"Its redaction {each.get('id')} {would} of version {each.get('record_ver')} still; "
                 f"`{again(str(answer['id']), each)}` makes the next version."
             )
-        if raised_to and _rank(str(each.get("tlp"))) < _rank(raised_to):
+
+
+def warn_looser(out: Output, answer: Mapping[str, Any], before: str) -> None:
+    """After a version that is marked more strictly than the one `before`: which redactions stay below it."""
+    raised_to = _rank(str(answer.get("tlp")))
+    for each in standing_in(answer) if raised_to > _rank(before) else ():
+        if _rank(str(each.get("tlp"))) < raised_to:
             out.warn(
                 f"Its redaction {each.get('id')} stays TLP:{str(each.get('tlp')).upper()}; if that is too much now: "
                 f"`tocsin report withdraw {each.get('id')}`."
@@ -64,11 +67,6 @@ def warn_stale(out: Output, answer: Mapping[str, Any], *, raised_to: str | None 
 def again(record_id: str, redaction: Redaction) -> str:
     """The command that makes the next version of a redaction."""
     return f"tocsin report redact {record_id} --tlp {redaction.get('clearance')}"
-
-
-def raised(before: str, after: str) -> str | None:
-    """The marking `after`, if it is stricter than `before`."""
-    return after if _rank(after) > _rank(before) else None
 
 
 def _rank(tlp: str) -> int:

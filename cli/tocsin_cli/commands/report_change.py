@@ -12,7 +12,7 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
-from tocsin_cli.commands.redaction_told import raised, standing_in, warn_stale
+from tocsin_cli.commands.redaction_told import standing_in, warn_looser
 from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
@@ -82,8 +82,7 @@ def update(
     else:
         tell_answer(session.out, answer, heading="Updated")
     warn_not_sent(session.out, answer, to=to)
-    before = str(form_of(held).get("tlp", ""))
-    warn_stale(session.out, answer, raised_to=raised(before, str(answer.get("tlp", ""))))
+    warn_looser(session.out, answer, str(form_of(held).get("tlp", "")))
     if source is not None and not dry_run:
         source.release()
     elif source is not None and (kept := source.tried()):

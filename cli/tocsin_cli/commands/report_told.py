@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tocsin_cli.commands.redaction_told import ending_lines, redactions_in
+from tocsin_cli.commands.redaction_told import ending_lines, redactions_in, warn_stale
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.filing import Answer, names
 from tocsin_cli.output import Output, findings_text
@@ -53,12 +53,14 @@ def tell_warnings(out: Output, answer: Mapping[str, Any]) -> None:
 def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = ()) -> None:
     """Warn, whatever -q and --json say, of each peer that was meant to get the report and does not get it.
 
-    Meant were the names in `to` and, with an update or a withdrawal, everybody who has an earlier version.
+    And of each redaction of it that says what an earlier version said. Meant were the names in `to` and, with an update
+    or a withdrawal, everybody who has an earlier version.
     """
     dry_run = answer.get("outcome") == "dry-run"
     behind = _warn_left_behind(out, answer)
     for each in redactions_in(answer):
         _warn_left_behind(out, {**answer, **each})
+    warn_stale(out, answer)
     for each in answer.get("to") or []:
         if isinstance(problem := each.get("problem"), Mapping):
             known = f"{problem.get('code')} since {local_time(problem.get('at'))}"
