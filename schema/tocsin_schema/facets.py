@@ -57,7 +57,11 @@ class Facets(msgspec.Struct, frozen=True):
 
 def key(kind: str, value: str) -> str:
     """The key under which `value` is found, blind to case, width and spacing."""
-    folded = ids.fold(without_secrets(value))
+    return _key(kind, without_secrets(value))
+
+
+def _key(kind: str, value: str) -> str:
+    folded = ids.fold(value)
     if len(folded) > MAX_KEY:
         folded = f"{folded[:MAX_KEY]}#{hashlib.sha256(folded.encode()).hexdigest()[:16]}"
     return f"{kind}:{folded}"
@@ -76,7 +80,7 @@ def url_key(url: str) -> str | None:
     except ValueError:
         return None
     query = f"?{parts.query}" if parts.query else ""
-    return key("url", f"{host}{parts.path.rstrip('/')}{query}") if host else None
+    return _key("url", f"{host}{parts.path.rstrip('/')}{query}") if host else None
 
 
 def facets_of(report: IncidentReport) -> Facets:
@@ -127,11 +131,11 @@ def _own_keys(report: IncidentReport) -> Iterable[str]:
         yield f"harm:{harm['harm_type']}"
     for name, kind in (("flags", "flag"), ("countries", "country")):
         for value in extension.get(name, ()):
-            yield key(kind, value)
+            yield _key(kind, value)
     for each in extension.get("classifications", ()):
         yield key("classification", f"{each['scheme']}:{each['code']}")
     if report.source is not None:
-        yield key("source", report.source.source)
+        yield _key("source", report.source.source)
 
 
 def _of_object(

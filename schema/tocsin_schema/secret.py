@@ -167,7 +167,14 @@ SHAPES: Final = (
 )
 
 
-_NEEDLES: Final = tuple((needle, shape) for shape in SHAPES for needle in shape.needles)
+# Needles with the character in them that is rarest in prose: where it is not, they need not be looked for.
+_RARE: Final = "_.-:="
+_NEEDLES: Final = tuple(
+    (next((sign for sign in _RARE if sign in needle), ""), needle, shape)
+    for shape in SHAPES
+    for needle in shape.needles
+)
+_SHORTEST: Final = 8  # characters; nothing that is shorter is taken for a secret
 # Without any of these there is no secret: most texts of a report are a word or two.
 _SIGNS: Final = re.compile(r"[0-9:=]|pass|pwd|secret|private key|putty").search
 
@@ -187,11 +194,12 @@ def without_secrets(text: str) -> str:
 def secrets(text: str) -> Iterator[Spot]:
     """What in `text` looks like a secret; places may overlap, and never an error whatever the text."""
     low = text.lower()
-    if not _SIGNS(low):
+    if len(low) < _SHORTEST or not _SIGNS(low):
         return
+    there = {"", *(sign for sign in _RARE if sign in low)}
     tried: set[int] = set()
-    for needle, shape in _NEEDLES:
-        if needle not in low or id(shape) in tried:
+    for sign, needle, shape in _NEEDLES:
+        if sign not in there or needle not in low or id(shape) in tried:
             continue
         tried.add(id(shape))
         if not shape.near(low):
