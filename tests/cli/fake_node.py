@@ -259,7 +259,11 @@ class FakeNode:
                 "id": each, "ver": kept.ver, "tlp": (tlp := str(check_bundle(kept.raw).report.tlp)), "state": kept.state,
                 "clearance": tlp, "record_ver": self.links[each][1],
                 "stale": kept.state == "active" and self.links[each][1] < ver,
-                "to": [{"name": n, "node_id": n, "current": True} for n in kept.to], "left_behind": [],
+                "to": [{"name": n, "node_id": n, "current": True} for n in kept.to if n not in self.withholds],
+                "left_behind": [
+                    {"name": n, "node_id": n, "code": self.withholds[n][0], "reason": self.withholds[n][1]}
+                    for n in kept.to if n in self.withholds
+                ],
             }
             for each, kept in self.reports.items() if self.links.get(each, ("",))[0] == record_id
         ]  # fmt: skip

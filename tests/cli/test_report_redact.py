@@ -322,6 +322,34 @@ def test_a_withdrawal_asks_for_both_tells_of_both_and_a_dry_run_too(tocsin, beta
     assert beta.reports[shared_as].state == "withdrawn"
 
 
+def test_who_does_not_learn_that_a_redaction_ended_is_named_with_what_to_do(tocsin, beta, pair):
+    private, shared_as = pair
+    beta.withholds["beta"] = ("no-enc-key", "its statement has expired")
+    base = ["report", "withdraw", private, "--reason", "Mistaken", "--yes", "--reviewed-by", "Mara"]
+    said = " ".join(tocsin(*base).stderr.split())
+    assert "WARNING: beta has an earlier version and was NOT told: its statement has expired." in said
+    assert f"tocsin report share {shared_as} --to beta" in said
+
+
+def test_an_override_too_says_which_redaction_is_stale(tocsin, beta, pair):
+    private, shared_as = pair
+    change = [
+        "report",
+        "override",
+        private,
+        "--level",
+        "3",
+        "--by",
+        "Mara",
+        "--reason",
+        "Known to be worse.",
+        "--yes",
+    ]
+    said = tocsin(*change)
+    assert said.exit_code == 0, said.stderr
+    assert f"Its redaction {shared_as} is of version 1 still" in said.stderr
+
+
 def test_what_was_withdrawn_by_hand_is_shared_anew_under_another_id(tocsin, beta, pair):
     private, shared_as = pair
     tocsin("report", "withdraw", shared_as, "--reason", "Too much", "--yes")
