@@ -36,6 +36,7 @@ from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -143,8 +144,19 @@ async def open_node(
         await ledger.load()
         org = identity.statement.org.name
         ownership = Ownership(identity.node_id, peering.known)
+        redactions = Redactions(pool, node_id=identity.node_id)
+        await redactions.load()
         reporting = Reporting(
-            pool, ledger, peering, alarms, ownership, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool,
+            ledger,
+            peering,
+            alarms,
+            ownership,
+            redactions,
+            node_id=identity.node_id,
+            org=org,
+            now=now,
+            rng=rng,
         )
         duties = Duties(
             pool,
@@ -169,6 +181,8 @@ async def open_node(
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
+        ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -177,7 +191,13 @@ async def open_node(
         health.add("peers", peering.health)
         stopping = asyncio.Event()
         async with _working(
-            ledger, exchange.run(), receipts.run(), alarms.run(), finding.run(), _let_go(stopping, ledger)
+            ledger,
+            exchange.run(),
+            receipts.run(),
+            alarms.run(),
+            clusters.run(),
+            finding.run(),
+            _let_go(stopping, ledger),
         ):
             yield Node(
                 settings=settings,
@@ -199,8 +219,8 @@ async def open_node(
                 alarms=alarms,
                 duties=duties,
                 finding=finding,
-                duplicates=Duplicates(pool),
-                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
+                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
+                clusters=clusters,
                 now=now,
                 rng=rng,
                 stopping=stopping,

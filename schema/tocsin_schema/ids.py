@@ -68,13 +68,16 @@ def imported_incident_id(source: str, key: str) -> str:
     return derive("incident", f"incident:{source}:{key}")
 
 
-def projected_incident_id(incident_id: str, clearance: str) -> str:
+def projected_incident_id(incident_id: str, clearance: str, nth: int = 1) -> str:
     """The identifier of the version of an incident that is shared at `clearance` ("amber"), one for each.
+
+    `nth`: a version that was withdrawn has no further one; what is shared after it is the second at its clearance.
 
     The private identifier cannot be had back from it: it holds 122 random bits, which nobody can try out. (That
     of an imported record is derived from public words, and so is no secret to begin with.)
     """
-    return derive("incident", f"projection:{incident_id}:{clearance}")
+    again = f":{nth}" if nth > 1 else ""
+    return derive("incident", f"projection:{incident_id}:{clearance}{again}")
 
 
 def wrapper_id(incident_id: str) -> str:

@@ -17,6 +17,7 @@ from tocsin_schema.errors import (
     BadId,
     FormRefused,
     NoReason,
+    NotADuplicate,
     NotLater,
     NotValidStix,
     ReportRefused,
@@ -149,6 +150,26 @@ def mark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
     new = {report.id: incident, report.wrapper_id: wrapper}
     kept = [new.get(obj["id"], obj) for obj in old if obj["id"] != link["id"]]
     return seal([*kept, link], report.id, stamp)
+
+
+def unmark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
+    """The next version of a report, which no longer says that it tells of the same event as `other_id`.
+
+    Nothing else changes.
+    Raises: `NotADuplicate` when it does not say so, `ReportRefused`, `AlreadyWithdrawn`, `NotLater`.
+    """
+    report, old = _open(raw, now)
+    ends = (DUPLICATE_OF, report.id, other_id)
+    names = ("relationship_type", "source_ref", "target_ref")
+    gone = {obj["id"] for obj in old if tuple(obj.get(name) for name in names) == ends}
+    if not gone:
+        raise NotADuplicate
+    stamp = times.write(now)
+    incident, wrapper = dict(_find(old, report.id)), dict(_find(old, report.wrapper_id))
+    incident["modified"] = stamp
+    wrapper.update(modified=stamp, object_refs=[ref for ref in wrapper["object_refs"] if ref not in gone])
+    new = {report.id: incident, report.wrapper_id: wrapper}
+    return seal([new.get(obj["id"], obj) for obj in old if obj["id"] not in gone], report.id, stamp)
 
 
 def to_form(raw: bytes) -> dict[str, Any]:

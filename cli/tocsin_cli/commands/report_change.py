@@ -12,6 +12,7 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.redaction_told import standing_in, warn_looser
 from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
@@ -83,6 +84,7 @@ def update(
     else:
         tell_answer(session.out, answer, heading="Updated")
     warn_not_sent(session.out, answer, to=to)
+    warn_looser(session.out, answer, str(form_of(held).get("tlp", "")))
     if source is not None and not dry_run:
         source.release()
     elif source is not None and (kept := source.tried()):
@@ -107,21 +109,23 @@ def withdraw(
     """Withdraw a report, for good.
 
     Everybody who has it is told, as far as their ceilings allow it; whoever cannot be told is named, and what to do
-    about it. A withdrawn report cannot be taken up again.
+    about it. A withdrawn report cannot be taken up again. Its redactions that stand are withdrawn with it, in the
+    same act; those who have them are told that it is over, and not your reason.
     """
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import withdraw as withdrawn
 
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
-    refuse_foreign(session, path)
+    redacted = standing_in(refuse_foreign(session, path))
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     if not reason:
         reason = ask.text("Why is it withdrawn? Everybody who has it will read this:", required=True)
     if not yes and not dry_run:
         title = form_of(held).get("title", report_id)
-        if not ask.yes(f"Withdraw {title!r} for good?", default=False):
+        too = f" and its redactions {', '.join(str(each['id']) for each in redacted)}" if redacted else ""
+        if not ask.yes(f"Withdraw {title!r}{too} for good?", default=False):
             session.out.warn("Nothing is changed.")
             return
     try:
@@ -134,9 +138,12 @@ def withdraw(
     warn_not_sent(session.out, answer)
 
 
-def refuse_foreign(session: Session, path: str) -> None:
-    """Return when the report is our own to change, before anything is asked of the person. Raises: NotAllowed."""
-    shown = session.client.json("GET", path)
+def refuse_foreign(session: Session, path: str) -> Mapping[str, Any]:
+    """What the node says of a report that is our own to change, before anything is asked of the person.
+
+    Raises: NotAllowed.
+    """
+    shown: Mapping[str, Any] = session.client.json("GET", path)
     origin = member(shown, "origin") or {}
     if not origin.get("ours"):
         by = (shown.get("created_by") or origin).get("name", "somebody else")
@@ -145,6 +152,7 @@ def refuse_foreign(session: Session, path: str) -> None:
             code="not-ours",
             hint="Say what you know of it (tocsin report sight ID), or file a report of your own that refers to it.",
         )
+    return shown
 
 
 def refuse_withdrawn(held: bytes, report_id: str) -> None:

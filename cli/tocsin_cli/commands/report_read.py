@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.redaction_told import redaction_lines
 from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
@@ -134,6 +135,8 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     ]
     if origin.get("ours") or origin.get("imported"):
         pairs += _sealed_to(found)
+    if origin.get("ours"):
+        pairs += redaction_lines(found)
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))

@@ -46,7 +46,7 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
         item["id"],
         item.get("grade"),
         item.get("tlp"),
-        item.get("state", ""),
+        f"{item.get('state', '')}{' (redaction)' if item.get('redaction_of') else ''}",
         whence(item.get("origin")),
         local_time(item.get("modified")),
         item.get("name"),

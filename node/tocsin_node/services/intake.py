@@ -96,6 +96,7 @@ class Intake:
         self._alert_budget = alert_budget
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
+        self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
         """Take `frames` (ascending, all in [log.next_index, next_index)) and move the cursor to `next_index`.
@@ -254,6 +255,8 @@ class Intake:
                 )
         if rang:
             self._alarms.wake()
+        if batch.versions:
+            self.on_stored()
         return replace(log, next_index=next_index)
 
     async def _ring(self, conn: Connection, peer: Peer, batch: _Batch) -> bool:
@@ -281,6 +284,10 @@ class Intake:
         if over:
             logger.warning("peer %s: %d alerts are over its budget of a day", peer.row.name, over)
         return bool(within)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def lesser_budget(budget: int) -> int:

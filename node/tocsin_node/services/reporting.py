@@ -19,13 +19,17 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.ledger import Ledger, Posted, Posting
+from tocsin_node.services.naming import refuse_unshared
 from tocsin_node.services.ownership import NotOurs, Ownership
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.redactions import Basis, Redacted, Redactions, as_ended, ended, keeping
 from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
 from tocsin_node.storage import reports, shares
 from tocsin_node.storage.pool import Connection, Pool
+from tocsin_node.storage.redactions import Link
 from tocsin_node.storage.reports import StoredReport
 from tocsin_schema.check import Finding, check_bundle
+from tocsin_schema.facets import duplicates_named
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
@@ -104,6 +108,15 @@ class Submission:
     review_needed: bool = False  # a dry run: nobody has taken it on yet
     kept: tuple[str, ...] = ()  # an import that stays here: the kinds of what it seems to hold
     left: tuple[Left, ...] = ()
+    redactions: tuple[Redacted, ...] = ()  # of this record, as they stand after this act
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """The withdrawal of a redaction, written together with its record's."""
+
+    posting: Posting
+    told: Redacted
 
 
 class Reporting:
@@ -116,6 +129,7 @@ class Reporting:
         peering: Peering,
         alarms: Alarms,
         ownership: Ownership,
+        redactions: Redactions,
         *,
         node_id: str,
         org: str,
@@ -128,6 +142,7 @@ class Reporting:
         self._peering = peering
         self._alarms = alarms
         self._ownership = ownership
+        self.redactions = redactions
         self._node_id = node_id
         self._org = org
         self._now = now
@@ -144,23 +159,55 @@ class Reporting:
         share: bool = True,
         dry_run: bool = False,
         reviewed_by: str | None = None,
+        redaction_of: Basis | None = None,
     ) -> Submission:
         """File a new report of ours: `raw` is a STIX bundle, kept and shared as exactly these bytes.
 
         `to`: names or NodeIDs of peers; None: all whose policy admits the report's TLP (RED: nobody).
         `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
+        `redaction_of`: the record of which it is a version for others.
         Raises: FindingsRefused, ForeignCreator, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty,
-        PeerUnknown, StorageError.
+        PeerUnknown, StorageError, NotARedaction, RecordChanged.
         """
         report, findings = _checked(raw)
         self._ownership.refuse_foreign(report)
+        if redaction_of is None:
+            return await self._submit(
+                report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by
+            )
+        async with await self.redactions.family(redaction_of.record_id):
+            link = await self.redactions.admit(report, redaction_of)
+            return await self._submit(
+                report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by, link=link
+            )
+
+    async def _submit(
+        self,
+        report: IncidentReport,
+        findings: tuple[Finding, ...],
+        to: Sequence[str] | None,
+        *,
+        share: bool,
+        dry_run: bool,
+        reviewed_by: str | None,
+        link: Link | None = None,
+    ) -> Submission:
         release_ = self._release(report, to, share=share)
+        await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run:
             return Submission("dry-run", report, 1, release_, findings, review_needed=screened.needed)
         kind: Kind = "revoke" if report.revoked else "publish"
-        posting = await self._posting(report, release_, held=None, kind=kind, screened=screened.admit())
+        posting = await self._posting(
+            report,
+            release_,
+            held=None,
+            kind=kind,
+            screened=screened.admit(),
+            alert=link is None,
+            beside=keeping(link) if link else None,
+        )
         (posted,) = await self._ledger.post(posting)
         return await self._told(self._answer(posted, report, release_, findings, ver=1))
 
@@ -172,14 +219,31 @@ class Reporting:
         to: Sequence[str] | None,
         dry_run: bool = False,
         reviewed_by: str | None = None,
+        redaction_of: Basis | None = None,
     ) -> Submission:
         """File a new version of an own report; it goes to the former recipients and to those in `to`.
 
         A former recipient keeps getting versions: it must learn of corrections and of a raised marking. But TLP:RED
-        goes to those alone who were named for it (`_for_whom`).
+        goes to those alone who were named for it (`_for_whom`). A withdrawal withdraws the report's standing
+        redactions in the same transaction; after any other version the answer says which are stale.
         Raises: as submit, and ReportUnknown, NotOurs, AlreadyWithdrawn, VersionConflict (also when `modified` is not
         later than that of the version held: it was made on an older one).
         """
+        async with await self.redactions.family(report_id):
+            return await self._revise(
+                raw, report_id, to, dry_run=dry_run, reviewed_by=reviewed_by, redaction_of=redaction_of
+            )
+
+    async def _revise(
+        self,
+        raw: bytes,
+        report_id: str,
+        to: Sequence[str] | None,
+        *,
+        dry_run: bool,
+        reviewed_by: str | None,
+        redaction_of: Basis | None,
+    ) -> Submission:
         report, findings = _checked(raw)
         if report.id != report_id:
             raise NodeError(
@@ -200,19 +264,43 @@ class Reporting:
             if report.modified <= held.modified:
                 raise VersionConflict
         release_ = await self._release_next(report, held, to)
+        await self._refuse_unshared(report, release_)
         left = left_behind(held.audience, release_, self._peering.name_of)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
+        link = await self.redactions.admit(report, redaction_of) if redaction_of else None
+        speaks = link is None and await self.redactions.source(report_id) is None
+        together = object()
+        endings = await self._endings(report_id, together) if report.revoked else []
+        told = tuple(each.told for each in endings)
+        if not report.revoked:
+            told = await self.redactions.of(report_id, ver=held.ver + 1)
         if dry_run:
             needed = screened.needed
             return Submission(
-                "dry-run", report, held.ver + 1, release_, findings, review_needed=needed, left=left
+                "dry-run",
+                report,
+                held.ver + 1,
+                release_,
+                findings,
+                review_needed=needed,
+                left=left,
+                redactions=told,
             )
-        kind: Kind = "revoke" if report.revoked else "publish"
-        posting = await self._posting(report, release_, held=held, kind=kind, screened=screened.admit())
-        (posted,) = await self._ledger.post(posting)
+        posting = await self._posting(
+            report,
+            release_,
+            held=held,
+            kind="revoke" if report.revoked else "publish",
+            screened=screened.admit(),
+            alert=speaks or report.revoked,  # who was rung by it, before links were kept, is told of its end
+            beside=keeping(link) if link else None,
+        )
+        posted, *_ = await self._ledger.post(
+            replace(posting, together=together), *(each.posting for each in endings)
+        )
         done = await self._told(self._answer(posted, report, release_, findings, ver=held.ver + 1))
-        return replace(done, left=left) if done.outcome == "stored" else done
+        return replace(done, left=left, redactions=told) if done.outcome == "stored" else done
 
     async def withdraw(
         self, raw: bytes, report_id: str, *, dry_run: bool = False, reviewed_by: str | None = None
@@ -259,6 +347,7 @@ class Reporting:
             having = await shares.recipients(conn, report_id, stored.ver)
             before = await reports.place_of(conn, report_id, stored.ver - 1)
         release_ = split_off(release_, having, "has-it", "it has this version already")
+        await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run or not release_.to:
@@ -330,12 +419,13 @@ class Reporting:
                 continue
             await asyncio.sleep(0)  # the same
             going = release_
-            if standing is not None:
-                try:
+            try:
+                if standing is not None:
                     going = await self._release_next(report, standing, to)  # who had it learns of it
-                except NodeError as exc:
-                    results[position] = exc
-                    continue
+                await self._refuse_unshared(report, going)
+            except NodeError as exc:
+                results[position] = exc
+                continue
             screened = await self._screened(report, going, reviewed_by)
             going = self._kept_here() if screened.needed else going
             sound[nth] = (position, report, going, findings)
@@ -366,6 +456,22 @@ class Reporting:
         return report
 
     # -------------------------------------------------------------------------------------------------
+
+    async def _endings(self, record_id: str, together: object) -> list[_Ending]:
+        """The withdrawals of what stands of a record's redactions, each to everybody who has it."""
+        endings = []
+        for standing in await self.redactions.of(record_id):
+            if standing.state == "withdrawn":
+                continue
+            report, _ = _checked(ended(await self.get(standing.id), self._now()))
+            async with self._pool.acquire() as conn:
+                held = (await reports.held(conn, [standing.id]))[standing.id]
+            release_ = await self._release_next(report, held, None)
+            posting = await self._posting(report, release_, held=held, kind="revoke")
+            left = left_behind(held.audience, release_, self._peering.name_of)
+            told = as_ended(standing, [p.node_id for p in release_.to], left)
+            endings.append(_Ending(replace(posting, together=together), told))
+        return endings
 
     async def _told(self, done: Submission) -> Submission:
         if done.outcome == "stored":
@@ -415,6 +521,14 @@ class Reporting:
             reviewer(reviewed_by)
             return NOTHING
         return await self.screening.screen(report, leaves=leaves, reviewed_by=reviewed_by)
+
+    async def _refuse_unshared(self, report: IncidentReport, release_: Release) -> None:
+        """Raises: NamesUnshared."""
+        if not (release_.to and duplicates_named(report)):
+            return
+        async with self._pool.acquire() as conn:
+            standing = await reports.get(conn, report.id)
+            await refuse_unshared(conn, self._node_id, report, release_, standing, self._peering.name_of)
 
     def _kept_here(self) -> Release:
         return _nobody(
@@ -478,6 +592,7 @@ class Reporting:
         kind: Kind,
         alert: bool = True,
         screened: Screened = NOTHING,
+        beside: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> Posting:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
@@ -496,6 +611,7 @@ class Reporting:
             audience=kept,
             alert=plan,
             after=_recording(screened, report.id, ver) if sealed and screened.reviewed_by else None,
+            beside=beside,
         )
 
     async def _seal(

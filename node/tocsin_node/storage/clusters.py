@@ -38,11 +38,13 @@ class Group:
 
 
 # A peer counts once, whatever creators it names; a creator counts once, whoever passed its reports on. What was long
-# over when it came is history and warns of nothing, as it does not ring; nor do records without any time.
+# over when it came is history and warns of nothing, as it does not ring; nor do records without any time. A redaction
+# of ours is counted with its record.
 CLUSTERS = f"""
 with recent as materialized (
     select f.report_id, f.origin, f.creator, f.level, f.first_at, f.keys from report_facet f
     where f.first_at > now() - make_interval(days => $1) and not f.keys && array['state:withdrawn']
+      and not exists (select from redaction d where d.report_id = f.report_id)
       and (f.keys && array['flag:ongoing', 'flag:imminent-risk-to-life']
            or f.newest_at > f.first_at - make_interval(days => $2)
            or f.newest_at is null and not exists (select from unnest(f.keys) s where s like 'source:%'))

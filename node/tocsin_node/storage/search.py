@@ -84,9 +84,9 @@ async def page(pool: Pool, wanted: Wanted, *, at: Place, limit: int, window: int
 
 
 async def count(pool: Pool, wanted: Wanted) -> Counted:
-    """How often each value of each facet occurs among what is wanted."""
+    """How often each value of each facet occurs among what is wanted; a redaction is counted with its record."""
     args: list[object] = [UNSEEN]
-    hits = _hits(wanted, args)
+    hits = _hits(wanted, args) + " and not exists (select from redaction d where d.report_id = f.report_id)"
     args += [COUNTED, list(COUNTABLE), PER_FACET]
     query = f"""
     with hit as materialized ({hits.format(columns="f.keys")} order by f.seq desc limit ${len(args) - 2} + 1),
