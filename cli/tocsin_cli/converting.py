@@ -37,6 +37,7 @@ class Conversion:
         import orjson
 
         from tocsin_schema.artefacts import announcements
+        from tocsin_schema.check import check_bundle
         from tocsin_schema.imports.record import Passed
 
         reports = passed = 0
@@ -49,9 +50,12 @@ class Conversion:
                 reports += 1
                 if reports == 1:
                     merger.add(announcements())
-                merger.add(record.bundle)
+                report = check_bundle(record.bundle).report
+                assert report is not None  # Record promises it
+                merger.add_report(report)
                 self.only = record.bundle
             settled()
+        merger.complete()
         self.objects, self.differing = merger.objects_held, merger.older + merger.differing
         if (reports, passed) != (1, 0):
             self.only = None
