@@ -56,8 +56,9 @@ _TITLED: Final = re.compile(rf"\b(?:{_FORMS_OF_ADDRESS})\.? {{1,2}}{_CALLED}")
 # Offices and callings are words of headlines, too ("Judge Rules Against Chatbot"): only within sentences.
 _OFFICES_WORDS: Final = """\
 Sir Dame Lady Lord Rev Reverend Pastor Rabbi Imam Sister Brother Father Mother Padre Judge Justice Magistrate Attorney
-Officer Constable Sergeant Sgt Detective Inspector Captain Capt Lieutenant Lt Colonel Col Corporal Deputy Sheriff Senator
-Councillor Matron Midwife Doctor Coach Principal Schwester Pfleger Pfarrer Richter Richterin Polizist Docteur Doctora
+Officer Constable Sergeant Sgt Detective Inspector Captain Capt Lieutenant Lt Colonel Col Corporal Deputy Sheriff
+Senator Councillor Matron Midwife Doctor Coach Principal Schwester Pfleger Pfarrer Richter Richterin Polizist
+Docteur Doctora
 """
 _OFFICE: Final = re.compile(rf"\b(?:{'|'.join(_OFFICES_WORDS.split())})\.? {{1,2}}{_CALLED}")
 _LONG_WORD: Final = re.compile(r"[^\W\d_]{4,30}")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.cli.fake_node import answers, goes_away, says
 from tests.schema.imports.test_atlas import TREE
 from tests.schema.imports.test_avid import RECORD
+from tests.schema.samples import DATA
 
 from tocsin_cli.importing import MAX_BUNDLES, MAX_BYTES, Account, Importer, _batches
 from tocsin_schema.finding import Finding
@@ -33,6 +34,9 @@ def aiid_csv(*rows: dict[str, str]) -> str:
         }  # fmt: skip
         writer.writerow(usual | row)
     return out.getvalue()
+
+
+OPENCTI_BUNDLES = [f"atlas/opencti-bundles/AMLCS00{number}.json" for number in (10, 11)]
 
 
 def account(result) -> dict:
@@ -120,11 +124,33 @@ def test_objects_that_belong_to_no_incident_are_counted_and_said(tocsin, node, h
     result = tocsin("import", "stix", mixed, "--json")
     found = account(result)
     assert (result.exit_code, found["read"], found["passed_over"]) == (0, 1, {"tool": 1})
-    assert "1 object(s) that belong to no incident passed over" in tocsin("import", "stix", mixed).stdout
+    assert (
+        "1 object(s) (1 tool) that belong to no incident passed over"
+        in tocsin("import", "stix", mixed).stdout
+    )
     none = tocsin("import", "stix", str(home.file("none.json", json.dumps([tool]))))
-    assert none.exit_code == 6
-    assert "its 1 object(s) belong to none" in none.stdout
-    assert "tocsin convert stix" in none.stdout
+    assert none.exit_code == 0
+    assert "0 read = 0 imported + 0 unchanged + 0 repaired + 0 refused; 1 object(s) (1 tool)" in none.stdout
+    assert "Nothing to import: it holds no incident." in none.stderr
+    assert "tocsin convert stix" in none.stderr
+    told = account(tocsin("import", "stix", str(home.file("none.json", json.dumps([tool]))), "--json"))
+    assert (told["read"], told["refused"], told["passed_over"]) == (0, 0, {"tool": 1})
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"type": "bundle", "objects": []}', "a,b\n1,2\n"])
+def test_a_file_without_any_stix_object_is_the_wrong_file(text, tocsin, node, home):
+    found = tocsin("import", "stix", str(home.file("wrong.json", text)))
+    assert found.exit_code == 6
+    assert "refused" in found.stdout
+
+
+@pytest.mark.parametrize("name", ["attack/ics-attack-18.1.json", "atlas/stix-atlas.json", *OPENCTI_BUNDLES])
+def test_published_stix_bundles_come_through_both_doors(name, tocsin, node):
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"{name} is not beside the repository")
+    assert tocsin("import", "stix", str(path)).exit_code == 0
+    assert tocsin("convert", "stix", str(path)).exit_code == 0
 
 
 def test_many_are_sent_in_batches(tocsin, node, home):

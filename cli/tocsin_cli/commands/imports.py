@@ -68,8 +68,9 @@ def stix(
 ) -> None:
     """Import incidents from STIX 2.1: a bundle, a list, or one object a line.
 
-    Objects that belong to no incident have no place at a node: they are passed over and counted. tocsin
-    convert stix passes them on.
+    Objects that belong to no incident (the techniques of ATT&CK, say) have no place at a node: they are passed over
+    and counted, since reports carry the techniques that they name. A file that has nothing else leaves nothing to
+    import, and that is no failure. tocsin convert stix passes such objects on.
     """
     from tocsin_schema.imports.stix import read
 
@@ -194,14 +195,14 @@ def _run(
             raise
         finally:
             if complete or account.read:
-                _tell(session, account, complete=complete, dry_run=dry_run)
+                _tell(session, account, file, complete=complete, dry_run=dry_run)
     if unreadable is not None:
         raise unreadable
     if account.refused and account.read == len(account.refused):
         click.get_current_context().exit(Exit.FINDINGS)
 
 
-def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) -> None:
+def _tell(session: Session, account: Account, file: Path, *, complete: bool, dry_run: bool) -> None:
     out = session.out
     if out.as_json:
         out.document(account.document(complete=complete, dry_run=dry_run))
@@ -215,6 +216,11 @@ def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) 
         out.line(f"kept here {each['key']}: {', '.join(each['kinds'])}")
     head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
     out.line(head + account.line())
+    if complete and not account.read and account.passed_over:
+        out.say(
+            "Nothing to import: it holds no incident. Reports carry the techniques and systems that they name."
+        )
+        out.next_step(f"tocsin convert stix {file}")
     if account.kept_here:
         out.warn(
             f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "

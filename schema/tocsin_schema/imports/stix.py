@@ -51,7 +51,7 @@ def read(
     `default_tlp` is for incidents without a marking; without it they become TLP:RED and stay on this node
     until a person marks them. Whole reports come first, in the order of the file; single objects follow, by
     identifier. `passed_over` counts, by type, the objects that belong to no incident; it is complete at the
-    end.
+    end. A file that has such objects alone gives no record; one without any object gives a refusal.
     """
     over: Counter[str] = Counter() if passed_over is None else passed_over
     found = False
@@ -61,13 +61,8 @@ def read(
             yield part
         else:
             over.update(obj["type"] for obj in part.unused())
-    if not found:
-        said = "The file holds no incident."
-        hint = "Check that this is the right file."
-        if over:
-            said = f"The file holds no incident; its {over.total():,} object(s) belong to none."
-            hint = "A node keeps incidents only. Pass the objects on with tocsin convert stix."
-        yield Record(SOURCE, None, (), Finding("no-incident", "", said, hint))
+    if not found and not over:
+        yield _empty()
 
 
 def convert(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Record | Passed]:
@@ -78,8 +73,12 @@ def convert(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Rec
             found = True
             yield one
     if not found:
-        said = "The file holds no STIX object."
-        yield Record(SOURCE, None, (), Finding("no-incident", "", said, "Check that this is the right file."))
+        yield _empty()
+
+
+def _empty() -> Record:
+    said = "The file holds no STIX object."
+    return Record(SOURCE, None, (), Finding("no-incident", "", said, "Check that this is the right file."))
 
 
 def _parts(stream: BinaryIO, default_tlp: Tlp | None) -> Iterator[Record | Store]:
