@@ -215,9 +215,9 @@ def _names(text: str, *, numbered: bool) -> Iterator[Spot]:
         if _is_name(match[1], least=1):
             yield Spot("person-name", match.start(1), match.end(1))
     for match in _OFFICE.finditer(text):
-        name = _capitals(match[1])
-        if _is_name(name, least=1) and not _is_headline(text, match):
-            yield Spot("person-name", match.start(1), match.start(1) + len(name))
+        called = _capitals(match[1])
+        if _is_name(called, least=1) and not _is_headline(text, match):
+            yield Spot("person-name", match.start(1), match.start(1) + len(called))
     end = 0
     for match in _GIVEN.finditer(text):
         first, last, more = match[1].lower(), match[2].lower(), (match[3] or "").lower()

@@ -291,3 +291,12 @@ def test_a_refused_item_is_told_with_the_nodes_detail(tocsin, node, home):
     node.fault("POST", "/v1/imports", says(json.dumps({"items": [item]}).encode()))
     result = tocsin("import", "aiid", str(home.file("one.csv", aiid_csv({}))))
     assert "It is there already. [report-exists] → Use update." in result.stdout
+
+
+def test_a_flood_of_refusals_is_cut_for_people_and_whole_for_programs(tocsin, node, home):
+    path = str(home.file("many.csv", aiid_csv(*({"title": "", "description": ""} for _ in range(50)))))
+    found = tocsin("import", "aiid", path, "--dry-run")
+    assert found.stdout.count("refused aiid:") == 20
+    assert "… and 30 more; --json has all" in found.stdout
+    assert len(account(tocsin("import", "aiid", path, "--dry-run", "--json"))["refusals"]) == 50
+    assert tocsin("convert", "aiid", path).stderr.count("refused aiid:") == 20

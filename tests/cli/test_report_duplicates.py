@@ -79,7 +79,9 @@ def test_the_id_of_a_stricter_report_is_told_to_nobody(tocsin, node, two):
 
 
 def test_that_two_are_not_the_same_is_kept_and_changes_no_report(tocsin, node, two):
-    done = tocsin("report", "duplicate-of", *two, "--by", "Safety desk", "--not", "--note", "Other hospital")
+    done = tocsin(
+        "report", "duplicate-of", *two, "--by", "Safety desk", "--not", "--reason", "Other hospital"
+    )
     assert done.exit_code == 0
     assert json.loads(node.seen[-1].body)["verdict"] == "distinct"
     assert {kept.ver for kept in node.reports.values()} == {1}

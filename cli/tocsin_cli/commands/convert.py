@@ -118,8 +118,8 @@ def _tell(session: Session, account: Conversion) -> None:
     if out.as_json:
         sys.stderr.write(json_text(account.document(), sys.stderr) + "\n")
         return
-    for each in account.refused:
-        out.warn(f"refused {each['key']}: {each['reason']} [{each['code']}]")
+    told = [f"refused {each['key']}: {each['reason']} [{each['code']}]" for each in account.refused]
+    out.first(out.warn, told)
     for each in account.repairs:
         out.detail(f"repaired {each['key']}: {'; '.join(each['repairs'])}")
     out.say(account.line())

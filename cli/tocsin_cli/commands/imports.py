@@ -207,13 +207,12 @@ def _tell(session: Session, account: Account, file: Path, *, complete: bool, dry
     if out.as_json:
         out.document(account.document(complete=complete, dry_run=dry_run))
         return
-    for each in account.refused:
-        hint = f" → {each['hint']}" if each["hint"] else ""
-        out.line(f"refused {each['key']}: {each['reason']} [{each['code']}]{hint}")
+    out.first(out.line, [_refusal(each) for each in account.refused])
     for each in account.repairs:
         out.detail(f"repaired {each['key']}: {'; '.join(each['repairs'])}")
-    for each in account.kept_here:
-        out.line(f"kept here {each['key']}: {', '.join(each['kinds'])}")
+    out.first(
+        out.line, [f"kept here {each['key']}: {', '.join(each['kinds'])}" for each in account.kept_here]
+    )
     head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
     out.line(head + account.line())
     if complete and not account.read and account.passed_over:
@@ -226,3 +225,8 @@ def _tell(session: Session, account: Account, file: Path, *, complete: bool, dry
             f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "
             "what may leave with: tocsin report redact ID"
         )
+
+
+def _refusal(each: dict[str, str]) -> str:
+    hint = f" → {each['hint']}" if each["hint"] else ""
+    return f"refused {each['key']}: {each['reason']} [{each['code']}]{hint}"

@@ -46,11 +46,17 @@ def duplicates(session: Session, report_id: str) -> None:
 @click.argument("other_id", metavar="OTHER", type=ReportId())
 @click.option("--by", metavar="NAME", required=True, help="Who says so; it stays at your own node.")
 @click.option("--not", "distinct", is_flag=True, help="They are not the same: do not suggest it again.")
-@click.option("--note", metavar="TEXT", help="Why; it stays at your own node.")
+@click.option("--reason", metavar="TEXT", help="Why; it stays at your own node.")
 @click.option("--dry-run", is_flag=True, help="Show who would be told; store and send nothing.")
 @pass_session
 def duplicate_of(
-    session: Session, report_id: str, other_id: str, by: str, distinct: bool, note: str | None, dry_run: bool
+    session: Session,
+    report_id: str,
+    other_id: str,
+    by: str,
+    distinct: bool,
+    reason: str | None,
+    dry_run: bool,
 ) -> None:
     """Say that two reports are the same event, or are not.
 
@@ -71,7 +77,7 @@ def duplicate_of(
     kept = session.client.json(
         "PUT",
         f"/v1/reports/{segment(report_id)}/duplicates/{segment(other_id)}",
-        send={"verdict": verdict, "by": by, **({"note": note} if note else {})},
+        send={"verdict": verdict, "by": by, **({"reason": reason} if reason else {})},
     )
     member(kept, "verdict")
     said = "is not the same event as" if distinct else "tells of the same event as"

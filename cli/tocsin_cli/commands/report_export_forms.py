@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,11 +15,10 @@ from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.exporting import Account, Limits
 from tocsin_cli.placing import check_place, put
-from tocsin_cli.plain import utc_text
 from tocsin_cli.progress import progress
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.suspects import reviewer_named
-from tocsin_cli.words import Grade, Tlp
+from tocsin_cli.words import Grade, Since, Tlp
 
 if TYPE_CHECKING:
     from tocsin_schema.report import IncidentReport
@@ -36,10 +34,7 @@ _OPTIONS = (
     click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these."),
     click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own."),
     click.option("--text", metavar="WORDS", help="Only reports with these words in their title."),
-    click.option(
-        "--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), metavar="DATE",
-        help="Only versions made since then (UTC).",
-    ),
+    click.option("--since", type=Since(), metavar="WHEN", help="Only versions made since then (UTC)."),
     click.option(
         "--max-tlp", type=Tlp(), metavar="TLP",
         help="Leave out what is marked above this; green unless you say otherwise.",
@@ -168,7 +163,7 @@ def _wish(form: str, options: dict[str, Any]) -> Wish:
 
     ids, files, max_tlp, personal = (options.pop(n) for n in ("ids", "files", "max_tlp", "personal_data"))
     out, force, since = (options.pop(name) for name in ("out", "force", "since"))
-    moment = utc_text(since.replace(tzinfo=UTC)) if isinstance(since, datetime) else ""
+    moment = since or ""
     reviewer, narrow = options.pop("reviewed_by"), options.pop("no_suspected")
     if reviewer is not None and narrow:
         said = "--reviewed-by and --no-suspected contradict each other."

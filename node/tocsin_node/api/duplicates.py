@@ -24,7 +24,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     verdict: Verdict
     by: Line
-    note: Line | None = None
+    reason: Line | None = None
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -49,7 +49,7 @@ async def decide(request: web.Request) -> web.Response:
         request.match_info["other"],
         wanted.verdict,
         by=wanted.by.strip(),
-        note=wanted.note,
+        reason=wanted.reason,
     )
     return json_response(_decision(found))
 

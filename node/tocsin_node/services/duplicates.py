@@ -75,7 +75,7 @@ class Duplicates:
         return await self._suggest(checked.report)
 
     async def decide(
-        self, report_id: str, other_id: str, verdict: Verdict, *, by: str, note: str | None
+        self, report_id: str, other_id: str, verdict: Verdict, *, by: str, reason: str | None
     ) -> Decision:
         """Keep what a person says about two reports that are here.
 
@@ -88,7 +88,7 @@ class Duplicates:
             missing = [each for each in (report_id, other_id) if each not in held]
             if missing:
                 raise ReportUnknown(f"There is no report {missing[0]} here.")
-            await likeness.decide(conn, report_id, other_id, verdict, by=by, note=note)
+            await likeness.decide(conn, report_id, other_id, verdict, by=by, reason=reason)
             decisions = await likeness.decided(conn, report_id)
         return next(each for each in decisions if other_id in {each.report_id, each.other_id})
 
