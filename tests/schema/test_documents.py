@@ -58,6 +58,6 @@ def test_the_example_for_strangers_runs_as_it_stands(capsys):
     exec(compile(code, "README.md", "exec"), names)
     said = capsys.readouterr().out
     assert said.startswith("II (")
-    assert "eu-ai-act" in said
+    assert "eu-aia-73" in said
     assert b"<html" in names["html"]
     assert check_bundle(names["later"]).report is not None
