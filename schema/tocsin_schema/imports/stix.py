@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from tocsin_schema import canonical, ids, times
+from tocsin_schema.artefacts import announcements
 from tocsin_schema.assembly import MAX_RELATED, assembled, related, sealed
 from tocsin_schema.check import check_bundle
 from tocsin_schema.compose import PARTY_EPOCH, bundle_bytes, compose
@@ -41,6 +42,8 @@ IDENTITY: Final[Mapping[str, Any]] = {
     "name": "STIX import",
     "identity_class": "system",
 }
+# What our own exports carry to announce the extensions is no loss.
+_ANNOUNCED: Final = frozenset(obj["id"] for obj in announcements())
 
 
 def read(
@@ -60,7 +63,7 @@ def read(
             found = True
             yield part
         else:
-            over.update(obj["type"] for obj in part.unused())
+            over.update(obj["type"] for obj in part.unused() if obj["id"] not in _ANNOUNCED)
     if not found and not over:
         yield _empty()
 

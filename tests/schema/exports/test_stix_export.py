@@ -6,6 +6,7 @@ import json
 import re
 import tracemalloc
 import warnings
+from collections import Counter
 
 import msgspec
 import pytest
@@ -165,6 +166,12 @@ def test_a_report_whose_objects_gave_way_comes_along_as_it_was_signed_in_strict_
     assert errors(raw) == []
     assert taken_back(raw) == {one.raw, two.raw}
     assert written(reversed(reports)).count(b'"artifact"') == 1
+
+
+def test_nothing_of_an_export_belongs_to_no_incident():
+    over = Counter()
+    assert list(read(io.BytesIO(written([*sound(), *two_that_differ()])), passed_over=over))
+    assert over == {}
 
 
 def test_reports_that_come_together_from_their_objects_are_not_there_twice():
