@@ -12,7 +12,7 @@ from tocsin_cli.handin import Bundle, Form, finding_dicts
 if TYPE_CHECKING:
     from tocsin_cli.output import Output
 
-STAYS = "; it stays at your node, so nothing is refused"
+STAYS = "; it stays at your node, so nothing is refused. `tocsin report redact ID` makes a version without it"
 _MOST_NAME = 200
 NAMES_ARE_NOT_FOUND = (
     "Names of persons in running text are mostly not found by a program: read what leaves, you answer for it."
@@ -37,10 +37,15 @@ def suspected(handed: Handed) -> list[dict[str, Any]]:
 
 
 def warn_suspected(out: "Output", handed: Handed, *, much: str = "") -> bool:
-    """Say what is suspected, whatever -q says; whether there was anything. `much`: what that means here."""
+    """Say what is suspected, whatever -q says; whether there was anything.
+
+    `much`: what that means here, in place of the advice for what is about to leave.
+    """
     from tocsin_cli.output import findings_text
 
     found = suspected(handed)
+    if much:
+        found = [{**each, "hint": ""} for each in found]
     if found:
         out.warn(f"Personal data or secrets are suspected{much}:\n{findings_text(found)}")
     return bool(found)

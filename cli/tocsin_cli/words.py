@@ -42,8 +42,9 @@ class Grade(click.Choice[str]):
 class Listed(click.ParamType[str]):
     """A word of one of the profile's lists, such as HARM_TYPE; `a_b`, `A-B` and `a b` are the same."""
 
-    def __init__(self, vocabulary: str, name: str) -> None:
+    def __init__(self, vocabulary: str, name: str, meaning: str) -> None:
         self.name = name
+        self._meaning = meaning
         self._vocabulary = vocabulary
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -57,7 +58,7 @@ class Listed(click.ParamType[str]):
             return word
         close = nearest(word[:100], dict.fromkeys(known))
         meant = f"Did you mean {close}? " if close else ""
-        raise UsageFault(f"{value!r} is no {self.name}.", hint=f"{meant}There are: {', '.join(known)}.")
+        raise UsageFault(f"{value!r} is no {self._meaning}.", hint=f"{meant}There are: {', '.join(known)}.")
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

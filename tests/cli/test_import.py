@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -300,3 +302,18 @@ def test_a_flood_of_refusals_is_cut_for_people_and_whole_for_programs(tocsin, no
     assert "… and 30 more; --json has all" in found.stdout
     assert len(account(tocsin("import", "aiid", path, "--dry-run", "--json"))["refusals"]) == 50
     assert tocsin("convert", "aiid", path).stderr.count("refused aiid:") == 20
+
+
+def test_a_pipe_will_do_for_both_doors(tocsin, node):
+    text = aiid_csv({}, {})
+    assert account(tocsin("import", "aiid", "-", "--json", input=text))["imported"] == 2
+    assert tocsin("convert", "aiid", "-", input=text).exit_code == 0
+
+
+def test_what_cannot_be_sought_in_is_read_all_the_same(tocsin, node, home):
+    pipe = home.path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        done = writer.submit(pipe.write_text, aiid_csv({}, {}))
+        assert account(tocsin("import", "aiid", str(pipe), "--json"))["imported"] == 2
+        done.result()

@@ -129,11 +129,11 @@ def test_any_text_is_a_time_that_a_node_takes_or_refused(text):
 
 @pytest.mark.parametrize("text", ["physical-health", "Physical_Health", " physical health "])
 def test_a_listed_word_may_be_written_with_any_dash(text):
-    assert Listed("HARM_TYPE", "HARM").convert(text, None, None) == "physical-health"
+    assert Listed("HARM_TYPE", "HARM", "kind of harm").convert(text, None, None) == "physical-health"
 
 
 @pytest.mark.parametrize("text", ["", "healt", "physical", "x" * 3000])
 def test_another_word_is_refused_with_all_that_there_are(text):
     with pytest.raises(UsageFault) as refused:
-        Listed("HARM_TYPE", "HARM").convert(text, None, None)
+        Listed("HARM_TYPE", "HARM", "kind of harm").convert(text, None, None)
     assert all(word in refused.value.hint for word in HARM_TYPE)

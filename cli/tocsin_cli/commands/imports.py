@@ -1,6 +1,5 @@
 """`tocsin import stix|aiid|avid|atlas`: bring in incidents that others wrote down."""
 
-import os
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
@@ -27,6 +26,8 @@ from tocsin_cli.sources import (
     classifications_option,
     file_argument,
     opened,
+    read_of,
+    size_of,
     techniques_option,
 )
 
@@ -49,10 +50,10 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Read and check; send an
 def import_() -> None:
     """Bring in incidents from elsewhere.
 
-    The account at the end adds up: read = imported + unchanged + repaired + refused. An interrupted import is
-    simply run again; what is there already counts as unchanged. With --share, records that seem to hold personal
-    data or secrets are imported and stay at your node; the account names them. The exit code is 0 when the file
-    was read to its end and anything was taken in, 6 when all of it was refused.
+    FILE may be - for standard input. The account at the end adds up: read = imported + unchanged + repaired +
+    refused. An interrupted import is simply run again; what is there already counts as unchanged. With --share,
+    records that seem to hold personal data or secrets are imported and stay at your node; the account names them.
+    The exit code is 6 when all of the file was refused, else 0 when it was read to its end.
     """
 
 
@@ -182,10 +183,10 @@ def _run(
     unreadable: CliError | None = None
     with opened(file) as stream:
         try:
-            size = os.fstat(stream.fileno()).st_size
+            size = size_of(stream)
             source_records = closing(cast("Generator[Record]", reader(stream)))
             with progress(session.out, "Import", size) as advance, source_records as records:
-                importer.run(records, lambda: advance(stream.tell()))
+                importer.run(records, lambda: advance(read_of(stream)))
             complete = True
             account.passed_over.update(over or {})
         except SchemaError as exc:  # raised below: here its traceback would hold the reader beyond the file

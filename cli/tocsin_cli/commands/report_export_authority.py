@@ -64,7 +64,7 @@ def authority(
         put(session.out, out, [_bytes(document, form)], force=force)
         if out is not None:
             session.out.say(f"Written to {out}.")
-    warn_suspected(session.out, report.raw, much="; look before it goes to the authority")
+    warn_suspected(session.out, report.raw, much="; look whether the authority needs it")
     if document.missing:
         session.out.say(f"{len(document.missing)} items are missing:")
         for gap in document.missing:

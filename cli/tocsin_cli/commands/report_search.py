@@ -55,15 +55,15 @@ class SchemeCode(click.ParamType[str]):
 
 
 _OPTIONS: tuple[tuple[str, str | click.ParamType[str], str], ...] = (
-    ("harm", Listed("HARM_TYPE", "HARM"), "Only with this kind of harm, such as privacy."),
+    ("harm", Listed("HARM_TYPE", "HARM", "kind of harm"), "Only with this kind of harm, such as privacy."),
     ("system", "NAME", "Only about this system: vendor and name, with or without its version, or its id."),
     ("party", "NAME", "Only with this organisation or group as a party."),
     ("origin", "NAME", "Only what this peer sent; us for your own."),
     ("country", Country(), "Only from this country, such as DE."),
     ("classification", SchemeCode(), "Only in this class of a taxonomy."),
     ("technique", "ID", "Only with this technique, such as AML.T0051."),
-    ("flag", Listed("FLAG", "FLAG"), "Only with this circumstance, such as ongoing."),
-    ("realization", Listed("REALIZATION", "WORD"), "Only this, such as near-miss."),
+    ("flag", Listed("FLAG", "FLAG", "circumstance"), "Only with this circumstance, such as ongoing."),
+    ("realization", Listed("REALIZATION", "WORD", "realization"), "Only this, such as near-miss."),
 )
 
 
