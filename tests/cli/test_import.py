@@ -15,8 +15,10 @@ from tests.schema.imports.test_avid import RECORD
 from tests.schema.samples import DATA
 
 from tocsin_cli.importing import MAX_BUNDLES, MAX_BYTES, Account, Importer, _batches
+from tocsin_schema.check import check_bundle
 from tocsin_schema.finding import Finding
 from tocsin_schema.imports.record import Record
+from tocsin_schema.marking import Tlp
 
 HEADER = [
     "_id", "incident_id", "date", "reports", "Alleged deployer of AI system", "Alleged developer of AI system",
@@ -153,6 +155,18 @@ def test_published_stix_bundles_come_through_both_doors(name, tocsin, node):
         pytest.skip(f"{name} is not beside the repository")
     assert tocsin("import", "stix", str(path)).exit_code == 0
     assert tocsin("convert", "stix", str(path)).exit_code == 0
+
+
+@pytest.mark.parametrize(("options", "tlp"), [((), Tlp.RED), (("--tlp", "green"), Tlp.GREEN)])
+def test_a_person_says_how_to_mark_what_carries_no_marking(tocsin, node, home, options, tlp):
+    incident = {
+        "type": "incident", "spec_version": "2.1", "id": "incident--00000000-0000-4000-8000-000000000002", "name": "Fall",
+        "created": "2024-02-06T15:29:37.168Z", "modified": "2024-02-06T15:29:37.168Z", "description": "It fell.",
+    }  # fmt: skip
+    file = str(home.file("bare.json", json.dumps([incident])))
+    assert tocsin("import", "stix", file, *options).exit_code == 0
+    (kept,) = node.reports.values()
+    assert check_bundle(kept.raw).report.tlp is tlp
 
 
 def test_many_are_sent_in_batches(tocsin, node, home):

@@ -30,9 +30,12 @@ from tocsin_cli.sources import (
     size_of,
     techniques_option,
 )
+from tocsin_cli.words import Tlp
 
 if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
+
+FOREIGN = "foreign-creator"
 
 _share = click.option(
     "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
@@ -52,20 +55,30 @@ def import_() -> None:
 
     FILE may be - for standard input. The account at the end adds up: read = imported + unchanged + repaired +
     refused. An interrupted import is simply run again; what is there already counts as unchanged. With --share,
-    records that seem to hold personal data or secrets are imported and stay at your node; the account names them.
-    The exit code is 6 when all of the file was refused, else 0 when it was read to its end.
+    records that seem to hold personal data or secrets are imported and stay at your node, and so do those that
+    another node created; the account names them. Others' reports are not yours to change. The exit code is 6 when
+    all of the file was refused, else 0 when it was read to its end.
     """
 
 
 @import_.command("stix")
 @file_argument
+@click.option(
+    "--tlp", type=Tlp(), metavar="TLP", help="The marking of what carries none; without it that is TLP:RED."
+)
 @_share
 @_to
 @_reviewed_by
 @_dry_run
 @pass_session
 def stix(
-    session: Session, file: Path, share: bool, to: tuple[str, ...], reviewed_by: str | None, dry_run: bool
+    session: Session,
+    file: Path,
+    tlp: str | None,
+    share: bool,
+    to: tuple[str, ...],
+    reviewed_by: str | None,
+    dry_run: bool,
 ) -> None:
     """Import incidents from STIX 2.1: a bundle, a list, or one object a line.
 
@@ -73,10 +86,11 @@ def stix(
     and counted, since reports carry the techniques that they name. A file that has nothing else leaves nothing to
     import, and that is no failure. tocsin convert stix passes such objects on.
     """
+    from tocsin_schema import marking
     from tocsin_schema.imports.stix import read
 
     over: Counter[str] = Counter()
-    reader = partial(read, passed_over=over)
+    reader = partial(read, default_tlp=marking.Tlp(tlp) if tlp else None, passed_over=over)
     _run(
         session, "stix", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run, over=over
     )
@@ -221,10 +235,15 @@ def _tell(session: Session, account: Account, file: Path, *, complete: bool, dry
             "Nothing to import: it holds no incident. Reports carry the techniques and systems that they name."
         )
         out.next_step(f"tocsin convert stix {file}")
-    if account.kept_here:
+    foreign = sum(FOREIGN in each["kinds"] for each in account.kept_here)
+    if foreign:
         out.warn(
-            f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "
-            "what may leave with: tocsin report redact ID"
+            f"{foreign} of them stay at your node: another node created them, and it alone sends them on."
+        )
+    if suspected := len(account.kept_here) - foreign:
+        out.warn(
+            f"{suspected} of them stay at your node: they seem to hold personal data or secrets. Share what may leave "
+            "with: tocsin report share ID --to PEER --reviewed-by NAME"
         )
 
 
