@@ -88,7 +88,7 @@ async def test_a_decision_counts_both_ways_round_and_the_last_word_holds(some):
     for asked in (1, 2):
         (item,) = (await get(some, f"/v1/reports/{id_of(asked)}/duplicates"))["items"]
         assert (item["likely"], item["decision"]["verdict"]) == (False, "distinct")
-    assert (await decide(2, 1, "duplicate", note="The same lorry."))[0] == 200
+    assert (await decide(2, 1, "duplicate", reason="The same lorry."))[0] == 200
     (item,) = (await get(some, f"/v1/reports/{id_of(1)}/duplicates"))["items"]
     assert item["decision"]["verdict"] == "duplicate"
     assert (await decide(1, 1, "distinct"))[1]["code"] == "report-itself"
