@@ -22,6 +22,9 @@ class Reason:
     fault: Fault = "theirs"
 
 
+_CALL = "Nothing more is taken from this peer. Call their operator; then `tocsin peer sync NAME --resume`."
+
+
 class FederationError(Exception):
     """Something in the traffic between nodes does not hold."""
 
@@ -326,6 +329,17 @@ class EntryRefused(FederationError):
     def by_policy(self) -> bool:
         """Whether a rule forbids a well-made entry (outcome `refused`), or it cannot be taken (`quarantined`)."""
         return self.code in self._by_policy
+
+
+class LogBroken(FederationError):
+    """A peer's log contradicts itself or what it showed before. Nothing more is taken until a person has looked."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "log-rollback": Reason("The peer's log is shorter than what it showed before.", _CALL),
+        "log-fork": Reason("The peer has signed two roots for one size of its log.", _CALL),
+        "log-growth": Reason("The peer's log grew beyond all measure.", _CALL),
+        "log-root": Reason("The peer's leaves do not yield the root that it signed.", _CALL),
+    }
 
 
 class FramesRefused(FederationError):

@@ -13,11 +13,19 @@ import asyncio
 import hashlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
-from tocsin_federation.errors import CheckpointRefused, FederationError, IdentityRefused
+from tocsin_federation.errors import (
+    CheckpointRefused,
+    FederationError,
+    FramesRefused,
+    IdentityRefused,
+    LogBroken,
+)
+from tocsin_federation.following import grow, look, new_leaves, tiles, within
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
@@ -29,7 +37,6 @@ from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.remote import RemoteLog
 
-TILE_WIDTH = 256
 _CLOSED = frozenset({"not-approved", "not-authenticated"})
 _NOT_YET = "They have not approved us yet; it starts by itself when they do."
 _ENDED = "They have ended the connection, or not approved it anew: they fetch nothing of ours. Call them."
@@ -37,15 +44,7 @@ FORK = "log-fork"  # two roots signed for one size: no proxy can make that, so o
 LEAST_ROUND_S = 1.0  # a round that brings nothing takes at least this long
 PATIENCE = 60  # seconds that a peer may ask us to wait for one tile
 DOUBTS = 3  # a stale or spoilt answer may be a proxy's doing: look this often before blaming the peer
-MAX_GROWTH = 1_000_000  # leaves in one step; a claim beyond it is not a log but an attack
 logger = logging.getLogger(__name__)
-
-
-class StructureBroken(NodeError):
-    """The peer's log contradicts itself or what it showed before."""
-
-    code = "log-broken"
-    hint = "Nothing more is taken from this peer. Call their operator; then `tocsin peer sync NAME --resume`."
 
 
 class Exchange:
@@ -122,7 +121,7 @@ class Exchange:
                 if not grown and not fresh:
                     await self._rest(node_id, began)
                 failures, doubts, fresh = 0, 0, False
-            except (StructureBroken, CheckpointRefused) as exc:
+            except (LogBroken, CheckpointRefused) as exc:
                 doubts, failures = doubts + 1, failures + 1
                 stop = exc.code == FORK or doubts >= DOUBTS
                 if await self._noted(peer, exc, suspect=stop) and stop:
@@ -236,53 +235,36 @@ class Exchange:
         head = open_checkpoint(answer.body, log_key.vkey)
         self._open.add(peer.node_id)
         await self._peering.note_contact(peer.node_id, clock_skew_s=answer.clock_skew_s, well=True)
-        await self._refuse_contradiction(log, head, answer.body)
-        if head.size > log.size:
+        async with self._keeping_evidence(log, answer.body):
+            look(log.size, log.frontier, head)
+            if head.size == log.size:
+                return False
             log = await self._extend(peer, log, head, answer.body)
-            await self._take_entries(peer, log)
-            return True
-        return False
+        await self._take_entries(peer, log)
+        return True
 
-    async def _refuse_contradiction(self, log: RemoteLog, head: Checkpoint, note: bytes) -> None:
-        code = None
-        if head.size < log.size:
-            code = "log-rollback"
-        elif head.size == log.size and head.root != Frontier.from_bytes(log.frontier).root():
-            code = FORK
-        if code is not None:
+    @asynccontextmanager
+    async def _keeping_evidence(self, log: RemoteLog, note: bytes) -> AsyncIterator[None]:
+        """Keep the note that the log is broken by, beside the one that was held."""
+        try:
+            yield
+        except LogBroken as exc:
             async with self._pool.acquire() as conn:
-                await remote.keep_evidence(conn, log.origin, code, held=log.note or b"", offered=note)
-            raise StructureBroken(
-                f"The peer's log does not extend what it showed before ({code}).", code=code
-            )
-        if head.size - log.size > MAX_GROWTH:
-            raise StructureBroken("The peer's log grew beyond all measure.", code="log-growth")
+                await remote.keep_evidence(conn, log.origin, exc.code, held=log.note or b"", offered=note)
+            raise
 
     async def _extend(self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes) -> RemoteLog:
         """Fetch the leaf hashes between our size and the new one; they must yield the signed root."""
-        leaves = await self._leaf_hashes(peer, log.size, head.size)
-        frontier = Frontier.from_bytes(log.frontier)
-        for leaf_hash in leaves:
-            frontier.append(leaf_hash)
-        if frontier.root() != head.root:
-            async with self._pool.acquire() as conn:
-                await remote.keep_evidence(conn, log.origin, "log-root", held=log.note or b"", offered=note)
-            raise StructureBroken("The peer's leaves do not yield the root that it signed.", code="log-root")
+        name = log_id(peer.identity.statement.log.origin)
+        leaves: list[bytes] = []
+        for tile in tiles(log.size, head):
+            leaves += new_leaves(tile, await self._tile(peer, name, tile.index, tile.width))
+        frontier = grow(log.frontier, leaves, head)
         async with self._pool.acquire() as conn:
             await remote.advance_head(
-                conn, log, leaves, size=head.size, root=head.root, frontier=frontier.to_bytes(), note=note
+                conn, log, leaves, size=head.size, root=head.root, frontier=frontier, note=note
             )
-        return replace(log, size=head.size, frontier=frontier.to_bytes(), note=note)
-
-    async def _leaf_hashes(self, peer: Peer, start: int, stop: int) -> list[bytes]:
-        log = log_id(peer.identity.statement.log.origin)
-        hashes: list[bytes] = []
-        for tile in range(start // TILE_WIDTH, -(-stop // TILE_WIDTH)):
-            width = min(TILE_WIDTH, stop - tile * TILE_WIDTH)
-            body = await self._tile(peer, log, tile, width)
-            first = max(0, start - tile * TILE_WIDTH)
-            hashes += [body[32 * i : 32 * i + 32] for i in range(first, width)]
-        return hashes
+        return replace(log, size=head.size, frontier=frontier, note=note)
 
     async def _tile(self, peer: Peer, log: str, tile: int, width: int) -> bytes:
         """One tile; a peer that asks for patience gets it, so that a long log can be fetched at its pace."""
@@ -301,10 +283,10 @@ class Exchange:
         try:
             while log.next_index < log.size:
                 batch = await coming
-                next_index = min(batch.next_index, log.size)
-                frames = [f for f in batch.frames if f.idx < next_index]
-                if next_index <= log.next_index or any(f.idx < log.next_index for f in frames):
-                    raise PeerUnreachable("The peer's entries do not move on.", code="bad-answer")
+                try:
+                    frames, next_index = within(log.next_index, log.size, batch.frames, batch.next_index)
+                except FramesRefused as exc:
+                    raise PeerUnreachable("The peer's entries do not move on.", code="bad-answer") from exc
                 if next_index < log.size:
                     coming = asyncio.create_task(self._entries(peer, next_index))
                 current = self._peering.by_id(peer.node_id)  # a ceiling may have changed while we waited
