@@ -1,8 +1,9 @@
 """Following another node's log: what a reader believes of it, and when it stops.
 
-Pure steps, in the order of a round. `look`: may the signed head stand after what was verified? `tiles`: which leaf hashes
-are missing. `grow`: do they give the signed root? `within`: which frames of an answer belong to what was verified. The
-caller asks, keeps what `grow` returns before it acts on it, and moves its cursor in one step with the outcomes.
+Pure steps, in the order of a round. `look`: may the signed head stand after what was verified? `tiles`: which leaf
+hashes are missing. `grow`: do they give the signed root? `within`: which frames of an answer belong to what was
+verified. The caller asks, keeps what `grow` returns before it acts on it, and moves its cursor in one step with the
+outcomes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from tocsin_federation.checkpoint import Checkpoint
 from tocsin_federation.errors import FramesRefused, LogBroken
 from tocsin_federation.frames import Frame
-from tocsin_federation.merkle import HASH_BYTES, TILE_WIDTH, Frontier
+from tocsin_federation.merkle import HASH_BYTES, TILE_WIDTH, Frontier, past_proof, root_of
 
 MAX_GROWTH = 1_000_000  # leaves in one step; a claim beyond it is not a log but an attack
 
@@ -60,6 +61,17 @@ def grow(frontier: bytes, leaves: Sequence[bytes], head: Checkpoint) -> bytes:
     if grown.size != head.size or grown.root() != head.root:
         raise LogBroken("log-root")
     return grown.to_bytes()
+
+
+def past_of(size: int, leaves: Sequence[bytes], head: Checkpoint) -> tuple[bytes, ...] | None:
+    """What shows that the log which `head` signs has another past than the one that was verified up to `size`.
+
+    `leaves`: all of the log, fetched anew, after what was verified did not lead to the head's root. None when they do
+    not yield it either: then something was damaged on the way, and nothing is shown.
+    """
+    if len(leaves) != head.size or root_of(leaves) != head.root or not 0 < size < head.size:
+        return None
+    return tuple(past_proof(leaves, size))
 
 
 def within(start: int, size: int, frames: Sequence[Frame], next_index: int) -> tuple[list[Frame], int]:
