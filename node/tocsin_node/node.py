@@ -34,9 +34,11 @@ from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -64,6 +66,7 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    ownership: Ownership
     reporting: Reporting
     remarks: Remarks
     exchange: Exchange
@@ -151,13 +154,26 @@ async def open_node(
         )
         await ledger.load()
         org = identity.statement.org.name
+        ownership = Ownership(identity.node_id, peering.known)
+        redactions = Redactions(pool, node_id=identity.node_id)
+        await redactions.load()
         reporting = Reporting(
-            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool,
+            ledger,
+            peering,
+            alarms,
+            ownership,
+            redactions,
+            node_id=identity.node_id,
+            org=org,
+            now=now,
+            rng=rng,
         )
         duties = Duties(
             pool,
             alarms,
             organisation_of(settings, org),
+            ownership,
             node_id=identity.node_id,
             history_days=settings.alerts.history_days,
             now=now,
@@ -167,6 +183,7 @@ async def open_node(
         intake = Intake(
             pool,
             alarms,
+            ownership,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -175,6 +192,8 @@ async def open_node(
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
+        ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -192,6 +211,7 @@ async def open_node(
             exchange.run(),
             receipts.run(),
             alarms.run(),
+            clusters.run(),
             finding.run(),
             *beating,
             _let_go(stopping, ledger),
@@ -207,6 +227,7 @@ async def open_node(
                 producer=node_identity(org, identity.node_id),
                 ledger=ledger,
                 peering=peering,
+                ownership=ownership,
                 reporting=reporting,
                 remarks=remarks,
                 exchange=exchange,
@@ -217,8 +238,8 @@ async def open_node(
                 heartbeat=heartbeat,
                 duties=duties,
                 finding=finding,
-                duplicates=Duplicates(pool),
-                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
+                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
+                clusters=clusters,
                 now=now,
                 rng=rng,
                 stopping=stopping,
