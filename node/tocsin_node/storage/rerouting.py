@@ -5,6 +5,7 @@ there was another way it is `rerouted` and sleeps, until its channel is back: th
 has brought the alert to people, and rings if none has.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin_node.storage.pool import Connection
@@ -45,7 +46,12 @@ order by d.priority, d.id limit 100 for update of d skip locked
 
 NEXT = f"select extract(epoch from min(greatest(d.created_at, d.not_before) + {_LIMIT}) - now())::float8 {_WAITS}"
 
-TAKEN_BY = "select array_agg(distinct channel) from delivery where alert_id = $1"
+GIVEN_TO = "select array_agg(distinct channel) from delivery where alert_id = $1"
+
+TAKEN_BY = """
+select channel from delivery where alert_id = $1 and channel = any($2::text[]) and accepted_at is not null
+order by accepted_at limit 1
+"""
 
 REROUTE = """
 update delivery set state = case when $2::text is null then state else 'rerouted' end, rerouted_to = $2,
@@ -84,7 +90,13 @@ async def next_in_s(conn: Connection, urgent_s: float, mild_s: float) -> float |
 
 async def channels_of(conn: Connection, alert_id: int) -> list[str]:
     """The channels that have, had, or are on their way to have an alert."""
-    return list(await conn.fetchval(TAKEN_BY, alert_id) or ())
+    return list(await conn.fetchval(GIVEN_TO, alert_id) or ())
+
+
+async def taken_by(conn: Connection, alert_id: int, channels: Sequence[str]) -> str | None:
+    """The one of these channels that took the alert first."""
+    channel: str | None = await conn.fetchval(TAKEN_BY, alert_id, list(channels))
+    return channel
 
 
 async def reroute(conn: Connection, delivery_id: int, to: str | None) -> None:
