@@ -22,7 +22,7 @@ import msgspec
 from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster", "digest"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
@@ -40,6 +40,7 @@ HEADLINES = {
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
     "duty": "LEGAL CLOCK: {clock}",
     "cluster": "EARLY WARNING: several organisations report the same, up to grade {grade}",
+    "digest": "MANY ALERTS AT ONCE, up to grade {grade}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 

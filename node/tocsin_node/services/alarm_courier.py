@@ -17,9 +17,12 @@ import msgspec
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sender, Sent
 from tocsin_node.services.alarm_channel import Channel, jitter_s
+from tocsin_node.services.alarm_gatekeeper import Gatekeeper
 from tocsin_node.services.alarm_plan import AlarmPlanner, renamed
+from tocsin_node.services.alarm_present import present
 from tocsin_node.services.pace import Pace
 from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Job
 from tocsin_node.storage.pool import Connection, Pool
 
@@ -146,28 +149,42 @@ class Courier:
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""
-        if job.edits is not None and job.root_txn is None:
+        alert = await alerts.get(conn, job.alert_id)
+        if alert is None or (job.edits is not None and job.root_txn is None):
             await deliveries.drop(conn, job, "root-gone")
             return None
-        anew = await self._judged(conn, job)
+        if job.attempts == 1 and not await self._passes(conn, job, alert):
+            return None
+        anew = await self._judged(conn, job, alert)
+        if anew is None:
+            await deliveries.drop(conn, job, "nothing-new")
+            return None
         if job.attempts == 1 or anew is not job:
             anew = replace(anew, content=self._planner.tied(anew, self._name))
             await deliveries.freeze(conn, anew)
         return await self._renamed(conn, anew) if anew.stale else anew
 
-    async def _judged(self, conn: Connection, job: Job) -> Job:
+    async def _passes(self, conn: Connection, job: Job, alert: StoredAlert) -> bool:
+        way = self._planner.way(self._name)
+        return way is None or await Gatekeeper(self._planner, way).passes(conn, job, alert)
+
+    async def _judged(self, conn: Connection, job: Job, alert: StoredAlert) -> Job | None:
         """The message as it may be said now: its report's marking may have been raised since it was written.
 
         If it was tried before, the other side may have it in its old words, and people then see two messages; to
-        repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung.
+        repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung. None:
+        it was to say how things are now, and that is what was said last.
         """
-        alert = await alerts.get(conn, job.alert_id)
-        if alert is None:
-            return job
-        anew = self._planner.said_now(
-            alert, job.txn, channel=self._name, ceiling=job.max_tlp, kind=job.kind, saying=_saying(job)
-        )
-        if anew is None:
+        way = self._planner.way(self._name)
+        if job.kind in {"update", "digest"} and way is not None:
+            anew = await present(conn, self._planner, way, job)
+            if anew is None:
+                return None
+        else:
+            anew = self._planner.said_now(
+                alert, job.txn, channel=self._name, ceiling=job.max_tlp, kind=job.kind, saying=_saying(job)
+            )
+        if anew is None or anew[0] == job.txn:
             return job
         txn, content = anew
         await deliveries.rename(

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
+from tocsin_node.links.alert_text import AlertFacts, Kind, bare, cut, still
 from tocsin_node.links.alert_thread import NOTICE, Saying
 from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_way import MATRIX, URGENT, Root, Telling, Way, marked
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
@@ -30,6 +31,7 @@ __all__ = ["URGENT", "AlarmPlanner", "AlertPlan", "renamed"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
 LOWEST_PRIORITY = 9
 DEFAULT_CEILING = Tlp.AMBER
+REFUSED = "refused"  # why a short form goes: the full one was
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,14 @@ class AlarmPlanner:
     """Plans and records alerts, a message for each way. Without any they are recorded and wait for one."""
 
     def __init__(
-        self, rule: AlarmRule, ways: Sequence[Way], wake: Callable[[], None], now: Callable[[], datetime]
+        self,
+        rule: AlarmRule,
+        ways: Sequence[Way],
+        timing: Timing,
+        wake: Callable[[], None],
+        now: Callable[[], datetime],
     ) -> None:
+        self.timing = timing
         self._rule = rule
         self._now = now
         self._ways = {way.channel: way for way in ways}
@@ -66,24 +74,9 @@ class AlarmPlanner:
         if ring is None:
             return None
         severity = report.severity
-        facts = AlertFacts(
-            kind=ring.kind,
-            grade=severity.grade,
-            tlp=report.tlp,
-            report_id=report.id,
-            level=severity.level,
-            score=severity.score,
-            title=report.name,
-            summary=report.description,
-            origin=origin,
-            systems=report.systems,
-            drivers=severity.drivers,
-            reasons=ring.reasons,
-        )
+        facts = told_of(report, kind=ring.kind, origin=origin, reasons=ring.reasons)
         priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        # A room is on a homeserver, mail on its way; what names people does not leave the node.
-        told = bare(facts) if report.personal_data == "present" else cut(facts, self.ceiling)
-        return AlertPlan(told, severity.level, origin, ours, priority, ring.only)
+        return AlertPlan(cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only)
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
         """Write the alert and its message inside the caller's transaction; returns the alert's id.
@@ -113,8 +106,18 @@ class AlarmPlanner:
         alert = await alerts.get(conn, alert_id)
         assert alert is not None, "it was written a moment ago"
         for way in ways:
-            await self._enqueue(conn, way, alert, facts, plan.priority)
+            await self._enqueue(
+                conn, way, alert, facts, plan.priority, after_s=self._after_s(way, facts, plan.priority)
+            )
         return alert_id
+
+    def _after_s(self, way: Way, facts: AlertFacts, priority: int) -> float:
+        """How long a new alert waits on a way: for what belongs to it, and in a shared room for those before us."""
+        urgent = priority == URGENT
+        wait_s = self.timing.wait_s(facts.kind, facts.grade, urgent=urgent)
+        if way.channel != MATRIX or facts.kind in {"duty", "cluster", "test"}:
+            return wait_s
+        return wait_s + self.timing.head_start_s(facts.report_id, urgent=urgent)
 
     async def say(
         self,
@@ -139,7 +142,7 @@ class AlarmPlanner:
         written = 0
         for way in self._ways.values():
             if way.channel in named:
-                facts, less = _still(alert, way, way.ceiling.value)
+                facts, less = still_of(alert, way, way.ceiling.value)
                 written += await self._enqueue(
                     conn, way, alert, facts, priority, *less, kind=kind, saying=saying
                 )
@@ -152,7 +155,7 @@ class AlarmPlanner:
         facts = msgspec.json.decode(alert.facts, type=AlertFacts)
         if way not in await self._admitting(conn, facts, priority):
             return
-        told, less = _still(alert, way, way.ceiling.value)
+        told, less = still_of(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert, told, priority, *less)
 
     async def enqueue_short(
@@ -170,8 +173,10 @@ class AlarmPlanner:
             saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-        facts, _ = _still(alert, way, None)
-        await self._enqueue(conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying)
+        facts, _ = still_of(alert, way, None)
+        await self._enqueue(
+            conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying, held=REFUSED
+        )
 
     def said_now(
         self,
@@ -192,7 +197,7 @@ class AlarmPlanner:
         way = self._ways.get(channel)
         if way is None or (saying is not None and not saying.facts):
             return None
-        facts, less = _still(alert, way, ceiling)
+        facts, less = still_of(alert, way, ceiling)
         if not less:
             return None
         fresh = _txn(alert, facts, way.place, *_said(kind, saying), *less)
@@ -200,6 +205,24 @@ class AlarmPlanner:
             return None
         told = Telling(facts, alert.id, alert.incident, alert.raised_at, fresh, kind, saying)
         return fresh, json.dumps(way.compose(told))
+
+    def way(self, channel: str) -> Way | None:
+        """The channel as the settings have it; None where they have none of that name."""
+        return self._ways.get(channel)
+
+    @property
+    def ways(self) -> Sequence[Way]:
+        """All channels of the settings."""
+        return tuple(self._ways.values())
+
+    def composed(
+        self, alert: StoredAlert, way: Way, kind: DeliveryKind, saying: Saying | None
+    ) -> tuple[str, str]:
+        """Transaction id and content (JSON) of a message about a stored alert, as it may be said now."""
+        facts, less = still_of(alert, way, way.ceiling.value)
+        txn = _txn(alert, facts, way.place, *_said(kind, saying), *less)
+        told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, kind, saying)
+        return txn, json.dumps(way.compose(told))
 
     def tied(self, job: Job, channel: str) -> str:
         """The content (JSON) of a leased message, tied to the root of its thread or put into its place."""
@@ -235,6 +258,8 @@ class AlarmPlanner:
         *less: str,
         kind: DeliveryKind = "ring",
         saying: Saying | None = None,
+        after_s: float = 0.0,
+        held: str | None = None,
     ) -> bool:
         """Write the message for one way, in its incident's thread if there is one there; False: it was written."""
         told = cut(facts, way.ceiling)
@@ -254,6 +279,8 @@ class AlarmPlanner:
             kind=kind,
             said=None if saying is None else msgspec.json.encode(saying).decode(),
             thread=thread,
+            after_s=after_s,
+            held=held,
         )
         written = await deliveries.enqueue(conn, new)
         if written is not None and thread is None:
@@ -289,6 +316,27 @@ class AlarmPlanner:
         return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
 
 
+def told_of(report: IncidentReport, *, kind: Kind, origin: str, reasons: tuple[str, ...]) -> AlertFacts:
+    """What an alert may say of a report, to places that may read all of it."""
+    severity = report.severity
+    facts = AlertFacts(
+        kind=kind,
+        grade=severity.grade,
+        tlp=report.tlp,
+        report_id=report.id,
+        level=severity.level,
+        score=severity.score,
+        title=report.name,
+        summary=report.description,
+        origin=origin,
+        systems=report.systems,
+        drivers=severity.drivers,
+        reasons=reasons,
+    )
+    # A room is on a homeserver, mail on its way; what names people does not leave the node.
+    return bare(facts) if report.personal_data == "present" else facts
+
+
 def renamed(content: str, txn: str) -> tuple[str, str]:
     """The same message as another one, after so long that the homeserver may have forgotten the first.
 
@@ -302,7 +350,7 @@ def renamed(content: str, txn: str) -> tuple[str, str]:
     return fresh, json.dumps(marked(again, fresh))
 
 
-def _still(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
+def still_of(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
     """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
 
     `ceiling`: under which it was said before; None: not yet, or everything that is stored.

@@ -63,6 +63,8 @@ def _arrived(message: StoredDelivery) -> bool:
 def _title(kind: str, facts: AlertFacts) -> str:
     if kind == "test":
         return "Test of the alarm"
+    if kind == "digest":
+        return "Many alerts at once, told together"
     return f"{facts.clock}: {title_of(facts)}" if kind == "duty" else title_of(facts)
 
 

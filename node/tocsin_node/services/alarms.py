@@ -30,7 +30,9 @@ from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_courier import Courier
 from tocsin_node.services.alarm_listener import Listener
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
+from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
 from tocsin_node.services.alarm_way import MAIL, MATRIX, WEBHOOK, Room, Way, ways_from
 from tocsin_node.services.organisation import organisation_of, shortest_clock
@@ -97,11 +99,13 @@ class Alarms(AlarmPlanner):
         rule = AlarmRule.from_settings(
             settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
         )
-        super().__init__(rule, tuple(ways.values()), self._woken, now)
+        timing = Timing.from_settings(settings.grouping, settings.matrix)
+        super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
         self._lines: dict[str, _Line] = {}
+        self._rounds = Rounds(pool, self, self._wake_couriers)
         if settings.matrix is not None and transport is not None:
             self._lines[MATRIX] = self._room_line(settings.matrix, transport)
         for name, part in ((WEBHOOK, settings.webhook), (MAIL, settings.mail)):
@@ -145,9 +149,15 @@ class Alarms(AlarmPlanner):
         channel.recovered = courier.hurry
         return _Line(channel, courier, way.place)
 
+    def courier(self, channel: str) -> Courier:
+        """Who carries the outbox of a channel that the settings have."""
+        return self._lines[channel].courier
+
     async def run(self) -> None:
         """Ring and listen until cancelled; returns at once when there is no channel."""
         async with asyncio.TaskGroup() as group:
+            if self._lines:
+                group.create_task(_kept_up("rounds", self._rounds.run), name="alarm rounds")
             for channel, line in self._lines.items():
                 works: dict[str, Callable[[], Awaitable[None]]] = {
                     "channel": line.open_and_look,
@@ -187,7 +197,7 @@ class Alarms(AlarmPlanner):
         async with self._pool.acquire() as conn:
             new = await alerts.acknowledge(conn, alert_id, said)
         if new:
-            self.on_acknowledged()
+            self._acknowledged()
         return await self.get(alert_id)
 
     async def acknowledgements(self, report_id: str) -> Sequence[dict[str, Any]]:
@@ -229,10 +239,15 @@ class Alarms(AlarmPlanner):
         self.wake()
 
     def _woken(self) -> None:
+        self._rounds.wake()
+        self._wake_couriers()
+
+    def _wake_couriers(self) -> None:
         for line in self._lines.values():
             line.courier.wake()
 
     def _acknowledged(self) -> None:
+        self._rounds.wake()
         self.on_acknowledged()
 
 

@@ -4,7 +4,6 @@ Found anew at each look, so a restart loses nothing. If `alerts.cluster` is set,
 for each further organisation: the alert, its message and that it rang are one transaction.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,7 +118,7 @@ class Clusters:
         days = self._settings.cluster_days
         what = "system" if kind == "product" else "technique"
         return Cluster(
-            id=hashlib.sha256(group.key.encode()).hexdigest()[:16],
+            id=clusters.cluster_id(group.key),
             kind=what,
             name=name,
             organisations=group.organisations,

@@ -87,6 +87,8 @@ returning id
 
 GET = f"select {_ALERT} from alert a where a.id = $1"
 
+MANY = f"select {_ALERT} from alert a where a.id = any($1::bigint[]) order by a.id"
+
 LIST = f"""
 select {_ALERT} from alert a
 where ($1::bigint is null or a.id < $1)
@@ -162,6 +164,11 @@ async def get(conn: Connection, alert_id: int) -> StoredAlert | None:
     """One alert."""
     row = await conn.fetchrow(GET, alert_id)
     return None if row is None else StoredAlert(*row)
+
+
+async def many(conn: Connection, alert_ids: Sequence[int]) -> list[StoredAlert]:
+    """These alerts, oldest first."""
+    return [StoredAlert(*row) for row in await conn.fetch(MANY, list(alert_ids))]
 
 
 async def listing(conn: Connection, *, before: int | None, open_only: bool, limit: int) -> list[StoredAlert]:
