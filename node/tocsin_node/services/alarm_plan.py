@@ -15,12 +15,12 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import AlertFacts, Kind, bare, cut, still
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, Kind, bare, cut, foreign, still
 from tocsin_node.links.alert_thread import NOTICE, Saying
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_way import MATRIX, URGENT, Root, Telling, Way, marked
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage import alerts, deliveries, grouping
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -290,8 +290,11 @@ class AlarmPlanner:
     async def record_remote_ack(
         self, conn: Connection, acknowledgement: Acknowledgement, *, node_id: str, org: str
     ) -> None:
-        """Keep, inside the caller's transaction, that a peer's people acknowledged a report, or took it back."""
-        await alerts.record_peer_ack(
+        """Keep, inside the caller's transaction, that a peer's people acknowledged a report, or took it back.
+
+        Each of the two is told once for a version, however often the peer changes its mind.
+        """
+        kept = await alerts.record_peer_ack(
             conn,
             report_id=acknowledgement.report_id,
             ver=acknowledgement.ver,
@@ -300,6 +303,14 @@ class AlarmPlanner:
             at_ms=acknowledgement.at,
             revoked=acknowledgement.revoked,
         )
+        alert_id = await grouping.newest(conn, acknowledgement.report_id)
+        if kept and alert_id is not None:
+            what = "no longer has it" if acknowledgement.revoked else "has taken it up"
+            saying = Saying(
+                what=f"peer {node_id} {acknowledgement.ver} {what}",
+                line=f"{foreign(org, NAME_BYTES)} {what}.",
+            )
+            await self.say(conn, alert_id, NOTICE, saying)
 
     def cut(self, facts: AlertFacts) -> AlertFacts:
         """The facts that some channel may read, or any room where there is none yet."""

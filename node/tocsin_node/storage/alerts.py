@@ -139,6 +139,7 @@ where r.id = $1 and $3 = any(r.audience)
 on conflict (report_id, ver, node) where via = 'peer' do update set
     at = case when $6 then acknowledgement.at else excluded.at end, revoked_at = excluded.revoked_at,
     by = excluded.by
+returning id
 """
 
 
@@ -205,9 +206,10 @@ async def revoke_missing(conn: Connection, alert_id: int, standing: Sequence[str
 
 async def record_peer_ack(
     conn: Connection, *, report_id: str, ver: int, node_id: str, org: str, at_ms: int, revoked: bool
-) -> None:
+) -> bool:
     """Keep what a peer says about its own people: one row a peer and version, the latest word counts.
 
-    Nothing is kept about a report that was not sealed to that peer.
+    False: nothing is kept about a report that was not sealed to that peer.
     """
-    await conn.execute(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked)
+    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked)
+    return kept is not None
