@@ -35,6 +35,7 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.silencing import Silences
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.settings import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
@@ -65,6 +66,7 @@ class Node:
     exchange: Exchange
     receipts: Receipts
     alarms: Alarms
+    silences: Silences
     duties: Duties
     finding: Finding
     duplicates: Duplicates
@@ -179,6 +181,7 @@ async def open_node(
                 exchange=exchange,
                 receipts=receipts,
                 alarms=alarms,
+                silences=Silences(pool, alarms),
                 duties=duties,
                 finding=finding,
                 duplicates=Duplicates(pool),

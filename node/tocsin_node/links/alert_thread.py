@@ -7,13 +7,14 @@ a message that begins with an asterisk.
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tocsin_node.links.alert_text import MENTIONS, AlertFacts, words
 
-NOTICE, UPDATE = "notice", "update"  # kinds of messages for which no device rings
+NOTICE: Final = "notice"  # kinds of messages for which no device rings
+UPDATE: Final = "update"
 
 
 class Saying(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -29,6 +30,7 @@ from tocsin_node.storage.pool import Connection, Pool
 IDLE_S = 30.0  # how long a row of another process may go unseen
 LEASE_BEYOND_S = 20.0  # beyond the time limit of a request
 STALE_S = 23 * 3600.0  # homeservers forget transaction ids after 24 hours
+LISTEN_FIRST_S = 2.0
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0
 logger = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Works through the outbox of one channel. `wake()` after new rows were committed.
 
-    `stale_s`: after so long the other side may have forgotten a transaction id.
+    `stale_s`: after so long the other side may have forgotten a transaction id. `listening`: is set when it is known
+    what others have told there meanwhile; the first message waits for that, for a moment.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class Courier:
         *,
         request_timeout_s: float,
         stale_s: float = STALE_S,
+        listening: asyncio.Event | None = None,
     ) -> None:
         self._pool = pool
         self._transport = transport
         self._name = name
         self._channel = channel
         self._stale_s = stale_s
+        self._listening = listening
         self._planner = planner
         self._pace = pace
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
@@ -76,6 +81,11 @@ class Courier:
         """Carry until cancelled."""
         async with self._pool.acquire() as conn:
             await deliveries.release(conn, self._name)
+        if self._listening is not None:
+            await self._channel.usable.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LISTEN_FIRST_S):
+                    await self._listening.wait()
         while True:
             await self._channel.usable.wait()
             self._woken.clear()

@@ -74,15 +74,17 @@ class Gatekeeper:
             kind=alert.kind,
             urgent=urgent,
             is_open=await grouping.is_open(conn, alert.id),
-            was_told=await grouping.was_told(conn, alert.incident, job, self.way.channel),
+            was_told=await grouping.was_told(conn, alert.incident, self.way.channel, but=job.id),
             again=again,
             follows=job.thread is not None,
             released=(job.held or "").startswith("silence "),
             caps=self.way.digest is not None,
             fellow=await self._fellow(conn, job, alert),
             silence=await silences.matching(conn, as_urgent(subject, urgent=urgent)),
-            inhibitor=await self._inhibitor(conn, job, alert, subject.keys),
-            told=await grouping.told(conn, job, self.way.channel, alert.origin, limits.flood_window_s),
+            inhibitor=await self.inhibitor(conn, alert.kind, alert.level, subject.keys),
+            told=await grouping.told(
+                conn, self.way.channel, job.room, alert.origin, limits.flood_window_s, but=job.id
+            ),
         )
         return judge(now, limits)
 
@@ -100,13 +102,12 @@ class Gatekeeper:
             fellows=timing.fellows,
         )
 
-    async def _inhibitor(
-        self, conn: Connection, job: Job, alert: StoredAlert, keys: Sequence[str]
-    ) -> int | None:
-        if alert.kind not in {"raise", "escalate"} or not keys:
+    async def inhibitor(self, conn: Connection, kind: str, level: int, keys: Sequence[str]) -> int | None:
+        """The open early warning that stands for a report with these facets."""
+        if kind not in {"raise", "escalate"} or not keys:
             return None
         of = clusters.clusters_of(keys)
-        return await grouping.inhibitor(conn, of, alert.level, self.way.channel, job.room)
+        return await grouping.inhibitor(conn, of, level, self.way.channel, self.way.place)
 
     async def _join(self, conn: Connection, job: Job, alert: StoredAlert, other: int) -> None:
         """Tell it in the other alert's thread."""

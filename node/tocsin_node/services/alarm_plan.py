@@ -36,7 +36,10 @@ REFUSED = "refused"  # why a short form goes: the full one was
 
 @dataclass(frozen=True, slots=True)
 class AlertPlan:
-    """An alert that is going to be recorded. `facts` hold no more than any channel may read."""
+    """An alert that is going to be recorded. `facts` hold no more than any channel may read.
+
+    `reasons`: why it rings, for those who may read all.
+    """
 
     facts: AlertFacts
     level: int
@@ -44,6 +47,7 @@ class AlertPlan:
     ours: bool
     priority: int
     only: Literal["always", "new", "rung"] = "always"
+    reasons: tuple[str, ...] = ()
 
 
 class AlarmPlanner:
@@ -76,7 +80,17 @@ class AlarmPlanner:
         severity = report.severity
         facts = told_of(report, kind=ring.kind, origin=origin, reasons=ring.reasons)
         priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        return AlertPlan(cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only)
+        return AlertPlan(
+            cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only, ring.reasons
+        )
+
+    def why_quiet(self, report: IncidentReport, *, ours: bool) -> str:
+        """Why a report that `plan` lets be does not ring."""
+        return self._rule.why_quiet(report, received=not ours, now=self._now())
+
+    def present_time(self) -> datetime:
+        """Now, by the clock of the alarms."""
+        return self._now()
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
         """Write the alert and its message inside the caller's transaction; returns the alert's id.
@@ -107,11 +121,11 @@ class AlarmPlanner:
         assert alert is not None, "it was written a moment ago"
         for way in ways:
             await self._enqueue(
-                conn, way, alert, facts, plan.priority, after_s=self._after_s(way, facts, plan.priority)
+                conn, way, alert, facts, plan.priority, after_s=self.after_s(way, facts, plan.priority)
             )
         return alert_id
 
-    def _after_s(self, way: Way, facts: AlertFacts, priority: int) -> float:
+    def after_s(self, way: Way, facts: AlertFacts, priority: int) -> float:
         """How long a new alert waits on a way: for what belongs to it, and in a shared room for those before us."""
         urgent = priority == URGENT
         wait_s = self.timing.wait_s(facts.kind, facts.grade, urgent=urgent)

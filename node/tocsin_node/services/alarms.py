@@ -28,6 +28,7 @@ from tocsin_node.links.webhook import Webhook
 from tocsin_node.secrets import read_secret_at
 from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_gate import SILENCED
 from tocsin_node.services.alarm_listener import Listener
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
 from tocsin_node.services.alarm_rounds import Rounds
@@ -38,7 +39,7 @@ from tocsin_node.services.alarm_way import MAIL, MATRIX, WEBHOOK, Room, Way, way
 from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.pace import Pace
 from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage import alerts, deliveries, silences
 from tocsin_node.storage.alerts import NewAck, StoredAlert
 from tocsin_node.storage.deliveries import Backlog
 from tocsin_node.storage.errors import StorageError
@@ -117,9 +118,6 @@ class Alarms(AlarmPlanner):
         room = Room.from_settings(matrix)
         channel = Channel(self._pool, transport, MATRIX, room.id)
         pace = Pace(matrix.sends_per_s, matrix.send_burst)
-        courier = Courier(
-            self._pool, transport, MATRIX, channel, self, pace, request_timeout_s=matrix.request_timeout_s
-        )
         listener = Listener(
             self._pool,
             transport,
@@ -128,6 +126,18 @@ class Alarms(AlarmPlanner):
             me=matrix.user_id,
             stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
             acknowledged=self._acknowledged,
+            fellows=matrix.fellows,
+            taken_over=self._wake_couriers,
+        )
+        courier = Courier(
+            self._pool,
+            transport,
+            MATRIX,
+            channel,
+            self,
+            pace,
+            request_timeout_s=matrix.request_timeout_s,
+            listening=listener.heard if matrix.fellows else None,
         )
         channel.recovered = courier.hurry
         return _Line(channel, courier, room.id, listener)
@@ -290,7 +300,11 @@ def _beside(settings: Settings, file: str) -> Path | None:
 async def _shown(conn: Connection, found: Sequence[StoredAlert], ceiling: Tlp) -> Sequence[dict[str, Any]]:
     acks = await alerts.acks_of(conn, found)
     messages = await deliveries.of_alerts(conn, [a.id for a in found])
-    return [alert_as_json(alert, acks, messages, ceiling) for alert in found]
+    holding = {
+        SILENCED.format(s.id): s
+        for s in await silences.listing(conn, before=None, active_only=True, limit=500)
+    }
+    return [alert_as_json(alert, acks, messages, ceiling, holding) for alert in found]
 
 
 def _read_token(file: Path) -> str:

@@ -163,9 +163,11 @@ async def take_turn(conn: Connection, channel: str, room: str) -> None:
     await conn.execute(TURN, channel, room)
 
 
-async def told(conn: Connection, job: Job, channel: str, origin: str, window_s: float) -> Told:
-    """How many other new incidents were told where this one is about to be."""
-    return Told(*await conn.fetchrow(TOLD, channel, job.room, job.id, origin, window_s))
+async def told(
+    conn: Connection, channel: str, room: str, origin: str, window_s: float, *, but: int = 0
+) -> Told:
+    """How many new incidents were told in a place, other than by the message `but`."""
+    return Told(*await conn.fetchrow(TOLD, channel, room, but, origin, window_s))
 
 
 async def last_digest(conn: Connection, channel: str, room: str, within_s: float) -> Digest | None:
@@ -188,9 +190,9 @@ async def is_open(conn: Connection, alert_id: int) -> bool:
     return found
 
 
-async def was_told(conn: Connection, incident: str, job: Job, channel: str) -> bool:
-    """Whether the incident was told on the channel, by another message than this."""
-    found: bool = await conn.fetchval(WAS_TOLD, incident, channel, job.id)
+async def was_told(conn: Connection, incident: str, channel: str, *, but: int = 0) -> bool:
+    """Whether the incident was told on the channel, by another message than `but`."""
+    found: bool = await conn.fetchval(WAS_TOLD, incident, channel, but)
     return found
 
 
