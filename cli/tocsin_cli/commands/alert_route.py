@@ -38,8 +38,8 @@ def route(session: Session, what: str, explain: bool) -> None:
     session.out.line(f"{verb}: {'; '.join(str(each) for each in found.get('why') or [])}.")
     for each in channels:
         session.out.line(_channel(each))
-        if explain and each.get("text"):
-            session.out.line("\n".join(f"    {line}" for line in str(each["text"]).splitlines()))
+        for line in str(each.get("text") or "").splitlines() if explain else ():
+            session.out.line(f"    {line}")
 
 
 def _channel(each: Mapping[str, Any]) -> str:
