@@ -1,5 +1,8 @@
 """Many alerts at once: some ring one by one, the gravest all, the others are told together, and none is lost."""
 
+import asyncio
+import random
+import re
 from collections import Counter
 
 import msgspec
@@ -17,6 +20,7 @@ from tocsin_schema.marking import Tlp
 
 FLOOD = {"flood_room": 3, "flood_origin": 2, "wait_ii_s": 0.2, "interval_s": 0.5}
 ROOM, ORIGIN = 4, 2
+SEED = 20_261_129
 
 
 def kinds(room):
@@ -122,6 +126,44 @@ async def test_a_flood_while_the_homeserver_is_away_is_told_together(pool, tmp_p
         homeserver.start()
         await ringing.all_echoed(3)
     assert kinds(room) == ["raise", "raise", "digest"]
+
+
+async def test_a_node_cut_off_at_any_moment_of_a_flood_tells_each_alert_once(pool, tmp_path, room):
+    chance = random.Random(SEED)
+    limits = {"flood_room": 8, "flood_origin": 8, "wait_ii_s": 0.1, "interval_s": 0.3}
+    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
+        ids = []
+        for _ in range(30):
+            ids.append(await ringing.store(incident(chance.choice(("I", "II", "II")))))
+            async with running(ringing):
+                await asyncio.sleep(chance.uniform(0, 0.15))  # the moment of the cut is what is being tried
+        async with running(ringing):
+            await settled(ringing)
+        async with pool.acquire() as conn:
+            grave = [row[0] for row in await conn.fetch("select id from alert where grade = 'I' order by id")]
+    told, single = [], []
+    for event in room.alerts():
+        alert = event["content"]["org.tocsin.alert"]
+        if alert["kind"] == "digest":
+            told += [int(n) for n in re.findall(r"^(\d+) · grade", event["content"]["body"], re.MULTILINE)]
+        else:
+            single.append(alert["alert"])
+    assert sorted(told + single) == ids
+    assert set(grave) <= set(single)
+    assert len(set(single) - set(grave)) <= 8
+
+
+async def test_two_couriers_of_one_outbox_keep_the_cap_together(pool, tmp_path, room):
+    limits = {"flood_room": 3, "flood_origin": 3, "wait_ii_s": 0.3}
+    async with (
+        bell(pool, tmp_path, room, grouping=limits, run=False) as one,
+        bell(pool, tmp_path, room, grouping=limits, run=False) as two,
+    ):
+        for _ in range(20):
+            await one.store(incident())
+        async with running(one), running(two):
+            await settled(one)
+    assert Counter(kinds(room)) == {"raise": 3, "digest": 1}
 
 
 def test_very_many_are_counted_and_the_gravest_listed():
