@@ -105,6 +105,44 @@ async def test_what_rises_out_of_a_digest_rings(pool, tmp_path, room):
     assert thread_of(last) is None
 
 
+async def test_a_digest_that_is_refused_is_told_in_short(pool, tmp_path, room):
+    class Spoiling:
+        def __init__(self, transport) -> None:
+            self._transport = transport
+
+        def __getattr__(self, name):
+            return getattr(self._transport, name)
+
+        async def send(self, room_id, kind, content, txn):
+            spoilt = {**content, "ratio": 0.5} if "Case" in content["body"] else content
+            return await self._transport.send(room_id, kind, spoilt, txn)
+
+    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}, wrap=Spoiling) as ringing:
+        for number in range(3):
+            await ringing.store(incident(title=f"Case {number}" if number else "The first"))
+        await ringing.all_echoed(2)
+    body = room.alerts()[1]["content"]["body"]
+    assert body.startswith("🟠 MANY ALERTS AT ONCE, up to grade II")
+    assert "tocsin alert list --open" in body
+
+
+async def test_a_flood_that_nobody_acknowledges_rings_again(pool, tmp_path, room):
+    limits = {**FLOOD, "flood_origin": 1, "repeat_ii_s": 3600}
+    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
+        ids = [await ringing.store(incident()) for _ in range(3)]
+        async with running(ringing):
+            await ringing.all_echoed(2)
+        await ringing.alarms.acknowledge(ids[0], by="mara")
+        async with pool.acquire() as conn:
+            await conn.execute("update delivery set accepted_at = accepted_at - interval '2 hours'")
+        async with running(ringing):
+            await ringing.all_echoed(4)
+    again = [e for e in room.alerts() if e["content"]["body"].startswith("STILL OPEN")]
+    assert len(again) == 1, "the digest does, not each of what it tells"
+    assert thread_of(again[0]) == room.alerts()[1]["event_id"]
+    assert "MANY ALERTS AT ONCE" in again[0]["content"]["body"]
+
+
 async def test_a_digest_tells_no_more_than_the_room_may_read(pool, tmp_path, room):
     async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
         await ringing.store(incident())

@@ -33,6 +33,7 @@ DRIVERS = 5
 SYSTEMS = 3
 MENTIONS = 30
 SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
+DIGESTED = "Several incidents came at once and were told together. See each: tocsin alert list --open"
 ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
 HEADLINES = {
     "raise": "ALERT, grade {grade}",
@@ -159,6 +160,8 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
     paragraphs = [p for p in (title, foreign(facts.summary, SUMMARY_BYTES)) if p]
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts reach this room."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
     elif not paragraphs:
         paragraphs = ["What happened may not be shown in this room."]
     points = _points(facts)
@@ -173,6 +176,8 @@ def plain_text(facts: AlertFacts, alert_id: int) -> str:
     paragraphs = [p for p in (foreign(facts.title, TITLE_BYTES), foreign(facts.summary, SUMMARY_BYTES)) if p]
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts arrive here."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
     elif not paragraphs:
         paragraphs = ["What happened may not be shown here."]
     steps = _steps(facts, f"tocsin alert ack {alert_id}")

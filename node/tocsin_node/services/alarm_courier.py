@@ -155,7 +155,7 @@ class Courier:
             await deliveries.fail(conn, job, code)
             alert = await alerts.get(conn, job.alert_id)
             if alert is not None:
-                await self._planner.enqueue_short(conn, alert, self._name, job.kind, _saying(job))
+                await self._planner.enqueue_short(conn, alert, self._name, job, _saying(job))
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""

@@ -173,23 +173,21 @@ class AlarmPlanner:
         await self._enqueue(conn, way, alert, told, priority, *less)
 
     async def enqueue_short(
-        self,
-        conn: Connection,
-        alert: StoredAlert,
-        channel: str,
-        kind: DeliveryKind = "ring",
-        saying: Saying | None = None,
+        self, conn: Connection, alert: StoredAlert, channel: str, refused: Job, saying: Saying | None
     ) -> None:
-        """The same in the form that nobody refuses: no foreign text at all."""
+        """The same in the form that nobody refuses: no foreign text at all. A short form has none of its own."""
+        if refused.kind == "update" or refused.held == REFUSED:
+            return
+        kind, more = refused.kind, ["short"]
+        if kind == "digest":  # that there is one, and where to look
+            kind, more = "ring", ["short", refused.txn]
         if saying is not None:
-            if not saying.facts:
-                return  # it was the short form
             saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
         facts, _ = still_of(alert, way, None)
         await self._enqueue(
-            conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying, held=REFUSED
+            conn, way, alert, bare(facts), priority, *more, kind=kind, saying=saying, held=REFUSED
         )
 
     def said_now(

@@ -32,6 +32,7 @@ async def present(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -
 
 
 async def _digest(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -> tuple[str, str] | None:
+    await grouping.take_turn(conn, way.channel, job.room)  # nobody adds to it from here on
     told = await alerts.many(conn, await grouping.digested(conn, job.id))
     flood = await alerts.get(conn, job.alert_id)
     if not told or flood is None or way.digest is None:

@@ -203,7 +203,7 @@ def _body(told: Telling) -> dict[str, Any]:
     return {
         "id": told.alert_id,
         "incident": told.incident,
-        "kind": facts.kind if told.kind == "ring" else told.kind,
+        "kind": _kind(told),
         "grade": facts.grade,
         "tlp": facts.tlp.value,
         **{name: text for name, text in texts.items() if text},
@@ -213,6 +213,12 @@ def _body(told: Telling) -> dict[str, Any]:
         "state": told.state,
         "text": _plain(told),
     }
+
+
+def _kind(told: Telling) -> str:
+    if told.kind != "ring":
+        return told.kind
+    return told.facts.kind if told.saying is None else "again"
 
 
 def _letter(told: Telling) -> dict[str, Any]:

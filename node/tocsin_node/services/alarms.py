@@ -39,7 +39,7 @@ from tocsin_node.services.alarm_way import MAIL, MATRIX, WEBHOOK, Room, Way, way
 from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.pace import Pace
 from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
-from tocsin_node.storage import alerts, deliveries, silences
+from tocsin_node.storage import alerts, deliveries, fellows, silences
 from tocsin_node.storage.alerts import NewAck, StoredAlert
 from tocsin_node.storage.deliveries import Backlog
 from tocsin_node.storage.errors import StorageError
@@ -158,6 +158,11 @@ class Alarms(AlarmPlanner):
         )
         channel.recovered = courier.hurry
         return _Line(channel, courier, way.place)
+
+    async def forget(self) -> None:
+        """Let go of what fellows told long ago."""
+        async with self._pool.acquire() as conn:
+            await fellows.forget(conn)
 
     def courier(self, channel: str) -> Courier:
         """Who carries the outbox of a channel that the settings have."""

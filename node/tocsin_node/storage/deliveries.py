@@ -127,7 +127,8 @@ update delivery d set thread = case when d.thread = gone.id then $1 else d.threa
 from delivery gone, delivery root, alert a, alert b
 where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone.alert_id = b.id
   and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded')
-  and gone.id in (d.thread, d.edits) and d.id <> root.id and d.state in ('pending', 'sending')
+  and gone.id in (d.thread, d.edits) and d.id <> root.id and d.channel = root.channel
+  and d.state in ('pending', 'sending')
 """
 
 TELLERS = """
@@ -221,7 +222,7 @@ ALERT_OF = "select alert_id from delivery where event_id = $1 and kind <> 'updat
 
 WATCHED = """
 select a.id, array_agg(d.event_id) from alert a join delivery d on d.alert_id = a.id
-where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind in ('ring', 'escalation')
+where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind <> 'update'
     and a.raised_at > now() - interval '7 days'
 group by a.id order by a.id desc limit $3
 """

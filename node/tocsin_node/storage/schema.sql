@@ -101,8 +101,11 @@ create table delivery (
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
+CREATE INDEX delivery_digest ON public.delivery USING btree (channel, id) WHERE (kind = 'digest'::text);
+CREATE INDEX delivery_edits ON public.delivery USING btree (edits) WHERE (edits IS NOT NULL);
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX delivery_thread ON public.delivery USING btree (thread) WHERE (thread IS NOT NULL);
+CREATE INDEX delivery_told ON public.delivery USING btree (channel, first_try_at);
 
 create table duty (
     id bigint generated always as identity not null,
@@ -505,7 +508,9 @@ CREATE OR REPLACE FUNCTION public.stir_by_acknowledgement()
 AS $function$
 begin
     insert into stirred (incident)
-    select distinct a.incident from alert a where a.id = new.alert_id or a.report_id = new.report_id;
+    select distinct a.incident from alert a
+    where (a.id = new.alert_id or a.report_id = new.report_id)
+      and exists (select from delivery d where d.alert_id = a.id);
     return null;
 end $function$
 ;
@@ -515,7 +520,8 @@ CREATE OR REPLACE FUNCTION public.stir_by_report()
  LANGUAGE plpgsql
 AS $function$
 begin
-    insert into stirred (incident) select new.id where exists (select from alert a where a.incident = new.id);
+    insert into stirred (incident)
+    select new.id where exists (select from alert a join delivery d on d.alert_id = a.id where a.incident = new.id);
     return null;
 end $function$
 ;

@@ -43,7 +43,9 @@ create table stirred (                              -- incidents of which someth
 create function stir_by_acknowledgement() returns trigger language plpgsql as $$
 begin
     insert into stirred (incident)
-    select distinct a.incident from alert a where a.id = new.alert_id or a.report_id = new.report_id;
+    select distinct a.incident from alert a
+    where (a.id = new.alert_id or a.report_id = new.report_id)
+      and exists (select from delivery d where d.alert_id = a.id);
     return null;
 end $$;
 create trigger acknowledgement_stirs after insert or update on acknowledgement
@@ -51,7 +53,12 @@ create trigger acknowledgement_stirs after insert or update on acknowledgement
 
 create function stir_by_report() returns trigger language plpgsql as $$
 begin
-    insert into stirred (incident) select new.id where exists (select from alert a where a.incident = new.id);
+    insert into stirred (incident)
+    select new.id where exists (select from alert a join delivery d on d.alert_id = a.id where a.incident = new.id);
     return null;
 end $$;
 create trigger report_stirs after update of ver on report for each row execute function stir_by_report();
+
+create index delivery_told on delivery (channel, first_try_at);
+create index delivery_digest on delivery (channel, id) where kind = 'digest';
+create index delivery_edits on delivery (edits) where edits is not null;
