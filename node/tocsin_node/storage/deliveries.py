@@ -218,12 +218,11 @@ FOUND = "update delivery set state = 'echoed', echoed_at = now() where alert_id 
 
 REMOVED = "update delivery set last_error = 'removed-from-room' where event_id = $1"
 
-ALERT_OF = "select alert_id from delivery where event_id = $1 and kind <> 'update' order by id limit 1"
+ALERT_OF = "select alert_id from delivery where event_id = $1 order by id limit 1"
 
 WATCHED = """
 select a.id, array_agg(d.event_id) from alert a join delivery d on d.alert_id = a.id
-where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind <> 'update'
-    and a.raised_at > now() - interval '7 days'
+where d.channel = $1 and d.room = $2 and d.event_id is not null and a.raised_at > now() - interval '7 days'
 group by a.id order by a.id desc limit $3
 """
 
