@@ -19,8 +19,9 @@ from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sender, Sent
 from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_gatekeeper import Gatekeeper
-from tocsin_node.services.alarm_plan import AlarmPlanner, renamed
+from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_present import present
+from tocsin_node.services.alarm_words import renamed
 from tocsin_node.services.pace import Pace
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.alerts import StoredAlert

@@ -13,8 +13,9 @@ import msgspec
 
 from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, cut, foreign
 from tocsin_node.links.alert_thread import Saying
-from tocsin_node.services.alarm_plan import AlarmPlanner, still_of, told_of
+from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import Digest, Telling, Way, marked
+from tocsin_node.services.alarm_words import still_of, told_of
 from tocsin_node.storage import alerts, grouping, reports
 from tocsin_node.storage.alerts import StoredAck, StoredAlert
 from tocsin_node.storage.deliveries import Job
