@@ -58,7 +58,7 @@ async def _update(conn: Connection, way: Way, job: Job) -> tuple[str, str] | Non
     alert = None if newest is None else await alerts.get(conn, newest)
     if alert is None or job.edits is None:
         return None
-    facts = await _facts_now(conn, alert)
+    facts = await _facts_now(conn, alert, way)
     acks = [ack for ack in await alerts.acks_of(conn, [alert]) if _stands(ack, alert)]
     state = "withdrawn" if facts.kind == "withdrawn" else "acknowledged" if acks else "open"
     saying = Saying(what="now", line=_line(acks), facts=True) if acks else None
@@ -71,16 +71,20 @@ async def _update(conn: Connection, way: Way, job: Job) -> tuple[str, str] | Non
     return _named(f"{job.root_txn}", content, state)
 
 
-async def _facts_now(conn: Connection, alert: StoredAlert) -> AlertFacts:
-    """What may be said of the incident as its newest version has it."""
-    stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+async def _facts_now(conn: Connection, alert: StoredAlert, way: Way) -> AlertFacts:
+    """What may be said of the incident as its newest version has it; without one that can be read, as it was stored."""
+    stored, _ = still_of(alert, way, None)
     held = None if alert.report_id is None else await reports.get(conn, alert.report_id)
     report = None if held is None else check_bundle(held.bundle).report
     if held is None or report is None:
         return stored
     kind = "withdrawn" if held.state == "withdrawn" else stored.kind
-    facts = told_of(report, kind=kind, origin=alert.origin, reasons=stored.reasons)
+    facts = told_of(report, kind=kind, origin=alert.origin, reasons=_reasons(alert))
     return msgspec.structs.replace(facts, ver=held.ver)
+
+
+def _reasons(alert: StoredAlert) -> tuple[str, ...]:
+    return msgspec.json.decode(alert.facts, type=AlertFacts).reasons
 
 
 def _stands(ack: StoredAck, alert: StoredAlert) -> bool:
