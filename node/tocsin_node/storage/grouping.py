@@ -33,6 +33,7 @@ class Overdue:
 
     alert_id: int
     channel: str
+    grade: str
     nth: int
     open_s: float
     due_s: float
@@ -142,8 +143,9 @@ select exists (select from delivery d join alert a on a.id = d.alert_id
 """
 
 OVERDUE = f"""
-select alert_id, channel, (said_times + 1)::int, open_s, (every_s - silent_s)::float8 from (
-    select a.id as alert_id, d.channel, count(*) filter (where d.kind = 'ring' and d.said is not null) as said_times,
+select alert_id, channel, grade, (said_times + 1)::int, open_s, (every_s - silent_s)::float8 from (
+    select a.id as alert_id, d.channel, a.grade,
+        count(*) filter (where d.kind = 'ring' and d.said is not null) as said_times,
         extract(epoch from now() - a.raised_at)::float8 as open_s,
         extract(epoch from now() - max(d.accepted_at))::float8 as silent_s,
         bool_or(d.state in ('pending', 'sending')) as under_way,
@@ -154,7 +156,12 @@ select alert_id, channel, (said_times + 1)::int, open_s, (every_s - silent_s)::f
       and {_OPEN}
     group by a.id, d.channel
 ) as told where every_s > 0 and not under_way and silent_s >= every_s - $4
-order by alert_id limit 200
+order by grade, alert_id limit 200
+"""
+
+REPEATED = """
+select d.channel, count(*)::int from delivery d
+where d.kind = 'ring' and d.said is not null and d.created_at > now() - make_interval(secs => $1) group by d.channel
 """
 
 
@@ -245,5 +252,10 @@ async def newest(conn: Connection, incident: str) -> int | None:
 async def overdue(
     conn: Connection, *, every_i_s: float, every_ii_s: float, every_iii_s: float, ahead_s: float
 ) -> list[Overdue]:
-    """What is open and has to ring again now or within `ahead_s` seconds; 0: never."""
+    """What is open and has to ring again now or within `ahead_s` seconds, the gravest first; 0: never."""
     return [Overdue(*row) for row in await conn.fetch(OVERDUE, every_i_s, every_ii_s, every_iii_s, ahead_s)]
+
+
+async def repeated(conn: Connection, window_s: float) -> dict[str, int]:
+    """How often something rang again within a while, on each channel."""
+    return {row[0]: row[1] for row in await conn.fetch(REPEATED, window_s)}
