@@ -57,6 +57,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts"),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
     Route("POST", "/v1/alerts/route", alerts.route_of_bundle, "alert:read", "routeBundle"),
+    Route("GET", "/v1/alerts/check", alerts.check, "alert:read", "checkAlerts"),
     Route("GET", "/v1/alerts/{id}", alerts.show, "alert:read", "getAlert"),
     Route("POST", "/v1/alerts/{id}/ack", alerts.acknowledge, "alert:write", "acknowledgeAlert"),
     Route("GET", "/v1/silences", silences.listing, "alert:read", "listSilences"),

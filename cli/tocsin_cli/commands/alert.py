@@ -10,6 +10,7 @@ from tocsin_cli.command import Late, LazyGroup
 from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.commands.report_read import acknowledgement_line, cursor_refused
 from tocsin_cli.commands.report_table import whence
+from tocsin_cli.deliveries import SPOKEN, read_back, state_of
 from tocsin_cli.errors import CliError, Refused, Unreachable, UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -36,6 +37,7 @@ class AlertNumber(click.IntRange):
 _LATE = {
     "route": Late("tocsin_cli.commands.alert_route:route", "Say whether a report would ring, and why not."),
     "silence": Late("tocsin_cli.commands.alert_silence:silence", "Keep alerts from ringing for a while."),
+    "check": Late("tocsin_cli.commands.alert_check:check", "Say whether an alert would get to a person now."),
 }
 
 
@@ -139,7 +141,7 @@ def _whose(each: Mapping[str, Any]) -> str:
 def _under_way(each: Mapping[str, Any]) -> bool:
     """Whether more will be heard of a delivery: what a room accepted is seen there a little later."""
     state = each.get("state")
-    return state in _UNDER_WAY or (state == "accepted" and each.get("channel") == "matrix")
+    return state in _UNDER_WAY or (state == "accepted" and read_back(each))
 
 
 def _states(found: Mapping[str, Any]) -> set[str]:
@@ -165,7 +167,7 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
             code="delivery-pending",
             hint=f"The node goes on trying; look again with: {look}",
         )
-    if states - {"accepted", "echoed"}:
+    if states - {"accepted", "echoed", "seen"}:
         raise CliError(
             f"The alert did not get through every channel.{why}",
             code="delivery-failed",
@@ -176,7 +178,7 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
         session.out.say(_arrival(each))
     if any(_under_way(each) for each in deliveries):
         session.out.next_step(look)
-    elif any(each.get("channel") == "matrix" for each in deliveries):
+    elif any(read_back(each) for each in deliveries):
         session.out.next_step(
             "acknowledge it in the room with a reaction, or: tocsin alert ack " + str(found["id"])
         )
@@ -185,13 +187,9 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
 
 
 def _arrival(each: Mapping[str, Any]) -> str:
-    if each.get("channel") == "webhook":
-        return "The webhook's receiver has it."
-    if each.get("channel") == "mail":
-        return "The mail server has it."
-    if each.get("state") == "accepted":
+    if read_back(each) and each.get("state") == "accepted":
         return "The homeserver has accepted it, but it was not seen in the room yet."
-    return "The room has it."
+    return f"{SPOKEN.get(str(each.get('channel')), each.get('channel'))} has it."
 
 
 def _blame(each: Mapping[str, Any]) -> str:
@@ -213,7 +211,7 @@ def _row(item: Mapping[str, Any]) -> list[object]:
 
 def _state(each: Mapping[str, Any]) -> str:
     held = str(each.get("held") or "")
-    return "silenced" if held.startswith("silence ") and _waits(each) else str(each.get("state"))
+    return "silenced" if held.startswith("silence ") and _waits(each) else state_of(each)
 
 
 def _tell(session: Session, found: Mapping[str, Any]) -> None:
@@ -246,10 +244,10 @@ def _silence_line(silence: Mapping[str, Any]) -> str:
 
 
 def _delivery_line(each: Mapping[str, Any]) -> str:
-    when = each.get("echoed_at") or each.get("accepted_at")
+    when = each.get("seen_at") or each.get("echoed_at") or each.get("accepted_at")
     kind = each.get("kind") or "ring"
     what = "" if kind == "ring" else f" {kind}"
-    parts = [f"{each.get('channel')} {each.get('room')}{what}: {each.get('state')}"]
+    parts = [f"{each.get('channel')} {each.get('room')}{what}: {state_of(each)}"]
     parts += [f"in the thread of delivery {each['thread']}"] if each.get("thread") else []
     parts += [f"in the place of delivery {each['edits']}"] if each.get("edits") else []
     parts += [str(each["held"])] if each.get("held") else []

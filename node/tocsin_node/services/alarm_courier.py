@@ -68,6 +68,7 @@ class Courier:
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
         self._woken = asyncio.Event()
         self._hurry = False
+        self._beat_s = 0.0
 
     def wake(self) -> None:
         """Something is in the outbox."""
@@ -77,6 +78,11 @@ class Courier:
         """The other side is back: what waits for its next try goes now."""
         self._hurry = True
         self._woken.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was at work so lately that it cannot be stuck."""
+        return time.monotonic() - self._beat_s < self._lease_s + IDLE_S
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -90,6 +96,7 @@ class Courier:
         while True:
             await self._channel.usable.wait()
             self._woken.clear()
+            self._beat_s = time.monotonic()
             rest_s = await self.carry()
             if rest_s > 0:
                 await self._rest(rest_s)
@@ -151,22 +158,22 @@ class Courier:
 
     async def _fall_back(self, job: Job, code: str) -> None:
         """Give this message up and send the short form under a name of its own; that one is tried once."""
-        logger.error("%s refuses the message of alert %d: %s", self._name, job.alert_id, code)
+        logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id or "-", code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
-            alert = await alerts.get(conn, job.alert_id)
+            alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
             if alert is not None:
                 await self._planner.enqueue_short(conn, alert, self._name, job, _saying(job))
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""
-        alert = await alerts.get(conn, job.alert_id)
-        if alert is None or (job.edits is not None and job.root_txn is None):
+        alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
+        if job.edits is not None and job.root_txn is None:
             await deliveries.drop(conn, job, "root-gone")
             return None
-        if job.attempts == 1 and not await self._passes(conn, job, alert):
+        if alert is not None and job.attempts == 1 and not await self._passes(conn, job, alert):
             return None
-        anew = await self._judged(conn, job, alert)
+        anew = job if alert is None else await self._judged(conn, job, alert)
         if anew is None:
             await deliveries.drop(conn, job, "nothing-new")
             return None
@@ -188,7 +195,7 @@ class Courier:
         """
         way = self._planner.way(self._name)
         if job.kind in {"update", "digest"} and way is not None:
-            anew = await present(conn, self._planner, way, job)
+            anew = await present(conn, self._planner, way, job, alert)
             if anew is None:
                 return None
         else:

@@ -25,24 +25,30 @@ from tocsin_schema.check import check_bundle
 NAMED = 5
 
 
-async def present(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -> tuple[str, str] | None:
-    """Transaction id and content (JSON) of an update or a digest; None: there is nothing to say (any more)."""
+async def present(
+    conn: Connection, planner: AlarmPlanner, way: Way, job: Job, about: StoredAlert
+) -> tuple[str, str] | None:
+    """Transaction id and content (JSON) of an update or a digest; None: there is nothing to say (any more).
+
+    `about`: the alert that the message belongs to.
+    """
     if job.kind == "digest":
-        return await _digest(conn, planner, way, job)
-    return await _update(conn, way, job)
+        return await _digest(conn, planner, way, job, about)
+    return await _update(conn, way, job, about)
 
 
-async def _digest(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -> tuple[str, str] | None:
+async def _digest(
+    conn: Connection, planner: AlarmPlanner, way: Way, job: Job, flood: StoredAlert
+) -> tuple[str, str] | None:
     await grouping.take_turn(conn, way.channel, job.room)  # nobody adds to it from here on
     told = await alerts.many(conn, await grouping.digested(conn, job.id))
-    flood = await alerts.get(conn, job.alert_id)
-    if not told or flood is None or way.digest is None:
+    if not told or way.digest is None:
         return None
     incidents = [(alert.id, still_of(alert, way, None)[0]) for alert in told]
     limits = planner.timing.grouping
     digest = Digest(
         incidents,
-        alert_id=job.alert_id,
+        alert_id=flood.id,
         raised_at=flood.raised_at,
         txn="",
         first=job.thread is None,
@@ -52,9 +58,8 @@ async def _digest(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -
     return _named(way.place, way.digest(digest), "digest")
 
 
-async def _update(conn: Connection, way: Way, job: Job) -> tuple[str, str] | None:
-    root = await alerts.get(conn, job.alert_id)
-    newest = None if root is None else await grouping.newest(conn, root.incident)
+async def _update(conn: Connection, way: Way, job: Job, root: StoredAlert) -> tuple[str, str] | None:
+    newest = await grouping.newest(conn, root.incident)
     alert = None if newest is None else await alerts.get(conn, newest)
     if alert is None or job.edits is None:
         return None

@@ -6,7 +6,7 @@ from tocsin_node.storage.pool import Connection
 ROOT = """
 select d.id from delivery d join alert a on a.id = d.alert_id
 where a.incident = $1 and d.channel = $2 and d.room = $3 and d.kind in ('ring', 'escalation', 'digest')
-  and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded')
+  and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded', 'rerouted')
   and d.last_error is distinct from 'removed-from-room'
 order by d.id limit 1
 """
@@ -17,14 +17,14 @@ update delivery d set thread = case when d.thread = gone.id then $1 else d.threa
     edits = case when d.edits = gone.id then $1 else d.edits end
 from delivery gone, delivery root, alert a, alert b
 where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone.alert_id = b.id
-  and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded')
+  and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded', 'rerouted')
   and gone.id in (d.thread, d.edits) and d.id <> root.id and d.channel = root.channel
   and d.state in ('pending', 'sending')
 """
 
 TELLERS = """
 select distinct d.channel from delivery d join alert a on a.id = d.alert_id
-where a.incident = $1 and d.state not in ('failed', 'superseded')
+where a.incident = $1 and d.state not in ('failed', 'superseded', 'rerouted')
 """
 
 
