@@ -20,6 +20,7 @@ from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
 from tocsin_node.services.alarms import Alarms, Carriers, other_senders
 from tocsin_node.settings import (
     AlertSettings,
+    GroupingSettings,
     MailSettings,
     MatrixSettings,
     NodeSettings,
@@ -33,6 +34,8 @@ from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 from tocsin_schema.severity import Severity
 
+# What belongs together is a matter for its own tests: elsewhere every alert rings, at once and by itself.
+AT_ONCE = {"wait_ii_s": 0, "wait_iii_s": 0, "flood_room": 10_000, "flood_origin": 10_000}
 LEVELS = {"I": 5, "II": 4, "III": 3, "IV": 2, "none": 0}
 TITLE = "Shuttle did not see a cyclist"
 SUMMARY = "At a roundabout the shuttle drove on."
@@ -188,6 +191,7 @@ async def bell(
     *,
     run: bool = True,
     alerts: dict[str, Any] | None = None,
+    grouping: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
     ops: dict[str, Any] | None = None,
@@ -196,13 +200,17 @@ async def bell(
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
-    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
+    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured.
+
+    `grouping`: what differs from `AT_ONCE`.
+    """
     chosen = None if room is None else MatrixSettings(**(_fields(room) | matrix))
     reserve = None if second is None else SecondMatrixSettings(**(_fields(second) | (second_fields or {})))
     settings = Settings(
         dir=directory,
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
+        grouping=GroupingSettings(**{**AT_ONCE, **(grouping or {})}),
         matrix=chosen,
         matrix_second=reserve,
         ops=OpsSettings(**(ops or {})),

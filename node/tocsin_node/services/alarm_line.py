@@ -1,5 +1,6 @@
 """The parts that work on one channel, put together: what carries, what listens, what looks whether it can."""
 
+from asyncio import Event
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -113,8 +114,11 @@ def room_line(
         me=matrix.user_id,
         stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
         acknowledged=acknowledged,
+        fellows=matrix.fellows,
+        taken_over=planner.wake,
     )
-    courier = _room_courier(pool, planner, name, matrix, transport, channel)
+    heard = listener.heard if matrix.fellows else None
+    courier = _room_courier(pool, planner, name, matrix, transport, channel, heard)
     return Line(name, room.id, transport, channel, courier, listener, canary)
 
 
@@ -151,7 +155,16 @@ def ops_settings(settings: Settings) -> MatrixSettings | None:
 
 
 def _room_courier(
-    pool: Pool, planner: AlarmPlanner, name: str, matrix: MatrixSettings, transport: Sender, channel: Channel
+    pool: Pool,
+    planner: AlarmPlanner,
+    name: str,
+    matrix: MatrixSettings,
+    transport: Sender,
+    channel: Channel,
+    listening: Event | None = None,
 ) -> Courier:
     pace = Pace(matrix.sends_per_s, matrix.send_burst)
-    return Courier(pool, transport, name, channel, planner, pace, request_timeout_s=matrix.request_timeout_s)
+    timeout_s = matrix.request_timeout_s
+    return Courier(
+        pool, transport, name, channel, planner, pace, request_timeout_s=timeout_s, listening=listening
+    )

@@ -28,16 +28,20 @@ from tocsin_node.links.webhook import Webhook
 from tocsin_node.secrets import read_secret_at
 from tocsin_node.services import alarm_check
 from tocsin_node.services.alarm_channel import jitter_s
+from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_gate import SILENCED
 from tocsin_node.services.alarm_line import Line, ops_line, ops_settings, other_line, room_line
 from tocsin_node.services.alarm_notice import Notices
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
 from tocsin_node.services.alarm_reroute import Rerouter
+from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
 from tocsin_node.services.alarm_way import MAIL, MATRIX, MATRIX_2, OPS, WEBHOOK, Way, ways_from
 from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.settings import MatrixSettings, Settings
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage import alerts, deliveries, fellows, silences
 from tocsin_node.storage.alerts import NewAck, StoredAlert
 from tocsin_node.storage.deliveries import Backlog
 from tocsin_node.storage.errors import StorageError
@@ -87,11 +91,13 @@ class Alarms(AlarmPlanner):
         rule = AlarmRule.from_settings(
             settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
         )
-        super().__init__(rule, tuple(ways.values()), self._woken, now)
+        timing = Timing.from_settings(settings.grouping, settings.matrix)
+        super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
         self._unanswered_s = settings.ops.unacknowledged_s
+        self._rounds = Rounds(pool, self, self._wake_couriers)
         self._lines = self._lines_from(settings, ways, carriers)
         places = {name: line.place for name, line in self._lines.items()}
         self.notices = Notices(settings.node.org, places, now)
@@ -134,9 +140,20 @@ class Alarms(AlarmPlanner):
         """Whether an alert that is raised now would go out now, some way."""
         return any(line.alive() for line in self._ringing.values())
 
+    async def forget(self) -> None:
+        """Let go of what fellows told long ago."""
+        async with self._pool.acquire() as conn:
+            await fellows.forget(conn)
+
+    def courier(self, channel: str) -> Courier:
+        """Who carries the outbox of a channel that the settings have."""
+        return self._lines[channel].courier
+
     async def run(self) -> None:
         """Ring and listen until cancelled; returns at once when there is no channel."""
         async with asyncio.TaskGroup() as group:
+            if self._lines:
+                group.create_task(_kept_up("rounds", self._rounds.run), name="alarm rounds")
             for channel, line in self._lines.items():
                 works = dict(line.works())
                 if channel != OPS:
@@ -174,7 +191,7 @@ class Alarms(AlarmPlanner):
         async with self._pool.acquire() as conn:
             new = await alerts.acknowledge(conn, alert_id, said)
         if new:
-            self.on_acknowledged()
+            self._acknowledged()
         return await self.get(alert_id)
 
     async def acknowledgements(self, report_id: str) -> Sequence[dict[str, Any]]:
@@ -224,6 +241,10 @@ class Alarms(AlarmPlanner):
         self.wake()
 
     def _woken(self) -> None:
+        self._rounds.wake()
+        self._wake_couriers()
+
+    def _wake_couriers(self) -> None:
         for line in self._lines.values():
             line.courier.wake()
 
@@ -232,6 +253,7 @@ class Alarms(AlarmPlanner):
         self._rerouter.wake()
 
     def _acknowledged(self) -> None:
+        self._rounds.wake()
         self.on_acknowledged()
 
 
@@ -281,7 +303,11 @@ def _beside(settings: Settings, file: str) -> Path | None:
 async def _shown(conn: Connection, found: Sequence[StoredAlert], ceiling: Tlp) -> Sequence[dict[str, Any]]:
     acks = await alerts.acks_of(conn, found)
     messages = await deliveries.of_alerts(conn, [a.id for a in found])
-    return [alert_as_json(alert, acks, messages, ceiling) for alert in found]
+    holding = {
+        SILENCED.format(s.id): s
+        for s in await silences.listing(conn, before=None, active_only=True, limit=500)
+    }
+    return [alert_as_json(alert, acks, messages, ceiling, holding) for alert in found]
 
 
 def _read_token(file: Path, credential: str) -> str:
