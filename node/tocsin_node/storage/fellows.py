@@ -36,7 +36,8 @@ order by at, event_id limit 1
 REMOVED = "update fellow_message set removed_at = now() where event_id = $1 and removed_at is null returning event_id"
 
 TAKE_OVER = """
-update delivery set state = 'pending', event_id = null, held = null, last_error = null, next_at = now()
+update delivery set state = 'pending', event_id = null, held = null, last_error = null, next_at = now(),
+    not_before = now()
 where state = 'covered' and event_id = $1
 """
 

@@ -82,7 +82,7 @@ END = """
 update silence set ended_at = now(), ended_by = $2 where id = $1 and ended_at is null and until > now() returning id
 """
 
-LET_GO = "update delivery set not_before = null where held = 'silence ' || $1::bigint and state = 'pending'"
+LET_GO = "update delivery set not_before = now() where held = 'silence ' || $1::bigint and state = 'pending'"
 
 # The one that lasts longest, so that a held alert is looked at as seldom as may be.
 MATCHING = f"""
