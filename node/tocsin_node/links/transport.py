@@ -78,12 +78,14 @@ class Heard:
     """What the room said since a position, in its order, and the next position.
 
     `complete`: nothing in between is missing. `trouble`: the room became unfit (left, upgraded, encrypted).
+    `warning`: it can be rung, but somebody should look.
     """
 
     next: str
     events: tuple[RoomEvent, ...]
     complete: bool
     trouble: ChannelDown | None = None
+    warning: ChannelDown | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Listener:
         await self._take(heard)
         if not heard.complete:
             self._reconcile_at_s = 0.0
-        await self._channel.worked()
+        await self._channel.worked(warning=heard.warning)
         self._channel.heard_s = time.monotonic()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)

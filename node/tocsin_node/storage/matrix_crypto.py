@@ -1,0 +1,107 @@
+"""Keys of encrypted Matrix rooms: mautrix's own store on the node's pool, in a schema of its own, and two lists.
+
+The library's tables hold the bot's account, its sessions with other devices, the keys of rooms, and whose
+devices there are; secret parts are encrypted there with a key that is not in the database. Whatever is called
+inside `transaction()` is committed together. The library's memory runs ahead of a transaction that is rolled
+back: make a new `KeyStore` then.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mautrix.crypto.store.asyncpg import PgCryptoStore
+from mautrix.util.async_db import Database, Scheme
+from mautrix.util.async_db.connection import LoggingConnection
+from yarl import URL
+
+from tocsin_node.storage.pool import Connection, Pool
+
+SCHEMA = "set local search_path to matrix_crypto"
+HEARD = "select digest from matrix_crypto.heard where digest = any($1::bytea[])"
+HEAR = "insert into matrix_crypto.heard (digest) select unnest($1::bytea[]) on conflict do nothing"
+OVERHEARD = "delete from matrix_crypto.heard where digest <> all($1::bytea[])"
+SET_ASIDE = """
+insert into matrix_crypto.set_aside (event_id, room, session_id, event) values ($1, $2, $3, $4)
+on conflict (event_id) do nothing
+"""
+ASKED = "select exists (select from matrix_crypto.set_aside where session_id = $1)"
+WAITING = "select event_id, event from matrix_crypto.set_aside where room = $1 order by at, event_id"
+GIVEN = "update matrix_crypto.set_aside set given = $2 where event_id = any($1::text[])"
+PASSED = "delete from matrix_crypto.set_aside where given = $1 or at < now() - interval '7 days'"
+SPARE = """
+delete from matrix_crypto.set_aside
+where event_id in (select event_id from matrix_crypto.set_aside order by at desc, event_id offset 1000)
+"""
+UNREAD = "select count(*) from matrix_crypto.set_aside where given is null and room = $1"
+
+
+class _Database(Database):  # type: ignore[misc]  # see pyproject: their types are not followed
+    """The library's idea of a database: each piece of work is a transaction of ours, and sees only its schema."""
+
+    scheme = Scheme.POSTGRES
+
+    def __init__(self, pool: Pool) -> None:
+        log: Any = logging.getLogger("mau.db")
+        super().__init__(URL("postgresql://"), upgrade_table=PgCryptoStore.upgrade_table, log=log)
+        self._pool = pool
+
+    @asynccontextmanager
+    async def acquire_direct(self) -> AsyncIterator[LoggingConnection]:
+        async with self._pool.transaction() as conn:
+            await conn.execute(SCHEMA)
+            yield LoggingConnection(self.scheme, _as_theirs(conn), self.log)
+
+    async def stop(self) -> None:
+        """The pool is not its own."""
+
+
+class KeyStore(PgCryptoStore):  # type: ignore[misc]  # the same
+    """All keys of one bot. `pickle_key` encrypts their secret parts."""
+
+    def __init__(self, pool: Pool, user_id: str, pickle_key: str) -> None:
+        super().__init__(user_id, pickle_key, _Database(pool))
+
+    async def prepare(self) -> None:
+        """Make or migrate the library's tables.
+
+        Raises: StorageError.
+        """
+        await self.db.start()
+
+    async def heard(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Which messages with these SHA-256 digests were taken in already."""
+        return {row["digest"] for row in await self.db.fetch(HEARD, digests)}
+
+    async def hear(self, digests: Sequence[bytes]) -> None:
+        """These, and only these, are the messages of the newest answer."""
+        await self.db.execute(OVERHEARD, digests)
+        await self.db.execute(HEAR, digests)
+
+    async def set_aside(self, event_id: str, room: str, session_id: str, event: str) -> bool:
+        """Keep an event until its key comes; whether it is the first that waits for that key."""
+        first = not await self.db.fetchval(ASKED, session_id)
+        await self.db.execute(SET_ASIDE, event_id, room, session_id, event)
+        await self.db.execute(SPARE)
+        return first
+
+    async def waiting(self, room: str) -> list[tuple[str, str]]:
+        """Id and JSON of the events that wait, or were handed on and not passed yet, oldest first."""
+        return [(row["event_id"], row["event"]) for row in await self.db.fetch(WAITING, room)]
+
+    async def given(self, event_ids: Sequence[str], position: str) -> None:
+        """These events were handed on together with that position."""
+        await self.db.execute(GIVEN, event_ids, position)
+
+    async def passed(self, position: str) -> None:
+        """The position was reached for good: forget what was handed on with it, and what waited a week."""
+        await self.db.execute(PASSED, position)
+
+    async def unread(self, room: str) -> int:
+        """How many events of the room cannot be read."""
+        return int(await self.db.fetchval(UNREAD, room))
+
+
+def _as_theirs(conn: Connection) -> Any:
+    return conn
