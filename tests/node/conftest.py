@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.homeserver import _synapse, homeserver, limited_homeserver, room
+from tests.support.homeserver import _synapse, encrypted_room, homeserver, limited_homeserver, room
 from tests.support.node import ServedNode, open_here, settings_on
 from tests.support.villain import Villain, villain
 
-__all__ = ["_synapse", "homeserver", "limited_homeserver", "room"]
+__all__ = ["_synapse", "encrypted_room", "homeserver", "limited_homeserver", "room"]
 
 QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 2.0}}
 

@@ -14,6 +14,7 @@ from tests.support.homeserver import Room
 
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEY, read_secret
 from tocsin_node.services.alarms import Alarms, other_senders
 from tocsin_node.settings import (
     AlertSettings,
@@ -155,6 +156,24 @@ class Bell:
         return await self.until(found, within_s=within_s)
 
 
+def transport_of(
+    matrix: MatrixSettings, pool: Pool, directory: Path, read_token: Callable[[], str], *, poll_s: float = 5
+) -> MatrixTransport:
+    """The transport for a room, as the node makes it but for where it reads the token."""
+    if not matrix.encrypted:
+        return MatrixTransport(matrix, read_token, poll_s=poll_s)
+    from tocsin_node.links.matrix_e2ee import EncryptedTransport
+    from tocsin_node.storage.matrix_crypto import KeyStore
+
+    return EncryptedTransport(
+        matrix,
+        read_token,
+        lambda: KeyStore(pool, matrix.user_id, read_secret(directory, PICKLE_KEY).decode()),
+        lambda: read_secret(directory, RECOVERY_KEY).decode(),
+        poll_s=poll_s,
+    )
+
+
 @asynccontextmanager
 async def bell(
     pool: Pool,
@@ -191,7 +210,7 @@ async def bell(
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
-    transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
+    transport = None if chosen is None else transport_of(chosen, pool, directory, lambda: opened[0].token)
     ringing = Bell(pool, settings, None if transport is None else wrap(transport), other_senders(settings))
     opened.append(ringing)
     ringing.token = "" if room is None else room.bot.access_token

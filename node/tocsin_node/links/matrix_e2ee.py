@@ -91,9 +91,7 @@ class EncryptedTransport(MatrixTransport):
         self._known_s = 0.0
         self._present: frozenset[str] = frozenset()
         self._readers: frozenset[str] = frozenset()
-        logging.getLogger("mau").setLevel(
-            logging.WARNING
-        )  # below that the library tells of every device and key id
+        logging.getLogger("mau").setLevel(logging.ERROR)  # below, it tells of every device and key
 
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:
         """Look at the room as any, then at the bot's keys; whoever is there has the room's key afterwards."""

@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from tocsin_node.errors import NodeError, SecretError
+from tocsin_node.errors import EncryptionMissing, NodeError, SecretError
 from tocsin_node.health import Check, utc_now
 from tocsin_node.links.alert_text import AlertFacts, foreign
 from tocsin_node.links.mail import Mail
 from tocsin_node.links.transport import Sender, Transport
 from tocsin_node.links.webhook import Webhook
-from tocsin_node.secrets import read_secret_at
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEY, read_secret, read_secret_at
 from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_courier import Courier
 from tocsin_node.services.alarm_listener import Listener
@@ -243,16 +243,39 @@ async def open_alarms(
     """The node's alarms, with the channels that the settings name."""
     async with AsyncExitStack() as stack:
         transport: Transport | None = None
-        matrix = settings.matrix
-        if matrix is not None:
-            from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
-
-            transport = MatrixTransport(matrix, partial(_read_token, settings.path(matrix.access_token_file)))
+        if settings.matrix is not None:
+            transport = room_transport(settings, settings.matrix, pool)
             stack.push_async_callback(transport.close)
         others = other_senders(settings, now=now)
         for sender in others.values():
             stack.push_async_callback(sender.close)
         yield Alarms(settings, pool, transport, others=others, now=now)
+
+
+def room_transport(settings: Settings, matrix: MatrixSettings, pool: Pool, **options: Any) -> Transport:
+    """What carries alerts into the room of the settings; `options` go to the transport.
+
+    Raises: EncryptionMissing.
+    """
+    read_token = partial(_read_token, settings.path(matrix.access_token_file))
+    if not matrix.encrypted:
+        from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
+
+        return MatrixTransport(matrix, read_token, **options)
+    try:
+        from tocsin_node.links.matrix_e2ee import EncryptedTransport  # noqa: PLC0415  an extra
+        from tocsin_node.storage.matrix_crypto import KeyStore  # noqa: PLC0415  the same
+    except ImportError as exc:
+        raise EncryptionMissing from exc
+    return EncryptedTransport(
+        matrix,
+        read_token,
+        lambda: KeyStore(
+            pool, matrix.user_id, read_secret(settings.dir, PICKLE_KEY).decode("ascii", "replace")
+        ),
+        lambda: read_secret(settings.dir, RECOVERY_KEY).decode("ascii", "replace"),
+        **options,
+    )
 
 
 def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> dict[str, Sender]:
