@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 
 import pytest
 from tests.support.alarms import SUMMARY, TITLE, bell, incident
@@ -18,22 +17,6 @@ from tocsin_node.links.matrix_answers import events as as_events
 from tocsin_node.links.matrix_crypto import _index
 
 SEED = 20_261_129
-
-
-@pytest.fixture
-def keys_dir(tmp_path):
-    directory = tmp_path / "node"
-    (directory / "keys").mkdir(parents=True, mode=0o700)
-    file = directory / "keys/matrix-pickle-key"
-    file.write_text(secrets.token_hex(32))
-    file.chmod(0o600)
-    return directory
-
-
-@pytest.fixture
-async def friend(encrypted_room, tmp_path):
-    async with confidant(encrypted_room.responder, tmp_path / "friend") as opened:
-        yield opened
 
 
 def ringing_in(pool, directory, room, **options):
@@ -166,18 +149,20 @@ async def _rotated(ringing):
 async def test_who_is_put_out_of_the_room_has_no_key_of_what_comes_next(
     pool, keys_dir, tmp_path, encrypted_room, friend
 ):
-    async with confidant(encrypted_room.outsider, tmp_path / "outsider") as outsider:
-        async with ringing_in(pool, keys_dir, encrypted_room) as ringing:
-            await ringing.store(incident(title="For both"))
-            await outsider.alert()
-            await friend.alert()
-            await ringing.all_echoed(1)
-            body = {"user_id": encrypted_room.outsider.user_id}
-            encrypted_room.responder.call("POST", f"/rooms/{encrypted_room.id}/kick", body)
-            await ringing.until(lambda: _rotated(ringing), within_s=20)
-            await ringing.store(incident(title="For one"))
-            assert "For one" in (await friend.alert())["content"]["body"]
-            await outsider.listen(wait_s=0.1)
+    async with (
+        confidant(encrypted_room.outsider, tmp_path / "outsider") as outsider,
+        ringing_in(pool, keys_dir, encrypted_room) as ringing,
+    ):
+        await ringing.store(incident(title="For both"))
+        await outsider.alert()
+        await friend.alert()
+        await ringing.all_echoed(1)
+        body = {"user_id": encrypted_room.outsider.user_id}
+        encrypted_room.responder.call("POST", f"/rooms/{encrypted_room.id}/kick", body)
+        await ringing.until(lambda: _rotated(ringing), within_s=20)
+        await ringing.store(incident(title="For one"))
+        assert "For one" in (await friend.alert())["content"]["body"]
+        await outsider.listen(wait_s=0.1)
     first, second = places(encrypted_room)
     assert first[0] != second[0]
     store = outsider.client.olm.inbound_group_store

@@ -22,7 +22,11 @@ class Confidant:
     async def listen(self, *, wait_s: float = 5) -> None:
         """One sync, and what has to be done about keys after it."""
         first = not self.client.next_batch
-        answer = await self.client.sync(timeout=0 if first else int(wait_s * 1000), full_state=first)
+        answer = await self.client.sync(
+            timeout=0 if first else int(wait_s * 1000),
+            full_state=first,
+            sync_filter={"room": {"timeline": {"limit": 100}}},
+        )
         assert isinstance(answer, SyncResponse), answer
         if self.client.should_upload_keys:
             await self.client.keys_upload()
