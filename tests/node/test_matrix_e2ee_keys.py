@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from deploy.demo.synapse import MatrixRefused
 from nacl.signing import VerifyKey
 from tests.support.alarms import TITLE, bell, incident, transport_of
 from tests.support.confidant import another_device, confidant, verify_device
@@ -310,6 +311,44 @@ async def test_hostile_messages_between_devices_and_in_the_room_stop_nothing(
         await ringing.standing_acks(alert_id, 1)
         await friend.react(room.id, seen["event_id"])
         await ringing.standing_acks(alert_id, 2)
+
+
+async def test_keys_that_are_garbage_keep_nobody_else_from_reading(
+    pool, second_pool, keys_dir, encrypted_room
+):
+    room, mallory = encrypted_room, encrypted_room.outsider
+    taken = []
+    for number, keys in enumerate(
+        (
+            {"keys": {f"ed25519:{mallory.device_id}": "short", f"curve25519:{mallory.device_id}": "x\u0000"}},
+            {"keys": {"nonsense": "x"}, "signatures": {mallory.user_id: {"nonsense": "x"}}},
+            {"algorithms": ["x" * 300, "\u0000"], "unsigned": 7},
+        )
+    ):
+        device = another_device(mallory) if number else mallory
+        names = (f"curve25519:{device.device_id}", f"ed25519:{device.device_id}")
+        good = {
+            "user_id": device.user_id,
+            "device_id": device.device_id,
+            "algorithms": ["m.megolm.v1.aes-sha2", "m.olm.v1.curve25519-aes-sha2"],
+            "keys": dict.fromkeys(names, "A" * 43),
+            "signatures": {device.user_id: {names[1]: "B" * 86}},
+        }
+        one_time = {"signed_curve25519:AAAAAQ": {"key": 7, "signatures": {}}}
+        for body in ({"device_keys": good | keys}, {"one_time_keys": one_time}):
+            try:
+                device.call("POST", "/keys/upload", body)
+            except MatrixRefused:
+                continue
+            taken.append(number)
+    assert taken, "the homeserver lets none of it through"
+    async with transport(second_pool, keys_dir, room, room.responder) as reader:
+        start = (await reader.sync(room.id, None)).next
+        async with ringing_in(pool, keys_dir, room) as ringing:
+            await ringing.store(incident())
+            [seen], _ = await heard_from(reader, start, 1)
+            assert TITLE in seen.content["body"]
+            await ringing.all_echoed(1)
 
 
 async def test_the_device_is_signed_by_the_bots_own_identity(pool, keys_dir, encrypted_room, friend):

@@ -26,6 +26,7 @@ from mautrix.types import (
     TrustState,
 )
 
+from tocsin_node.errors import NodeError
 from tocsin_node.links import matrix_answers as answers
 from tocsin_node.links.matrix_answers import Answer, mapping
 from tocsin_node.links.transport import ChannelDown, Retry, RoomEvent
@@ -88,6 +89,13 @@ class Keys(Protocol):
         ...
 
 
+def is_theirs(exc: Exception) -> bool:
+    """Whether what somebody else sent is at fault: it may be anything, and the library trusts its form."""
+    if isinstance(exc, NodeError):
+        return bool(getattr(exc, "of_data", False))
+    return not isinstance(exc, Refused | OSError)
+
+
 def client_of(ask: Ask, user_id: str, device_id: str = "") -> Client:
     """The library's client, with requests that go through `ask`."""
     return Client(mxid=user_id, device_id=device_id, api=_Api(ask))
@@ -116,15 +124,34 @@ class Machine(OlmMachine):  # type: ignore[misc]  # see pyproject: their types a
         if only_verified:
             self.send_keys_min_trust = TrustState.CROSS_SIGNED_TOFU
 
-    async def look_up(self, users: Sequence[str]) -> None:
-        """Ask which devices these users have now."""
-        async with self._fetch_keys_lock:
-            await self._fetch_keys(list(users), include_untracked=True)
+    async def look_up(self, users: Sequence[str], *, again: bool = False) -> list[str]:
+        """Ask which devices these users have now; returns those whose keys are in order.
 
-    async def look_again(self, users: Sequence[str]) -> None:
-        """The same for those whose devices were looked up before."""
+        `again`: only those that were looked up before.
+
+        Raises: Refused.
+        """
+        try:
+            await self._look_up(users, again)
+        except Exception as exc:
+            if not is_theirs(exc):
+                raise
+        else:
+            return list(users)
+        fit: list[str] = []
+        for user in users:  # one whose keys are garbage must not keep the others from theirs
+            try:
+                await self._look_up([user], again)
+                fit.append(user)
+            except Exception as exc:
+                if not is_theirs(exc):
+                    raise
+                logger.warning("the keys of %s are not in order", user)
+        return fit
+
+    async def _look_up(self, users: Sequence[str], again: bool) -> None:
         async with self._fetch_keys_lock:
-            await self._fetch_keys(list(users), include_untracked=False)
+            await self._fetch_keys(list(users), include_untracked=not again)
 
     async def share(self, room_id: str, users: Sequence[str]) -> str:
         """Make a new key for the room and give it to the devices of `users`; returns the key's session id.
@@ -192,8 +219,8 @@ class Machine(OlmMachine):  # type: ignore[misc]  # see pyproject: their types a
 
     async def answer_request(self, message: Mapping[str, Any]) -> None:
         """Give a key to another verified device of the bot's own that asks for it."""
-        event = ToDeviceEvent.deserialize({**message, "content": {**mapping(message.get("content"))}})
-        if event.sender == self.client.mxid:
+        if message.get("type") == "m.room_key_request" and message.get("sender") == self.client.mxid:
+            event = ToDeviceEvent.deserialize({**message, "content": {**mapping(message.get("content"))}})
             await self.handle_room_key_request(event)
 
     async def mend(self) -> None:
@@ -248,6 +275,20 @@ class Machine(OlmMachine):  # type: ignore[misc]  # see pyproject: their types a
         except Refused as exc:
             self._refused = exc
             raise
+        except Exception as exc:
+            if not is_theirs(exc) or sum(map(len, users.values())) <= 1:
+                raise
+            for user, devices in users.items():  # the same as with whole users
+                for device, known in devices.items():
+                    await self._create_one_session(user, device, known)
+
+    async def _create_one_session(self, user: Any, device: Any, known: Any) -> None:
+        try:
+            await self._create_outbound_sessions({user: {device: known}})
+        except Exception as exc:
+            if not is_theirs(exc):
+                raise
+            logger.warning("a device of %s has no usable key", user)
 
     async def _encrypt_and_share_group_session(self, session: Any, olm_sessions: Any) -> None:
         self.readers = frozenset(str(user) for user, devices in olm_sessions.items() if devices)

@@ -28,11 +28,11 @@ from urllib.parse import quote
 import olm
 from mautrix.crypto import OlmAccount
 
-from tocsin_node.errors import NodeError, SecretError
+from tocsin_node.errors import SecretError
 from tocsin_node.links import matrix_answers as answers
 from tocsin_node.links.matrix import POLL_S, MatrixTransport
 from tocsin_node.links.matrix_answers import mapping
-from tocsin_node.links.matrix_crypto import Keys, Machine, Refused, RoomState, Unreadable
+from tocsin_node.links.matrix_crypto import Keys, Machine, Refused, RoomState, Unreadable, is_theirs
 from tocsin_node.links.matrix_identity import UNSIGNED, sign_device
 from tocsin_node.links.transport import ChannelDown, Heard, Outcome, Ready, Retry, RoomEvent, Sent
 from tocsin_node.settings import MatrixSettings
@@ -247,8 +247,7 @@ class EncryptedTransport(MatrixTransport):
             return
         path = f"rooms/{quote(self._state.id, safe='')}/joined_members"
         self._present = frozenset(mapping((await self._asked("GET", path)).get("joined")))
-        users = sorted(self._present)
-        await machine.look_up(users)
+        users = await machine.look_up(sorted(self._present))
         self._shared = await machine.share(self._state.id, users)
         self._readers = machine.readers
         self._known_s = now_s
@@ -266,11 +265,10 @@ class EncryptedTransport(MatrixTransport):
             await machine.keys.hear(digests)
         await machine.mend()
         for message in messages[:REQUESTS]:
-            if message.get("type") == "m.room_key_request":
-                await machine.answer_request(message)
+            await _tried(machine, machine.answer_request, message)
         changed = mapping(answer.get("device_lists")).get("changed")
         if isinstance(changed, list) and changed:
-            await machine.look_again([user for user in changed if isinstance(user, str)])
+            await machine.look_up([user for user in changed if isinstance(user, str)], again=True)
         left = mapping(answer.get("device_one_time_keys_count")).get("signed_curve25519", 0)
         if isinstance(left, int) and left < FEWEST_KEYS:
             await machine.top_up(left)
@@ -380,13 +378,11 @@ async def _tried(machine: Machine, work: Callable[[Any], Any], what: Any) -> Non
     try:
         async with machine.keys.transaction():
             await work(what)
-    except (Unreadable, Refused):
+    except Unreadable:
         raise
-    except NodeError as exc:
-        if not getattr(exc, "of_data", False):
+    except Exception as exc:
+        if not is_theirs(exc):
             raise
-        logger.warning("something encrypted is not in order: %s", exc.code)
-    except Exception as exc:  # noqa: BLE001  written by strangers, and read by a library that trusts them
         logger.warning("something encrypted is not in order: %s", type(exc).__name__)
 
 
