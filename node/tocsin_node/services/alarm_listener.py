@@ -67,12 +67,15 @@ class Listener:
         began_s = time.monotonic()
         if began_s >= self._reconcile_at_s:  # before the wait for news, which may be long
             self._reconcile_at_s = began_s + (RECONCILE_S if await self.reconcile() else RETRY_S)
-        heard = await self._transport.sync(self._room.id, self._position)
+        since = self._position
+        heard = await self._transport.sync(self._room.id, since)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
         if not heard.complete:
             self._reconcile_at_s = 0.0
+        elif not since:  # what was sent while the present was looked for may lie before it
+            self._reconcile_at_s = began_s + RETRY_S
         await self._channel.worked(warning=heard.warning)
         self._channel.heard_s = time.monotonic()
         if heard.trouble is not None:
