@@ -186,6 +186,10 @@ class ProofRefused(FederationError):
             "The proof leads to another root.",
             "The log contradicts itself: keep both checkpoints as evidence.",
         ),
+        "proof-void": Reason(
+            "The node has declared this part of its log void: its key was in other hands.",
+            "Ask the node for a proof from its present log.",
+        ),
     }
 
 

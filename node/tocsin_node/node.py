@@ -18,6 +18,7 @@ from aiohttp import web
 from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
@@ -32,6 +33,7 @@ from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
@@ -64,6 +66,7 @@ class Node:
     remarks: Remarks
     exchange: Exchange
     receipts: Receipts
+    proving: Proving
     alarms: Alarms
     duties: Duties
     finding: Finding
@@ -91,6 +94,7 @@ async def open_node(
     """
     async with AsyncExitStack() as stack:
         identity, keys = load_identity(settings.dir)
+        data_keys = load_data_keys(settings.dir, rng)
         database = await stack.enter_async_context(open_database(settings))
         leader = Leader(database.address)
         await leader.open()  # before the database is touched: one process a database
@@ -126,7 +130,13 @@ async def open_node(
         await peering.load()
         log = identity.statement.log
         ledger = Ledger(
-            leader, alarms, node_id=identity.node_id, origin=log.origin, gen=log.gen, log_private=keys.log
+            leader,
+            alarms,
+            node_id=identity.node_id,
+            origin=log.origin,
+            gen=log.gen,
+            log_private=keys.log,
+            data_keys=data_keys,
         )
         await ledger.load()
         org = identity.statement.org.name
@@ -148,6 +158,7 @@ async def open_node(
             alarms,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
+            data_keys=data_keys,
             alert_budget=settings.alerts.peer_budget_per_day,
         )
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
@@ -178,6 +189,7 @@ async def open_node(
                 remarks=remarks,
                 exchange=exchange,
                 receipts=receipts,
+                proving=Proving(pool, peering, identity, data_keys),
                 alarms=alarms,
                 duties=duties,
                 finding=finding,

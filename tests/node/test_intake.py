@@ -1,6 +1,7 @@
 """What becomes of a peer's entries: each gets one outcome, and a bad one never stops the others."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -50,7 +51,7 @@ def altered(raw, change):
 
 def releafed(sealed, leaf):
     """The entry with another leaf, properly logged."""
-    return type(sealed)(leaf, leaf_hash(leaf), sealed.ct, sealed.wraps)
+    return replace(sealed, leaf=leaf, leaf_hash=leaf_hash(leaf))
 
 
 # One entry each: what it is, what becomes of it ------------------------------------------------------------

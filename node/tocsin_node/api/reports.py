@@ -11,7 +11,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.reporting import FindingsRefused, Submission
 from tocsin_node.web.body import read_body
-from tocsin_node.web.paging import flag
+from tocsin_node.web.paging import flag, integer
 from tocsin_node.web.problems import json_response
 from tocsin_schema.ids import INCIDENT_EXTENSION
 from tocsin_schema.severity import assess
@@ -98,6 +98,14 @@ async def show(request: web.Request) -> web.Response:
             "bundle": bundle,
         }
     )
+
+
+async def prove(request: web.Request) -> web.Response:
+    """GET /v1/reports/{id}/proof: a C2SP tlog-proof of a version; with `disclose=1` of what it said, too."""
+    proof = await request.app[NODE].proving.prove(
+        request.match_info["id"], ver=integer(request, "ver"), disclose=flag(request, "disclose")
+    )
+    return web.Response(body=proof, content_type="text/plain", charset="utf-8")
 
 
 async def take_in(request: web.Request) -> web.Response:

@@ -135,7 +135,10 @@ def letter(settings: MailSettings, content: Mapping[str, Any], txn: str) -> byte
     mail["To"] = ", ".join(settings.recipients)
     mail["Subject"] = " ".join(str(content["subject"]).split())[:SUBJECT_CHARACTERS]
     mail["Date"] = datetime.fromisoformat(content["raised_at"])
-    mail["Message-ID"] = f"<{txn}@{settings.sender.rpartition('@')[2]}>"
+    domain = settings.sender.rpartition("@")[2]
+    mail["Message-ID"] = f"<{txn}@{domain}>"
+    if root := content.get("in_reply_to"):
+        mail["In-Reply-To"] = mail["References"] = f"<{root}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(str(content["text"]), cte="quoted-printable")
     return mail.as_bytes()

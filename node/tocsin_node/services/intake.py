@@ -19,6 +19,7 @@ from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, read_acknowledgement
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
+from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
@@ -81,12 +82,14 @@ class Intake:
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
+        data_keys: DataKeys,
         alert_budget: int,
     ) -> None:
         self._pool = pool
         self._alarms = alarms
         self._node_id = node_id
         self._enc_private = enc_private
+        self._data_keys = data_keys
         self._alert_budget = alert_budget
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
@@ -231,7 +234,7 @@ class Intake:
             sent = await shares.sealed_to(conn, peer.node_id, self._node_id, answered) if answered else set()
             came = [(a.opened, a.remark) for a in arrivals if a.opened is not None and a.remark is not None]
             desk = await RemarkDesk.open(conn, peer.node_id, self._node_id, came)
-            batch = _judge_all(peer, log, arrivals, held, sent, desk)
+            batch = _judge_all(peer, log, arrivals, held, sent, desk, self._data_keys)
             await _write_reports(conn, batch)
             await desk.write(conn)
             rang = await self._ring(conn, peer, batch)
@@ -307,6 +310,7 @@ def _judge_all(
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
     desk: RemarkDesk,
+    data_keys: DataKeys,
 ) -> _Batch:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
 
@@ -331,6 +335,7 @@ def _judge_all(
                 code,
                 None if header is None else header.id,
                 None if header is None else header.ver,
+                *_kept(arrival, outcome, data_keys),
             )
         )
     return batch
@@ -366,6 +371,13 @@ def _judge(
         held[report.id] = _as_held(new)
         desk.learn(new)
     return outcome, code
+
+
+def _kept(arrival: Arrival, outcome: Outcome, data_keys: DataKeys) -> tuple[bytes | None, bytes | None]:
+    """Header and locked data key of what was taken; nothing of what was not."""
+    if arrival.opened is None or outcome in {Outcome.REFUSED, Outcome.QUARANTINED}:
+        return None, None
+    return arrival.frame.leaf, data_keys.lock(arrival.leaf_hash, arrival.opened.data_key)
 
 
 def _told(sent: AbstractSet[tuple[str, int, bytes]], header: Header) -> bool:

@@ -17,6 +17,7 @@ from typing import Literal
 from tocsin_federation.checkpoint import sign_checkpoint
 from tocsin_federation.envelope import Sealed
 from tocsin_federation.merkle import Frontier
+from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeStopping
 from tocsin_node.services.alarms import Alarms, AlertPlan
 from tocsin_node.storage import log, reports, shares
@@ -84,7 +85,15 @@ class Ledger:
     """The single writer. Start `run()` once; `post()` from anywhere."""
 
     def __init__(
-        self, leader: Leader, alarms: Alarms, *, node_id: str, origin: str, gen: int, log_private: bytes
+        self,
+        leader: Leader,
+        alarms: Alarms,
+        *,
+        node_id: str,
+        origin: str,
+        gen: int,
+        log_private: bytes,
+        data_keys: DataKeys,
     ) -> None:
         self._leader = leader
         self._alarms = alarms
@@ -92,6 +101,7 @@ class Ledger:
         self._origin = origin
         self._gen = gen
         self._log_private = log_private
+        self._data_keys = data_keys
         self._calls: asyncio.Queue[_Call] = asyncio.Queue(maxsize=4096)
         self._head: log.Head | None = None  # the newest that is known to be committed
         self._certain = False  # False: a commit may have happened that we did not hear of
@@ -277,7 +287,7 @@ class Ledger:
             if posting.sealed is not None:
                 place = reports.Place(self._gen, frontier.size, posting.sealed.leaf_hash)
                 frontier.append(posting.sealed.leaf_hash)
-                page.entries.append(_entry(posting.sealed, place.index))
+                page.entries.append(self._entry(posting.sealed, place.index))
             if posting.report is not None and posting.wider and place is not None:
                 page.wider.append(
                     shares.Share(posting.report.id, posting.held_ver or 1, place, posting.audience)
@@ -312,6 +322,10 @@ class Ledger:
                     await posting.after(conn, was.place.index)
             finished.append(Posted(was.outcome, was.place, alert_id, was.held))
         return finished
+
+    def _entry(self, sealed: Sealed, index: int) -> log.Entry:
+        locked = self._data_keys.lock(sealed.leaf_hash, sealed.data_key)
+        return log.Entry(index, sealed.leaf_hash, sealed.leaf, sealed.ct, dict(sealed.wraps), locked)
 
     def _signed(self, frontier: Frontier) -> log.Head:
         root = frontier.root()
@@ -356,10 +370,6 @@ async def _write_page(conn: Connection, page: _Page) -> None:
         await log.append(conn, page.entries, page.head, page.fresh)
     elif page.fresh:
         await reports.file(conn, page.fresh)
-
-
-def _entry(sealed: Sealed, index: int) -> log.Entry:
-    return log.Entry(index, sealed.leaf_hash, sealed.leaf, sealed.ct, dict(sealed.wraps))
 
 
 def _fail(call: _Call, exc: Exception) -> None:

@@ -169,6 +169,11 @@ class Peering:
         peer = self._peers.get(node_id)
         return peer if peer is not None and peer.row.state != "removed" else None
 
+    def statements(self, node_id: str) -> tuple[bytes, ...]:
+        """The chain (DSSE) that is held of a peer, of a removed one too; empty for a node never met."""
+        peer = self._peers.get(node_id)
+        return () if peer is None else tuple(peer.identity.chain)
+
     def name_of(self, node_id: str) -> str:
         """What we call a node, removed or unknown ones too."""
         if node_id == self._us.node_id:

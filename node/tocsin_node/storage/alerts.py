@@ -26,7 +26,10 @@ class NewAlert:
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """An alert as it was stored; `facts` is JSON. `marking`: its report's TLP now, None without a report here."""
+    """An alert as it was stored; `facts` is JSON. `marking`: its report's TLP now, None without a report here.
+
+    `incident`: what it is about, the same for all alerts of one report or cluster.
+    """
 
     id: int
     report_id: str | None
@@ -38,6 +41,7 @@ class StoredAlert:
     origin: str
     facts: str
     raised_at: datetime
+    incident: str
     marking: str | None
 
 
@@ -67,7 +71,7 @@ class StoredAck:
     revoked_at: datetime | None
 
 
-_ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at,
+_ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
     (select r.tlp from report r where r.id = a.report_id) as marking"""
 _ACK = "k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.revoked_at"
 
