@@ -10,6 +10,7 @@ import yaml
 from tests.house.repository import ROOT, WINGS
 
 from tocsin_node.routes import ROUTES
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEY
 from tocsin_node.settings import parse
 
 DEPLOY = ROOT / "deploy"
@@ -132,4 +133,5 @@ def test_the_named_credentials_are_names_that_the_node_asks_for():
     named = re.findall(
         r"^LoadCredential=([\w-]+):", (DEPLOY / "systemd/credentials.conf").read_text(), re.MULTILINE
     )
-    assert {"log", "http", "witness", "matrix-token", "webhook-secret", "mail-password"} == set(named)
+    room = {"matrix-token", PICKLE_KEY, RECOVERY_KEY}
+    assert {"log", "http", "witness", "webhook-secret", "mail-password"} | room == set(named)

@@ -13,6 +13,7 @@ from tocsin_schema.marking import Tlp
 
 pytest.importorskip("olm", reason="the extra e2ee is not installed")
 
+from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.matrix_answers import events as as_events
 from tocsin_node.links.matrix_crypto import _index
 
@@ -215,3 +216,24 @@ async def test_a_bot_put_out_of_the_room_says_so_and_goes_on_when_it_is_back(
         await ringing.store(incident(title="Meanwhile"))
         room.responder.call("POST", f"/rooms/{room.id}/invite", {"user_id": room.bot.user_id})
         assert "Meanwhile" in (await friend.alert())["content"]["body"]
+
+
+async def test_what_is_said_later_stands_in_the_thread_and_is_sealed_too(
+    pool, keys_dir, encrypted_room, friend
+):
+    async with ringing_in(pool, keys_dir, encrypted_room) as ringing:
+        alert_id = await ringing.store(incident())
+        root = await friend.alert()
+        async with pool.transaction() as conn:
+            await ringing.alarms.say(
+                conn, alert_id, "notice", Saying(what="taken", line="Taken up by grace.")
+            )
+        ringing.alarms.wake()
+        said = await friend.hear(lambda e: e.source["content"].get("body") == "Taken up by grace.")
+        await ringing.all_echoed(2)
+    assert said.decrypted
+    assert said.source["content"]["m.relates_to"]["event_id"] == root["event_id"]
+    [_, outer] = [
+        e for e in encrypted_room.responder.events(encrypted_room.id) if e["type"] == "m.room.encrypted"
+    ]
+    assert outer["content"]["m.relates_to"]["rel_type"] == "m.thread"
