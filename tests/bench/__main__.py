@@ -101,7 +101,8 @@ class Bench:
             async with run_node("first", self.directory) as origin:
                 await self._nodes(origin, postgres, reports)
         if self.wants("matrix"):
-            await self._matrix()
+            await self._matrix("filed, until seen in Matrix at the peer", sealed=False)
+            await self._matrix("filed, until read in an encrypted room", sealed=True)
         if self.wants("search"):
             async with run_node("searched", self.directory) as node:
                 self.note(*await finding.search(node, reports, self.scale.found, self.scale.asked))
@@ -167,9 +168,9 @@ class Bench:
         way = (http, commit, "x-wing wrap", http, http, "x-wing unwrap", commit, commit)
         return Limit("bare steps", self.step(*way) * 1000, "ms")
 
-    async def _matrix(self) -> None:
+    async def _matrix(self, name: str, *, sealed: bool) -> None:
         reports = samples.ringing()
-        async with travel.open_room(self.directory) as room:
+        async with travel.open_room(self.directory, sealed=sealed) as room:
             environment = room.environment(self.directory / "matrix-token")
             async with (
                 run_node("first", self.directory) as origin,
@@ -178,7 +179,7 @@ class Bench:
                 words = introduce(origin, peer)
                 approve(peer, "first", words)
                 figure, message = await travel.to_responder(
-                    origin, room, reports, self.scale.seen, self._bare_way()
+                    origin, room, reports, self.scale.seen, self._bare_way(), name
                 )
                 self.limits[message.name] = message
                 self.note(figure)

@@ -82,7 +82,7 @@ async def confidant(person: Person, directory: Path) -> AsyncIterator[Confidant]
         person.url,
         person.user_id,
         store_path=str(directory),
-        config=AsyncClientConfig(encryption_enabled=True, store_sync_tokens=False),
+        config=AsyncClientConfig(encryption_enabled=True, store_sync_tokens=False, max_timeouts=0),
     )
     client.restore_login(person.user_id, person.device_id, person.access_token)
     opened = Confidant(client)
