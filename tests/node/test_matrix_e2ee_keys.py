@@ -167,19 +167,25 @@ async def test_an_answer_that_was_not_committed_is_read_again_by_the_next_proces
     assert said.content["body"] == "!ack 1"
 
 
-async def test_keys_that_were_all_taken_are_replaced_and_new_devices_are_heard(
+async def test_when_all_keys_were_taken_new_devices_are_heard_and_the_keys_replaced(
     pool, keys_dir, tmp_path, encrypted_room, friend
 ):
     bot = encrypted_room.bot
     device = {bot.user_id: {bot.device_id: "signed_curve25519"}}
     async with transport(pool, keys_dir, encrypted_room) as opened:
         start = (await opened.sync(encrypted_room.id, None)).next
-        taken = [
-            encrypted_room.responder.call("POST", "/keys/claim", {"one_time_keys": device})["one_time_keys"]
-            for _ in range(60)
-        ]
-        assert {} in taken
-        await opened.sync(encrypted_room.id, start)
+        claim = {"one_time_keys": device}
+        taken = [encrypted_room.responder.call("POST", "/keys/claim", claim) for _ in range(60)]
+        kinds = [next(iter(keys["one_time_keys"][bot.user_id][bot.device_id].values())) for keys in taken]
+        assert [k for k in kinds if k.get("fallback")], (
+            "all one-time keys are gone, and new devices still get one"
+        )
+        async with confidant(another_device(encrypted_room.responder), tmp_path / "tablet") as tablet:
+            await tablet.say(encrypted_room.id, "!ack 6")
+            [said], start = await heard_from(opened, start, 1)
+        assert said.content["body"] == "!ack 6"
+        left = encrypted_room.bot.call("POST", "/keys/upload", {})["one_time_key_counts"]
+        assert left["signed_curve25519"] >= 50
         async with confidant(another_device(encrypted_room.responder), tmp_path / "phone") as phone:
             await phone.say(encrypted_room.id, "!ack 7")
             [said], _ = await heard_from(opened, start, 1)

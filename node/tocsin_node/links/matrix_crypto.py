@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import unpaddedbase64
-from mautrix.api import HTTPAPI, Method
+from mautrix.api import HTTPAPI, Method, Path
 from mautrix.client import Client
 from mautrix.crypto import OlmMachine
+from mautrix.crypto.signature import sign_olm
 from mautrix.errors import MNotFound
 from mautrix.types import (
     EncryptedEvent,
@@ -121,6 +122,7 @@ class Machine(OlmMachine):  # type: ignore[misc]  # see pyproject: their types a
         self.wedged: set[tuple[str, str]] = set()
         self.readers: frozenset[str] = frozenset()
         self._refused: Refused | None = None
+        self._fallback = False  # a new fallback key waits to be uploaded
         if only_verified:
             self.send_keys_min_trust = TrustState.CROSS_SIGNED_TOFU
 
@@ -229,11 +231,17 @@ class Machine(OlmMachine):  # type: ignore[misc]  # see pyproject: their types a
         for user, key in wedged:
             await super()._unwedge_session(user, key)
 
-    async def top_up(self, left: int | None) -> None:
+    async def top_up(self, left: int | None, *, fallback: bool) -> None:
         """See to it that the homeserver has enough one-time keys; `left` of them are there (None: ask).
+
+        `fallback`: it lacks the key that is given out when none is left, so that new devices are heard even then.
 
         Raises: Refused.
         """
+        if fallback:
+            assert self.account is not None, "loaded before anything else"
+            self.account.generate_fallback_key()
+            self._fallback = True
         await self.share_keys(left)
 
     async def request_key(self, room_id: str, event: RoomEvent) -> None:
@@ -310,12 +318,28 @@ class Machine(OlmMachine):  # type: ignore[misc]  # see pyproject: their types a
         mine, device = self.client.mxid, self.client.device_id
         one_time = account.get_one_time_keys(mine, device, account.max_one_time_keys)  # generates none
         device_keys = None if account.shared else account.get_device_keys(mine, device)
-        if not one_time and device_keys is None:
+        if not one_time and device_keys is None and not self._fallback:
             return
-        await self.client.upload_keys(one_time_keys=one_time, device_keys=device_keys)
+        await self.client.api.request(Method.POST, Path.v3.keys.upload, self._upload(one_time, device_keys))
+        self._fallback = False
         account.shared = True
         account.mark_keys_as_published()
         await self.crypto_store.put_account(account)
+
+    def _upload(self, one_time: Mapping[str, Any], device_keys: Any) -> dict[str, Any]:
+        body: dict[str, Any] = {"one_time_keys": one_time}
+        if device_keys is not None:
+            body["device_keys"] = device_keys.serialize()
+        if self._fallback:
+            mine, device = self.client.mxid, self.client.device_id
+            body["fallback_keys"] = {
+                f"signed_curve25519:{key_id}": {
+                    **(bare := {"key": key, "fallback": True}),
+                    "signatures": {mine: {f"ed25519:{device}": sign_olm({**bare}, self.account)}},
+                }
+                for key_id, key in self.account.fallback_key["curve25519"].items()
+            }
+        return body
 
 
 class RoomState:

@@ -230,7 +230,7 @@ class EncryptedTransport(MatrixTransport):
         elif theirs and theirs != dict(machine.account.identity_keys):
             return KEYS_DIFFER
         machine.account.shared = bool(theirs)
-        await machine.top_up(None)
+        await machine.top_up(None, fallback=not theirs)
         return await sign_device(machine, self._read_recovery_key)
 
     async def _keys_of_device(self) -> dict[str, Any]:
@@ -270,8 +270,10 @@ class EncryptedTransport(MatrixTransport):
         if isinstance(changed, list) and changed:
             await machine.look_up([user for user in changed if isinstance(user, str)], again=True)
         left = mapping(answer.get("device_one_time_keys_count")).get("signed_curve25519", 0)
-        if isinstance(left, int) and left < FEWEST_KEYS:
-            await machine.top_up(left)
+        unused = answer.get("device_unused_fallback_key_types")
+        fallback = isinstance(unused, list) and "signed_curve25519" not in unused
+        if fallback or (isinstance(left, int) and left < FEWEST_KEYS):
+            await machine.top_up(left if isinstance(left, int) else None, fallback=fallback)
 
     def _notice(self, heard: Heard, answer: Mapping[str, Any]) -> None:
         """Who came or went; a gap that could not be filled may hide it."""
