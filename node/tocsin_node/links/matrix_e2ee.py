@@ -283,6 +283,9 @@ class EncryptedTransport(MatrixTransport):
         if lists.get("changed") or lists.get("left"):
             self._shared = None
         self._known_s = time.monotonic()
+        for event in heard.events:
+            if event.type == "m.room.encryption" and event.content.get("algorithm") == answers.ALGORITHM:
+                self._state.encryption = event.content
 
     async def _readable(
         self, machine: Machine, events: Sequence[RoomEvent], position: str
@@ -346,9 +349,13 @@ class EncryptedTransport(MatrixTransport):
         return replace(event, type=kind, content=content)
 
     def _deaf(self) -> ChannelDown | None:
-        """Responders in the room of whom no device has the room's key."""
-        deaf = sorted((self._present & set(self._settings.responders)) - self._readers)
-        if not deaf:
+        """Those in the room who are to be rung, and of whom no device has the room's key."""
+        chosen = self._settings
+        there = (
+            self._present & set(chosen.responders) if chosen.responders else self._present - {chosen.user_id}
+        )
+        deaf = sorted(there - self._readers)
+        if not deaf or (not chosen.responders and there & self._readers):  # with nobody named, one is enough
             return None
         verified = (
             " that its owner has verified"
@@ -357,7 +364,7 @@ class EncryptedTransport(MatrixTransport):
         )
         return ChannelDown(
             "responder-cannot-read",
-            f"{len(deaf)} of matrix.responders in the room have no device{verified}. Ask them to log in and verify it.",
+            f"{len(deaf)} of those who are to be rung have no device{verified}. Ask them to log in and verify it.",
             ", ".join(deaf),
         )
 
