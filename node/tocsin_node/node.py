@@ -32,9 +32,11 @@ from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -62,6 +64,7 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    ownership: Ownership
     reporting: Reporting
     remarks: Remarks
     exchange: Exchange
@@ -140,13 +143,26 @@ async def open_node(
         )
         await ledger.load()
         org = identity.statement.org.name
+        ownership = Ownership(identity.node_id, peering.known)
+        redactions = Redactions(pool, node_id=identity.node_id)
+        await redactions.load()
         reporting = Reporting(
-            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool,
+            ledger,
+            peering,
+            alarms,
+            ownership,
+            redactions,
+            node_id=identity.node_id,
+            org=org,
+            now=now,
+            rng=rng,
         )
         duties = Duties(
             pool,
             alarms,
             organisation_of(settings, org),
+            ownership,
             node_id=identity.node_id,
             history_days=settings.alerts.history_days,
             now=now,
@@ -156,6 +172,7 @@ async def open_node(
         intake = Intake(
             pool,
             alarms,
+            ownership,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -164,6 +181,8 @@ async def open_node(
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
+        ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -172,7 +191,13 @@ async def open_node(
         health.add("peers", peering.health)
         stopping = asyncio.Event()
         async with _working(
-            ledger, exchange.run(), receipts.run(), alarms.run(), finding.run(), _let_go(stopping, ledger)
+            ledger,
+            exchange.run(),
+            receipts.run(),
+            alarms.run(),
+            clusters.run(),
+            finding.run(),
+            _let_go(stopping, ledger),
         ):
             yield Node(
                 settings=settings,
@@ -185,6 +210,7 @@ async def open_node(
                 producer=node_identity(org, identity.node_id),
                 ledger=ledger,
                 peering=peering,
+                ownership=ownership,
                 reporting=reporting,
                 remarks=remarks,
                 exchange=exchange,
@@ -193,8 +219,8 @@ async def open_node(
                 alarms=alarms,
                 duties=duties,
                 finding=finding,
-                duplicates=Duplicates(pool),
-                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
+                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
+                clusters=clusters,
                 now=now,
                 rng=rng,
                 stopping=stopping,

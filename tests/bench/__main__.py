@@ -100,7 +100,7 @@ class Bench:
                 self.note(figure)
         if self.wants("file", "sync", "travel"):
             async with run_node("first", self.directory) as origin:
-                await self._nodes(origin, postgres, reports)
+                await self._nodes(origin, postgres, samples.quiet(origin.identity))
         if self.wants("matrix"):
             await self._matrix("filed, until seen in Matrix at the peer", sealed=False)
             if find_spec("olm"):
@@ -171,7 +171,6 @@ class Bench:
         return Limit("bare steps", self.step(*way) * 1000, "ms")
 
     async def _matrix(self, name: str, *, sealed: bool) -> None:
-        reports = samples.ringing()
         async with travel.open_room(self.directory, sealed=sealed) as room:
             environment = room.environment(self.directory / "matrix-token")
             async with (
@@ -180,6 +179,7 @@ class Bench:
             ):
                 words = introduce(origin, peer)
                 approve(peer, "first", words)
+                reports = samples.ringing(origin.identity)
                 figure, message = await travel.to_responder(
                     origin, room, reports, self.scale.seen, self._bare_way(), name
                 )

@@ -27,7 +27,7 @@ def put_secret(directory, name, content):
 async def test_a_killed_node_loses_no_alert_no_key_and_no_answer_and_uses_no_place_twice(
     pool, database, tmp_path, encrypted_room, friend
 ):
-    room, chance, reports = encrypted_room, random.Random(SEED), samples.ringing()
+    room, chance = encrypted_room, random.Random(SEED)
     matrix = {
         "homeserver": room.bot.url,
         "user_id": room.bot.user_id,
@@ -46,6 +46,8 @@ async def test_a_killed_node_loses_no_alert_no_key_and_no_answer_and_uses_no_pla
         node = NodeProcess(["--dir", str(settings.dir)], tmp_path / "node.log")
         async with node, aiohttp.ClientSession(settings.public_url, headers=headers) as client:
             await node.answers(settings.public_url)
+            async with client.get("/v1/node") as answer:
+                reports = samples.ringing((await answer.json())["identity"])
             for _ in range(3):
                 async with client.post("/v1/reports", data=reports.make()[1]) as answer:
                     assert answer.status == 201, await answer.text()

@@ -285,6 +285,17 @@ create table quarantine (
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
 
+create table redaction (
+    report_id text not null,
+    record_id text,
+    record_ver integer not null,
+    clearance text not null,
+    constraint redaction_pkey PRIMARY KEY (report_id),
+    constraint redaction_record_id_fkey FOREIGN KEY (record_id) REFERENCES report(id),
+    constraint redaction_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
+
 create table remark (
     report_id text not null,
     node text not null,
