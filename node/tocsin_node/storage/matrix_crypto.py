@@ -19,22 +19,24 @@ from yarl import URL
 from tocsin_node.storage.pool import Connection, Pool
 
 SCHEMA = "set local search_path to matrix_crypto"
-HEARD = "select digest from matrix_crypto.heard where digest = any($1::bytea[])"
-HEAR = "insert into matrix_crypto.heard (digest) select unnest($1::bytea[]) on conflict do nothing"
-OVERHEARD = "delete from matrix_crypto.heard where digest <> all($1::bytea[])"
+SCHEMA_LACKS = "select to_regnamespace('matrix_crypto') is null"
+MAKE_SCHEMA = "create schema matrix_crypto"
+HEARD = "select digest from public.matrix_heard where digest = any($1::bytea[])"
+HEAR = "insert into public.matrix_heard (digest) select unnest($1::bytea[]) on conflict do nothing"
+OVERHEARD = "delete from public.matrix_heard where digest <> all($1::bytea[])"
 SET_ASIDE = """
-insert into matrix_crypto.set_aside (event_id, room, session_id, event) values ($1, $2, $3, $4)
+insert into public.matrix_set_aside (event_id, room, session_id, event) values ($1, $2, $3, $4)
 on conflict (event_id) do nothing
 """
-ASKED = "select exists (select from matrix_crypto.set_aside where session_id = $1)"
-WAITING = "select event_id, event from matrix_crypto.set_aside where room = $1 order by at, event_id"
-GIVEN = "update matrix_crypto.set_aside set given = $2 where event_id = any($1::text[])"
-PASSED = "delete from matrix_crypto.set_aside where given = $1 or at < now() - interval '7 days'"
+ASKED = "select exists (select from public.matrix_set_aside where session_id = $1)"
+WAITING = "select event_id, event from public.matrix_set_aside where room = $1 order by at, event_id"
+GIVEN = "update public.matrix_set_aside set given = $2 where event_id = any($1::text[])"
+PASSED = "delete from public.matrix_set_aside where given = $1 or at < now() - interval '7 days'"
 SPARE = """
-delete from matrix_crypto.set_aside
-where event_id in (select event_id from matrix_crypto.set_aside order by at desc, event_id offset 1000)
+delete from public.matrix_set_aside
+where event_id in (select event_id from public.matrix_set_aside order by at desc, event_id offset 1000)
 """
-UNREAD = "select count(*) from matrix_crypto.set_aside where given is null and room = $1"
+UNREAD = "select count(*) from public.matrix_set_aside where given is null and room = $1"
 
 
 class _Database(Database):  # type: ignore[misc]  # see pyproject: their types are not followed
@@ -66,8 +68,11 @@ class KeyStore(PgCryptoStore):  # type: ignore[misc]  # the same
     async def prepare(self) -> None:
         """Make or migrate the library's tables.
 
-        Raises: StorageError.
+        Raises: StorageError; where the database's user may not make a schema, its owner makes `matrix_crypto` for it.
         """
+        async with self.db.acquire() as conn:
+            if await conn.fetchval(SCHEMA_LACKS):
+                await conn.execute(MAKE_SCHEMA)
         await self.db.start()
 
     async def heard(self, digests: Sequence[bytes]) -> set[bytes]:
