@@ -122,10 +122,8 @@ async def test_other_keys_than_the_homeserver_has_are_told(pool, keys_dir, encry
     store = KeyStore(pool, encrypted_room.bot.user_id, (keys_dir / "keys/matrix-pickle-key").read_text())
     await store.get_device_id()
     await store.put_account(OlmAccount())
-    settings = settings_for(encrypted_room, encrypted_room.bot)
-    opened = transport_of(settings, pool, keys_dir, lambda: encrypted_room.bot.access_token)
-    assert (await opened.preflight(encrypted_room.id)).code == "crypto-keys-differ"
-    await opened.close()
+    async with unready(pool, keys_dir, encrypted_room) as opened:
+        assert (await opened.preflight(encrypted_room.id)).code == "crypto-keys-differ"
 
 
 @pytest.mark.parametrize("what", ["missing", "another"])
@@ -134,20 +132,19 @@ async def test_without_the_key_that_opens_them_the_keys_are_not_used(pool, keys_
         pass
     file = keys_dir / "keys/matrix-pickle-key"
     file.unlink() if what == "missing" else file.write_text("another")
-    settings = settings_for(encrypted_room, encrypted_room.bot)
-    opened = transport_of(settings, pool, keys_dir, lambda: encrypted_room.bot.access_token)
-    assert (await opened.preflight(encrypted_room.id)).code == "crypto-key-missing"
-    assert not isinstance(await opened.send(encrypted_room.id, "m.room.message", {"body": "x"}, "t"), Sent)
-    await opened.close()
+    async with unready(pool, keys_dir, encrypted_room) as opened:
+        assert (await opened.preflight(encrypted_room.id)).code == "crypto-key-missing"
+        assert not isinstance(
+            await opened.send(encrypted_room.id, "m.room.message", {"body": "x"}, "t"), Sent
+        )
     assert not [
         e for e in encrypted_room.responder.events(encrypted_room.id) if e["type"] == "m.room.encrypted"
     ]
 
 
 async def test_a_room_without_encryption_is_refused(pool, keys_dir, room):
-    opened = transport_of(settings_for(room, room.bot), pool, keys_dir, lambda: room.bot.access_token)
-    assert (await opened.preflight(room.id)).code == "room-not-encrypted"
-    await opened.close()
+    async with unready(pool, keys_dir, room) as opened:
+        assert (await opened.preflight(room.id)).code == "room-not-encrypted"
 
 
 async def test_an_answer_that_was_not_committed_is_read_again_by_the_next_process(

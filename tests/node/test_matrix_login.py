@@ -105,12 +105,16 @@ async def test_for_an_encrypted_room_a_login_gives_the_bot_an_identity_once(seal
     ]
 
 
-async def test_the_node_signs_its_device_with_the_identity_of_the_login(pool, sealed_dir, encrypted_room):
+async def test_the_node_signs_its_device_with_the_identity_of_the_login(
+    pool, sealed_dir, encrypted_room, friend
+):
     await run(sealed_dir, encrypted_room.bot.password)
     settings = load(sealed_dir)
     transport = room_transport(settings, settings.matrix, pool)
-    assert await transport.preflight(encrypted_room.id) == Ready()
-    await transport.close()
+    try:
+        assert await transport.preflight(encrypted_room.id) == Ready()
+    finally:
+        await transport.close()
 
 
 async def test_a_lost_recovery_key_is_told_and_replaced_only_when_asked(sealed_dir, encrypted_room):
