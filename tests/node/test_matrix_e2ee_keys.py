@@ -42,17 +42,24 @@ def settings_for(room, person, **options) -> MatrixSettings:
 
 
 @asynccontextmanager
-async def transport(pool, directory, room, person=None, **options):
-    """The encrypted transport of the bot, or of another person."""
+async def unready(pool, directory, room, person=None, **options):
+    """The encrypted transport of the bot, or of another person, before it has looked at anything."""
     who = person or room.bot
     opened = transport_of(
         settings_for(room, who, **options), pool, directory, lambda: who.access_token, poll_s=2
     )
     try:
-        assert isinstance(await opened.preflight(room.id), Ready)
         yield opened
     finally:
         await opened.close()
+
+
+@asynccontextmanager
+async def transport(pool, directory, room, person=None, **options):
+    """The same, ready."""
+    async with unready(pool, directory, room, person, **options) as opened:
+        assert isinstance(await opened.preflight(room.id), Ready)
+        yield opened
 
 
 async def heard_from(opened, position, count, *, tries=10):
