@@ -50,6 +50,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/peers/{name}", peers.show, "peer:read", "getPeer"),
     Route("DELETE", "/v1/peers/{name}", peers.remove, "peer:write", "removePeer"),
     Route("POST", "/v1/peers/{name}/approve", peers.approve, "peer:write", "approvePeer"),
+    Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts"),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),

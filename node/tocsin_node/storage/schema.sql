@@ -180,6 +180,7 @@ create table evidence (
     held bytea not null,
     offered bytea not null,
     at timestamp with time zone default now() not null,
+    path bytea default '\x'::bytea not null,
     constraint evidence_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
