@@ -153,10 +153,11 @@ class EncryptedTransport(MatrixTransport):
         found = await super().relations(room, event_id)
         if not isinstance(found, tuple):
             return found
+        read: list[RoomEvent | None] = []
         try:
-            async with self._working():
-                machine = await self._load()
-                read = [await self._read(machine, event) for event in found]
+            for event in found:  # one at a time, so that a message waits for one of them at most
+                async with self._working():
+                    read.append(await self._read(await self._load(), event))
         except Refused as exc:
             return exc.trouble
         return tuple(event for event in read if event is not None)
@@ -291,13 +292,17 @@ class EncryptedTransport(MatrixTransport):
         self, machine: Machine, events: Sequence[RoomEvent], position: str
     ) -> tuple[RoomEvent, ...]:
         """What can be read of these and of those that waited for a key. The rest waits, and its key is asked for."""
-        late = [
-            (event_id, await self._read(machine, _from_text(text)))
-            for event_id, text in await machine.keys.waiting(self._state.id)
-        ]
-        read = [event for _, event in late if event is not None]
-        if read:
-            await machine.keys.given([event.event_id for event in read], position)
+        read: list[RoomEvent] = []
+        settled: list[str] = []
+        for event_id, text in await machine.keys.waiting(self._state.id):
+            try:
+                late = await self._opened(machine, _from_text(text))
+            except Unreadable:
+                continue
+            settled.append(event_id)
+            read += () if late is None else (late,)
+        if settled:
+            await machine.keys.given(settled, position)
         asked = 0
         for event in events:
             try:
