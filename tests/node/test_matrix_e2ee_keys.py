@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from deploy.demo.synapse import MatrixRefused
@@ -13,16 +14,18 @@ from tests.support.alarms import TITLE, bell, incident, transport_of
 from tests.support.confidant import another_device, confidant, verify_device
 from tests.support.homeserver import open_encrypted_room
 
-from tocsin_node.links.transport import Heard, Ready, Sent
+from tocsin_node.links.transport import Heard, Ready, Retry, RoomEvent, Sent
 from tocsin_node.settings import MatrixSettings
 
 pytest.importorskip("olm", reason="the extra e2ee is not installed")
 
 import unpaddedbase64
 from mautrix.crypto import OlmAccount
+from mautrix.crypto.store import MemoryCryptoStore
 from mautrix.types import EventType
 
-from tocsin_node.links.matrix_crypto import Machine
+from tocsin_node.links.matrix_answers import Answer
+from tocsin_node.links.matrix_crypto import Machine, Refused, RoomState, _index
 from tocsin_node.storage.matrix_crypto import KeyStore
 
 
@@ -422,3 +425,38 @@ async def test_two_rooms_do_not_share_a_key(pool, keys_dir, homeserver, encrypte
         first = one._shared
     async with transport(pool, keys_dir, other, encrypted_room.bot) as two:
         assert two._shared != first
+
+
+async def test_one_whose_keys_cannot_even_be_parsed_is_left_out_and_the_rest_looked_up():
+    asked = []
+
+    async def ask(method, path, body):
+        asked.append(sorted(body["device_keys"]))
+        found = {user: {"DEVICE": 7} if user == "@bad:hs" else {} for user in body["device_keys"]}
+        return Answer(200, {"device_keys": found, "failures": {}})
+
+    store = MemoryCryptoStore("@bot:hs", "none")
+    machine = Machine(ask, store, RoomState(), "@bot:hs", "BOT", only_verified=False)
+    assert await machine.look_up(["@amy:hs", "@bad:hs", "@bob:hs"]) == ["@amy:hs", "@bob:hs"]
+    assert asked == [["@amy:hs", "@bad:hs", "@bob:hs"], ["@amy:hs"], ["@bad:hs"], ["@bob:hs"]]
+
+
+async def test_a_homeserver_that_is_away_is_not_taken_for_a_fault_of_its_users():
+    async def ask(method, path, body):
+        return Retry("homeserver-unreachable")
+
+    machine = Machine(
+        ask, MemoryCryptoStore("@bot:hs", "none"), RoomState(), "@bot:hs", "BOT", only_verified=False
+    )
+    with pytest.raises(Refused) as refused:
+        await machine.look_up(["@amy:hs"])
+    assert refused.value.trouble == Retry("homeserver-unreachable")
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [(b"\x03\x08\x00\x12\x01x", 0), (b"\x03\x08\x7f\x12", 127), (b"\x03\x08\x80\x01\x12", 128), (b"", 0)],
+)
+def test_the_place_of_a_message_is_read_from_its_first_bytes(body, place):
+    sealed = {"ciphertext": unpaddedbase64.encode_base64(body)}
+    assert _index(RoomEvent("$e", "@a:hs", "m.room.encrypted", datetime.now(UTC), sealed)) == place
