@@ -277,7 +277,7 @@ async def test_what_another_device_wrote_is_not_taken_for_its_alleged_senders(
         start = (await opened.sync(encrypted_room.id, None)).next
         await friend.listen(wait_s=0.1)
         await friend.say(encrypted_room.id, "!ack 1")
-        listened, _ = await opened._listen(encrypted_room.id, start)
+        listened, _ = await opened._listen(encrypted_room.id, start, True)
         [sealed] = [e for e in listened.events if e.type == "m.room.encrypted"]
         await heard_from(opened, start, 1)
         async with opened._working():
@@ -410,7 +410,7 @@ def test_without_the_extra_the_settings_are_refused_with_what_to_install(tmp_pat
         "from tocsin_node.services.alarms import room_transport\n"
         "from tocsin_node.settings import MatrixSettings, NodeSettings, Settings\n"
         "matrix = MatrixSettings(homeserver='http://x', user_id='@a:x', room='!r:x', encrypted=True)\n"
-        "try: room_transport(Settings(dir=Path(), node=NodeSettings(org='A'), matrix=matrix), matrix, None)\n"
+        "try: room_transport(Settings(dir=Path(), node=NodeSettings(org='A'), matrix=matrix), 'matrix', matrix, None)\n"
         "except Exception as exc: print(exc.code, exc.hint)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,10 +16,11 @@ from tocsin_cli.session import Session, pass_session
 from tocsin_node.errors import EncryptionMissing
 from tocsin_node.links.matrix import Login, MatrixTransport, login
 from tocsin_node.links.transport import ChannelDown, Retry
-from tocsin_node.secrets import KEYS_DIRECTORY, PICKLE_KEY, RECOVERY_KEY, read_secret_file, write_secret_file
+from tocsin_node.secrets import KEYS_DIRECTORY, PICKLE_KEY, RECOVERY_KEYS, read_secret_file, write_secret_file
 from tocsin_node.settings import MatrixSettings, Settings, load
 
 DEVICE_FILE = "matrix-device"
+SECOND_DEVICE_FILE = "matrix-second-device"
 
 
 class NoMatrix(UsageFault):
@@ -27,6 +28,12 @@ class NoMatrix(UsageFault):
 
     code = "matrix-missing"
     hint = "Add a [matrix] section with homeserver, user_id and room to node.toml first."
+
+
+class NoSecondMatrix(NoMatrix):
+    """The node's settings name no second Matrix room."""
+
+    hint = "Add a [matrix_second] section with homeserver, user_id and room to node.toml first."
 
 
 @click.group("matrix", cls=LazyGroup, no_args_is_help=True)
@@ -46,6 +53,7 @@ class IdentityLocked(CliError):
 
 
 @matrix.command("login")
+@click.option("--second", is_flag=True, help="The bot of [matrix_second], on the other homeserver.")
 @click.option(
     "--new-device", is_flag=True, help="Be another device than before: the keys of the old one are lost."
 )
@@ -53,7 +61,7 @@ class IdentityLocked(CliError):
     "--new-identity", is_flag=True, help="In an encrypted room: replace the identity that signs devices."
 )
 @pass_session
-def login_(session: Session, new_device: bool, new_identity: bool) -> None:
+def login_(session: Session, second: bool, new_device: bool, new_identity: bool) -> None:
     """Log the bot in with its password, once, and keep the access token in the node's directory.
 
     The password is asked for, or read from standard input, and not kept. The bot stays the same device, so that
@@ -64,15 +72,18 @@ def login_(session: Session, new_device: bool, new_identity: bool) -> None:
     """
     with told():
         settings = load(directory_of(session, os.environ))
-        chosen = settings.matrix
+        chosen = settings.matrix_second if second else settings.matrix
         if chosen is None:
-            raise NoMatrix
-        device_file = settings.path(chosen.access_token_file).with_name(DEVICE_FILE)
+            raise NoSecondMatrix if second else NoMatrix
+        name = SECOND_DEVICE_FILE if second else DEVICE_FILE
+        device_file = settings.path(chosen.access_token_file).with_name(name)
         device = "" if new_device else chosen.device_id or _kept(device_file)
         password = Asker(session.out).secret(f"Password of {chosen.user_id}:")
         given = _log_in(chosen, password, device)
         _keep(settings, chosen, device_file, given)
-        made = chosen.encrypted and _identify(settings, chosen, given, password, renew=new_identity)
+        made = chosen.encrypted and _identify(
+            settings, chosen, given, password, RECOVERY_KEYS[second], renew=new_identity
+        )
     if session.out.as_json:
         session.out.document({"user_id": given.user_id, "device_id": given.device_id, "new_identity": made})
         return
@@ -105,7 +116,7 @@ def _refused(chosen: MatrixSettings, outcome: ChannelDown | Retry, what: str) ->
 
 
 def _identify(
-    settings: Settings, chosen: MatrixSettings, given: Login, password: str, *, renew: bool
+    settings: Settings, chosen: MatrixSettings, given: Login, password: str, name: str, *, renew: bool
 ) -> bool:
     """See to the secrets of an encrypted room; whether the bot got a new identity.
 
@@ -119,8 +130,8 @@ def _identify(
     directory = settings.dir / KEYS_DIRECTORY
     if not (directory / PICKLE_KEY).exists():
         write_secret_file(directory / PICKLE_KEY, secrets.token_hex(32))
-    file = directory / RECOVERY_KEY
-    fresh = file.with_name(f"{RECOVERY_KEY}.new")
+    file = directory / name
+    fresh = file.with_name(f"{name}.new")
 
     async def work() -> bool:
         transport = MatrixTransport(chosen, lambda: given.access_token)

@@ -41,7 +41,7 @@ STALE_S = 90.0  # not heard for so long: who is in the room, and with which devi
 KEYS_S = 15.0  # all that precedes the message itself; the courier's lease has room for it
 FEWEST_KEYS = 50
 REQUESTS = 10
-IN_THE_OPEN = frozenset({"m.reaction", "m.room.redaction"})
+IN_THE_OPEN = frozenset({"m.reaction", "m.room.redaction", answers.CANARY})  # phones ring for what is sealed
 NEW_DEVICE = (
     "Log the bot in as a new device: `tocsin matrix login --new-device`. The node takes it up by itself."
 )
@@ -129,9 +129,9 @@ class EncryptedTransport(MatrixTransport):
         deaf = self._deaf()
         return replace(outcome, warning=deaf) if deaf is not None and isinstance(outcome, Sent) else outcome
 
-    async def sync(self, room: str, since: str | None) -> Heard | Retry | ChannelDown:
+    async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
         """Wait for news, take in keys, and decrypt."""
-        listened = await self._listen(room, since)
+        listened = await self._listen(room, since, wait)
         if not isinstance(listened, tuple):
             return listened
         heard, answer = listened

@@ -21,22 +21,28 @@ from tocsin_node.storage.pool import Connection, Pool
 SCHEMA = "set local search_path to matrix_crypto"
 SCHEMA_LACKS = "select to_regnamespace('matrix_crypto') is null"
 MAKE_SCHEMA = "create schema matrix_crypto"
-HEARD = "select digest from public.matrix_heard where digest = any($1::bytea[])"
-HEAR = "insert into public.matrix_heard (digest) select unnest($1::bytea[]) on conflict do nothing"
-OVERHEARD = "delete from public.matrix_heard where digest <> all($1::bytea[])"
-SET_ASIDE = """
-insert into public.matrix_set_aside (event_id, room, session_id, event) values ($1, $2, $3, $4)
-on conflict (event_id) do nothing
+HEARD = "select digest from public.matrix_heard where account = $1 and digest = any($2::bytea[])"
+HEAR = """
+insert into public.matrix_heard (account, digest) select $1, unnest($2::bytea[]) on conflict do nothing
 """
-ASKED = "select exists (select from public.matrix_set_aside where session_id = $1)"
-WAITING = "select event_id, event from public.matrix_set_aside where room = $1 order by at, event_id"
-GIVEN = "update public.matrix_set_aside set given = $2 where event_id = any($1::text[])"
-PASSED = "delete from public.matrix_set_aside where given = $1 or at < now() - interval '7 days'"
+OVERHEARD = "delete from public.matrix_heard where account = $1 and digest <> all($2::bytea[])"
+SET_ASIDE = """
+insert into public.matrix_set_aside (account, event_id, room, session_id, event) values ($1, $2, $3, $4, $5)
+on conflict do nothing
+"""
+ASKED = "select exists (select from public.matrix_set_aside where account = $1 and session_id = $2)"
+WAITING = "select event_id, event from public.matrix_set_aside where account = $1 and room = $2 order by at, event_id"
+GIVEN = "update public.matrix_set_aside set given = $3 where account = $1 and event_id = any($2::text[])"
+PASSED = """
+delete from public.matrix_set_aside where account = $1 and (given = $2 or at < now() - interval '7 days')
+"""
 SPARE = """
 delete from public.matrix_set_aside
-where event_id in (select event_id from public.matrix_set_aside order by at desc, event_id offset 1000)
+where account = $1 and event_id in (
+    select event_id from public.matrix_set_aside where account = $1 order by at desc, event_id offset 1000
+)
 """
-UNREAD = "select count(*) from public.matrix_set_aside where given is null and room = $1"
+UNREAD = "select count(*) from public.matrix_set_aside where account = $1 and given is null and room = $2"
 
 
 class _Database(Database):  # type: ignore[misc]  # see pyproject: their types are not followed
@@ -77,35 +83,37 @@ class KeyStore(PgCryptoStore):  # type: ignore[misc]  # the same
 
     async def heard(self, digests: Sequence[bytes]) -> set[bytes]:
         """Which messages with these SHA-256 digests were taken in already."""
-        return {row["digest"] for row in await self.db.fetch(HEARD, digests)}
+        return {row["digest"] for row in await self.db.fetch(HEARD, self.account_id, digests)}
 
     async def hear(self, digests: Sequence[bytes]) -> None:
         """These, and only these, are the messages of the newest answer."""
-        await self.db.execute(OVERHEARD, digests)
-        await self.db.execute(HEAR, digests)
+        await self.db.execute(OVERHEARD, self.account_id, digests)
+        await self.db.execute(HEAR, self.account_id, digests)
 
     async def set_aside(self, event_id: str, room: str, session_id: str, event: str) -> bool:
         """Keep an event until its key comes; whether it is the first that waits for that key."""
-        first = not await self.db.fetchval(ASKED, session_id)
-        await self.db.execute(SET_ASIDE, event_id, room, session_id, event)
-        await self.db.execute(SPARE)
+        first = not await self.db.fetchval(ASKED, self.account_id, session_id)
+        await self.db.execute(SET_ASIDE, self.account_id, event_id, room, session_id, event)
+        await self.db.execute(SPARE, self.account_id)
         return first
 
     async def waiting(self, room: str) -> list[tuple[str, str]]:
         """Id and JSON of the events that wait, or were handed on and not passed yet, oldest first."""
-        return [(row["event_id"], row["event"]) for row in await self.db.fetch(WAITING, room)]
+        return [
+            (row["event_id"], row["event"]) for row in await self.db.fetch(WAITING, self.account_id, room)
+        ]
 
     async def given(self, event_ids: Sequence[str], position: str) -> None:
         """These events were handed on together with that position."""
-        await self.db.execute(GIVEN, event_ids, position)
+        await self.db.execute(GIVEN, self.account_id, event_ids, position)
 
     async def passed(self, position: str) -> None:
         """The position was reached for good: forget what was handed on with it, and what waited a week."""
-        await self.db.execute(PASSED, position)
+        await self.db.execute(PASSED, self.account_id, position)
 
     async def unread(self, room: str) -> int:
         """How many events of the room cannot be read."""
-        return int(await self.db.fetchval(UNREAD, room))
+        return int(await self.db.fetchval(UNREAD, self.account_id, room))
 
 
 def _as_theirs(conn: Connection) -> Any:
