@@ -101,6 +101,7 @@ def sealed_dir(tmp_path, encrypted_room):
     directory = tmp_path / "sealed"
     bot = encrypted_room.bot
     matrix = {"homeserver": bot.url, "user_id": bot.user_id, "room": encrypted_room.id, "encrypted": True}
+    matrix["responders"] = [encrypted_room.responder.user_id]
     initialise(directory, {"node": {"org": "Test"}, "matrix": matrix})
     return directory
 
@@ -133,7 +134,9 @@ async def test_the_node_signs_its_device_with_the_identity_of_the_login(
     settings = load(sealed_dir)
     transport = room_transport(settings, "matrix", settings.matrix, pool)
     try:
-        assert await transport.preflight(encrypted_room.id) == Ready()
+        outcome = await transport.preflight(encrypted_room.id)
+        assert isinstance(outcome, Ready)
+        assert outcome.warning is None
     finally:
         await transport.close()
 

@@ -110,7 +110,7 @@ class EncryptedTransport(MatrixTransport):
         except Refused as exc:
             return exc.trouble
         warnings = (self._deaf(), trouble, UNREAD if unread else None, outcome.warning)
-        return Ready(next((w for w in warnings if w is not None), None))
+        return replace(outcome, warning=next((w for w in warnings if w is not None), None))
 
     async def send(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:
         """Encrypt one event and put it into the room; tried again it is encrypted again, and is the same event."""
