@@ -15,6 +15,7 @@ from tests.support.homeserver import Room
 
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret
 from tocsin_node.services.alarm_line import ops_settings
 from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
 from tocsin_node.services.alarms import Alarms, Carriers, other_senders
@@ -183,6 +184,24 @@ class Bell:
         return await self.until(found, within_s=within_s)
 
 
+def transport_of(
+    matrix: MatrixSettings, pool: Pool, directory: Path, read_token: Callable[[], str], *, poll_s: float = 5
+) -> MatrixTransport:
+    """The transport for a room, as the node makes it but for where it reads the token."""
+    if not matrix.encrypted:
+        return MatrixTransport(matrix, read_token, poll_s=poll_s)
+    from tocsin_node.links.matrix_e2ee import EncryptedTransport
+    from tocsin_node.storage.matrix_crypto import KeyStore
+
+    return EncryptedTransport(
+        matrix,
+        read_token,
+        lambda: KeyStore(pool, matrix.user_id, read_secret(directory, PICKLE_KEY).decode()),
+        lambda: read_secret(directory, RECOVERY_KEYS[0]).decode(),
+        poll_s=poll_s,
+    )
+
+
 @asynccontextmanager
 async def bell(
     pool: Pool,
@@ -218,7 +237,7 @@ async def bell(
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
-    transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
+    transport = None if chosen is None else transport_of(chosen, pool, directory, lambda: opened[0].token)
     more_rooms = {}
     if reserve is not None and second is not None:
         more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)

@@ -110,3 +110,16 @@ def limited_homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syn
 @pytest.fixture
 def room(homeserver: Synapse) -> Room:
     return open_room(homeserver)
+
+
+def open_encrypted_room(synapse: Synapse, **limits: int) -> Room:
+    """The same, end-to-end encrypted; `limits`: when the room's key is changed."""
+    content = {"algorithm": "m.megolm.v1.aes-sha2", **limits}
+    return open_room(
+        synapse, initial_state=[{"type": "m.room.encryption", "state_key": "", "content": content}]
+    )
+
+
+@pytest.fixture
+def encrypted_room(homeserver: Synapse) -> Room:
+    return open_encrypted_room(homeserver)

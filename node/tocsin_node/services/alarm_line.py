@@ -148,10 +148,14 @@ def other_line(
 
 
 def ops_settings(settings: Settings) -> MatrixSettings | None:
-    """The first homeserver's settings, for the operators' room; None where there is no such room."""
+    """The first homeserver's settings, for the operators' room; None where there is no such room.
+
+    That room is in the clear: it shares the first room's device, whose keys only one may read.
+    """
     if settings.matrix is None or not settings.ops.room:
         return None
-    return msgspec.structs.replace(settings.matrix, room=settings.ops.room, responders=())
+    clear = {"encrypted": False, "room_max_tlp": ""}
+    return msgspec.structs.replace(settings.matrix, room=settings.ops.room, responders=(), **clear)
 
 
 def _room_courier(

@@ -84,14 +84,17 @@ class Listener:
         caught_up = (
             self._channel.caught_up
         )  # otherwise a long wait would keep it from being known that it is back
-        heard = await self._transport.sync(self._room.id, self._position, wait=caught_up)
+        since = self._position
+        heard = await self._transport.sync(self._room.id, since, wait=caught_up)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
         self.heard.set()
         if not heard.complete:
             self._reconcile_at_s = 0.0
-        await self._channel.worked()
+        elif not since:  # what was sent while the present was looked for may lie before it
+            self._reconcile_at_s = began_s + RETRY_S
+        await self._channel.worked(warning=heard.warning)
         self._channel.heard()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)

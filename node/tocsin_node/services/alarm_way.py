@@ -116,7 +116,7 @@ class Room:
     @classmethod
     def from_settings(cls, settings: MatrixSettings) -> "Room":
         """The room that the settings name."""
-        return cls(settings.room, settings.responders, Tlp(settings.room_max_tlp))
+        return cls(settings.room, settings.responders, Tlp(settings.max_tlp))
 
 
 def ways_from(settings: Settings) -> tuple[Way, ...]:

@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from tocsin_node.errors import NodeError, SecretError
+from tocsin_node.errors import EncryptionMissing, NodeError, SecretError
 from tocsin_node.health import Check, utc_now
 from tocsin_node.links.alert_text import AlertFacts, foreign
 from tocsin_node.links.mail import Mail
 from tocsin_node.links.transport import Sender, Transport
 from tocsin_node.links.webhook import Webhook
-from tocsin_node.secrets import read_secret_at
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret, read_secret_at
 from tocsin_node.services import alarm_check
 from tocsin_node.services.alarm_channel import jitter_s
 from tocsin_node.services.alarm_courier import Courier
@@ -265,11 +265,7 @@ async def open_alarms(
     async with AsyncExitStack() as stack:
         rooms: dict[str, Transport] = {}
         for name, matrix in _rooms(settings).items():
-            from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
-
-            credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
-            token = partial(_read_token, settings.path(matrix.access_token_file), credential)
-            rooms[name] = MatrixTransport(matrix, token, rings=name != OPS)
+            rooms[name] = room_transport(settings, name, matrix, pool)
             stack.push_async_callback(rooms[name].close)
         others = other_senders(settings, now=now)
         for sender in others.values():
@@ -281,6 +277,34 @@ def _rooms(settings: Settings) -> dict[str, MatrixSettings]:
     """The rooms that the settings name, by channel."""
     named = {MATRIX: settings.matrix, MATRIX_2: settings.matrix_second, OPS: ops_settings(settings)}
     return {name: matrix for name, matrix in named.items() if matrix is not None}
+
+
+def room_transport(settings: Settings, name: str, matrix: MatrixSettings, pool: Pool) -> Transport:
+    """What carries messages into the room of the channel `name`.
+
+    Raises: EncryptionMissing.
+    """
+    credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
+    token = partial(_read_token, settings.path(matrix.access_token_file), credential)
+    if not matrix.encrypted:
+        from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
+
+        return MatrixTransport(matrix, token, rings=name != OPS)
+    try:
+        from tocsin_node.links.matrix_e2ee import EncryptedTransport  # noqa: PLC0415  an extra
+        from tocsin_node.storage.matrix_crypto import KeyStore  # noqa: PLC0415  the same
+    except ImportError as exc:
+        raise EncryptionMissing from exc
+
+    def read(secret: str) -> str:
+        return read_secret(settings.dir, secret).decode("ascii", "replace")
+
+    return EncryptedTransport(
+        matrix,
+        token,
+        lambda: KeyStore(pool, matrix.user_id, read(PICKLE_KEY)),
+        lambda: read(RECOVERY_KEYS[name == MATRIX_2]),
+    )
 
 
 def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> dict[str, Sender]:

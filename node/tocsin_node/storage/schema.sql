@@ -279,6 +279,25 @@ create table log_wrap (
     constraint log_wrap_pkey PRIMARY KEY (recipient, gen, idx)
 );
 
+create table matrix_heard (
+    account text not null,
+    digest bytea not null,
+    constraint matrix_heard_pkey PRIMARY KEY (account, digest),
+    constraint matrix_heard_digest_check CHECK ((length(digest) = 32))
+);
+
+create table matrix_set_aside (
+    account text not null,
+    event_id text not null,
+    room text not null,
+    session_id text not null,
+    event text not null,
+    at timestamp with time zone default now() not null,
+    given text,
+    constraint matrix_set_aside_pkey PRIMARY KEY (account, event_id)
+);
+CREATE INDEX matrix_set_aside_session ON public.matrix_set_aside USING btree (account, session_id);
+
 create table migration (
     number integer not null,
     name text not null,
