@@ -294,6 +294,22 @@ def test_each_of_the_two_says_what_the_other_is(tocsin, beta, pair):
     assert [("(redaction)" in row) for row in rows if "incident--" in row] == [True, False]
 
 
+def test_an_export_takes_the_redaction_and_leaves_its_record_private(tocsin, beta, pair):
+    private, shared_as = pair
+    export = ["report", "export", "jsonl", "--max-tlp", "amber"]
+
+    def ids(result):
+        return [json.loads(line)["id"] for line in result.stdout.splitlines()]
+
+    found = tocsin(*export)
+    assert (found.exit_code, ids(found)) == (1, [shared_as])
+    assert "1 kept private behind a redaction" in found.stderr
+    chosen = tocsin(*export, "--no-suspected")
+    assert (chosen.exit_code, ids(chosen)) == (0, [shared_as])
+    taken_on = tocsin(*export, "--reviewed-by", "Mara")
+    assert (taken_on.exit_code, set(ids(taken_on))) == (0, {private, shared_as})
+
+
 def test_an_update_says_that_the_redaction_is_stale_and_again_without_tlp_is_its_next_version(
     tocsin, beta, pair
 ):
