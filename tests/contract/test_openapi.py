@@ -54,6 +54,19 @@ def check_answer(method: str, template: str, status: int, content_type: str, bod
     assert not errors, f"{method} {template} {status}: {errors[0].json_path} {errors[0].message}"
 
 
+def test_the_parameters_that_a_route_knows_are_those_that_are_documented() -> None:
+    known = DOCUMENT["components"]["parameters"]
+
+    def documented(route) -> set[str]:
+        path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+        listed = DOCUMENT["paths"][path].get("parameters", [])
+        listed = [*listed, *OPERATIONS[route.method, path].get("parameters", [])]
+        found = [known[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in listed]
+        return {each["name"] for each in found if each["in"] == "query"}
+
+    assert {r.operation_id: set(r.query) for r in ROUTES} == {r.operation_id: documented(r) for r in ROUTES}
+
+
 def test_every_route_is_documented_with_its_scope_and_nothing_else_is() -> None:
     routed = {
         (r.method, re.sub(r"\{(\w+):[^}]*\}", r"{\1}", r.path)): (r.operation_id, r.scope) for r in ROUTES

@@ -581,7 +581,7 @@ async def meet(acme, mallory, bundles):
     await mallory.ring()
     lines = b"\n".join(reversed(bundles))
     kind = {"Content-Type": "application/x-ndjson"}
-    async with acme.client.post("/v1/imports?source=x&share=1", data=lines, headers=kind) as answer:
+    async with acme.client.post("/v1/imports?share=1", data=lines, headers=kind) as answer:
         assert answer.status == 200, await answer.text()
         ours = [item["outcome"] for item in (await answer.json())["items"]]
     await until(lambda: judged(acme, mallory))

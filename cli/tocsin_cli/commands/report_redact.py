@@ -49,9 +49,15 @@ Asked = Mapping[str, Any]  # the arguments of project(), but for the record and 
 )
 @click.option("--to", multiple=True, metavar="NAME", help="Send to this peer only; may be repeated.")
 @click.option("--by", metavar="NAME", help="Who has looked at it and answers for it; kept at your node.")
+@click.option(
+    "--reviewed-by",
+    metavar="NAME",
+    help="With --yes: who has looked at what still seems to hold personal data or secrets and takes it on that it "
+    "leaves.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would leave and to whom; store and send nothing.")
 @full_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask; what is suspected still needs --reviewed-by.")
 @pass_session
 def redact(
     session: Session,
@@ -63,6 +69,7 @@ def redact(
     personal_data: str | None,
     to: tuple[str, ...],
     by: str | None,
+    reviewed_by: str | None,
     dry_run: bool,
     full: bool,
     yes: bool,
@@ -80,6 +87,7 @@ def redact(
       tocsin report redact ID --drop affected --drop 'harms[0].note' --dry-run
       tocsin report redact ID --tlp green --replace 'description=A nurse was called.' --by 'M. Ilves'
     """  # noqa: D301  click fills no lines after it
+    by = by or reviewed_by
     if not by and not dry_run:
         raise UsageFault(
             "Nobody is named who answers for it.", hint="Give --by NAME, or --dry-run to look first."
@@ -94,7 +102,7 @@ def redact(
     before = _before(session, record, done)
     path = f"/v1/reports/{segment(done.id)}" if before else "/v1/reports"
     link = [("redaction_of", report_id), ("record_ver", str(record.get("ver")))]
-    query = [("to", name) for name in to] + reviewed_query(by) + link
+    query = [("to", name) for name in to] + reviewed_query(reviewed_by or by) + link
     method = "PUT" if before else "POST"
     tried = post(session.client, method, path, done.raw, [*query, ("dry_run", "1")])
     if dry_run or not session.out.as_json:
@@ -102,6 +110,8 @@ def redact(
     _warn_new(session, before, done)
     if dry_run:
         return
+    if yes and not reviewed_by:
+        _refuse_suspected(tried)
     if not yes and not _confirmed(session, tried):
         session.out.warn("Nothing is sent.")
         return
@@ -245,6 +255,18 @@ def _show(session: Session, tried: Answer, done: "Projection", *, full: bool) ->
     if done.removed:
         out.table(["what", "why"], [[each["what"], each["why"]] for each in _removed(done)])
     out.say(NAMES_ARE_NOT_FOUND)
+
+
+def _refuse_suspected(tried: Answer) -> None:
+    """Raises: FindingsFound. A yes given beforehand is to a redaction, not to what was overlooked in it."""
+    found = [each for each in tried.get("findings") or [] if str(each.get("code", "")).endswith("-suspected")]
+    if found:
+        raise FindingsFound(
+            [{**each, "hint": ""} for each in found],
+            message="What would leave seems to hold personal data or secrets still; nothing is sent.",
+            hint="Leave it out with --drop or --replace; or look at it and say yes when asked (without --yes); or say "
+            "who has looked and takes it on: --reviewed-by NAME.",
+        )
 
 
 def _removed(done: "Projection") -> list[dict[str, str]]:
