@@ -225,6 +225,58 @@ class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+Person = Annotated[str, Meta(pattern=r"^@[^:\s]+:\S+\Z|" + ADDRESS, max_length=254)]
+Waits = tuple[Annotated[int, Meta(ge=1, le=1440)], ...]
+
+
+class RotaSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """People who are on call in turn: one [[oncall.rota]]."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    members: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=100)]
+    first: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
+    at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z")] = "09:00"
+    length: Annotated[str, Meta(pattern=r"^[1-9]\d{0,2}[dh]\Z")] = "7d"
+    level: Annotated[int, Meta(ge=0, le=9)] = 0
+    zone: Annotated[str, Meta(max_length=64)] = ""
+
+
+class OncallSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is on call, and when the next are called because nobody has answered."""
+
+    zone: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, description="Time zone of the rotations, such as Europe/Berlin."),
+    ] = "UTC"
+    grade_i_waits_min: Annotated[
+        Waits,
+        Meta(
+            max_length=10,
+            description="Minutes that an alert of grade I waits for an answer at each level. Level 0 is who is on "
+            "call; at the last level everybody is called, on every channel, and again after its minutes until "
+            "somebody answers. Empty: only the first call.",
+        ),
+    ] = (5, 10, 15)
+    grade_ii_waits_min: Annotated[Waits, Meta(max_length=10, description="The same for grade II.")] = (
+        30,
+        60,
+        120,
+    )
+    grade_iii_waits_min: Annotated[
+        Waits, Meta(max_length=10, description="The same for whatever else rings.")
+    ] = ()
+    rota: Annotated[
+        tuple[RotaSettings, ...],
+        Meta(
+            max_length=20,
+            description="The rotations, each under a heading [[oncall.rota]] of its own: name; members (Matrix "
+            "users or mail addresses, in turn); first and at (day and time at which the first member began); length "
+            "(such as 7d or 12h); level (0 is called first, the next when nobody has answered); zone (another "
+            "than above). Without any, all responders are called at once.",
+        ),
+    ] = ()
+
+
 class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The Matrix room that is rung. Leave the section out for no Matrix."""
 
@@ -368,6 +420,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     alerts: AlertSettings = AlertSettings()
     limits: LimitSettings = LimitSettings()
     duties: DutySettings = DutySettings()
+    oncall: OncallSettings = OncallSettings()
     matrix: MatrixSettings | None = None
     webhook: WebhookSettings | None = None
     mail: MailSettings | None = None
@@ -395,6 +448,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "alerts": AlertSettings,
     "limits": LimitSettings,
     "duties": DutySettings,
+    "oncall": OncallSettings,
     "matrix": MatrixSettings,
     "webhook": WebhookSettings,
     "mail": MailSettings,
@@ -486,7 +540,8 @@ def _from_text(text: str, annotation: Any) -> Any:
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
     if getattr(annotation, "__origin__", None) is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return msgspec.convert(parts, list[int], strict=False) if annotation is Waits else parts
     if getattr(annotation, "__origin__", None) is Literal or annotation is str:
         return text
     return msgspec.convert(text, annotation, strict=False)
@@ -522,6 +577,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
     yield from _unfit_channels(settings)
+    yield from _unfit_rotas(settings)
 
 
 def _unfit_channels(settings: Settings) -> Iterator[str]:
@@ -538,11 +594,35 @@ def _unfit_channels(settings: Settings) -> Iterator[str]:
         yield "mail.security must be starttls or tls: the mail would cross the network readable."
 
 
-def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+def _unfit_rotas(settings: Settings) -> Iterator[str]:
+    """Rotations that no calendar knows, or whose people nothing reaches."""
+    oncall, seen = settings.oncall, set[str]()
+    yield from _unknown_zone("oncall.zone", oncall.zone)
+    for rota in oncall.rota:
+        where = f"oncall.rota {rota.name}"
+        if rota.name in seen:
+            yield f"{where} stands there twice; give each a name of its own."
+        seen.add(rota.name)
+        if rota.zone:
+            yield from _unknown_zone(f"{where}: zone", rota.zone)
+        try:
+            date.fromisoformat(rota.first)
+        except ValueError:
+            yield f"{where}: first: {rota.first} is not a day."
+        for section, part in (("matrix", settings.matrix), ("mail", settings.mail)):
+            if part is None and any(p.startswith("@") == (section == "matrix") for p in rota.members):
+                yield f"{where} has members that only [{section}] reaches, and there is no such section."
+
+
+def _unknown_zone(where: str, zone: str) -> Iterator[str]:
     try:
-        ZoneInfo(duties.zone)
+        ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield f"duties.zone: {duties.zone} is not a time zone such as Europe/Berlin."
+        yield f"{where}: {zone} is not a time zone such as Europe/Berlin."
+
+
+def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+    yield from _unknown_zone("duties.zone", duties.zone)
     for day in duties.holidays:
         try:
             date.fromisoformat(day)

@@ -158,7 +158,7 @@ where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now()
                   and (d.state in ('accepted', 'echoed') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
-  and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+  and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
 order by a.id limit 200
 """
 
