@@ -12,6 +12,9 @@ import time
 from dataclasses import replace
 from typing import assert_never
 
+import msgspec
+
+from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sender, Sent
 from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_plan import AlarmPlanner, renamed
@@ -88,7 +91,7 @@ class Courier:
         allowed = self._pace.allowed(time.monotonic())
         if allowed is None:
             return self._pace.next_s(time.monotonic())
-        async with self._pool.acquire() as conn:
+        async with self._pool.transaction() as conn:
             if self._hurry:
                 self._hurry = False
                 await deliveries.hurry(conn, self._name)
@@ -97,9 +100,12 @@ class Courier:
             )
             if job is None:
                 return self._idle_s(await deliveries.due_in_s(conn, self._name))
-            job = await self._judged(conn, job)
-        if job.stale:
-            job = await self._renamed(job)
+            ready = await self._ready(conn, job)
+        if ready is None:
+            return 0.0
+        return await self._hand_over(ready)
+
+    async def _hand_over(self, job: Job) -> float:
         self._pace.take()
         outcome = await self._transport.send(job.room, "m.room.message", json.loads(job.content), job.txn)
         return await self._settle(job, outcome)
@@ -131,12 +137,23 @@ class Courier:
 
     async def _fall_back(self, job: Job, code: str) -> None:
         """Give this message up and send the short form under a name of its own; that one is tried once."""
-        logger.error("%s refuses the message of alert %d: %s", self._name, job.alert_id, code)
+        logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id, code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
             alert = await alerts.get(conn, job.alert_id)
-            if alert is not None:
-                await self._planner.enqueue_short(conn, alert, self._name)
+            if alert is not None and "to" not in json.loads(job.content):
+                await self._planner.enqueue_short(conn, alert, self._name, job.kind, _saying(job))
+
+    async def _ready(self, conn: Connection, job: Job) -> Job | None:
+        """The leased message as it goes out, kept so for every further try; None: it does not go out."""
+        if job.edits is not None and job.root_txn is None:
+            await deliveries.drop(conn, job, "root-gone")
+            return None
+        anew = await self._judged(conn, job)
+        if job.attempts == 1 or anew is not job:
+            anew = replace(anew, content=self._planner.tied(anew, self._name))
+            await deliveries.freeze(conn, anew)
+        return await self._renamed(conn, anew) if anew.stale else anew
 
     async def _judged(self, conn: Connection, job: Job) -> Job:
         """The message as it may be said now: its report's marking may have been raised since it was written.
@@ -145,24 +162,23 @@ class Courier:
         repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung.
         """
         alert = await alerts.get(conn, job.alert_id)
-        anew = (
-            None
-            if alert is None
-            else (self._planner.said_now(alert, job.txn, channel=self._name, ceiling=job.max_tlp))
+        if alert is None:
+            return job
+        anew = self._planner.said_now(
+            alert, job.txn, channel=self._name, ceiling=job.max_tlp, kind=job.kind, saying=_saying(job)
         )
         if anew is None:
             return job
-        txn, content = anew
+        txn, content = anew[0], _addressed(job.content, anew[1])
         await deliveries.rename(
             conn, job, txn=txn, content=content, max_tlp=self._planner.ceiling_of(self._name)
         )
         return replace(job, txn=txn, content=content, stale=False)
 
-    async def _renamed(self, job: Job) -> Job:
+    async def _renamed(self, conn: Connection, job: Job) -> Job:
         """A message that was tried so long ago that the homeserver may have forgotten it, as another message."""
         txn, content = renamed(job.content, job.txn)
-        async with self._pool.acquire() as conn:
-            await deliveries.rename(conn, job, txn=txn, content=content, max_tlp=job.max_tlp)
+        await deliveries.rename(conn, job, txn=txn, content=content, max_tlp=job.max_tlp)
         return replace(job, txn=txn, content=content, stale=False)
 
     def _idle_s(self, due_s: float | None) -> float:
@@ -178,6 +194,16 @@ class Courier:
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+def _addressed(before: str, content: str) -> str:
+    """New words (JSON) to those whom the old ones were written to, where that is somebody by name."""
+    to = json.loads(before).get("to")
+    return content if to is None else json.dumps({**json.loads(content), "to": to})
+
+
+def _saying(job: Job) -> Saying | None:
+    return None if job.said is None else msgspec.json.decode(job.said, type=Saying)
 
 
 def _again_s(job: Job) -> float:

@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from tocsin_federation.messages import Acknowledgement
+from tocsin_federation.messages import Acknowledgement, Progress, State
 from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
+from tocsin_node.links.alert_thread import NOTICE, Saying
 from tocsin_node.services.alarm_rule import AlarmRule
-from tocsin_node.services.alarm_way import MATRIX, URGENT, Way, marked
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, Root, Telling, Way, marked
+from tocsin_node.storage import acts, alerts, deliveries
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
+from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
@@ -27,6 +29,12 @@ from tocsin_schema.report import IncidentReport
 __all__ = ["URGENT", "AlarmPlanner", "AlertPlan", "renamed"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
 LOWEST_PRIORITY = 9
+ACTS_OF: dict[State, str] = {
+    "acknowledged": "ack",
+    "taken": "take",
+    "resolved": "resolve",
+    "unanswered": "unanswered",
+}
 DEFAULT_CEILING = Tlp.AMBER
 
 
@@ -108,9 +116,76 @@ class AlarmPlanner:
         ways = await self._admitting(conn, facts, plan.priority)
         if facts.report_id is not None and facts.kind != "duty":
             await deliveries.supersede(conn, facts.report_id, alert_id, [way.channel for way in ways])
+        alert = await alerts.get(conn, alert_id)
+        assert alert is not None, "it was written a moment ago"
         for way in ways:
-            await self._enqueue(conn, way, alert_id, facts, plan.priority, self._now())
+            await self._enqueue(conn, way, alert, facts, plan.priority)
         return alert_id
+
+    async def say(
+        self,
+        conn: Connection,
+        alert_id: int,
+        kind: DeliveryKind,
+        saying: Saying,
+        *,
+        channels: Sequence[str] | None = None,
+    ) -> int:
+        """Say something more about an alert, in its incident's thread, inside the caller's transaction.
+
+        `channels`: by name, whether they told of it or not (there it stands by itself); None: those that told of the
+        incident. A `notice` rings nobody. The same `saying.what` again about the same alert is no second message.
+        Returns how many messages were written. After the commit, `wake`.
+        """
+        alert = await alerts.get(conn, alert_id)
+        if alert is None:
+            return 0
+        named = await deliveries.tellers(conn, alert.incident) if channels is None else channels
+        priority = LOWEST_PRIORITY if kind == NOTICE else PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
+        written = 0
+        for way in self._ways.values():
+            if way.channel in named:
+                facts, less = _still(alert, way, way.ceiling.value)
+                written += await self._enqueue(
+                    conn, way, alert, facts, priority, *less, kind=kind, saying=saying
+                )
+        return written
+
+    async def write(
+        self,
+        conn: Connection,
+        alert: StoredAlert,
+        people: Sequence[str],
+        saying: Saying,
+        *,
+        ceiling: Tlp | None = None,
+    ) -> None:
+        """Write a letter of its own to each of these addresses, inside the caller's transaction.
+
+        It stands in nobody's thread. `ceiling`: another than the mail's, where that is stricter.
+        """
+        way = self._ways.get(MAIL)
+        if way is None:
+            return
+        strictest = min(way.ceiling, ceiling or way.ceiling, key=lambda tlp: tlp.rank)
+        facts, less = _still(alert, way, strictest.value)
+        for person in people:
+            apart = hashlib.sha256(person.encode()).hexdigest()[:8]
+            said = msgspec.structs.replace(saying, what=f"{saying.what} {apart}")
+            txn = _txn(alert, facts, way.place, *_said("notice", said), *less)
+            told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, "notice", said)
+            new = NewDelivery(
+                alert.id,
+                channel=MAIL,
+                room=way.place,
+                priority=PRIORITIES.get(alert.grade, LOWEST_PRIORITY),
+                content=json.dumps({**way.compose(told), "to": [person]}),
+                txn=txn,
+                max_tlp=strictest.value,
+                kind="notice",
+                said=msgspec.json.encode(said).decode(),
+            )
+            await deliveries.enqueue(conn, new)
 
     async def enqueue_stored(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
         """Put the message of a stored alert into the outbox of a channel, if it is for that channel."""
@@ -120,17 +195,35 @@ class AlarmPlanner:
         if way not in await self._admitting(conn, facts, priority):
             return
         told, less = _still(alert, way, way.ceiling.value)
-        await self._enqueue(conn, way, alert.id, told, priority, alert.raised_at, *less)
+        await self._enqueue(conn, way, alert, told, priority, *less)
 
-    async def enqueue_short(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
+    async def enqueue_short(
+        self,
+        conn: Connection,
+        alert: StoredAlert,
+        channel: str,
+        kind: DeliveryKind = "ring",
+        saying: Saying | None = None,
+    ) -> None:
         """The same in the form that nobody refuses: no foreign text at all."""
+        if saying is not None:
+            if not saying.facts:
+                return  # it was the short form
+            saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
         facts, _ = _still(alert, way, None)
-        await self._enqueue(conn, way, alert.id, bare(facts), priority, alert.raised_at, "short")
+        await self._enqueue(conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying)
 
     def said_now(
-        self, alert: StoredAlert, txn: str, *, channel: str = MATRIX, ceiling: str | None = None
+        self,
+        alert: StoredAlert,
+        txn: str,
+        *,
+        channel: str = MATRIX,
+        ceiling: str | None = None,
+        kind: DeliveryKind = "ring",
+        saying: Saying | None = None,
     ) -> tuple[str, str] | None:
         """Another transaction id and content (JSON) for a message that waits under `txn`; None: it stands as it is.
 
@@ -139,15 +232,24 @@ class AlarmPlanner:
         from that.
         """
         way = self._ways.get(channel)
-        if way is None:
+        if way is None or (saying is not None and not saying.facts):
             return None
         facts, less = _still(alert, way, ceiling)
         if not less:
             return None
-        fresh = _txn(facts, way.place, *less)
+        fresh = _txn(alert, facts, way.place, *_said(kind, saying), *less)
         if txn.startswith(fresh):
             return None
-        return fresh, json.dumps(way.compose(facts, alert.id, alert.raised_at, fresh))
+        told = Telling(facts, alert.id, alert.incident, alert.raised_at, fresh, kind, saying)
+        return fresh, json.dumps(way.compose(told))
+
+    def tied(self, job: Job, channel: str) -> str:
+        """The content (JSON) of a leased message, tied to the root of its thread or put into its place."""
+        way = self._ways.get(channel)
+        if way is None or job.root_txn is None:
+            return job.content
+        tie = way.follow if job.edits is None else way.replace
+        return json.dumps(tie(json.loads(job.content), Root(job.root_txn, job.root_event)))
 
     def ceiling_of(self, channel: str) -> str | None:
         """The channel's ceiling; None where the settings have no such channel."""
@@ -169,31 +271,49 @@ class AlarmPlanner:
         self,
         conn: Connection,
         way: Way,
-        alert_id: int,
+        alert: StoredAlert,
         facts: AlertFacts,
         priority: int,
-        raised_at: datetime,
         *less: str,
-    ) -> None:
-        txn = _txn(facts, way.place, *less)
-        content = way.compose(cut(facts, way.ceiling), alert_id, raised_at, txn)
-        await deliveries.enqueue(
-            conn,
-            alert_id,
+        kind: DeliveryKind = "ring",
+        saying: Saying | None = None,
+    ) -> bool:
+        """Write the message for one way, in its incident's thread if there is one there; False: it was written."""
+        told = cut(facts, way.ceiling)
+        txn = _txn(alert, told, way.place, *_said(kind, saying), *less)
+        thread = await deliveries.root(conn, alert.incident, way.channel, way.place)
+        mention = await self.called(conn, alert) if way.channel == MATRIX else None
+        content = way.compose(
+            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention)
+        )
+        new = NewDelivery(
+            alert.id,
             channel=way.channel,
             room=way.place,
             priority=priority,
             content=json.dumps(content),
             txn=txn,
             max_tlp=way.ceiling.value,
+            kind=kind,
+            said=None if saying is None else msgspec.json.encode(saying).decode(),
+            thread=thread,
         )
+        written = await deliveries.enqueue(conn, new)
+        if written is not None and thread is None:
+            await deliveries.follow(conn, written)
+        return written is not None
+
+    async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Whom an alert is going to ring in the room; None: those that the room's settings name."""
+        return None
 
     async def record_remote_ack(
-        self, conn: Connection, acknowledgement: Acknowledgement, *, node_id: str, org: str
+        self, conn: Connection, acknowledgement: Acknowledgement | Progress, *, node_id: str, org: str
     ) -> None:
-        """Keep, inside the caller's transaction, that a peer's people acknowledged a report, or took it back."""
-        await alerts.record_peer_ack(
+        """Keep, inside the caller's transaction, how far a peer's people are with a report, or took that back."""
+        await acts.record_peer(
             conn,
+            kind=ACTS_OF[acknowledgement.state],
             report_id=acknowledgement.report_id,
             ver=acknowledgement.ver,
             node_id=node_id,
@@ -224,8 +344,9 @@ def renamed(content: str, txn: str) -> tuple[str, str]:
     """
     again: dict[str, Any] = json.loads(content)
     fresh = f"{txn[:40]}-{secrets.token_hex(4)}"
-    again["body"] = f"(Perhaps for the second time.)\n{again['body']}"
-    again["formatted_body"] = f"<p>(Perhaps for the second time.)</p>{again['formatted_body']}"
+    if "m.new_content" not in again:  # to edit a message twice does no harm
+        again["body"] = f"(Perhaps for the second time.)\n{again['body']}"
+        again["formatted_body"] = f"<p>(Perhaps for the second time.)</p>{again['formatted_body']}"
     return fresh, json.dumps(marked(again, fresh))
 
 
@@ -240,11 +361,20 @@ def _still(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFact
     return now, () if now == before else (now.tlp.value, way.ceiling.value)
 
 
-def _txn(facts: AlertFacts, room: str, *more: str) -> str:
+def _said(kind: DeliveryKind, saying: Saying | None) -> tuple[str, ...]:
+    """What tells a message that follows from the ring, and from what else is said."""
+    return () if saying is None else (kind, saying.what)
+
+
+def _txn(alert: StoredAlert, facts: AlertFacts, room: str, *more: str) -> str:
     """Follows from what is told to which room: a database put back from a backup does not ring twice either."""
-    if facts.report_id is None and not facts.cluster:
-        return f"tocsin-{secrets.token_hex(16)}"
-    what = (facts.report_id, facts.ver) if facts.report_id is not None else (facts.cluster, facts.since)
+    what: Sequence[object]
+    if facts.report_id is not None:
+        what = (facts.report_id, facts.ver)
+    elif facts.cluster:
+        what = (facts.cluster, facts.since)
+    else:  # a number may come again after that, for another test
+        what = (alert.incident, alert.raised_at.isoformat())
     parts: Sequence[object] = (*what, facts.kind, facts.grade, room, *more)
     if facts.clock:
         parts = (*parts, facts.clock)

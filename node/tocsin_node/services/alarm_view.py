@@ -37,6 +37,7 @@ def alert_as_json(
         "id": alert.id,
         "report_id": alert.report_id,
         "ver": alert.ver,
+        "incident": alert.incident,
         "kind": alert.kind,
         "grade": alert.grade,
         "level": alert.level,

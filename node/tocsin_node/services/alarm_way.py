@@ -5,7 +5,7 @@ since these are often secrets.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,26 +21,57 @@ from tocsin_node.links.alert_text import (
     plain_text,
     words,
 )
+from tocsin_node.links.alert_thread import Saying, as_edit, in_thread, said_words
 from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
+from tocsin_node.storage.deliveries import DeliveryKind
 from tocsin_schema.marking import Tlp
 
 MATRIX, WEBHOOK, MAIL = "matrix", "webhook", "mail"
 URGENT = 0  # grade I, or a life at risk
 RANKS = {"I": 1, "II": 2, "III": 3}
 MILDEST = 4
-# facts, number of the alert, when it was raised, transaction id → content
-Compose = Callable[[AlertFacts, int, datetime, str], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says.
+
+    `mention`: whose devices ring, where that is other than the settings have it.
+    """
+
+    facts: AlertFacts
+    alert_id: int
+    incident: str
+    raised_at: datetime
+    txn: str
+    kind: DeliveryKind = "ring"
+    saying: Saying | None = None
+    mention: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The message that another one follows or replaces, as the other side knows it."""
+
+    txn: str
+    event_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One channel as the settings have it. `ceiling`: up to which marking it may be told details."""
+    """One channel as the settings have it. `ceiling`: up to which marking it may be told details.
+
+    `compose` gives a message's content. `follow` and `replace` tie it to the root of its thread, or put it into the
+    root's place; what the channel has no such thing for, they leave as it is.
+    """
 
     channel: str
     place: str
     ceiling: Tlp
     min_grade: str
-    compose: Compose
+    compose: Callable[[Telling], dict[str, Any]]
+    follow: Callable[[Mapping[str, Any], Root], dict[str, Any]]
+    replace: Callable[[Mapping[str, Any], Root], dict[str, Any]]
 
     def admits(self, facts: AlertFacts, priority: int) -> bool:
         """Whether an alert is for this channel: tests and what is urgent always, the rest by grade."""
@@ -68,7 +99,9 @@ def ways_from(settings: Settings) -> tuple[Way, ...]:
     ways: list[Way] = []
     if settings.matrix is not None:
         room = Room.from_settings(settings.matrix)
-        ways.append(Way(MATRIX, room.id, room.ceiling, "IV", partial(_room_content, room)))
+        ways.append(
+            Way(MATRIX, room.id, room.ceiling, "IV", partial(_room_content, room), _in_thread, _as_edit)
+        )
     if settings.webhook is not None:
         ways.append(_webhook(settings.webhook))
     if settings.mail is not None:
@@ -81,44 +114,76 @@ def marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
     return {**content, "org.tocsin.alert": {**content["org.tocsin.alert"], "txn": txn}}
 
 
-def _room_content(room: Room, facts: AlertFacts, alert_id: int, _at: datetime, txn: str) -> dict[str, Any]:
-    return marked(words(facts, alert_id, room.responders), txn)
+def _room_content(room: Room, told: Telling) -> dict[str, Any]:
+    mention = room.responders if told.mention is None else told.mention
+    if told.saying is None:
+        content = words(told.facts, told.alert_id, mention)
+    else:
+        content = said_words(told.kind, told.saying, told.facts, told.alert_id, mention)
+    return marked(content, told.txn)
+
+
+def _in_thread(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
+    return dict(content) if root.event_id is None else in_thread(content, root.event_id)
+
+
+def _as_edit(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
+    return dict(content) if root.event_id is None else as_edit(content, root.event_id)
 
 
 def _webhook(settings: WebhookSettings) -> Way:
     place = f"{urlsplit(settings.url).hostname} ({_digest((settings.url,))})"
-    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body)
+    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone)
+
+
+def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
+    """A program ties messages together by `incident`."""
+    return dict(content)
 
 
 def _mail(settings: MailSettings) -> Way:
     count = len(settings.recipients)
     place = f"{count} recipient{'' if count == 1 else 's'} ({_digest(sorted(settings.recipients))})"
-    return Way(MAIL, place, Tlp(settings.max_tlp), settings.min_grade, _letter)
+    return Way(MAIL, place, Tlp(settings.max_tlp), settings.min_grade, _letter, _in_reply, _in_reply)
 
 
-def _body(facts: AlertFacts, alert_id: int, raised_at: datetime, _txn: str) -> dict[str, Any]:
+def _body(told: Telling) -> dict[str, Any]:
     """What a program gets. A field that it may not read is left out."""
-    told = {"title": foreign(facts.title, TITLE_BYTES), "summary": foreign(facts.summary, SUMMARY_BYTES)}
+    facts = told.facts
+    texts = {"title": foreign(facts.title, TITLE_BYTES), "summary": foreign(facts.summary, SUMMARY_BYTES)}
     return {
-        "id": alert_id,
-        "kind": facts.kind,
+        "id": told.alert_id,
+        "incident": told.incident,
+        "kind": facts.kind if told.kind == "ring" else told.kind,
         "grade": facts.grade,
         "tlp": facts.tlp.value,
-        **{name: text for name, text in told.items() if text},
+        **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
-        "raised_at": _text(raised_at),
-        "text": plain_text(facts, alert_id),
+        "raised_at": _text(told.raised_at),
+        "text": _plain(told),
     }
 
 
-def _letter(facts: AlertFacts, alert_id: int, raised_at: datetime, _txn: str) -> dict[str, Any]:
+def _letter(told: Telling) -> dict[str, Any]:
     """A mail without its addresses."""
+    line = headline(told.facts) if told.saying is None else told.saying.line
     return {
-        "subject": f"[Tocsin {alert_id}] {headline(facts)}",
-        "text": plain_text(facts, alert_id) + "\n",
-        "raised_at": _text(raised_at),
+        "subject": f"[Tocsin {told.alert_id}] {line}",
+        "text": _plain(told) + "\n",
+        "raised_at": _text(told.raised_at),
     }
+
+
+def _in_reply(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
+    return {**content, "in_reply_to": root.txn}
+
+
+def _plain(told: Telling) -> str:
+    full = plain_text(told.facts, told.alert_id)
+    if told.saying is None:
+        return full
+    return f"{told.saying.line}\n\n{full}" if told.saying.facts else told.saying.line
 
 
 def _text(at: datetime) -> str:

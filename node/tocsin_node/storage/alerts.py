@@ -26,7 +26,10 @@ class NewAlert:
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """An alert as it was stored; `facts` is JSON. `marking`: its report's TLP now, None without a report here."""
+    """An alert as it was stored; `facts` is JSON. `marking`: its report's TLP now, None without a report here.
+
+    `incident`: what it is about, the same for all alerts of one report or cluster.
+    """
 
     id: int
     report_id: str | None
@@ -38,10 +41,11 @@ class StoredAlert:
     origin: str
     facts: str
     raised_at: datetime
+    incident: str
     marking: str | None
 
 
-_ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at,
+_ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
     (select r.tlp from report r where r.id = a.report_id) as marking"""
 
 INSERT = """
@@ -92,8 +96,8 @@ async def insert(conn: Connection, new: NewAlert) -> int | None:
     return alert_id
 
 
-async def get(conn: Connection, alert_id: int) -> StoredAlert | None:
-    """One alert."""
+async def get(conn: Connection, alert_id: int | None) -> StoredAlert | None:
+    """One alert; None where there is none of that number."""
     row = await conn.fetchrow(GET, alert_id)
     return None if row is None else StoredAlert(*row)
 

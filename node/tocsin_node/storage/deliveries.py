@@ -9,8 +9,11 @@ row itself.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from tocsin_node.storage.pool import Connection
+
+DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest"]
 
 # Leases and outcomes may be lost in a crash of the database: the message is repeated then, without harm.
 _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
@@ -20,33 +23,66 @@ _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
 class Job:
     """A leased delivery. `content` is JSON, written under the ceiling `max_tlp` (None: before there were several).
 
-    `stale`: the other side may have forgotten its transaction id.
+    `said`: JSON of what it says beside the alert's own words. `thread`, `edits`: the row that it follows or replaces;
+    `root_txn`, `root_event` name that one's message, None where there is none (yet, or any more). `stale`: the other
+    side may have forgotten the transaction id.
     """
 
     id: int
-    alert_id: int
+    alert_id: int | None
     room: str
     priority: int
     content: str = field(repr=False)
     txn: str
     attempts: int
     max_tlp: str | None
+    kind: DeliveryKind
+    said: str | None
+    thread: int | None
+    edits: int | None
+    root_txn: str | None
+    root_event: str | None
     stale: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDelivery:
-    """How far a message got."""
+    """How far a message got. `held`: why it waits on purpose until `not_before`, or was not sent."""
 
+    id: int
     alert_id: int
     channel: str
     room: str
+    kind: str
+    thread: int | None
+    edits: int | None
     state: str
+    held: str | None
+    not_before: datetime
     attempts: int
     event_id: str | None
     accepted_at: datetime | None
     echoed_at: datetime | None
     last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A message for one place. `alert_id`: None where it is about no alert. `content`, `said`: JSON. `after_s`: it waits so long on purpose, because of `held`."""
+
+    alert_id: int | None
+    channel: str
+    room: str
+    priority: int
+    content: str = field(repr=False)
+    txn: str
+    max_tlp: str
+    kind: DeliveryKind = "ring"
+    said: str | None = None
+    thread: int | None = None
+    edits: int | None = None
+    after_s: float = 0.0
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +95,43 @@ class Backlog:
 
 
 ENQUEUE = """
-insert into delivery (alert_id, channel, room, priority, content, txn, max_tlp)
-values ($1, $2, $3, $4, $5::jsonb, $6, $7)
+insert into delivery (alert_id, channel, room, priority, content, txn, max_tlp, kind, said, thread, edits,
+    not_before, held)
+values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9::jsonb, $10, $11, now() + make_interval(secs => $12), $13)
 on conflict (txn) do nothing
+returning id
 """
 
 # A message that has not gone out and says less than the one that follows it. A legal clock says something else.
 SUPERSEDE = """
 update delivery d set state = 'superseded' from alert a
 where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' and d.state = 'pending'
-    and d.attempts = 0 and d.channel = any($3::text[])
+    and d.kind = 'ring' and d.attempts = 0 and d.channel = any($3::text[])
+"""
+
+# The oldest message about the incident that stands in that place by itself, or is going to.
+ROOT = """
+select d.id from delivery d join alert a on a.id = d.alert_id
+where a.incident = $1 and d.channel = $2 and d.room = $3 and d.kind in ('ring', 'escalation')
+  and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded')
+  and d.last_error is distinct from 'removed-from-room'
+order by d.id limit 1
+"""
+
+# What follows a message that is not going to be there follows the one that took its place.
+FOLLOW = """
+update delivery d set thread = case when d.thread = gone.id then $1 else d.thread end,
+    edits = case when d.edits = gone.id then $1 else d.edits end
+from delivery gone, delivery root, alert a, alert b
+where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone.alert_id = b.id
+  and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded')
+  and gone.id in (d.thread, d.edits) and d.id <> root.id and d.state in ('pending', 'sending')
+"""
+
+# Notices, and letters to single people, follow or stand beside; they do not make a channel one that told of it.
+TELLERS = """
+select distinct d.channel from delivery d join alert a on a.id = d.alert_id
+where a.incident = $1 and d.kind <> 'notice' and d.state not in ('failed', 'superseded')
 """
 
 TOLD = """
@@ -76,21 +139,35 @@ select exists (select from delivery d join alert a on a.id = d.alert_id
                where d.channel = $1 and a.report_id = $2 and d.state <> 'superseded')
 """
 
+# What may go now. What follows another message waits some minutes for it to be there; what replaces it, for ever.
+_READY = """
+    (root.id is null or root.state in ('accepted', 'echoed', 'covered', 'failed', 'superseded')
+     or d.edits is null and greatest(d.created_at, d.not_before) < now() - interval '10 minutes')
+"""
+_ROOT = "left join delivery root on root.id = coalesce(d.edits, d.thread)"
+
 LEASE = f"""
-update delivery d set state = 'sending', attempts = d.attempts + 1,
-    first_try_at = coalesce(d.first_try_at, now()), lease_until = now() + make_interval(secs => $3)
-from (select id, first_try_at from delivery
-      where channel = $1 and priority <= $2
-        and (state = 'pending' and next_at <= now() or state = 'sending' and lease_until < now())
-      order by priority, id limit 1 for update skip locked) as due
-where d.id = due.id and {_MAY_BE_LOST}
-returning d.id, d.alert_id, d.room, d.priority, d.content, d.txn, d.attempts, d.max_tlp,
-    coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
+update delivery q set state = 'sending', attempts = q.attempts + 1,
+    first_try_at = coalesce(q.first_try_at, now()), lease_until = now() + make_interval(secs => $3)
+from (select d.id, d.first_try_at,
+          case when root.state not in ('failed', 'superseded') then root.txn end as root_txn,
+          case when root.state not in ('failed', 'superseded') then root.event_id end as root_event
+      from delivery d {_ROOT}
+      where d.channel = $1 and d.priority <= $2
+        and (d.state = 'pending' and d.next_at <= now() and d.not_before <= now()
+             or d.state = 'sending' and d.lease_until < now())
+        and {_READY}
+      order by d.priority, d.id limit 1 for update of d skip locked) as due
+where q.id = due.id and {_MAY_BE_LOST}
+returning q.id, q.alert_id, q.room, q.priority, q.content, q.txn, q.attempts, q.max_tlp, q.kind, q.said, q.thread,
+    q.edits, due.root_txn, due.root_event, coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
 """
 
-NEXT_DUE = """
-select extract(epoch from min(case state when 'pending' then next_at else lease_until end) - now())::float8
-from delivery where channel = $1 and state in ('pending', 'sending')
+NEXT_DUE = f"""
+select extract(epoch from
+    min(case d.state when 'pending' then greatest(d.next_at, d.not_before) else d.lease_until end) - now())::float8
+from delivery d {_ROOT}
+where d.channel = $1 and d.state in ('pending', 'sending') and {_READY}
 """
 
 # The echo may have been heard before the answer was.
@@ -109,6 +186,12 @@ where id = $1 and state = 'sending' and {_MAY_BE_LOST}
 
 FAIL = """
 update delivery set state = 'failed', lease_until = null, last_error = $2 where id = $1 and state = 'sending'
+"""
+
+FREEZE = "update delivery set content = $2::jsonb where id = $1"
+
+DROP = """
+update delivery set state = 'superseded', lease_until = null, held = $2 where id = $1 and state = 'sending'
 """
 
 RENAME = """
@@ -136,12 +219,14 @@ ALERT_OF = "select alert_id from delivery where event_id = $1 limit 1"
 
 WATCHED = """
 select a.id, array_agg(d.event_id) from alert a join delivery d on d.alert_id = a.id
-where d.channel = $1 and d.room = $2 and d.event_id is not null and a.raised_at > now() - interval '7 days'
+where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind in ('ring', 'escalation')
+    and a.raised_at > now() - interval '7 days'
 group by a.id order by a.id desc limit $3
 """
 
 OF_ALERTS = """
-select alert_id, channel, room, state, attempts, event_id, accepted_at, echoed_at, last_error
+select id, alert_id, channel, room, kind, thread, edits, state, held, not_before, attempts, event_id, accepted_at,
+    echoed_at, last_error
 from delivery where alert_id = any($1::bigint[]) order by id
 """
 
@@ -164,27 +249,50 @@ order by a.id limit 200
 
 BACKLOG = """
 select
-    coalesce(extract(epoch from now() - min(created_at) filter (where state in ('pending', 'sending'))),
-    0)::float8, count(*) filter (where channel = 'matrix' and state = 'accepted'
-                                 and accepted_at < now() - interval '60 seconds'),
+    coalesce(extract(epoch from now() - min(greatest(created_at, not_before))
+        filter (where state in ('pending', 'sending') and not_before <= now())), 0)::float8,
+    count(*) filter (where channel = 'matrix' and state = 'accepted'
+                     and accepted_at < now() - interval '60 seconds'),
     count(*) filter (where state = 'failed')
 from delivery where created_at > now() - interval '7 days' and channel = any($1::text[])
 """
 
 
-async def enqueue(
-    conn: Connection,
-    alert_id: int,
-    *,
-    channel: str,
-    room: str,
-    priority: int,
-    content: str,
-    txn: str,
-    max_tlp: str,
-) -> None:
-    """Put a message into the outbox, in the caller's transaction; the same `txn` never twice."""
-    await conn.execute(ENQUEUE, alert_id, channel, room, priority, content, txn, max_tlp)
+async def enqueue(conn: Connection, new: NewDelivery) -> int | None:
+    """Put a message into the outbox, in the caller's transaction; None: one of that `txn` is there already."""
+    delivery_id: int | None = await conn.fetchval(
+        ENQUEUE,
+        new.alert_id,
+        new.channel,
+        new.room,
+        new.priority,
+        new.content,
+        new.txn,
+        new.max_tlp,
+        new.kind,
+        new.said,
+        new.thread,
+        new.edits,
+        new.after_s,
+        new.held,
+    )
+    return delivery_id
+
+
+async def root(conn: Connection, incident: str, channel: str, room: str) -> int | None:
+    """The message that a thread about the incident hangs on in that place, whether or not it is there yet."""
+    found: int | None = await conn.fetchval(ROOT, incident, channel, room)
+    return found
+
+
+async def follow(conn: Connection, root_id: int) -> None:
+    """Let this message be the root of what waits for one about the same incident that is not going to be there."""
+    await conn.execute(FOLLOW, root_id)
+
+
+async def tellers(conn: Connection, incident: str) -> frozenset[str]:
+    """The channels that told of the incident, or are on their way to."""
+    return frozenset(row[0] for row in await conn.fetch(TELLERS, incident))
 
 
 async def supersede(conn: Connection, report_id: str, alert_id: int, channels: Sequence[str]) -> None:
@@ -228,6 +336,16 @@ async def fail(conn: Connection, job: Job, code: str) -> None:
 async def rename(conn: Connection, job: Job, *, txn: str, content: str, max_tlp: str | None) -> None:
     """Give a leased message another transaction id: the first may be forgotten, or stands for words that may not be."""
     await conn.execute(RENAME, job.id, txn, content, max_tlp)
+
+
+async def freeze(conn: Connection, job: Job) -> None:
+    """Keep a leased message as it is going to be sent, at every try."""
+    await conn.execute(FREEZE, job.id, job.content)
+
+
+async def drop(conn: Connection, job: Job, why: str) -> None:
+    """Let a leased message be: there is no point in it any more."""
+    await conn.execute(DROP, job.id, why)
 
 
 async def release(conn: Connection, channel: str) -> None:

@@ -34,10 +34,12 @@ create table alert (
     ours boolean not null,
     facts jsonb not null,
     raised_at timestamp with time zone default now() not null,
+    incident text default COALESCE(report_id, NULLIF(split_part((facts ->> 'cluster'::text), '/'::text, 1), ''::text), ('alert-'::text || (id)::text)),
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
     constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text])))
 );
+CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
 
 create table channel (
     name text not null,
@@ -83,14 +85,24 @@ create table delivery (
     last_error text,
     created_at timestamp with time zone default now() not null,
     max_tlp text,
+    kind text default 'ring'::text not null,
+    thread bigint,
+    edits bigint,
+    said jsonb,
+    not_before timestamp with time zone default now() not null,
+    held text,
     constraint delivery_pkey PRIMARY KEY (id),
     constraint delivery_txn_key UNIQUE (txn),
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
-    constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'failed'::text, 'superseded'::text])))
+    constraint delivery_edits_fkey FOREIGN KEY (edits) REFERENCES delivery(id),
+    constraint delivery_thread_fkey FOREIGN KEY (thread) REFERENCES delivery(id),
+    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text]))),
+    constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'failed'::text, 'superseded'::text, 'covered'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX delivery_thread ON public.delivery USING btree (thread) WHERE (thread IS NOT NULL);
 
 create table duty (
     id bigint generated always as identity not null,

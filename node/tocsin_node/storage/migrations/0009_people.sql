@@ -46,21 +46,20 @@ create index followup_unoffered on followup (alert_id) where offered_at is null;
 create table subscription (
     id          bigint generated always as identity primary key,
     person      text not null,                      -- Matrix user or mail address
-    grades      text[] not null default '{}',       -- of each list one must fit; empty: all do
-    origins     text[] not null default '{}',       -- organisations, as we call them
-    systems     text[] not null default '{}',       -- words in the name of a system
-    harms       text[] not null default '{}',
-    classes     text[] not null default '{}',       -- classifications
+    filters     jsonb not null,                     -- as they were written
+    keys        text[] not null,                    -- the same as keys of reports: of each kind one must fit
+    origins     text[] not null,                    -- organisations, as we call them, folded; empty: all
     max_tlp     text not null,                      -- details up to this marking
     digest_at   time,                               -- local time of the day's digest; null: at once
     zone        text not null,
-    quiet_from  time,                               -- local; what comes then waits for its end
-    quiet_until time,
-    break_quiet boolean not null default true,      -- grade I and lives at risk do not wait
+    quiet_from  time,                               -- local; what comes from then on waits for …
+    quiet_until time,                               -- … this time
+    break_quiet boolean not null,                   -- grade I does not wait for the end of the quiet, nor for a digest
     made_by     text not null,
     made_at     timestamptz not null default now(),
     ended_at    timestamptz,
-    ended_by    text
+    ended_by    text,
+    check ((quiet_from is null) = (quiet_until is null))
 );
 create index subscription_standing on subscription (id) where ended_at is null;
 
