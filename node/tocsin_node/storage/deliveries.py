@@ -58,7 +58,7 @@ class StoredDelivery:
     edits: int | None
     state: str
     held: str | None
-    not_before: datetime
+    not_before: datetime | None
     attempts: int
     event_id: str | None
     accepted_at: datetime | None
@@ -97,7 +97,8 @@ class Backlog:
 ENQUEUE = """
 insert into delivery (alert_id, channel, room, priority, content, txn, max_tlp, kind, said, thread, edits,
     not_before, held)
-values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9::jsonb, $10, $11, now() + make_interval(secs => $12), $13)
+values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9::jsonb, $10, $11,
+    case when $12::float8 > 0 then now() + make_interval(secs => $12) end, $13)
 on conflict (txn) do nothing
 returning id
 """
@@ -154,7 +155,7 @@ from (select d.id, d.first_try_at,
           case when root.state not in ('failed', 'superseded') then root.event_id end as root_event
       from delivery d {_ROOT}
       where d.channel = $1 and d.priority <= $2
-        and (d.state = 'pending' and d.next_at <= now() and d.not_before <= now()
+        and (d.state = 'pending' and greatest(d.next_at, d.not_before) <= now()
              or d.state = 'sending' and d.lease_until < now())
         and {_READY}
       order by d.priority, d.id limit 1 for update of d skip locked) as due
@@ -250,7 +251,7 @@ order by a.id limit 200
 BACKLOG = """
 select
     coalesce(extract(epoch from now() - min(greatest(created_at, not_before))
-        filter (where state in ('pending', 'sending') and not_before <= now())), 0)::float8,
+        filter (where state in ('pending', 'sending') and coalesce(not_before, now()) <= now())), 0)::float8,
     count(*) filter (where channel = 'matrix' and state = 'accepted'
                      and accepted_at < now() - interval '60 seconds'),
     count(*) filter (where state = 'failed')

@@ -89,7 +89,7 @@ create table delivery (
     thread bigint,
     edits bigint,
     said jsonb,
-    not_before timestamp with time zone default now() not null,
+    not_before timestamp with time zone,
     held text,
     constraint delivery_pkey PRIMARY KEY (id),
     constraint delivery_txn_key UNIQUE (txn),

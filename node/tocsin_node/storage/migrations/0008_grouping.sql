@@ -10,7 +10,7 @@ alter table delivery
     add thread     bigint references delivery (id),         -- the root of the thread; null: it is one
     add edits      bigint references delivery (id),         -- the message whose place it takes
     add said       jsonb,                                   -- what it says beside or instead of the alert's own words
-    add not_before timestamptz not null default now(),      -- it waits on purpose until then
+    add not_before timestamptz,                             -- it waits on purpose until then
     add held       text;                                    -- why it waits, or why it was not sent
 alter table delivery drop constraint delivery_state_check;
 alter table delivery add constraint delivery_state_check
