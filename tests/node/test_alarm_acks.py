@@ -91,12 +91,12 @@ async def test_taking_the_reaction_back_opens_the_alert_again(pool, tmp_path, ro
         reaction = room.responder.react(room.id, event_id)
         await ringing.standing_acks(alert_id, 1)
         async with pool.acquire() as conn:
-            await conn.execute("update acknowledgement set shared_idx = 7")  # the origin was told
+            await conn.execute("update act set shared_idx = 7")  # the origin was told
         room.responder.redact(room.id, reaction)
         await ringing.standing_acks(alert_id, 0)
         assert (await ringing.alarms.get(alert_id))["state"] == "open"
         async with pool.acquire() as conn:  # … and has to be told again
-            assert await conn.fetchval("select shared_idx from acknowledgement") is None
+            assert await conn.fetchval("select shared_idx from act") is None
         assert ringing.acknowledged == 2
         room.responder.react(room.id, event_id, "👍")
         await ringing.standing_acks(alert_id, 1)
@@ -198,7 +198,7 @@ async def test_the_command_line_acknowledges_too_and_once(pool, tmp_path):
     async with bell(pool, tmp_path, None) as ringing:
         alert_id = await ringing.store(incident())
         for _ in range(2):
-            alert = await ringing.alarms.acknowledge(alert_id, by="ops", note="seen\x00 it\n@room")
+            alert = await ringing.alarms.act(alert_id, "ack", by="ops", note="seen\x00 it\n@room")
         [ack] = alert["acknowledgements"]
         assert (ack["by"], ack["via"], ack["note"]) == ("ops", "api", "seen it ＠room")
         assert (alert["state"], ringing.acknowledged) == ("acknowledged", 1)
@@ -230,5 +230,5 @@ async def test_a_peer_s_acknowledgement_shows_at_the_origin_and_is_told_no_furth
             assert (ack["revoked_at"] is not None) == revoked
             assert ack["at"] <= (await ringing.alarms.get(alert_id))["raised_at"].now(tz=ack["at"].tzinfo)
         assert (await ringing.alarms.get(alert_id))["state"] == "acknowledged"
-        assert list(await ringing.alarms.acknowledgements(report.id)) == [ack]
+        assert list(await ringing.alarms.progress(report.id)) == [ack]
         assert ringing.acknowledged == 0

@@ -38,7 +38,19 @@ class Room:
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
         """The next alert to reach the responder's client."""
-        return await self.wait_for(lambda event: "org.tocsin.alert" in event["content"], within_s=within_s)
+        return await self.wait_for(
+            lambda event: "org.tocsin.alert" in event["content"] and event["content"]["msgtype"] == "m.text",
+            within_s=within_s,
+        )
+
+    async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
+        """The bot's message that holds `words`, as soon as it is in the room."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = await asyncio.to_thread(self.alerts)
+                if (event := next((e for e in found if words in e["content"]["body"]), None)) is not None:
+                    return event
+                await asyncio.sleep(0.05)
 
     def alerts(self) -> list[dict[str, Any]]:
         """What people see of the bot in the room, oldest first."""

@@ -133,7 +133,13 @@ def _acknowledgements() -> Iterator[tuple[str, str, str, str, bytes]]:
         "That is said with v 1.",
         taken.replace(b"taken", b"acknowledged"),
     )
-    yield "state-not-known-yet", later, "P-109", "Kept and passed over.", taken.replace(b"taken", b"escalated")
+    yield (
+        "state-not-known-yet",
+        later,
+        "P-109",
+        "Kept and passed over.",
+        taken.replace(b"taken", b"escalated"),
+    )
     yield "state-no-text", invalid, "P-109", "A state is a word.", taken.replace(b'"taken"', b"7")
     yield "version-3", later, "P-109", "Kept and passed over.", taken.replace(b'"v":2', b'"v":3')
     yield (

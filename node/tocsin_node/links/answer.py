@@ -95,7 +95,9 @@ def _order(body: str, relation: object) -> Order | Unknown | None:
     reply, root = mapping(about.get("m.in_reply_to")).get("event_id"), about.get("event_id")
     thread = root if about.get("rel_type") == "m.thread" and isinstance(root, str) else None
     if thread is not None and about.get("is_falling_back") is True:
-        reply = None  # said in the thread as a whole: the client named its last message for those without threads
+        reply = (
+            None  # said in the thread as a whole: the client named its last message for those without threads
+        )
     target = reply if isinstance(reply, str) else None
     word = match["verb"].lower()
     verb = next((v for v in get_args(Verb) if v == word), None)

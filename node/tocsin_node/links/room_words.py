@@ -15,8 +15,13 @@ HELP = (
     ("!oncall", "who is on call, and who is next"),
     ("!subscriptions", "what you are told of besides; !unsubscribe N ends one"),
 )
-HELP_END = "N is the alert's number; in its thread, or as a reply to it, it can be left out. To take a word back, remove the message."
-NO_ALERT = "Which alert? Answer in its thread, or give its number: !{verb} N. !status lists those that are open."
+HELP_END = (
+    "N is the alert's number; in its thread, or as a reply to it, it can be left out. To take a word back, remove the"
+    " message."
+)
+NO_ALERT = (
+    "Which alert? Answer in its thread, or give its number: !{verb} N. !status lists those that are open."
+)
 
 
 def reply_content(lines: Sequence[str], answers: str, thread: str | None) -> dict[str, Any]:
@@ -46,7 +51,13 @@ def hint_line(word: str) -> str:
 
 
 def done_line(
-    kind: str, alert_id: int, by: str, *, note: str | None = None, until: datetime | None = None, zone: ZoneInfo
+    kind: str,
+    alert_id: int,
+    by: str,
+    *,
+    note: str | None = None,
+    until: datetime | None = None,
+    zone: ZoneInfo,
 ) -> str:
     """That something was done about an alert."""
     said = f" “{note}”" if note else ""

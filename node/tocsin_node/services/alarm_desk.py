@@ -1,7 +1,7 @@
 """The desk: what people do about alerts, whether they say it in the room or to the API, in one transaction each.
 
 An act, what it does to the timer and what the room is told of it are committed together. `take` and `resolve` come
-with an acknowledgement of their own: who works on it has seen it, and a peer that knows only acknowledgements learns it.
+with an acknowledgement of their own: who works on it has seen it, and a peer that knows only these learns it.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ class Desk:
         followup = await followups.of(conn, alert.id)
         await self._escalation.settle(conn, alert.id)
         others_called = followup is not None and followup.level > 0
-        if act.via != "reaction" and told or others_called:
+        if (act.via != "reaction" and told) or others_called:
             line = done_line(
                 act.kind, alert.id, act.by, note=act.note, until=act.until, zone=self._oncall.zone
             )

@@ -122,7 +122,9 @@ class Escalation:
         self._called()
         return True
 
-    async def call_now(self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None) -> None:
+    async def call_now(
+        self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None
+    ) -> None:
         """Call the next because a person wants it, in the caller's transaction; the timer goes on from there."""
         kept = await followups.of(conn, alert.id) or Followup(alert.id, (), 0, None)
         await self._call(conn, alert, kept, by=by, via=via, note=note)
@@ -136,10 +138,10 @@ class Escalation:
         self, conn: Connection, alert: StoredAlert, kept: Followup, *, by: str, via: Via, note: str | None
     ) -> None:
         now, level, last = self._now(), kept.level + 1, len(kept.waits_min) - 1
-        act_id = await acts.add(conn, alert.id, NewAct("escalate", by, via, now, note=note, level=level))
         unanswered = via == "clock" and level > last
-        if unanswered:
-            await acts.add(conn, alert.id, NewAct("unanswered", CLOCK, "clock", now, level=level))
+        said = NewAct("unanswered" if unanswered else "escalate", by, via, now, note=note, level=level)
+        act_id = await acts.add(conn, alert.id, said)  # that it stays unanswered is no further act
+        what = f"act-{act_id}" if act_id is not None else f"again-{now.isoformat()}"
         all_called = level >= last
         people = await (
             self._oncall.everybody(conn, now) if all_called else self._oncall.people(conn, level, now)
@@ -151,12 +153,16 @@ class Escalation:
             conn,
             alert.id,
             "escalation",
-            Saying(f"act-{act_id}", line, mentioned, everybody=True, facts=True),
+            Saying(what, line, mentioned, everybody=True, facts=True),
             channels=(MATRIX, MAIL, WEBHOOK) if all_called else tuple({MATRIX, MAIL} | set(told)),
         )
-        await self._planner.write(conn, alert, [p for p in people if not p.startswith("@")], line)
+        await self._planner.write(
+            conn, alert, [p for p in people if not p.startswith("@")], Saying(what, line, facts=True)
+        )
         stands = kept.next_at is not None
-        following = replace(kept, level=level, next_at=now + _wait(replace(kept, level=level)) if stands else None)
+        following = replace(
+            kept, level=level, next_at=now + _wait(replace(kept, level=level)) if stands else None
+        )
         await followups.put(conn, following)
 
     async def _rest_s(self) -> float:
@@ -198,5 +204,5 @@ def _line(
         return f"HELP WANTED with alert {alert.id} by {by}: {names}." + (f" {note}" if note else "")
     since = f"{max(1, round(waited / timedelta(minutes=1)))} minutes"
     if again:
-        return f"STILL NOT ANSWERED: alert {alert.id} has waited {since}, and everybody was called. {names}: who takes it?"
+        return f"NOT ANSWERED though everybody was called: alert {alert.id} has waited {since}. {names}: who takes it?"
     return f"NOT ANSWERED: alert {alert.id} has waited {since}. Now called: {names}."

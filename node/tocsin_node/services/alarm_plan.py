@@ -16,7 +16,7 @@ import msgspec
 
 from tocsin_federation.messages import Acknowledgement, Progress, State
 from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
-from tocsin_node.links.alert_thread import NOTICE, Saying
+from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, Root, Telling, Way, marked
 from tocsin_node.storage import acts, alerts, deliveries
@@ -186,6 +186,45 @@ class AlarmPlanner:
                 said=msgspec.json.encode(said).decode(),
             )
             await deliveries.enqueue(conn, new)
+
+    async def tell(
+        self,
+        conn: Connection,
+        person: str,
+        head: str,
+        lines: Sequence[str],
+        *,
+        what: str,
+        at: datetime,
+    ) -> None:
+        """Tell one person something that is about no single alert: in the room by mention, or by a letter.
+
+        `lines` hold no more than that place may read. The same `what` again is no second message.
+        """
+        way = self._ways.get(MATRIX if person.startswith("@") else MAIL)
+        if way is None:
+            return
+        txn = f"tocsin-{hashlib.sha256(json.dumps([way.place, person, what]).encode()).hexdigest()[:32]}"
+        if way.channel == MATRIX:
+            content = marked(list_words(person, head, lines), txn)
+        else:
+            content = letter_words(head, lines, at) | {"to": [person]}
+        new = NewDelivery(
+            None,
+            channel=way.channel,
+            room=way.place,
+            priority=LOWEST_PRIORITY,
+            content=json.dumps(content),
+            txn=txn,
+            max_tlp=way.ceiling.value,
+            kind="digest",
+        )
+        await deliveries.enqueue(conn, new)
+
+    def facts_now(self, alert: StoredAlert, ceiling: Tlp) -> AlertFacts:
+        """The facts of a stored alert that may be told now under that ceiling."""
+        stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+        return still(stored, Tlp(alert.marking) if alert.marking else None, ceiling)
 
     async def enqueue_stored(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
         """Put the message of a stored alert into the outbox of a channel, if it is for that channel."""

@@ -175,9 +175,7 @@ def _overrides(stored: Sequence[StoredOverride]) -> list[Override]:
     return [Override(o.id, o.rota, o.person, o.begins_at, o.ends_at) for o in stored]
 
 
-def _rota_as_json(
-    rota: Rota, changed: Sequence[Override], begin: datetime, end: datetime
-) -> dict[str, Any]:
+def _rota_as_json(rota: Rota, changed: Sequence[Override], begin: datetime, end: datetime) -> dict[str, Any]:
     now = on_call(rota, changed, begin)
     following = on_call(rota, changed, now.ends_at)
     return {

@@ -9,17 +9,18 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from tocsin_node.errors import NodeError
-from tocsin_node.links.alert_text import AlertFacts, cut, headline, title_of
+from tocsin_node.links.alert_text import headline, title_of
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, MATRIX
 from tocsin_node.services.quiet import due_at
+from tocsin_node.settings import Person
 from tocsin_node.storage import alerts, subscriptions
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.pool import Connection, Pool
@@ -43,18 +44,23 @@ class SubscriptionInvalid(NodeError):
     """A subscription names somebody whom nothing reaches, or a time that is none."""
 
     code = "subscription-invalid"
-    hint = "Name a Matrix user (with [matrix] set up) or a mail address (with [mail]), and a zone such as Europe/Berlin."
+    hint = "Name a Matrix user or a mail address, times such as 08:00, and a zone such as Europe/Berlin."
+
+
+Few = Annotated[
+    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...], msgspec.Meta(max_length=50)
+]
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What somebody wants to be told of; of each list one must fit, an empty one fits all. Times: local, HH:MM."""
 
-    person: str
+    person: Person
     grades: tuple[Literal["I", "II", "III", "IV"], ...] = ()
-    origins: tuple[str, ...] = ()
-    systems: tuple[str, ...] = ()
-    harms: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()  # SCHEME:CODE
+    origins: Few = ()
+    systems: Few = ()
+    harms: Few = ()
+    classes: Few = ()  # SCHEME:CODE
     max_tlp: Literal["clear", "green", "amber", "amber+strict", "red"] = "green"
     digest_at: str | None = None
     quiet: tuple[str, str] | None = None
@@ -130,7 +136,7 @@ class Subscriptions:
         async with self._pool.acquire() as conn:
             return subscription_as_json(await subscriptions.add(conn, new))
 
-    async def list(self) -> Sequence[dict[str, Any]]:
+    async def standing(self) -> Sequence[dict[str, Any]]:
         """Those that stand, as JSON."""
         async with self._pool.acquire() as conn:
             return [subscription_as_json(each) for each in await subscriptions.listing(conn)]
@@ -253,11 +259,7 @@ def _keys(wanted: Wanted) -> Sequence[str]:
 
 
 def _due(who: Subscription, now: datetime, *, urgent: bool) -> datetime:
-    quiet = (
-        None
-        if who.quiet_from is None or who.quiet_until is None
-        else (who.quiet_from, who.quiet_until)
-    )
+    quiet = None if who.quiet_from is None or who.quiet_until is None else (who.quiet_from, who.quiet_until)
     return due_at(
         now,
         ZoneInfo(who.zone),
@@ -270,6 +272,5 @@ def _due(who: Subscription, now: datetime, *, urgent: bool) -> datetime:
 def _digest_line(planner: AlarmPlanner, alert: StoredAlert, person: str, ceiling: Tlp) -> str:
     room = planner.ceiling_of(MATRIX if person.startswith("@") else MAIL)
     most = ceiling if room is None else min(ceiling, Tlp(room), key=lambda tlp: tlp.rank)
-    marking = None if alert.marking is None else Tlp(alert.marking)
-    facts = planner.facts_now(alert, most, marking)
+    facts = planner.facts_now(alert, most)
     return f"Alert {alert.id}: {headline(facts)}: {title_of(facts)} (tocsin alert show {alert.id})"

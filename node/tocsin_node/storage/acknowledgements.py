@@ -11,8 +11,8 @@ from tocsin_node.storage.pool import Connection
 class Untold:
     """An act here that the report's origin has not been told as it stands.
 
-    `kind`: ack, take, resolve or unanswered. `at`, `revoked`: what to tell, for all of us: one of us may look away while another still stands by it.
-    `taken_back`: whether this one was.
+    `kind`: ack, take, resolve or unanswered. `at`, `revoked`: what to tell, for all of us: one of us may look away
+    while another still stands by it. `taken_back`: whether this one was.
     """
 
     id: int

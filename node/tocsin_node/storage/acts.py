@@ -63,8 +63,8 @@ class Standing:
     muted_until: datetime | None
 
 
-_ACT = """k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.until, k.level, k.revoked_at,
-    k.revoked_by"""
+_ACT = """k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.until, k.level,
+    k.revoked_at, k.revoked_by"""
 
 # A peer's word about a version stands for that version and those before it.
 OF_ALERTS = f"""
@@ -116,7 +116,9 @@ update act set revoked_at = greatest(at, $2), shared_idx = null
 where alert_id = $1 and kind = 'unanswered' and node is null and revoked_at is null
 """
 
-UNANSWERED = "select distinct alert_id from act where kind = 'unanswered' and node is null and revoked_at is null order by 1"
+UNANSWERED = """
+select alert_id from act where kind = 'unanswered' and node is null and revoked_at is null order by alert_id
+"""
 
 # Only about what we sent them; their clock may say anything, so it says nothing later than ours.
 RECORD_PEER = """

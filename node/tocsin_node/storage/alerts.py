@@ -1,6 +1,5 @@
 """Alerts. One is written once and never changed; what was done about it stands in `acts`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal

@@ -68,7 +68,10 @@ class StoredDelivery:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A message for one place. `alert_id`: None where it is about no alert. `content`, `said`: JSON. `after_s`: it waits so long on purpose, because of `held`."""
+    """A message for one place. `alert_id`: None where it is about no alert. `content`, `said`: JSON.
+
+    `after_s`: it waits so long on purpose, because of `held`.
+    """
 
     alert_id: int | None
     channel: str

@@ -49,9 +49,7 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 """
 
 
-async def start(
-    conn: Connection, alert_id: int, waits_min: Sequence[int], next_at: datetime | None
-) -> None:
+async def start(conn: Connection, alert_id: int, waits_min: Sequence[int], next_at: datetime | None) -> None:
     """Wait for an answer to a new alert until `next_at`; None: not at all."""
     await conn.execute(START, alert_id, list(waits_min), next_at)
 

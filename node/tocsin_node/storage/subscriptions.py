@@ -91,7 +91,9 @@ where s.ended_at is null and s.made_at <= t.raised_at and t.kind not in ('test',
 order by s.id
 """
 
-PROMISE = "insert into subscription_alert (subscription_id, alert_id, due_at) values ($1, $2, $3) on conflict do nothing"
+PROMISE = """
+insert into subscription_alert (subscription_id, alert_id, due_at) values ($1, $2, $3) on conflict do nothing
+"""
 
 # Whoever is told of one thing that is due is told at once of all that is.
 DUE = f"""
