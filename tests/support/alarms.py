@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.support.homeserver import Room
 
+from tocsin_node.health import utc_now
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
 from tocsin_node.services.alarms import Alarms, other_senders
@@ -20,6 +21,7 @@ from tocsin_node.settings import (
     MailSettings,
     MatrixSettings,
     NodeSettings,
+    OncallSettings,
     Settings,
     WebhookSettings,
 )
@@ -78,12 +80,13 @@ class Bell:
     settings: Settings
     transport: MatrixTransport | None
     others: dict[str, Sender] = field(default_factory=dict)
+    now: Callable[[], datetime] = utc_now
     alarms: Alarms = field(init=False)
     token: str = ""
     acknowledged: int = 0
 
     def __post_init__(self) -> None:
-        self.alarms = Alarms(self.settings, self.pool, self.transport, others=self.others)
+        self.alarms = Alarms(self.settings, self.pool, self.transport, others=self.others, now=self.now)
         self.alarms.on_acknowledged = self._count
 
     def _count(self) -> None:
@@ -165,6 +168,8 @@ async def bell(
     alerts: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
+    oncall: OncallSettings | None = None,
+    now: Callable[[], datetime] = utc_now,
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
@@ -186,13 +191,16 @@ async def bell(
         dir=directory,
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
+        oncall=oncall or OncallSettings(),
         matrix=chosen,
         webhook=None if webhook is None else WebhookSettings(**webhook),
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
     transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
-    ringing = Bell(pool, settings, None if transport is None else wrap(transport), other_senders(settings))
+    ringing = Bell(
+        pool, settings, None if transport is None else wrap(transport), other_senders(settings), now
+    )
     opened.append(ringing)
     ringing.token = "" if room is None else room.bot.access_token
     try:
