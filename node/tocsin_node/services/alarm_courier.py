@@ -77,6 +77,9 @@ class Courier:
             await self._channel.usable.wait()
             self._woken.clear()
             rest_s = await self.carry()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a sender's library kept it to itself (asyncio.wait_for, Python 3.11)
             if rest_s > 0:
                 await self._rest(rest_s)
 
