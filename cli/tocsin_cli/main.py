@@ -46,6 +46,9 @@ COMMANDS = {
         _REPORTS,
     ),
     "peer": Late("tocsin_cli.commands.peer:peer", "Connect to other organisations' nodes.", _NETWORK),
+    "proof": Late(
+        "tocsin_cli.commands.proof:proof", "Verify proofs of reports; no node is needed.", _NETWORK
+    ),
     "log": Late("tocsin_cli.commands.log:log", "Verify the node's log.", _NETWORK),
     "init": Late(
         "tocsin_cli.commands.init:init",

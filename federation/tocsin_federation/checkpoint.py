@@ -79,6 +79,14 @@ def open_note(note: bytes, vkey: str) -> str:
     return text
 
 
+def signers(note: bytes) -> tuple[str, ...]:
+    """The key names on the signature lines of `note`, as they stand there, none of them verified.
+
+    Raises: CheckpointRefused `note-malformed`.
+    """
+    return tuple(_parse_signature(line)[0] for line in _split_note(note)[1])
+
+
 def _split_note(note: bytes) -> tuple[str, list[str]]:
     if len(note) > MAX_NOTE_BYTES:
         raise CheckpointRefused("note-malformed")

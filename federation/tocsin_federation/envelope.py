@@ -60,20 +60,25 @@ _NONCE = bytes(24)
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A sealed entry, ready for the log. `wraps`: NodeID → its wrap."""
+    """A sealed entry, ready for the log. `wraps`: NodeID → its wrap. `data_key`: opens it, and it alone."""
 
     leaf: bytes
     leaf_hash: bytes
     ct: bytes = field(repr=False)
     wraps: Mapping[str, bytes] = field(repr=False)
+    data_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An entry that came through all checks of the envelope. `content`: the exact bytes that were sealed."""
+    """An entry that came through all checks of the envelope. `content`: the exact bytes that were sealed.
+
+    `data_key` (32 bytes) shows to anybody that these are the bytes, and opens nothing else.
+    """
 
     header: Header
     content: bytes = field(repr=False)
+    data_key: bytes = field(repr=False)
 
 
 def seal(
@@ -132,7 +137,7 @@ def seal(
         raise SealRefused("header-invalid") from exc
     hashed = leaf_hash(leaf)
     wraps = {node: public.wrap(data_key, wrap_info(hashed, by, node)) for node, public in recipients.items()}
-    return Sealed(leaf, hashed, ct, wraps)
+    return Sealed(leaf, hashed, ct, wraps, data_key)
 
 
 def open_entry(
@@ -185,13 +190,37 @@ def open_entry(
     # (7) P-66
     data_key = _unwrap(frame.wrap, wrap_info(expected_leaf_hash, origin, me), enc_private)
     # (8) P-67
-    key, commitment = _derive(data_key, header.enc.salt, facts_of(header))
-    if not compare_digest(commitment, header.enc.kc):
-        raise EntryRefused("commitment")
+    key = _committed(header, data_key)
     # (9) P-68
     padded = _decrypt(frame.ct, key)
     # (10) P-69
-    return Opened(header, unpad(padded))
+    return Opened(header, unpad(padded), data_key)
+
+
+def open_disclosed(header: Header, data_key: bytes, ct: bytes) -> bytes:
+    """The content of an entry of ours or one that was verified, by its data key alone: checks 6, 8, 9 and 10.
+
+    Raises: EntryRefused `ciphertext-mismatch`, `commitment`, `bad-ciphertext`, `padding`, `unsupported`.
+    """
+    if len(ct) != header.enc.n or hashlib.sha256(ct).digest() != header.enc.ct:
+        raise EntryRefused("ciphertext-mismatch")
+    return unpad(_decrypt(ct, _committed(header, data_key)))
+
+
+def check_disclosed(header: Header, data_key: bytes, content: bytes) -> None:
+    """Return when `content` is what the entry under `header` was sealed from.
+
+    Sealing is deterministic once the data key is known, so content and key are all that a stranger needs: the
+    ciphertext is made anew and has to have the hash that stands in the header.
+
+    Raises: EntryRefused `too-large`, `commitment`, `ciphertext-mismatch`.
+    """
+    if len(content) > MAX_CONTENT_BYTES:
+        raise EntryRefused("too-large")
+    key = _committed(header, data_key)
+    ct = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(pad(content), None, _NONCE, key)
+    if len(ct) != header.enc.n or hashlib.sha256(ct).digest() != header.enc.ct:
+        raise EntryRefused("ciphertext-mismatch")
 
 
 # Keys -------------------------------------------------------------------------------------------------
@@ -200,6 +229,14 @@ def open_entry(
 def wrap_info(hashed_leaf: bytes, author: str, recipient: str) -> bytes:
     """What a wrap is bound to: this leaf, its author, this recipient."""
     return _WRAP_LABEL + hashed_leaf + node_id_bytes(author) + node_id_bytes(recipient)
+
+
+def _committed(header: Header, data_key: bytes) -> bytes:
+    """The body key, once the data key is known to be the one that the header commits to."""
+    key, commitment = _derive(data_key, header.enc.salt, facts_of(header))
+    if not compare_digest(commitment, header.enc.kc):
+        raise EntryRefused("commitment")
+    return key
 
 
 def _derive(data_key: bytes, salt: bytes, facts: Facts) -> tuple[bytes, bytes]:

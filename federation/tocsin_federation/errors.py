@@ -186,6 +186,10 @@ class ProofRefused(FederationError):
             "The proof leads to another root.",
             "The log contradicts itself: keep both checkpoints as evidence.",
         ),
+        "proof-void": Reason(
+            "The node has declared this part of its log void: its key was in other hands.",
+            "Ask the node for a proof from its present log.",
+        ),
     }
 
 
@@ -270,7 +274,8 @@ class EntryRefused(FederationError):
             "The content says that it holds personal data.", "Ask the sender for a version without it."
         ),
         "not-owner": Reason(
-            "The report's id belongs to another node.", "Only its first author may change it."
+            "The report's id belongs to another node, or to another creator.",
+            "Only its first author may change it.",
         ),
         "version-conflict": Reason(
             "Another content stands under the same version.", "The sender says two things under one number."
@@ -282,7 +287,7 @@ class EntryRefused(FederationError):
             "The acknowledgement is for a report that is not ours.", "The peer's software is at fault."
         ),
         "foreign-creator": Reason(
-            "The remark is made in another organisation's name than that of the peer who sends it.",
+            "It is made in another node's name than that of the peer who sends it.",
             "A peer speaks for itself alone: ask its operator.",
         ),
         "unknown-report": Reason(

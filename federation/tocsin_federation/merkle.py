@@ -49,6 +49,11 @@ class Frontier:
         """How many leaves the tree has."""
         return self._size
 
+    @property
+    def subtrees(self) -> tuple[bytes, ...]:
+        """The roots of the perfect subtrees that the tree is made of, largest first."""
+        return tuple(self._nodes)
+
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash (32 bytes)."""
         nodes, size = self._nodes, self._size
@@ -111,6 +116,18 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return frontier.root()
 
 
+def root_over(tiles: Sequence[bytes], leaves: Sequence[bytes]) -> bytes:
+    """The root of a tree of which the first leaves are known by the roots of their full tiles (256 leaves each)."""
+    frontier = Frontier()
+    frontier.extend(tiles)
+    if not leaves:
+        return frontier.root()
+    root = root_of(leaves)
+    for node in reversed(frontier.subtrees):
+        root = node_hash(node, root)
+    return root
+
+
 # Proofs -----------------------------------------------------------------------------------------------
 
 
@@ -119,17 +136,26 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
     Raises: ProofRefused `proof-malformed` when there is no such leaf.
     """
-    if not 0 <= index < len(leaves):
+    return [root_of(leaves[low:high]) for low, high in audit_path(index, len(leaves))]
+
+
+def audit_path(index: int, size: int) -> list[tuple[int, int]]:
+    """Which subtrees' roots make the audit path of leaf `index` in a tree of `size`: [low, high), leaf upwards.
+
+    For whoever knows the roots of large subtrees and need not read all leaves. `low` is a multiple of the smallest
+    power of two that is not below `high - low`. Raises: ProofRefused `proof-malformed` when there is no such leaf.
+    """
+    if not 0 <= index < size:
         raise ProofRefused("proof-malformed")
-    path: list[bytes] = []
-    low, high = 0, len(leaves)
+    path: list[tuple[int, int]] = []
+    low, high = 0, size
     while high - low > 1:
         middle = low + _split(high - low)
         if index < middle:
-            path.append(root_of(leaves[middle:high]))
+            path.append((middle, high))
             high = middle
         else:
-            path.append(root_of(leaves[low:middle]))
+            path.append((low, middle))
             low = middle
     return path[::-1]
 

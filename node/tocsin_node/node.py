@@ -18,6 +18,7 @@ from aiohttp import web
 from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
@@ -31,8 +32,11 @@ from tocsin_node.services.finding import Finding
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -60,10 +64,12 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    ownership: Ownership
     reporting: Reporting
     remarks: Remarks
     exchange: Exchange
     receipts: Receipts
+    proving: Proving
     alarms: Alarms
     duties: Duties
     finding: Finding
@@ -91,6 +97,7 @@ async def open_node(
     """
     async with AsyncExitStack() as stack:
         identity, keys = load_identity(settings.dir)
+        data_keys = load_data_keys(settings.dir, rng)
         database = await stack.enter_async_context(open_database(settings))
         leader = Leader(database.address)
         await leader.open()  # before the database is touched: one process a database
@@ -126,17 +133,36 @@ async def open_node(
         await peering.load()
         log = identity.statement.log
         ledger = Ledger(
-            leader, alarms, node_id=identity.node_id, origin=log.origin, gen=log.gen, log_private=keys.log
+            leader,
+            alarms,
+            node_id=identity.node_id,
+            origin=log.origin,
+            gen=log.gen,
+            log_private=keys.log,
+            data_keys=data_keys,
         )
         await ledger.load()
         org = identity.statement.org.name
+        ownership = Ownership(identity.node_id, peering.known)
+        redactions = Redactions(pool, node_id=identity.node_id)
+        await redactions.load()
         reporting = Reporting(
-            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool,
+            ledger,
+            peering,
+            alarms,
+            ownership,
+            redactions,
+            node_id=identity.node_id,
+            org=org,
+            now=now,
+            rng=rng,
         )
         duties = Duties(
             pool,
             alarms,
             organisation_of(settings, org),
+            ownership,
             node_id=identity.node_id,
             history_days=settings.alerts.history_days,
             now=now,
@@ -146,13 +172,17 @@ async def open_node(
         intake = Intake(
             pool,
             alarms,
+            ownership,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
+            data_keys=data_keys,
             alert_budget=settings.alerts.peer_budget_per_day,
         )
         exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
+        clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
+        ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -161,7 +191,13 @@ async def open_node(
         health.add("peers", peering.health)
         stopping = asyncio.Event()
         async with _working(
-            ledger, exchange.run(), receipts.run(), alarms.run(), finding.run(), _let_go(stopping, ledger)
+            ledger,
+            exchange.run(),
+            receipts.run(),
+            alarms.run(),
+            clusters.run(),
+            finding.run(),
+            _let_go(stopping, ledger),
         ):
             yield Node(
                 settings=settings,
@@ -174,15 +210,17 @@ async def open_node(
                 producer=node_identity(org, identity.node_id),
                 ledger=ledger,
                 peering=peering,
+                ownership=ownership,
                 reporting=reporting,
                 remarks=remarks,
                 exchange=exchange,
                 receipts=receipts,
+                proving=Proving(pool, peering, identity, data_keys),
                 alarms=alarms,
                 duties=duties,
                 finding=finding,
-                duplicates=Duplicates(pool),
-                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
+                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
+                clusters=clusters,
                 now=now,
                 rng=rng,
                 stopping=stopping,

@@ -37,9 +37,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/reports/{id}/remarks", remarks.make, "report:write", "makeRemark"),
     Route("GET", "/v1/reports/{id}/remarks", remarks.listing, "report:read", "listRemarks"),
     Route("GET", "/v1/reports/{id}/duplicates", duplicates.listing, "report:read", "listDuplicates"),
+    Route(
+        "GET", "/v1/reports/{id}/duplicates/{other}", duplicates.telling, "report:read", "mayTellDuplicate"
+    ),
     Route("PUT", "/v1/reports/{id}/duplicates/{other}", duplicates.decide, "report:write", "decideDuplicate"),
+    Route("DELETE", "/v1/reports/{id}/duplicates/{other}", duplicates.undo, "report:write", "undoDuplicate"),
     Route("POST", "/v1/duplicates", duplicates.of_bundle, "report:read", "findDuplicates"),
     Route("POST", "/v1/reports/{id}/share", reports.share, "report:write", "shareReport"),
+    Route("GET", "/v1/reports/{id}/proof", reports.prove, "report:read", "proveReport"),
     Route("POST", "/v1/imports", reports.take_in, "report:write", "importReports"),
     Route("GET", "/v1/peers", peers.listing, "peer:read", "listPeers"),
     Route("POST", "/v1/peers/invites", peers.invite, "peer:write", "invitePeer"),

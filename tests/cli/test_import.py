@@ -12,8 +12,10 @@ from tests.schema.imports.test_atlas import TREE
 from tests.schema.imports.test_avid import RECORD
 
 from tocsin_cli.importing import MAX_BUNDLES, MAX_BYTES, Account, Importer, _batches
+from tocsin_schema.check import check_bundle
 from tocsin_schema.finding import Finding
 from tocsin_schema.imports.record import Record
+from tocsin_schema.marking import Tlp
 
 HEADER = [
     "_id", "incident_id", "date", "reports", "Alleged deployer of AI system", "Alleged developer of AI system",
@@ -125,6 +127,18 @@ def test_objects_that_belong_to_no_incident_are_counted_and_said(tocsin, node, h
     assert none.exit_code == 6
     assert "its 1 object(s) belong to none" in none.stdout
     assert "tocsin convert stix" in none.stdout
+
+
+@pytest.mark.parametrize(("options", "tlp"), [((), Tlp.RED), (("--tlp", "green"), Tlp.GREEN)])
+def test_a_person_says_how_to_mark_what_carries_no_marking(tocsin, node, home, options, tlp):
+    incident = {
+        "type": "incident", "spec_version": "2.1", "id": "incident--00000000-0000-4000-8000-000000000002", "name": "Fall",
+        "created": "2024-02-06T15:29:37.168Z", "modified": "2024-02-06T15:29:37.168Z", "description": "It fell.",
+    }  # fmt: skip
+    file = str(home.file("bare.json", json.dumps([incident])))
+    assert tocsin("import", "stix", file, *options).exit_code == 0
+    (kept,) = node.reports.values()
+    assert check_bundle(kept.raw).report.tlp is tlp
 
 
 def test_many_are_sent_in_batches(tocsin, node, home):

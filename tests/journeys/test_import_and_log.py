@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 from tests.support.neighbour import MILD, introduce, start_all, until
+from tests.support.reports import PUBLIC
 
-from tocsin_schema.stix import build, node_identity
+from tocsin_schema.stix import build
 
 COUNT = 40
 
@@ -17,12 +18,11 @@ COUNT = 40
 @pytest.fixture
 def library(tmp_path, request):
     """Forty reports as somebody else's file, one bundle a line; among them one that is not whole and one double."""
-    producer = node_identity("Somebody else", "n1" + "a" * 52)
     when = datetime(2026, 3, 1, tzinfo=UTC)
     lines = [
         build(
             {"title": f"Known case {n}", "description": "It was in the papers.", "tlp": "clear", **MILD},
-            producer=producer,
+            producer=PUBLIC,
             incident_id=f"incident--{uuid.uuid5(uuid.NAMESPACE_URL, f'{request.node.name} {n}')}",
             now=when,
         )

@@ -127,7 +127,7 @@ async def test_a_stopped_peer_is_neither_asked_nor_answered_until_it_is_resumed(
     await post(acme, "/v1/peers/mallory/sync", {})
     status, _, _ = await mallory.ask(acme, mallory.log_path(acme, "checkpoint?since=0&wait=0"))
     assert status == 403
-    raw = mallory.bundle("Not for the suspect")
+    raw = acme.bundle("Not for the suspect")
     async with acme.client.post(
         "/v1/reports", data=raw, headers={"Content-Type": "application/stix+json"}
     ) as answer:
@@ -617,6 +617,6 @@ async def test_a_peer_that_closes_its_door_after_it_was_open_has_ended_the_conne
 
             assert (await until(ended))["code"] in {"not-approved", "not-authenticated"}
             stix = {"Content-Type": "application/stix+json"}
-            async with two.client.post("/v1/reports", data=stranger.bundle(), headers=stix) as answer:
+            async with two.client.post("/v1/reports", data=two.bundle(), headers=stix) as answer:
                 (to,) = (await answer.json())["to"]
             assert (to["name"], "ended the connection" in to["problem"]["hint"]) == ("One", True)

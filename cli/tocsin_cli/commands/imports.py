@@ -29,9 +29,12 @@ from tocsin_cli.sources import (
     opened,
     techniques_option,
 )
+from tocsin_cli.words import Tlp
 
 if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
+
+FOREIGN = "foreign-creator"
 
 _share = click.option(
     "--share", is_flag=True, help="Send them to the peers too; otherwise they stay at your node."
@@ -51,30 +54,41 @@ def import_() -> None:
 
     The account at the end adds up: read = imported + unchanged + repaired + refused. An interrupted import is
     simply run again; what is there already counts as unchanged. With --share, records that seem to hold personal
-    data or secrets are imported and stay at your node; the account names them. The exit code is 0 when the file
-    was read to its end and anything was taken in, 6 when all of it was refused.
+    data or secrets are imported and stay at your node, and so do those that another node created; the account names
+    them. Others' reports are not yours to change. The exit code is 0 when the file was read to its end and anything
+    was taken in, 6 when all of it was refused.
     """
 
 
 @import_.command("stix")
 @file_argument
+@click.option(
+    "--tlp", type=Tlp(), metavar="TLP", help="The marking of what carries none; without it that is TLP:RED."
+)
 @_share
 @_to
 @_reviewed_by
 @_dry_run
 @pass_session
 def stix(
-    session: Session, file: Path, share: bool, to: tuple[str, ...], reviewed_by: str | None, dry_run: bool
+    session: Session,
+    file: Path,
+    tlp: str | None,
+    share: bool,
+    to: tuple[str, ...],
+    reviewed_by: str | None,
+    dry_run: bool,
 ) -> None:
     """Import incidents from STIX 2.1: a bundle, a list, or one object a line.
 
     Objects that belong to no incident have no place at a node: they are passed over and counted. tocsin
     convert stix passes them on.
     """
+    from tocsin_schema import marking
     from tocsin_schema.imports.stix import read
 
     over: Counter[str] = Counter()
-    reader = partial(read, passed_over=over)
+    reader = partial(read, default_tlp=marking.Tlp(tlp) if tlp else None, passed_over=over)
     _run(
         session, "stix", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run, over=over
     )
@@ -215,8 +229,13 @@ def _tell(session: Session, account: Account, *, complete: bool, dry_run: bool) 
         out.line(f"kept here {each['key']}: {', '.join(each['kinds'])}")
     head = "Only tried, nothing sent: " if dry_run else ("" if complete else "Interrupted: ")
     out.line(head + account.line())
-    if account.kept_here:
+    foreign = sum(FOREIGN in each["kinds"] for each in account.kept_here)
+    if foreign:
         out.warn(
-            f"{len(account.kept_here)} of them stay at your node: they seem to hold personal data or secrets. Share "
-            "what may leave with: tocsin report redact ID"
+            f"{foreign} of them stay at your node: another node created them, and it alone sends them on."
+        )
+    if suspected := len(account.kept_here) - foreign:
+        out.warn(
+            f"{suspected} of them stay at your node: they seem to hold personal data or secrets. Share what may leave "
+            "with: tocsin report share ID --to PEER --reviewed-by NAME"
         )

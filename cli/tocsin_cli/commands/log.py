@@ -31,7 +31,7 @@ def verify(session: Session, node_id: str | None) -> None:
     from tocsin_cli.progress import progress
 
     if node_id is not None:
-        _refuse_malformed(node_id)
+        refuse_malformed(node_id)
 
     size = (session.client.json("GET", "/v1/node").get("log") or {}).get("size")
     with progress(session.out, "Leaves", size if isinstance(size, int) else None) as advance:
@@ -63,7 +63,8 @@ def _memory(session: Session) -> Path:
     return directory if directory is not None and (directory / THROWAWAY).is_file() else session.state
 
 
-def _refuse_malformed(node_id: str) -> None:
+def refuse_malformed(node_id: str) -> None:
+    """Raises: UsageFault when it is not a NodeID."""
     from tocsin_federation.errors import FederationError
     from tocsin_federation.node_id import node_id_bytes
 

@@ -19,6 +19,9 @@ COMMANDS = {
     "export": Late(
         f"{_HERE}.report_export:export", "Write reports into a file for other tools and people.", _READ
     ),
+    "prove": Late(
+        f"{_HERE}.report_prove:prove", "Write a proof of a report that anybody can verify offline.", _READ
+    ),
     "remarks": Late(
         f"{_HERE}.report_remark:remarks_", "List what everybody says about a report, oldest first.", _READ
     ),

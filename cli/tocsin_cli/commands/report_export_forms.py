@@ -33,7 +33,7 @@ _OPTIONS = (
     click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade."),
     click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking."),
     click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these."),
-    click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own."),
+    click.option("--origin", metavar="NAME", help="Only what this peer sent; us for what was filed or imported here."),
     click.option("--text", metavar="WORDS", help="Only reports with these words in their title."),
     click.option(
         "--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), metavar="DATE",

@@ -19,7 +19,7 @@ _OPTIONS = (
     ("harm", "HARM", "Only with this kind of harm, such as privacy."),
     ("system", "NAME", "Only about this system: vendor and name, with or without its version, or its id."),
     ("party", "NAME", "Only with this organisation or group as a party."),
-    ("origin", "NAME", "Only what this peer sent; us for your own."),
+    ("origin", "NAME", "Only what this peer sent; us for what was filed or imported here."),
     ("country", "CODE", "Only from this country, such as DE."),
     ("classification", "SCHEME:CODE", "Only in this class of a taxonomy."),
     ("technique", "ID", "Only with this technique, such as AML.T0051."),

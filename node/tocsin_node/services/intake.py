@@ -19,10 +19,12 @@ from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
+from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_remarks import RemarkDesk
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import remote, reports, shares
 from tocsin_node.storage.errors import StorageError
@@ -78,18 +80,23 @@ class Intake:
         self,
         pool: Pool,
         alarms: Alarms,
+        ownership: Ownership,
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
+        data_keys: DataKeys,
         alert_budget: int,
     ) -> None:
         self._pool = pool
         self._alarms = alarms
+        self._ownership = ownership
         self._node_id = node_id
         self._enc_private = enc_private
+        self._data_keys = data_keys
         self._alert_budget = alert_budget
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
+        self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
         """Take `frames` (ascending, all in [log.next_index, next_index)) and move the cursor to `next_index`.
@@ -160,6 +167,7 @@ class Intake:
                 content_id=report.id,
                 content_tlp=report.tlp,
                 content_revoked=report.revoked,
+                content_node=self._ownership.node_behind(report),
                 policy=peer.policy,
                 me=self._node_id,
             )
@@ -231,7 +239,7 @@ class Intake:
             sent = await shares.sealed_to(conn, peer.node_id, self._node_id, answered) if answered else set()
             came = [(a.opened, a.remark) for a in arrivals if a.opened is not None and a.remark is not None]
             desk = await RemarkDesk.open(conn, peer.node_id, self._node_id, came)
-            batch = _judge_all(peer, log, arrivals, held, sent, desk)
+            batch = _judge_all(peer, log, arrivals, held, sent, desk, self._data_keys)
             await _write_reports(conn, batch)
             await desk.write(conn)
             rang = await self._ring(conn, peer, batch)
@@ -247,6 +255,8 @@ class Intake:
                 )
         if rang:
             self._alarms.wake()
+        if batch.versions:
+            self.on_stored()
         return replace(log, next_index=next_index)
 
     async def _ring(self, conn: Connection, peer: Peer, batch: _Batch) -> bool:
@@ -258,7 +268,8 @@ class Intake:
                     new.report,
                     origin=peer.called,
                     ours=False,
-                    previous_grade=before.grade if before else None,
+                    # A copy that came another way was nobody's word, and rang for nobody.
+                    previous_grade=before.grade if before and before.origin == new.origin else None,
                 )
             )
         ]
@@ -273,6 +284,10 @@ class Intake:
         if over:
             logger.warning("peer %s: %d alerts are over its budget of a day", peer.row.name, over)
         return bool(within)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def lesser_budget(budget: int) -> int:
@@ -307,6 +322,7 @@ def _judge_all(
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
     desk: RemarkDesk,
+    data_keys: DataKeys,
 ) -> _Batch:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
 
@@ -331,6 +347,7 @@ def _judge_all(
                 code,
                 None if header is None else header.id,
                 None if header is None else header.ver,
+                *_kept(arrival, outcome, data_keys),
             )
         )
     return batch
@@ -359,13 +376,26 @@ def _judge(
         return Outcome.STORED, None
     report = arrival.report
     assert report is not None, "an entry holds a report, a remark or an acknowledgement"
-    outcome, code = decide(_standing(before), opened.header, sha256=report.sha256, origin=peer.node_id)
+    outcome, code = decide(
+        _standing(before),
+        opened.header,
+        sha256=report.sha256,
+        origin=peer.node_id,
+        creator=report.created_by_ref,
+    )
     if outcome is Outcome.STORED:
         new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
         batch.versions.append((new, before))
         held[report.id] = _as_held(new)
         desk.learn(new)
     return outcome, code
+
+
+def _kept(arrival: Arrival, outcome: Outcome, data_keys: DataKeys) -> tuple[bytes | None, bytes | None]:
+    """Header and locked data key of what was taken; nothing of what was not."""
+    if arrival.opened is None or outcome in {Outcome.REFUSED, Outcome.QUARANTINED}:
+        return None, None
+    return arrival.frame.leaf, data_keys.lock(arrival.leaf_hash, arrival.opened.data_key)
 
 
 def _told(sent: AbstractSet[tuple[str, int, bytes]], header: Header) -> bool:
@@ -378,14 +408,22 @@ async def _write_reports(conn: Connection, batch: _Batch) -> None:
     if len(await reports.insert(conn, first)) != len(first):
         raise _LookAgain  # an own filing took one of the ids meanwhile
     for new, before in batch.versions:
-        if before is not None and not await reports.replace(conn, new, held_ver=before.ver):
+        if before is not None and not await reports.replace(
+            conn, new, held_ver=before.ver, held_origin=before.origin
+        ):
             raise _LookAgain
 
 
 def _standing(held: reports.Held | None) -> Held | None:
     if held is None:
         return None
-    return Held(origin=held.origin, ver=held.ver, sha256=held.sha256, final=held.state == "withdrawn")
+    return Held(
+        origin=held.origin,
+        creator=held.creator,
+        ver=held.ver,
+        sha256=held.sha256,
+        final=held.state == "withdrawn",
+    )
 
 
 def _as_held(new: reports.NewReport) -> reports.Held:
@@ -401,4 +439,5 @@ def _as_held(new: reports.NewReport) -> reports.Held:
         audience=(),
         leaf_hash=new.place.leaf_hash if new.place else None,
         modified=report.modified,
+        creator=report.created_by_ref,
     )

@@ -157,6 +157,10 @@ class Peering:
         """All peers but the removed, oldest first."""
         return [p for p in self._peers.values() if p.row.state != "removed"]
 
+    def known(self) -> Sequence[str]:
+        """NodeIDs of all peers there ever were."""
+        return list(self._peers)
+
     def named(self, name: str) -> Peer:
         """The peer we call `name` (or whose NodeID it is). Raises: PeerUnknown."""
         for peer in self.present():
@@ -168,6 +172,11 @@ class Peering:
         """The present peer with that NodeID."""
         peer = self._peers.get(node_id)
         return peer if peer is not None and peer.row.state != "removed" else None
+
+    def statements(self, node_id: str) -> tuple[bytes, ...]:
+        """The chain (DSSE) that is held of a peer, of a removed one too; empty for a node never met."""
+        peer = self._peers.get(node_id)
+        return () if peer is None else tuple(peer.identity.chain)
 
     def name_of(self, node_id: str) -> str:
         """What we call a node, removed or unknown ones too."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from tocsin_node.storage.alerts import StoredAlert
+from tocsin_node.storage.alerts import SAID, StoredAlert
 from tocsin_node.storage.pool import Connection
 
 Kind = Literal["ack", "take", "mute", "resolve", "escalate", "unanswered"]
@@ -68,13 +68,13 @@ _ACT = """k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.n
 
 # A peer's word about a version stands for that version and those before it.
 OF_ALERTS = f"""
-select {_ACT} from act k
+select {_ACT} from {SAID} k
 where k.alert_id = any($1::bigint[]) or k.via = 'peer' and k.report_id = any($2::text[])
 order by k.at, k.id
 """
 
 OF_REPORT = f"""
-select {_ACT} from act k where k.report_id = $1 and k.kind in ('ack', 'take', 'resolve', 'unanswered')
+select {_ACT} from {SAID} k where k.report_id = $1 and k.kind in ('ack', 'take', 'resolve', 'unanswered')
 order by k.at, k.id
 """
 

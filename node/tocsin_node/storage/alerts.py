@@ -46,6 +46,15 @@ class StoredAlert:
 
 _ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
     (select r.tlp from report r where r.id = a.report_id) as marking"""
+# What was done; what a peer said of a redaction it said of its record too, of the version that was redacted.
+SAID = """(
+    select id, kind, alert_id, report_id, ver, node, by, via, note, at, until, level, revoked_at, revoked_by from act
+    union all
+    select k.id, k.kind, null, d.record_id, case when k.ver >= p.ver then d.record_ver else 1 end, k.node, k.by, k.via,
+        k.note, k.at, k.until, k.level, k.revoked_at, k.revoked_by
+    from act k join redaction d on d.report_id = k.report_id join report p on p.id = k.report_id
+    where k.via = 'peer'
+)"""
 
 INSERT = """
 insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts)
@@ -68,7 +77,7 @@ LIST = f"""
 select {_ALERT} from alert a
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
-    and not exists (select from act k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
+    and not exists (select from {SAID} k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
                     and k.report_id = a.report_id and k.ver >= a.ver and k.revoked_at is null)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (
         select from delivery d where d.alert_id = a.id

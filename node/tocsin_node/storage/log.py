@@ -24,13 +24,23 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One sealed entry with its place. `wraps`: NodeID → sealed data key."""
+    """One sealed entry with its place. `wraps`: NodeID → sealed data key. `data_key`: locked, for ourselves."""
 
     idx: int
     leaf_hash: bytes
     leaf: bytes
     ct: bytes
     wraps: dict[str, bytes]
+    data_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """What is needed to show one entry. `data_key`: locked; None where it was not kept."""
+
+    leaf: bytes
+    ct: bytes
+    data_key: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +57,10 @@ HEAD = "select gen, size, root, frontier, note from log_checkpoint where gen = $
 
 _ENTRIES = """
 with entry as (
-    insert into log_entry (gen, idx, leaf_hash, leaf, ct)
-    select $1, e.idx, e.leaf_hash, e.leaf, e.ct
-    from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[]) as e (idx, leaf_hash, leaf, ct)
+    insert into log_entry (gen, idx, leaf_hash, leaf, ct, data_key)
+    select $1, e.idx, e.leaf_hash, e.leaf, e.ct, e.data_key
+    from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $13::bytea[])
+        as e (idx, leaf_hash, leaf, ct, data_key)
 ), wrap as (
     insert into log_wrap (gen, recipient, idx, wrap)
     select $1, w.recipient, w.idx, w.wrap
@@ -57,8 +68,10 @@ with entry as (
 )"""
 _CHECKPOINT = "insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $9, $10, $11, $12)"
 APPEND = f"{_ENTRIES}\n{_CHECKPOINT}"
-APPEND_ONE = f"{_ENTRIES}, {reports.insertion(13, many=False)}\n{_CHECKPOINT}"
-APPEND_MANY = f"{_ENTRIES}, {reports.insertion(13, many=True)}\n{_CHECKPOINT}"
+APPEND_ONE = f"{_ENTRIES}, {reports.insertion(14, many=False)}\n{_CHECKPOINT}"
+APPEND_MANY = f"{_ENTRIES}, {reports.insertion(14, many=True)}\n{_CHECKPOINT}"
+
+ENTRY = "select leaf, ct, data_key from log_entry where gen = $1 and idx = $2"
 
 LEAF_HASHES = "select leaf_hash from log_entry where gen = $1 and idx >= $2 and idx < $3 order by idx"
 
@@ -119,8 +132,15 @@ async def append(
         new_head.root,
         new_head.frontier,
         new_head.note,
+        [e.data_key for e in entries],
         *rest,
     )
+
+
+async def entry(conn: Connection, gen: int, idx: int) -> KeptEntry | None:
+    """One entry as it was sealed."""
+    row = await conn.fetchrow(ENTRY, gen, idx)
+    return None if row is None else KeptEntry(*row)
 
 
 async def leaf_hashes(conn: Connection, gen: int, start: int, stop: int) -> list[bytes]:

@@ -22,7 +22,7 @@ class RemoteLog:
 
 @dataclass(frozen=True, slots=True)
 class EntryOutcome:
-    """The terminal outcome of one entry."""
+    """The terminal outcome of one entry. `leaf` and `data_key` (locked): of what was taken, to show it to others."""
 
     idx: int
     leaf_hash: bytes
@@ -30,6 +30,8 @@ class EntryOutcome:
     code: str | None = None
     report_id: str | None = None
     ver: int | None = None
+    leaf: bytes | None = None
+    data_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class Quarantined:
     leaf: bytes
     wrap: bytes
     ct: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLeaf:
+    """What is needed to show one entry of a peer. `data_key`: locked."""
+
+    leaf: bytes
+    data_key: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +90,18 @@ LEAVES = (
 
 RECORD = """
 with outcome as (
-    insert into remote_entry (origin, gen, idx, leaf_hash, outcome, code, report_id, ver)
-    select $1, $2, * from unnest($5::bigint[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::int[])
+    insert into remote_entry (origin, gen, idx, leaf_hash, outcome, code, report_id, ver, leaf, data_key)
+    select $1, $2, * from unnest($5::bigint[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::int[],
+        $16::bytea[], $17::bytea[])
 ), aside as (
     insert into quarantine (origin, gen, idx, code, leaf, wrap, ct)
     select $1, $2, * from unnest($11::bigint[], $12::text[], $13::bytea[], $14::bytea[], $15::bytea[])
 )
 update remote_log set next_index = $4 where origin = $1 and gen = $2 and next_index = $3
+"""
+
+KEPT = """
+select leaf, data_key from remote_entry where origin = $1 and gen = $2 and idx = $3 and leaf is not null
 """
 
 UNSUPPORTED = """
@@ -182,7 +197,15 @@ async def record_outcomes(
         [q.leaf for q in quarantined],
         [q.wrap for q in quarantined],
         [q.ct for q in quarantined],
+        [o.leaf for o in outcomes],
+        [o.data_key for o in outcomes],
     )
+
+
+async def kept(conn: Connection, origin: str, gen: int, idx: int) -> KeptLeaf | None:
+    """What was kept of an entry that was taken."""
+    row = await conn.fetchrow(KEPT, origin, gen, idx)
+    return None if row is None else KeptLeaf(*row)
 
 
 async def unsupported(conn: Connection, log: RemoteLog, after: int, limit: int) -> list[tuple[bytes, Frame]]:

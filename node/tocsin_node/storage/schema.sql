@@ -249,6 +249,7 @@ create table log_entry (
     leaf bytea not null,
     ct bytea storage external not null,
     at timestamp with time zone default now() not null,
+    data_key bytea,
     constraint log_entry_pkey PRIMARY KEY (gen, idx),
     constraint log_entry_leaf_hash_key UNIQUE (leaf_hash)
 ) with (toast_tuple_target=8160);
@@ -306,6 +307,17 @@ create table quarantine (
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
 
+create table redaction (
+    report_id text not null,
+    record_id text,
+    record_ver integer not null,
+    clearance text not null,
+    constraint redaction_pkey PRIMARY KEY (report_id),
+    constraint redaction_record_id_fkey FOREIGN KEY (record_id) REFERENCES report(id),
+    constraint redaction_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
+
 create table remark (
     report_id text not null,
     node text not null,
@@ -349,6 +361,8 @@ create table remote_entry (
     report_id text,
     ver integer,
     at timestamp with time zone default now() not null,
+    leaf bytea,
+    data_key bytea,
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );

@@ -1,0 +1,135 @@
+"""`tocsin proof verify`: look at a proof offline; no node and no network are needed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tocsin_cli.command import LazyGroup
+from tocsin_cli.commands.log import refuse_malformed
+from tocsin_cli.durable import write_durably
+from tocsin_cli.errors import FileUnreadable, NotVerified
+from tocsin_cli.plain import local_time, utc_text
+from tocsin_cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from tocsin_federation.proof import Proven
+
+_KINDS = {
+    "publish": "a report",
+    "revoke": "the withdrawal of a report",
+    "ack": "an acknowledgement",
+    "remark": "a remark",
+}
+
+
+@click.group("proof", cls=LazyGroup, no_args_is_help=True)
+def proof() -> None:
+    """Verify proofs of reports; no node is needed."""
+
+
+@proof.command("verify")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@click.option(
+    "--node-id", metavar="NODEID", help="The NodeID that it must be by, as you know it from elsewhere."
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the disclosed report there."
+)
+@pass_session
+def verify(session: Session, file: Path, node_id: str | None, report: Path | None) -> None:
+    """Verify a proof on this machine, without a node.
+
+    Nothing in the file is believed: signatures, tree and content are checked. What it cannot show is who is behind a
+    NodeID: compare it with what the organisation says, or give --node-id. Exit code 4 when the proof does not hold.
+    """
+    if node_id is not None:
+        refuse_malformed(node_id)
+    proven = _proven(file, node_id)
+    if report is not None:
+        _write_report(session, proven, report)
+    if session.out.as_json:
+        session.out.document(_document(proven))
+        return
+    session.out.facts(_facts(proven))
+    if proven.content is not None and report is None:
+        session.out.next_step(f"tocsin proof verify {file} --report REPORT.json")
+
+
+def _proven(file: Path, node_id: str | None) -> "Proven":
+    from tocsin_federation.errors import FederationError
+    from tocsin_federation.proof import MAX_PROOF_BYTES, read_proof, verify_proof
+
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_PROOF_BYTES + 1)
+    except OSError as exc:
+        raise FileUnreadable(f"{file} cannot be read: {exc.strerror}.") from exc
+    try:
+        return verify_proof(read_proof(raw), expected=node_id)
+    except FederationError as exc:
+        raise NotVerified(f"The proof does not hold: {exc}", code=exc.code, hint=exc.hint) from exc
+
+
+def _write_report(session: Session, proven: "Proven", report: Path) -> None:
+    if proven.content is None:
+        raise NotVerified(
+            "The proof does not disclose the report.",
+            code="not-disclosed",
+            hint="Ask for one made with: tocsin report prove ID --disclose",
+        )
+    write_durably(report, proven.content)
+    session.out.say(f"{len(proven.content)} bytes: {report}")
+
+
+def _facts(proven: "Proven") -> list[tuple[str, object]]:
+    header, checkpoint = proven.header, proven.checkpoint
+    title = _title(proven)
+    facts: list[tuple[str, object]] = [
+        ("Proven", f"{_KINDS[header.t]}, entry {proven.index} of a log of {checkpoint.size}"),
+        ("By", f"{proven.identity.node_id} (calls itself {proven.identity.statement.org.name})"),
+        ("Log", checkpoint.origin),
+        ("Report", f"{header.id} (version {header.ver})"),
+        ("Marking", header.tlp.label),
+        ("Sealed", f"{local_time(_sealed(proven))} by its author's clock"),
+        ("To", f"{len(header.aud.nodes)} nodes: {', '.join(header.aud.nodes)}"),
+        ("Cosigned", ", ".join(proven.signers) or "by nobody"),
+        ("Says", "not disclosed" if proven.content is None else f"{title} ({len(proven.content)} bytes)"),
+    ]
+    return facts
+
+
+def _document(proven: "Proven") -> dict[str, Any]:
+    header, checkpoint = proven.header, proven.checkpoint
+    return {
+        "verified": True,
+        "node_id": proven.identity.node_id,
+        "org": proven.identity.statement.org.name,
+        "log": {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()},
+        "index": proven.index,
+        "leaf_hash": proven.leaf_hash.hex(),
+        "kind": header.t,
+        "report_id": header.id,
+        "ver": header.ver,
+        "tlp": header.tlp.value,
+        "sealed_at": _sealed(proven),
+        "to": list(header.aud.nodes),
+        "signers": list(proven.signers),
+        "disclosed": proven.content is not None,
+        "title": _title(proven),
+    }
+
+
+def _sealed(proven: "Proven") -> str:
+    return utc_text(datetime.fromtimestamp(proven.header.ts / 1000, UTC))
+
+
+def _title(proven: "Proven") -> str | None:
+    """What the disclosed report is called; None where there is none, or it is no report."""
+    from tocsin_schema.check import check_bundle
+
+    if proven.content is None or proven.header.t not in {"publish", "revoke"}:
+        return None
+    report = check_bundle(proven.content).report
+    return None if report is None else report.name
