@@ -3,7 +3,7 @@
 import pytest
 from tests.support.alarms import bell, incident, running
 
-from tocsin_federation.messages import Acknowledgement
+from tocsin_federation.messages import Acknowledgement, Progress
 
 
 async def alert_in(ringing, room):
@@ -232,3 +232,27 @@ async def test_a_peer_s_acknowledgement_shows_at_the_origin_and_is_told_no_furth
         assert (await ringing.alarms.get(alert_id))["state"] == "acknowledged"
         assert list(await ringing.alarms.progress(report.id)) == [ack]
         assert ringing.acknowledged == 0
+
+
+async def test_that_nobody_answers_at_a_peer_is_said_in_the_thread_once_however_often_it_says_so(
+    pool, tmp_path, room
+):
+    async with bell(pool, tmp_path, room) as ringing:
+        report = incident()
+        alert_id = await ringing.store(report, ours=True)
+        async with pool.acquire() as conn:
+            await conn.execute(
+                "insert into report (id, origin, ver, state, name, tlp, grade, level, score, realization, modified, sha256,"
+                " bundle, audience) values ($1, 'us', 1, 'active', '', 'green', 'II', 4, 76, 'harm-event', now(), '', '', $2)",
+                report.id,
+                ["n1peer"],
+            )
+        for at in range(20):
+            said = Progress(v=2, report_id=report.id, ver=1, at=at, revoked=False, state="unanswered")
+            async with pool.transaction() as conn:
+                await ringing.alarms.record_remote_ack(conn, said, node_id="n1peer", org="Lab @room")
+        ringing.alarms.wake()
+        await room.said("Lab ＠room: everybody was called there, and nobody has answered.")
+        await ringing.all_echoed(2)
+        alert = await ringing.alarms.get(alert_id)
+        assert (alert["state"], [a["kind"] for a in alert["history"]]) == ("open", ["unanswered"])

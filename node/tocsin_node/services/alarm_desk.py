@@ -51,14 +51,14 @@ class Desk:
 
         Raises: MuteTooLong, of a mute that reaches further than allowed from its `at`.
         """
+        followup = await followups.of(conn, alert.id)
         if act.kind == "mute":
-            check_mute(alert, act)
+            check_mute(act, alert.id, urgent=alert.grade == "I" or (followup is not None and followup.urgent))
         act_id = await acts.add(conn, alert.id, act)
         if act_id is None:
             return False
         if act.kind in SEEN:
             await acts.add(conn, alert.id, replace(act, kind="ack", note=None))
-        followup = await followups.of(conn, alert.id)
         await self._escalation.settle(conn, alert.id)
         others_called = followup is not None and followup.level > 0
         if (act.via != "reaction" and told) or others_called:
@@ -93,8 +93,8 @@ class Desk:
         await self._planner.say(conn, alert_id, "notice", Saying(what, line), channels=None)
 
 
-def check_mute(alert: StoredAlert, act: NewAct) -> None:
+def check_mute(act: NewAct, alert_id: int, *, urgent: bool) -> None:
     """Refuse a mute that is too long. Raises: MuteTooLong."""
-    most = MUTE_MAX_GRADE_I if alert.grade == "I" else MUTE_MAX
+    most = MUTE_MAX_GRADE_I if urgent else MUTE_MAX
     if act.until is None or act.until - act.at > most:
-        raise MuteTooLong(f"Alert {alert.id} can be muted for {span_words(most)} at most.")
+        raise MuteTooLong(f"Alert {alert_id} can be muted for {span_words(most)} at most.")

@@ -7,6 +7,7 @@ was away calls once when it is back, however many levels have passed.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,12 +20,15 @@ from tocsin_node.settings import OncallSettings
 from tocsin_node.storage import acts, alerts, deliveries, followups
 from tocsin_node.storage.acts import NewAct, Via
 from tocsin_node.storage.alerts import StoredAlert
+from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.followups import Followup
 from tocsin_node.storage.pool import Connection, Pool
 
 CLOCK = "tocsin"  # by whom the node's own acts are
 WAITED_FOR = frozenset({"raise", "escalate", "cluster"})  # a legal clock rings again by itself
 IDLE_S = 30.0
+AGAIN = timedelta(minutes=1)  # after a fault of ours
+logger = logging.getLogger(__name__)
 
 
 class Escalation:
@@ -66,15 +70,14 @@ class Escalation:
 
     async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
         """Wait for an answer to a new alert, in the transaction that records it; no longer for earlier ones."""
-        waits: Sequence[int] = ()
-        if alert.kind in WAITED_FOR:
-            grade = "I" if priority == URGENT else alert.grade
-            waits = self._waits.get(grade, self._other_waits)
+        grade = "I" if priority == URGENT else alert.grade
+        waits = self._waits.get(grade, self._other_waits) if alert.kind in WAITED_FOR else ()
         now = self._now()
         if alert.report_id is not None and alert.kind != "duty":
             for earlier in await followups.leave_earlier(conn, alert.report_id, alert.id):
                 await acts.answered(conn, earlier, now)
-        await followups.start(conn, alert.id, waits, now + timedelta(minutes=waits[0]) if waits else None)
+        next_at = now + timedelta(minutes=waits[0]) if waits else None
+        await followups.start(conn, alert.id, waits, next_at, urgent=grade == "I")
 
     async def settle(self, conn: Connection, alert_id: int) -> None:
         """Set the timer anew after what stands about an alert has changed, in that transaction.
@@ -104,29 +107,45 @@ class Escalation:
 
         All that follows from it is one transaction: a crash repeats it whole, or not at all.
         """
-        now = self._now()
-        async with self._pool.transaction() as conn:
-            due = await followups.due(conn, now)
+        now, due = self._now(), None
+        try:
+            async with self._pool.transaction() as conn:
+                due = await followups.due(conn, now)
+                if due is None:
+                    return False
+                await self._call_waiting(conn, due, now)
+        except StorageError:
+            raise
+        except Exception:
             if due is None:
-                return False
-            alert = await alerts.get(conn, due.alert_id)
-            assert alert is not None, "alerts are never taken away"
-            stands = await acts.standing(conn, alert.id)
-            if stands.acknowledged or await followups.void(conn, alert.id):
-                await acts.answered(conn, alert.id, now)
-                await followups.put(conn, replace(due, next_at=None))
-            elif stands.muted_until is not None and stands.muted_until > now:
-                await followups.put(conn, replace(due, next_at=stands.muted_until))
-            else:
-                await self._call(conn, alert, due, by=CLOCK, via="clock", note=None)
+                raise
+            logger.exception(
+                "nobody could be called for alert %d; the others do not wait for it", due.alert_id
+            )
+            async with self._pool.acquire() as conn:
+                await followups.put(conn, replace(due, next_at=now + AGAIN))
         self._called()
         return True
+
+    async def _call_waiting(self, conn: Connection, due: Followup, now: datetime) -> None:
+        alert = await alerts.get(conn, due.alert_id)
+        assert alert is not None, "alerts are never taken away"
+        stands = await acts.standing(conn, alert.id)
+        if stands.acknowledged or await followups.void(conn, alert.id):
+            await acts.answered(conn, alert.id, now)
+            await followups.put(conn, replace(due, next_at=None))
+        elif stands.muted_until is not None and stands.muted_until > now:
+            await followups.put(conn, replace(due, next_at=stands.muted_until))
+        else:
+            await self._call(conn, alert, due, by=CLOCK, via="clock", note=None)
 
     async def call_now(
         self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None
     ) -> None:
         """Call the next because a person wants it, in the caller's transaction; the timer goes on from there."""
-        kept = await followups.of(conn, alert.id) or Followup(alert.id, (), 0, None)
+        kept = await followups.of(conn, alert.id) or Followup(
+            alert.id, (), urgent=False, level=0, next_at=None
+        )
         await self._call(conn, alert, kept, by=by, via=via, note=note)
 
     async def unanswered(self) -> list[int]:

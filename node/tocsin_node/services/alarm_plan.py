@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement, Progress, State
-from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign, still
 from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, Root, Telling, Way, marked
@@ -360,6 +360,12 @@ class AlarmPlanner:
             at_ms=acknowledgement.at,
             revoked=acknowledgement.revoked,
         )
+        alert_id = await alerts.newest_of_report(conn, acknowledgement.report_id)
+        if acknowledgement.state == "unanswered" and not acknowledgement.revoked and alert_id is not None:
+            line = f"{foreign(org, NAME_BYTES)}: everybody was called there, and nobody has answered."
+            await self.say(
+                conn, alert_id, "notice", Saying(f"unanswered-{node_id}-{acknowledgement.ver}", line)
+            )
 
     def cut(self, facts: AlertFacts) -> AlertFacts:
         """The facts that some channel may read, or any room where there is none yet."""

@@ -12,18 +12,21 @@ from tocsin_node.storage.pool import Connection
 class Followup:
     """`waits_min`: minutes that each level is waited for. `level`: who was called last, from 0.
 
-    `next_at`: when the next are called; None: nobody waits for an answer.
+    `urgent`: grade I, or a life at risk. `next_at`: when the next are called; None: nobody waits for an answer.
     """
 
     alert_id: int
     waits_min: tuple[int, ...]
+    urgent: bool
     level: int
     next_at: datetime | None
 
 
-_FOLLOWUP = "alert_id, waits_min, level, next_at"
+_FOLLOWUP = "alert_id, waits_min, urgent, level, next_at"
 
-START = "insert into followup (alert_id, waits_min, next_at) values ($1, $2, $3) on conflict do nothing"
+START = """
+insert into followup (alert_id, waits_min, urgent, next_at) values ($1, $2, $3, $4) on conflict do nothing
+"""
 
 # What is newer about the same report has a timer of its own, or tells that there is nothing to wait for any more.
 LEAVE_EARLIER = """
@@ -49,9 +52,11 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 """
 
 
-async def start(conn: Connection, alert_id: int, waits_min: Sequence[int], next_at: datetime | None) -> None:
+async def start(
+    conn: Connection, alert_id: int, waits_min: Sequence[int], next_at: datetime | None, *, urgent: bool
+) -> None:
     """Wait for an answer to a new alert until `next_at`; None: not at all."""
-    await conn.execute(START, alert_id, list(waits_min), next_at)
+    await conn.execute(START, alert_id, list(waits_min), urgent, next_at)
 
 
 async def leave_earlier(conn: Connection, report_id: str, alert_id: int) -> list[int]:
@@ -95,4 +100,4 @@ async def void(conn: Connection, alert_id: int) -> bool:
 
 
 def _followup(row: Any) -> Followup:
-    return Followup(row[0], tuple(row[1]), row[2], row[3])
+    return Followup(row[0], tuple(row[1]), *row[2:])

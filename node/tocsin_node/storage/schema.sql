@@ -197,6 +197,7 @@ CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256
 create table followup (
     alert_id bigint not null,
     waits_min integer[] default '{}'::integer[] not null,
+    urgent boolean default false not null,
     level smallint default 0 not null,
     next_at timestamp with time zone,
     offered_at timestamp with time zone,

@@ -44,7 +44,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A subscription that an alert fits. `urgent`: grade I."""
+    """A subscription that an alert fits. `urgent`: grade I, or a life at risk."""
 
     subscription: Subscription
     urgent: bool
@@ -77,10 +77,11 @@ OFFERED = "update followup set offered_at = now() where alert_id = $1"
 # Of each kind of key one must fit. What a report is called in (software, system, product) is one kind.
 FITTING = f"""
 with told as (
-    select a.*, coalesce(f.keys, '{{}}') || ('grade:' || lower(a.grade)) as known
-    from alert a left join report_facet f on f.report_id = a.report_id where a.id = $1
+    select a.*, coalesce(f.keys, '{{}}') || ('grade:' || lower(a.grade)) as known, u.urgent
+    from alert a join followup u on u.alert_id = a.id left join report_facet f on f.report_id = a.report_id
+    where a.id = $1
 )
-select {_COLUMNS}, t.grade = 'I' from subscription s, told t
+select {_COLUMNS}, t.urgent from subscription s, told t
 where s.ended_at is null and s.made_at <= t.raised_at and t.kind not in ('test', 'duty')
   and (s.origins = '{{}}' or lower(t.origin) = any(s.origins))
   and not exists (

@@ -35,6 +35,7 @@ create unique index act_unanswered on act (alert_id)
 create table followup (
     alert_id   bigint primary key references alert (id),
     waits_min  integer[] not null default '{}',     -- how long each level is waited for; empty: nobody further is called
+    urgent     boolean not null default false,      -- grade I, or a life at risk
     level      smallint not null default 0,         -- who was called last
     next_at    timestamptz,                         -- when the next are called; null: nobody waits for an answer
     offered_at timestamptz                          -- when it was held against the subscriptions; null: not yet
