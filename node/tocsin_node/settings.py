@@ -25,6 +25,7 @@ FILE_NAME = "node.toml"
 ENVIRONMENT_PREFIX = "TOCSIN_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Patience = Annotated[float, Meta(ge=0, le=604_800)]
 Bytes = Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)]
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -177,6 +178,38 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 50
 
 
+class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How alerts are told together, so that many do not bury the one that counts. Grade I never waits."""
+
+    wait_ii_s: Annotated[
+        Patience,
+        Meta(description="Seconds that a new incident of grade II waits for what belongs to it."),
+    ] = 10.0
+    wait_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder.")] = 60.0
+    interval_s: Annotated[
+        Patience,
+        Meta(
+            description="A message that was told is edited at most so often, and a digest followed by another."
+        ),
+    ] = 300.0
+    repeat_i_s: Annotated[
+        Patience,
+        Meta(description="What nobody acknowledged rings again after so long: grade I; 0: never."),
+    ] = 900.0
+    repeat_ii_s: Annotated[Patience, Meta(description="The same for grade II; 0: never.")] = 3600.0
+    repeat_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder; 0: never.")] = 0.0
+    flood_window_s: Annotated[
+        Patience, Meta(description="Window of the two limits below; what is over one is told in a digest.")
+    ] = 300.0
+    flood_room: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most new incidents that ring one by one in a room.")
+    ] = 8
+    flood_origin: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Most of them from one organisation, so that others are heard."),
+    ] = 4
+
+
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the organisation is before the law: from this follow the duties to authorities (tocsin duty list)."""
 
@@ -302,6 +335,13 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
         Meta(description="Matrix users who are mentioned and may acknowledge. Empty: all in the room."),
     ] = ()
+    fellows: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
+        Meta(
+            description="Bots of other Tocsin nodes in the same room: what one of them told, this one does not tell "
+            "again. Each node names the others."
+        ),
+    ] = ()
     room_max_tlp: Annotated[
         Literal["clear", "green", "amber", "amber+strict", "red"],
         Meta(description="Up to which TLP marking the room may read details; above it: id and grade only."),
@@ -418,6 +458,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSettings = DatabaseSettings()
     federation: FederationSettings = FederationSettings()
     alerts: AlertSettings = AlertSettings()
+    grouping: GroupingSettings = GroupingSettings()
     limits: LimitSettings = LimitSettings()
     duties: DutySettings = DutySettings()
     oncall: OncallSettings = OncallSettings()
@@ -446,6 +487,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "database": DatabaseSettings,
     "federation": FederationSettings,
     "alerts": AlertSettings,
+    "grouping": GroupingSettings,
     "limits": LimitSettings,
     "duties": DutySettings,
     "oncall": OncallSettings,

@@ -95,7 +95,7 @@ class Room:
     _closing: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def environment(self, token_file: Path) -> Mapping[str, str]:
-        """The settings of a node that rings here, without the brakes that spare a homeserver."""
+        """The settings of a node that rings here, without the brakes that spare a homeserver and its people."""
         token_file.touch(mode=0o600)
         token_file.write_text(self.bot.access_token)
         return {
@@ -106,6 +106,9 @@ class Room:
             "TOCSIN_MATRIX_RESPONDERS": self.responder.user_id,
             "TOCSIN_MATRIX_SENDS_PER_S": "1000",
             "TOCSIN_MATRIX_SEND_BURST": "1000",
+            "TOCSIN_GROUPING_WAIT_II_S": "0",
+            "TOCSIN_GROUPING_FLOOD_ROOM": "10000",
+            "TOCSIN_GROUPING_FLOOD_ORIGIN": "10000",
             "TOCSIN_ALERTS_PEER_BUDGET_PER_DAY": "100000",
         }
 

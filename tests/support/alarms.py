@@ -18,6 +18,7 @@ from tocsin_node.links.transport import Sender
 from tocsin_node.services.alarms import Alarms, other_senders
 from tocsin_node.settings import (
     AlertSettings,
+    GroupingSettings,
     MailSettings,
     MatrixSettings,
     NodeSettings,
@@ -30,6 +31,8 @@ from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 from tocsin_schema.severity import Severity
 
+# What belongs together is a matter for its own tests: elsewhere every alert rings, at once and by itself.
+AT_ONCE = {"wait_ii_s": 0, "wait_iii_s": 0, "flood_room": 10_000, "flood_origin": 10_000}
 LEVELS = {"I": 5, "II": 4, "III": 3, "IV": 2, "none": 0}
 TITLE = "Shuttle did not see a cyclist"
 SUMMARY = "At a roundabout the shuttle drove on."
@@ -166,6 +169,7 @@ async def bell(
     *,
     run: bool = True,
     alerts: dict[str, Any] | None = None,
+    grouping: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
     oncall: OncallSettings | None = None,
@@ -173,7 +177,10 @@ async def bell(
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
-    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
+    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured.
+
+    `grouping`: what differs from `AT_ONCE`.
+    """
     chosen = None
     if room is not None:
         fields = {
@@ -192,6 +199,7 @@ async def bell(
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
         oncall=oncall or OncallSettings(),
+        grouping=GroupingSettings(**{**AT_ONCE, **(grouping or {})}),
         matrix=chosen,
         webhook=None if webhook is None else WebhookSettings(**webhook),
         mail=None if mail is None else MailSettings(**mail),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Late, LazyGroup
-from tocsin_cli.commands.alert_lines import AlertNumber, standing, tell, whose
+from tocsin_cli.commands.alert_lines import AlertNumber, held_words, standing, tell, whose
 from tocsin_cli.commands.report_read import cursor_refused
 from tocsin_cli.commands.report_table import whence
 from tocsin_cli.errors import CliError, Refused, Unreachable
@@ -29,6 +29,8 @@ COMMANDS = {
     "mute": Late(f"{_HERE}.alert_act:mute", "Mute an alert: nobody is called for a while.", _ACT),
     "resolve": Late(f"{_HERE}.alert_act:resolve", "Resolve an alert: it is over.", _ACT),
     "escalate": Late(f"{_HERE}.alert_act:escalate", "Call the next on call now.", _ACT),
+    "route": Late(f"{_HERE}.alert_route:route", "Say whether a report would ring, and why not."),
+    "silence": Late(f"{_HERE}.alert_silence:silence", "Keep alerts from ringing for a while."),
     "subscribe": Late(f"{_HERE}.alert_subscribe:subscribe", "Tell somebody of some alerts.", _TELL),
     "subscriptions": Late(f"{_HERE}.alert_subscribe:subscriptions", "List the subscriptions.", _TELL),
     "unsubscribe": Late(f"{_HERE}.alert_subscribe:unsubscribe", "End a subscription.", _TELL),
@@ -170,10 +172,13 @@ def _blame(each: Mapping[str, Any]) -> str:
 
 def _row(item: Mapping[str, Any]) -> list[object]:
     deliveries = item.get("deliveries") or []
-    room = ", ".join(str(each.get("state")) for each in deliveries) or "nowhere"
+    rings = [each for each in deliveries if each.get("kind", "ring") != "update"]
+    room = ", ".join(held_words(each) for each in rings) or "nowhere"
     raised = local_time(item.get("raised_at"))
     people = ", ".join(dict.fromkeys(whose(each) for each in standing(item))) or "-"
     if item.get("assigned"):
         people = f"{item['assigned']} (works on it)"
+    if item.get("silenced"):
+        room = f"{room} until {local_time(item['silenced'].get('until'))} by {item['silenced'].get('by')}"
     facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]

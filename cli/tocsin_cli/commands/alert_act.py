@@ -1,6 +1,5 @@
 """`tocsin alert ack`, `take`, `mute`, `resolve`, `escalate`: what people do about an alert."""
 
-import getpass
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +9,7 @@ import click
 from tocsin_cli.ahead import Span
 from tocsin_cli.command import Command
 from tocsin_cli.commands.alert_lines import AlertNumber, standing, tell
+from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.commands.report_read import acknowledgement_line
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.session import Session, pass_session
@@ -95,11 +95,3 @@ def _send(session: Session, alert_id: int, verb: str, *, by: str | None, **asked
             "POST", f"/v1/alerts/{alert_id}/{verb}", send={k: v for k, v in document.items() if v}
         ),
     )
-
-
-def name_here() -> str:
-    """The user's name on this machine; empty where there is none, as in some containers: the node takes the token's."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

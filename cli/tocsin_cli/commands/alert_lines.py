@@ -49,6 +49,7 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
         ("Raised", local_time(found.get("raised_at"))),
         ("State", state_words(found)),
     ]
+    pairs += [("Silenced", _silence_line(found["silenced"]))] if found.get("silenced") else []
     if found.get("next_escalation_at"):
         pairs.append(("Next call", local_time(found["next_escalation_at"])))
     pairs += [("History", act_line(each)) for each in found.get("history") or []]
@@ -90,9 +91,30 @@ def whose(each: Mapping[str, Any]) -> str:
     return f"{each.get('by')} (peer)" if each.get("node") else str(each.get("by"))
 
 
+def held_words(each: Mapping[str, Any]) -> str:
+    """The state of a message, and that a silence holds it."""
+    held = str(each.get("held") or "")
+    return "silenced" if held.startswith("silence ") and _waits(each) else str(each.get("state"))
+
+
+def _waits(each: Mapping[str, Any]) -> bool:
+    return each.get("state") == "pending" and bool(each.get("not_before"))
+
+
+def _silence_line(silence: Mapping[str, Any]) -> str:
+    until = local_time(silence.get("until"))
+    return f"until {until} by {silence.get('by')}: {silence.get('reason')} (silence {silence.get('id')})"
+
+
 def _delivery_line(each: Mapping[str, Any]) -> str:
     when = each.get("echoed_at") or each.get("accepted_at")
-    parts = [f"{each.get('channel')} {each.get('room')}: {each.get('state')}"]
+    kind = each.get("kind") or "ring"
+    what = "" if kind == "ring" else f" {kind}"
+    parts = [f"{each.get('channel')} {each.get('room')}{what}: {each.get('state')}"]
+    parts += [f"in the thread of delivery {each['thread']}"] if each.get("thread") else []
+    parts += [f"in the place of delivery {each['edits']}"] if each.get("edits") else []
+    parts += [str(each["held"])] if each.get("held") else []
+    parts += [f"not before {local_time(each['not_before'])}"] if _waits(each) else []
     parts += [local_time(when)] if when else []
     parts += [f"{each.get('attempts')} tries"] if int(each.get("attempts") or 0) > 1 else []
     parts += [f"last error: {each['last_error']}"] if each.get("last_error") else []

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Command
-from tocsin_cli.commands.alert_act import name_here
+from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.session import Session, pass_session

@@ -8,7 +8,7 @@ import click
 
 from tocsin_cli.ahead import Moment
 from tocsin_cli.command import LazyGroup
-from tocsin_cli.commands.alert_act import name_here
+from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time, utc_text
 from tocsin_cli.session import Session, pass_session

@@ -13,16 +13,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tocsin_node.links.alert_thread import Saying
+from tocsin_node.services.alarm_gatekeeper import as_urgent
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, WEBHOOK
 from tocsin_node.services.oncall import Oncall
 from tocsin_node.settings import OncallSettings
-from tocsin_node.storage import acts, alerts, deliveries, followups
+from tocsin_node.storage import acts, alerts, deliveries, followups, silences
 from tocsin_node.storage.acts import NewAct, Via
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.followups import Followup
 from tocsin_node.storage.pool import Connection, Pool
+from tocsin_node.storage.silences import StoredSilence
 
 CLOCK = "tocsin"  # by whom the node's own acts are
 WAITED_FOR = frozenset({"raise", "escalate", "cluster"})  # a legal clock rings again by itself
@@ -134,10 +136,18 @@ class Escalation:
         if stands.acknowledged or await followups.void(conn, alert.id):
             await acts.answered(conn, alert.id, now)
             await followups.put(conn, replace(due, next_at=None))
+        elif await followups.left_to_others(conn, alert.id):
+            await followups.put(conn, replace(due, next_at=None))
+        elif (silence := await self._silence(conn, alert, due)) is not None:
+            await followups.put(conn, replace(due, next_at=silence.until))
         elif stands.muted_until is not None and stands.muted_until > now:
             await followups.put(conn, replace(due, next_at=stands.muted_until))
         else:
             await self._call(conn, alert, due, by=CLOCK, via="clock", note=None)
+
+    async def _silence(self, conn: Connection, alert: StoredAlert, due: Followup) -> StoredSilence | None:
+        subject = await silences.subject(conn, alert.report_id, alert.grade)
+        return await silences.matching(conn, as_urgent(subject, urgent=due.urgent))
 
     async def call_now(
         self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None

@@ -15,9 +15,10 @@ from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
 from tocsin_node.services.alarm_channel import Channel
 from tocsin_node.services.alarm_desk import Desk
+from tocsin_node.services.alarm_fellow import told_by_fellow
 from tocsin_node.services.alarm_orders import Orders
 from tocsin_node.services.alarm_way import MATRIX, Room
-from tocsin_node.storage import acts, channels, deliveries
+from tocsin_node.storage import acts, channels, deliveries, fellows
 from tocsin_node.storage.pool import Connection, Pool
 
 WATCHED_ALERTS = 100
@@ -43,6 +44,8 @@ class Listener:
         stream: str,
         acted: Callable[[], None],
         answered: Callable[[], None],
+        fellows: tuple[str, ...] = (),
+        taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -54,8 +57,11 @@ class Listener:
         self._stream = stream
         self._acted = acted
         self._answered = answered
+        self._fellows = fellows
+        self._taken_over = taken_over
         self._position: str | None = None
         self._reconcile_at_s = 0.0
+        self.heard = asyncio.Event()  # that the room was read up to the present, once
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -79,6 +85,7 @@ class Listener:
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
+        self.heard.set()
         if not heard.complete:
             self._reconcile_at_s = 0.0
         await self._channel.worked()
@@ -140,11 +147,19 @@ class Listener:
             if event.sender == self._me:
                 await self._see_own(conn, event)
                 continue
+            if event.sender in self._fellows:
+                message = told_by_fellow(event, self._room.id)
+                if message is not None:
+                    await fellows.heard(conn, message)
+                if event.type != "m.room.redaction":
+                    continue
             answer = read(event)
             if answer is None:
                 continue
             if isinstance(answer, TakenBack):
                 changed |= await self._take_back(conn, event, answer.target)
+                if await fellows.removed(conn, answer.target):
+                    self._taken_over()
                 continue
             done = await self._orders.obey(conn, event, answer)
             ignored += done is None

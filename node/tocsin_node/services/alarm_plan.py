@@ -15,11 +15,12 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement, Progress, State
-from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign, still
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, Kind, bare, cut, foreign, still
 from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, Root, Telling, Way, marked
-from tocsin_node.storage import acts, alerts, deliveries
+from tocsin_node.storage import acts, alerts, deliveries, grouping
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -35,12 +36,22 @@ ACTS_OF: dict[State, str] = {
     "resolved": "resolve",
     "unanswered": "unanswered",
 }
+PEER_WORDS: dict[State, tuple[str, str]] = {  # said, and taken back
+    "acknowledged": ("has taken it up", "no longer has it"),
+    "taken": ("works on it", "no longer works on it"),
+    "resolved": ("says that it is over there", "says that it is not over there after all"),
+    "unanswered": ("has called everybody, and nobody answers there", "has an answer now"),
+}
 DEFAULT_CEILING = Tlp.AMBER
+REFUSED = "refused"  # why a short form goes: the full one was
 
 
 @dataclass(frozen=True, slots=True)
 class AlertPlan:
-    """An alert that is going to be recorded. `facts` hold no more than any channel may read."""
+    """An alert that is going to be recorded. `facts` hold no more than any channel may read.
+
+    `reasons`: why it rings, for those who may read all.
+    """
 
     facts: AlertFacts
     level: int
@@ -48,14 +59,21 @@ class AlertPlan:
     ours: bool
     priority: int
     only: Literal["always", "new", "rung"] = "always"
+    reasons: tuple[str, ...] = ()
 
 
 class AlarmPlanner:
     """Plans and records alerts, a message for each way. Without any they are recorded and wait for one."""
 
     def __init__(
-        self, rule: AlarmRule, ways: Sequence[Way], wake: Callable[[], None], now: Callable[[], datetime]
+        self,
+        rule: AlarmRule,
+        ways: Sequence[Way],
+        timing: Timing,
+        wake: Callable[[], None],
+        now: Callable[[], datetime],
     ) -> None:
+        self.timing = timing
         self._rule = rule
         self._now = now
         self._ways = {way.channel: way for way in ways}
@@ -72,24 +90,19 @@ class AlarmPlanner:
         if ring is None:
             return None
         severity = report.severity
-        facts = AlertFacts(
-            kind=ring.kind,
-            grade=severity.grade,
-            tlp=report.tlp,
-            report_id=report.id,
-            level=severity.level,
-            score=severity.score,
-            title=report.name,
-            summary=report.description,
-            origin=origin,
-            systems=report.systems,
-            drivers=severity.drivers,
-            reasons=ring.reasons,
-        )
+        facts = told_of(report, kind=ring.kind, origin=origin, reasons=ring.reasons)
         priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        # A room is on a homeserver, mail on its way; what names people does not leave the node.
-        told = bare(facts) if report.personal_data == "present" else cut(facts, self.ceiling)
-        return AlertPlan(told, severity.level, origin, ours, priority, ring.only)
+        return AlertPlan(
+            cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only, ring.reasons
+        )
+
+    def why_quiet(self, report: IncidentReport, *, ours: bool) -> str:
+        """Why a report that `plan` lets be does not ring."""
+        return self._rule.why_quiet(report, received=not ours, now=self._now())
+
+    def present_time(self) -> datetime:
+        """Now, by the clock of the alarms."""
+        return self._now()
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
         """Write the alert and its message inside the caller's transaction; returns the alert's id.
@@ -119,8 +132,18 @@ class AlarmPlanner:
         alert = await alerts.get(conn, alert_id)
         assert alert is not None, "it was written a moment ago"
         for way in ways:
-            await self._enqueue(conn, way, alert, facts, plan.priority)
+            await self._enqueue(
+                conn, way, alert, facts, plan.priority, after_s=self.after_s(way, facts, plan.priority)
+            )
         return alert_id
+
+    def after_s(self, way: Way, facts: AlertFacts, priority: int) -> float:
+        """How long a new alert waits on a way: for what belongs to it, and in a shared room for those before us."""
+        urgent = priority == URGENT
+        wait_s = self.timing.wait_s(facts.kind, facts.grade, urgent=urgent)
+        if way.channel != MATRIX or facts.kind in {"duty", "cluster", "test"}:
+            return wait_s
+        return wait_s + self.timing.head_start_s(facts.report_id, urgent=urgent)
 
     async def say(
         self,
@@ -145,7 +168,7 @@ class AlarmPlanner:
         written = 0
         for way in self._ways.values():
             if way.channel in named:
-                facts, less = _still(alert, way, way.ceiling.value)
+                facts, less = still_of(alert, way, way.ceiling.value)
                 written += await self._enqueue(
                     conn, way, alert, facts, priority, *less, kind=kind, saying=saying
                 )
@@ -168,7 +191,7 @@ class AlarmPlanner:
         if way is None:
             return
         strictest = min(way.ceiling, ceiling or way.ceiling, key=lambda tlp: tlp.rank)
-        facts, less = _still(alert, way, strictest.value)
+        facts, less = still_of(alert, way, strictest.value)
         for person in people:
             apart = hashlib.sha256(person.encode()).hexdigest()[:8]
             said = msgspec.structs.replace(saying, what=f"{saying.what} {apart}")
@@ -217,7 +240,7 @@ class AlarmPlanner:
             content=json.dumps(content),
             txn=txn,
             max_tlp=way.ceiling.value,
-            kind="digest",
+            kind="notice",
         )
         await deliveries.enqueue(conn, new)
 
@@ -233,26 +256,26 @@ class AlarmPlanner:
         facts = msgspec.json.decode(alert.facts, type=AlertFacts)
         if way not in await self._admitting(conn, facts, priority):
             return
-        told, less = _still(alert, way, way.ceiling.value)
+        told, less = still_of(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert, told, priority, *less)
 
     async def enqueue_short(
-        self,
-        conn: Connection,
-        alert: StoredAlert,
-        channel: str,
-        kind: DeliveryKind = "ring",
-        saying: Saying | None = None,
+        self, conn: Connection, alert: StoredAlert, channel: str, refused: Job, saying: Saying | None
     ) -> None:
-        """The same in the form that nobody refuses: no foreign text at all."""
+        """The same in the form that nobody refuses: no foreign text at all. A short form has none of its own."""
+        if refused.kind == "update" or refused.held == REFUSED:
+            return
+        kind, more = refused.kind, ["short"]
+        if kind == "digest":  # that there is one, and where to look
+            kind, more = "ring", ["short", refused.txn]
         if saying is not None:
-            if not saying.facts:
-                return  # it was the short form
             saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-        facts, _ = _still(alert, way, None)
-        await self._enqueue(conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying)
+        facts, _ = still_of(alert, way, None)
+        await self._enqueue(
+            conn, way, alert, bare(facts), priority, *more, kind=kind, saying=saying, held=REFUSED
+        )
 
     def said_now(
         self,
@@ -273,7 +296,7 @@ class AlarmPlanner:
         way = self._ways.get(channel)
         if way is None or (saying is not None and not saying.facts):
             return None
-        facts, less = _still(alert, way, ceiling)
+        facts, less = still_of(alert, way, ceiling)
         if not less:
             return None
         fresh = _txn(alert, facts, way.place, *_said(kind, saying), *less)
@@ -281,6 +304,24 @@ class AlarmPlanner:
             return None
         told = Telling(facts, alert.id, alert.incident, alert.raised_at, fresh, kind, saying)
         return fresh, json.dumps(way.compose(told))
+
+    def way(self, channel: str) -> Way | None:
+        """The channel as the settings have it; None where they have none of that name."""
+        return self._ways.get(channel)
+
+    @property
+    def ways(self) -> Sequence[Way]:
+        """All channels of the settings."""
+        return tuple(self._ways.values())
+
+    def composed(
+        self, alert: StoredAlert, way: Way, kind: DeliveryKind, saying: Saying | None
+    ) -> tuple[str, str]:
+        """Transaction id and content (JSON) of a message about a stored alert, as it may be said now."""
+        facts, less = still_of(alert, way, way.ceiling.value)
+        txn = _txn(alert, facts, way.place, *_said(kind, saying), *less)
+        told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, kind, saying)
+        return txn, json.dumps(way.compose(told))
 
     def tied(self, job: Job, channel: str) -> str:
         """The content (JSON) of a leased message, tied to the root of its thread or put into its place."""
@@ -316,6 +357,8 @@ class AlarmPlanner:
         *less: str,
         kind: DeliveryKind = "ring",
         saying: Saying | None = None,
+        after_s: float = 0.0,
+        held: str | None = None,
     ) -> bool:
         """Write the message for one way, in its incident's thread if there is one there; False: it was written."""
         told = cut(facts, way.ceiling)
@@ -323,7 +366,7 @@ class AlarmPlanner:
         thread = await deliveries.root(conn, alert.incident, way.channel, way.place)
         mention = await self.called(conn, alert) if way.channel == MATRIX else None
         content = way.compose(
-            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention)
+            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention=mention)
         )
         new = NewDelivery(
             alert.id,
@@ -336,6 +379,8 @@ class AlarmPlanner:
             kind=kind,
             said=None if saying is None else msgspec.json.encode(saying).decode(),
             thread=thread,
+            after_s=after_s,
+            held=held,
         )
         written = await deliveries.enqueue(conn, new)
         if written is not None and thread is None:
@@ -349,8 +394,11 @@ class AlarmPlanner:
     async def record_remote_ack(
         self, conn: Connection, acknowledgement: Acknowledgement | Progress, *, node_id: str, org: str
     ) -> None:
-        """Keep, inside the caller's transaction, how far a peer's people are with a report, or took that back."""
-        await acts.record_peer(
+        """Keep, inside the caller's transaction, how far a peer's people are with a report, or took that back.
+
+        Each is told once for a version, however often the peer changes its mind.
+        """
+        kept = await acts.record_peer(
             conn,
             kind=ACTS_OF[acknowledgement.state],
             report_id=acknowledgement.report_id,
@@ -360,12 +408,14 @@ class AlarmPlanner:
             at_ms=acknowledgement.at,
             revoked=acknowledgement.revoked,
         )
-        alert_id = await alerts.newest_of_report(conn, acknowledgement.report_id)
-        if acknowledgement.state == "unanswered" and not acknowledgement.revoked and alert_id is not None:
-            line = f"{foreign(org, NAME_BYTES)}: everybody was called there, and nobody has answered."
-            await self.say(
-                conn, alert_id, "notice", Saying(f"unanswered-{node_id}-{acknowledgement.ver}", line)
+        alert_id = await grouping.newest(conn, acknowledgement.report_id)
+        if kept and alert_id is not None:
+            what = PEER_WORDS[acknowledgement.state][acknowledgement.revoked]
+            saying = Saying(
+                what=f"peer {node_id} {acknowledgement.ver} {what}",
+                line=f"{foreign(org, NAME_BYTES)} {what}.",
             )
+            await self.say(conn, alert_id, NOTICE, saying)
 
     def cut(self, facts: AlertFacts) -> AlertFacts:
         """The facts that some channel may read, or any room where there is none yet."""
@@ -382,6 +432,27 @@ class AlarmPlanner:
         return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
 
 
+def told_of(report: IncidentReport, *, kind: Kind, origin: str, reasons: tuple[str, ...]) -> AlertFacts:
+    """What an alert may say of a report, to places that may read all of it."""
+    severity = report.severity
+    facts = AlertFacts(
+        kind=kind,
+        grade=severity.grade,
+        tlp=report.tlp,
+        report_id=report.id,
+        level=severity.level,
+        score=severity.score,
+        title=report.name,
+        summary=report.description,
+        origin=origin,
+        systems=report.systems,
+        drivers=severity.drivers,
+        reasons=reasons,
+    )
+    # A room is on a homeserver, mail on its way; what names people does not leave the node.
+    return bare(facts) if report.personal_data == "present" else facts
+
+
 def renamed(content: str, txn: str) -> tuple[str, str]:
     """The same message as another one, after so long that the homeserver may have forgotten the first.
 
@@ -395,7 +466,7 @@ def renamed(content: str, txn: str) -> tuple[str, str]:
     return fresh, json.dumps(marked(again, fresh))
 
 
-def _still(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
+def still_of(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
     """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
 
     `ceiling`: under which it was said before; None: not yet, or everything that is stored.

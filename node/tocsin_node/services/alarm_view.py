@@ -1,6 +1,6 @@
 """Alerts as the API shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from tocsin_node.storage.acts import StoredAct
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import StoredDelivery
 from tocsin_node.storage.followups import Followup
+from tocsin_node.storage.silences import StoredSilence
 from tocsin_schema.marking import Tlp
 
 TEST_OPEN = timedelta(hours=1)
@@ -24,6 +25,7 @@ def alert_as_json(
     messages: Sequence[StoredDelivery],
     followup: Followup | None,
     ceiling: Tlp,
+    silenced: Mapping[str, StoredSilence],
     now: datetime,
 ) -> dict[str, Any]:
     """An alert with what was done about it and how far its messages got, picked from what is given.
@@ -58,6 +60,7 @@ def alert_as_json(
         "origin": alert.origin,
         "raised_at": alert.raised_at,
         "state": "resolved" if resolved else "acknowledged" if taken_up else "closed" if closed else "open",
+        "silenced": _silence(alert, messages, silenced),
         "assigned": None if taken is None or resolved else taken.by,
         "muted_until": muted.until if muted is not None and muted.until and muted.until > now else None,
         "unanswered": any(a.kind == "unanswered" for a in ours),
@@ -72,6 +75,22 @@ def alert_as_json(
     }
 
 
+def _silence(
+    alert: StoredAlert, messages: Sequence[StoredDelivery], silenced: Mapping[str, StoredSilence]
+) -> dict[str, Any] | None:
+    """The silence that keeps it from ringing, by the reason that its messages are held for."""
+    for message in messages:
+        silence = silenced.get(message.held or "")
+        if (
+            message.alert_id == alert.id
+            and message.state == "pending"
+            and silence is not None
+            and silence.active
+        ):
+            return {"id": silence.id, "by": silence.by, "reason": silence.reason, "until": silence.until}
+    return None
+
+
 def _arrived(message: StoredDelivery) -> bool:
     """Only a room can be read back; elsewhere that it was taken is all there is to know."""
     return message.echoed_at is not None or (message.channel != "matrix" and message.accepted_at is not None)
@@ -80,6 +99,8 @@ def _arrived(message: StoredDelivery) -> bool:
 def _title(kind: str, facts: AlertFacts) -> str:
     if kind == "test":
         return "Test of the alarm"
+    if kind == "digest":
+        return "Many alerts at once, told together"
     return f"{facts.clock}: {title_of(facts)}" if kind == "duty" else title_of(facts)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin_node.links.alert_digest import digest_text, digest_words, heading
 from tocsin_node.links.alert_text import (
     SUMMARY_BYTES,
     TITLE_BYTES,
@@ -46,7 +47,20 @@ class Telling:
     txn: str
     kind: DeliveryKind = "ring"
     saying: Saying | None = None
+    state: str = "open"
     mention: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a digest tells: alerts by number with what the place may read. `first`: it begins a flood, and rings."""
+
+    incidents: Sequence[tuple[int, AlertFacts]]
+    alert_id: int
+    raised_at: datetime
+    txn: str
+    first: bool
+    limits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,8 @@ class Way:
     """One channel as the settings have it. `ceiling`: up to which marking it may be told details.
 
     `compose` gives a message's content. `follow` and `replace` tie it to the root of its thread, or put it into the
-    root's place; what the channel has no such thing for, they leave as it is.
+    root's place; what the channel has no such thing for, they leave as it is. `updates`: it is told how things are now
+    without ringing. `digest`: how it is told many at once; None: each by itself, however many.
     """
 
     channel: str
@@ -72,6 +87,8 @@ class Way:
     compose: Callable[[Telling], dict[str, Any]]
     follow: Callable[[Mapping[str, Any], Root], dict[str, Any]]
     replace: Callable[[Mapping[str, Any], Root], dict[str, Any]]
+    updates: bool
+    digest: Callable[[Digest], dict[str, Any]] | None
 
     def admits(self, facts: AlertFacts, priority: int) -> bool:
         """Whether an alert is for this channel: tests and what is urgent always, the rest by grade."""
@@ -99,9 +116,7 @@ def ways_from(settings: Settings) -> tuple[Way, ...]:
     ways: list[Way] = []
     if settings.matrix is not None:
         room = Room.from_settings(settings.matrix)
-        ways.append(
-            Way(MATRIX, room.id, room.ceiling, "IV", partial(_room_content, room), _in_thread, _as_edit)
-        )
+        ways.append(_room(room))
     if settings.webhook is not None:
         ways.append(_webhook(settings.webhook))
     if settings.mail is not None:
@@ -112,6 +127,27 @@ def ways_from(settings: Settings) -> tuple[Way, ...]:
 def marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
     """With the transaction id inside, so that our message is known again whatever device reads it."""
     return {**content, "org.tocsin.alert": {**content["org.tocsin.alert"], "txn": txn}}
+
+
+def _room(room: Room) -> Way:
+    return Way(
+        MATRIX,
+        room.id,
+        room.ceiling,
+        "IV",
+        partial(_room_content, room),
+        _in_thread,
+        _as_edit,
+        updates=True,
+        digest=partial(_room_digest, room),
+    )
+
+
+def _room_digest(room: Room, told: Digest) -> dict[str, Any]:
+    content = digest_words(
+        told.incidents, told.alert_id, room.responders, first=told.first, limits=told.limits
+    )
+    return marked(content, told.txn)
 
 
 def _room_content(room: Room, told: Telling) -> dict[str, Any]:
@@ -133,7 +169,7 @@ def _as_edit(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
 
 def _webhook(settings: WebhookSettings) -> Way:
     place = f"{urlsplit(settings.url).hostname} ({_digest((settings.url,))})"
-    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone)
+    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone, True, None)
 
 
 def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
@@ -144,7 +180,25 @@ def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
 def _mail(settings: MailSettings) -> Way:
     count = len(settings.recipients)
     place = f"{count} recipient{'' if count == 1 else 's'} ({_digest(sorted(settings.recipients))})"
-    return Way(MAIL, place, Tlp(settings.max_tlp), settings.min_grade, _letter, _in_reply, _in_reply)
+    return Way(
+        MAIL,
+        place,
+        Tlp(settings.max_tlp),
+        settings.min_grade,
+        _letter,
+        _in_reply,
+        _in_reply,
+        False,
+        _digest_letter,
+    )
+
+
+def _digest_letter(told: Digest) -> dict[str, Any]:
+    return {
+        "subject": f"[Tocsin {told.alert_id}] {heading(told.incidents, first=told.first)}",
+        "text": digest_text(told.incidents, first=told.first, limits=told.limits) + "\n",
+        "raised_at": _text(told.raised_at),
+    }
 
 
 def _body(told: Telling) -> dict[str, Any]:
@@ -154,15 +208,22 @@ def _body(told: Telling) -> dict[str, Any]:
     return {
         "id": told.alert_id,
         "incident": told.incident,
-        "kind": facts.kind if told.kind == "ring" else told.kind,
+        "kind": _kind(told),
         "grade": facts.grade,
         "tlp": facts.tlp.value,
         **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
         "raised_at": _text(told.raised_at),
+        "state": told.state,
         "text": _plain(told),
     }
+
+
+def _kind(told: Telling) -> str:
+    if told.kind != "ring":
+        return told.kind
+    return told.facts.kind if told.saying is None else "again"
 
 
 def _letter(told: Telling) -> dict[str, Any]:

@@ -31,10 +31,13 @@ from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_courier import Courier
 from tocsin_node.services.alarm_desk import Desk
 from tocsin_node.services.alarm_escalation import Escalation
+from tocsin_node.services.alarm_gate import SILENCED
 from tocsin_node.services.alarm_listener import Listener
 from tocsin_node.services.alarm_orders import Orders
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
+from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_view import act_as_json, alert_as_json
 from tocsin_node.services.alarm_way import MAIL, MATRIX, WEBHOOK, Room, Way, ways_from
 from tocsin_node.services.oncall import Oncall
@@ -42,7 +45,7 @@ from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.pace import Pace
 from tocsin_node.services.subscriptions import Subscriptions
 from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
-from tocsin_node.storage import acts, alerts, deliveries, followups
+from tocsin_node.storage import acts, alerts, deliveries, fellows, followups, silences
 from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Backlog
@@ -104,7 +107,8 @@ class Alarms(AlarmPlanner):
         rule = AlarmRule.from_settings(
             settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
         )
-        super().__init__(rule, tuple(ways.values()), self._woken, now)
+        timing = Timing.from_settings(settings.grouping, settings.matrix)
+        super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
@@ -115,6 +119,7 @@ class Alarms(AlarmPlanner):
         )
         self._desk = Desk(self, self.escalation, self.oncall, now)
         self._lines: dict[str, _Line] = {}
+        self._rounds = Rounds(pool, self, self._told)
         if settings.matrix is not None and transport is not None:
             self._lines[MATRIX] = self._room_line(settings.matrix, transport)
         for name, part in ((WEBHOOK, settings.webhook), (MAIL, settings.mail)):
@@ -126,9 +131,6 @@ class Alarms(AlarmPlanner):
         room = Room.from_settings(matrix)
         channel = Channel(self._pool, transport, MATRIX, room.id)
         pace = Pace(matrix.sends_per_s, matrix.send_burst)
-        courier = Courier(
-            self._pool, transport, MATRIX, channel, self, pace, request_timeout_s=matrix.request_timeout_s
-        )
         listener = Listener(
             self._pool,
             transport,
@@ -140,6 +142,18 @@ class Alarms(AlarmPlanner):
             stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
             acted=self._acted,
             answered=self._told,
+            fellows=matrix.fellows,
+            taken_over=self._told,
+        )
+        courier = Courier(
+            self._pool,
+            transport,
+            MATRIX,
+            channel,
+            self,
+            pace,
+            request_timeout_s=matrix.request_timeout_s,
+            listening=listener.heard if matrix.fellows else None,
         )
         channel.recovered = courier.hurry
         return _Line(channel, courier, room.id, listener)
@@ -161,11 +175,22 @@ class Alarms(AlarmPlanner):
         channel.recovered = courier.hurry
         return _Line(channel, courier, way.place)
 
+    async def forget(self) -> None:
+        """Let go of what fellows told long ago."""
+        async with self._pool.acquire() as conn:
+            await fellows.forget(conn)
+
+    def courier(self, channel: str) -> Courier:
+        """Who carries the outbox of a channel that the settings have."""
+        return self._lines[channel].courier
+
     async def run(self) -> None:
         """Ring, listen and wait for answers until cancelled."""
         async with asyncio.TaskGroup() as group:
             for part, run in (("escalation", self.escalation.run), ("subscriptions", self.subscriptions.run)):
                 group.create_task(_kept_up(part, run), name=f"alarm {part}")
+            if self._lines:
+                group.create_task(_kept_up("rounds", self._rounds.run), name="alarm rounds")
             for channel, line in self._lines.items():
                 works: dict[str, Callable[[], Awaitable[None]]] = {
                     "channel": line.open_and_look,
@@ -319,11 +344,18 @@ class Alarms(AlarmPlanner):
         ids = [a.id for a in found]
         messages = await deliveries.of_alerts(conn, ids)
         waiting = await followups.of_alerts(conn, ids)
+        holding = {
+            SILENCED.format(s.id): s
+            for s in await silences.listing(conn, before=None, active_only=True, limit=500)
+        }
         now = self._now()
-        return [alert_as_json(a, done, messages, waiting.get(a.id), self.ceiling, now) for a in found]
+        return [
+            alert_as_json(a, done, messages, waiting.get(a.id), self.ceiling, holding, now) for a in found
+        ]
 
     def _woken(self) -> None:
         self._told()
+        self._rounds.wake()
         self.escalation.wake()
         self.subscriptions.wake()
 
@@ -335,6 +367,7 @@ class Alarms(AlarmPlanner):
     def _acted(self) -> None:
         """Acts were committed: the room and the origin are told, and a timer may have changed."""
         self._told()
+        self._rounds.wake()
         self.escalation.wake()
         self.on_acknowledged()
 

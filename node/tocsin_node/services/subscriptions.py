@@ -204,7 +204,7 @@ class Subscriptions:
             )
             if who.person.startswith("@"):
                 named = msgspec.structs.replace(saying, mention=(who.person,), facts=False)
-                await self._planner.say(conn, found[0].id, "update", named, channels=(MATRIX,))
+                await self._planner.say(conn, found[0].id, "escalation", named, channels=(MATRIX,))
             else:
                 await self._planner.write(conn, found[0], [who.person], saying, ceiling=ceiling)
             return

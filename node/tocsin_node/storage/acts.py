@@ -128,6 +128,7 @@ from report r, (select least(to_timestamp($5::bigint / 1000.0), now()) as at) sa
 where r.id = $1 and $3 = any(r.audience)
 on conflict (report_id, ver, node, kind) where via = 'peer' do update set
     at = case when $6 then act.at else excluded.at end, revoked_at = excluded.revoked_at, by = excluded.by
+returning id
 """
 
 
@@ -191,9 +192,10 @@ async def record_peer(
     org: str,
     at_ms: int,
     revoked: bool,
-) -> None:
+) -> bool:
     """Keep what a peer says about its own people: one row a peer, version and kind, the latest word counts.
 
-    Nothing is kept about a report that was not sealed to that peer.
+    False: nothing is kept about a report that was not sealed to that peer.
     """
-    await conn.execute(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked, kind)
+    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked, kind)
+    return kept is not None

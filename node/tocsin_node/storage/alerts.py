@@ -1,5 +1,6 @@
 """Alerts. One is written once and never changed; what was done about it stands in `acts`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -75,6 +76,8 @@ select max(b.id) from alert a join alert b on b.incident = a.incident where a.id
 
 OF_REPORT = "select max(id) from alert where report_id = $1 and kind <> 'duty'"
 
+MANY = f"select {_ALERT} from alert a where a.id = any($1::bigint[]) order by a.id"
+
 LIST = f"""
 select {_ALERT} from alert a
 where ($1::bigint is null or a.id < $1)
@@ -122,6 +125,11 @@ async def newest_of_report(conn: Connection, report_id: str) -> int | None:
     """The newest alert about a report, legal clocks aside."""
     found: int | None = await conn.fetchval(OF_REPORT, report_id)
     return found
+
+
+async def many(conn: Connection, alert_ids: Sequence[int]) -> list[StoredAlert]:
+    """These alerts, oldest first."""
+    return [StoredAlert(*row) for row in await conn.fetch(MANY, list(alert_ids))]
 
 
 async def listing(conn: Connection, *, before: int | None, open_only: bool, limit: int) -> list[StoredAlert]:

@@ -42,6 +42,7 @@ class Job:
     edits: int | None
     root_txn: str | None
     root_event: str | None
+    held: str | None
     stale: bool
 
 
@@ -116,7 +117,7 @@ where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' 
 # The oldest message about the incident that stands in that place by itself, or is going to.
 ROOT = """
 select d.id from delivery d join alert a on a.id = d.alert_id
-where a.incident = $1 and d.channel = $2 and d.room = $3 and d.kind in ('ring', 'escalation')
+where a.incident = $1 and d.channel = $2 and d.room = $3 and d.kind in ('ring', 'escalation', 'digest')
   and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded')
   and d.last_error is distinct from 'removed-from-room'
 order by d.id limit 1
@@ -129,7 +130,8 @@ update delivery d set thread = case when d.thread = gone.id then $1 else d.threa
 from delivery gone, delivery root, alert a, alert b
 where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone.alert_id = b.id
   and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded')
-  and gone.id in (d.thread, d.edits) and d.id <> root.id and d.state in ('pending', 'sending')
+  and gone.id in (d.thread, d.edits) and d.id <> root.id and d.channel = root.channel
+  and d.state in ('pending', 'sending')
 """
 
 # Notices, and letters to single people, follow or stand beside; they do not make a channel one that told of it.
@@ -164,7 +166,8 @@ from (select d.id, d.first_try_at,
       order by d.priority, d.id limit 1 for update of d skip locked) as due
 where q.id = due.id and {_MAY_BE_LOST}
 returning q.id, q.alert_id, q.room, q.priority, q.content, q.txn, q.attempts, q.max_tlp, q.kind, q.said, q.thread,
-    q.edits, due.root_txn, due.root_event, coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
+    q.edits, due.root_txn, due.root_event, q.held,
+    coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
 """
 
 NEXT_DUE = f"""
@@ -219,11 +222,11 @@ FOUND = "update delivery set state = 'echoed', echoed_at = now() where alert_id 
 
 REMOVED = "update delivery set last_error = 'removed-from-room' where event_id = $1"
 
-ALERT_OF = "select alert_id from delivery where event_id = $1 limit 1"
+ALERT_OF = "select alert_id from delivery where event_id = $1 and kind <> 'update' order by id limit 1"
 
 WATCHED = """
 select a.id, array_agg(d.event_id) from alert a join delivery d on d.alert_id = a.id
-where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind in ('ring', 'escalation')
+where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind <> 'update'
     and a.raised_at > now() - interval '7 days'
 group by a.id order by a.id desc limit $3
 """

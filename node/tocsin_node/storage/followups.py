@@ -52,6 +52,14 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 """
 
 
+# Told in a digest, in another alert's thread or by a fellow: people answer there, and it rings nobody by itself.
+LEFT = """
+select coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
+    and not coalesce(bool_or(kind = 'ring' and state in ('pending', 'sending', 'accepted', 'echoed')), false)
+from delivery where alert_id = $1
+"""
+
+
 async def start(
     conn: Connection, alert_id: int, waits_min: Sequence[int], next_at: datetime | None, *, urgent: bool
 ) -> None:
@@ -91,6 +99,12 @@ async def next_at(conn: Connection) -> datetime | None:
     """When the next is due."""
     at: datetime | None = await conn.fetchval(NEXT_AT)
     return at
+
+
+async def left_to_others(conn: Connection, alert_id: int) -> bool:
+    """Whether an alert was told as part of something else, and rang nobody."""
+    found: bool = await conn.fetchval(LEFT, alert_id)
+    return found
 
 
 async def void(conn: Connection, alert_id: int) -> bool:

@@ -47,7 +47,7 @@ create table alert (
     incident text default COALESCE(report_id, NULLIF(split_part((facts ->> 'cluster'::text), '/'::text, 1), ''::text), ('alert-'::text || (id)::text)),
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
-    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text])))
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text, 'digest'::text])))
 );
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
 
@@ -111,8 +111,11 @@ create table delivery (
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
+CREATE INDEX delivery_digest ON public.delivery USING btree (channel, id) WHERE (kind = 'digest'::text);
+CREATE INDEX delivery_edits ON public.delivery USING btree (edits) WHERE (edits IS NOT NULL);
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX delivery_thread ON public.delivery USING btree (thread) WHERE (thread IS NOT NULL);
+CREATE INDEX delivery_told ON public.delivery USING btree (channel, first_try_at);
 
 create table duty (
     id bigint generated always as identity not null,
@@ -193,6 +196,20 @@ create table evidence (
     constraint evidence_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
+
+create table fellow_message (
+    event_id text not null,
+    room text not null,
+    sender text not null,
+    report_id text not null,
+    ver integer not null,
+    kind text not null,
+    grade text not null,
+    at timestamp with time zone not null,
+    removed_at timestamp with time zone,
+    constraint fellow_message_pkey PRIMARY KEY (event_id)
+);
+CREATE INDEX fellow_message_report ON public.fellow_message USING btree (report_id, ver);
 
 create table followup (
     alert_id bigint not null,
@@ -471,6 +488,31 @@ create table review (
     constraint review_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id) ON DELETE CASCADE
 );
 
+create table silence (
+    id bigint generated always as identity not null,
+    by text not null,
+    reason text not null,
+    at timestamp with time zone default now() not null,
+    until timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    ended_by text,
+    origin text,
+    report_id text,
+    system text,
+    harm text,
+    technique text,
+    keys jsonb default '[]'::jsonb not null,
+    rank smallint not null,
+    constraint silence_pkey PRIMARY KEY (id)
+);
+CREATE INDEX silence_until ON public.silence USING btree (until);
+
+create table stirred (
+    id bigint generated always as identity not null,
+    incident text not null,
+    constraint stirred_pkey PRIMARY KEY (id)
+);
+
 create table subscription (
     id bigint generated always as identity not null,
     person text not null,
@@ -514,3 +556,31 @@ create table token (
     constraint token_hash_key UNIQUE (hash),
     constraint token_name_key UNIQUE (name)
 );
+
+CREATE OR REPLACE FUNCTION public.stir_by_acknowledgement()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stirred (incident)
+    select distinct a.incident from alert a
+    where (a.id = new.alert_id or a.report_id = new.report_id)
+      and exists (select from delivery d where d.alert_id = a.id);
+    return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.stir_by_report()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stirred (incident)
+    select new.id where exists (select from alert a join delivery d on d.alert_id = a.id where a.incident = new.id);
+    return null;
+end $function$
+;
+
+CREATE TRIGGER acknowledgement_stirs AFTER INSERT OR UPDATE ON public.act FOR EACH ROW EXECUTE FUNCTION stir_by_acknowledgement();
+
+CREATE TRIGGER report_stirs AFTER UPDATE OF ver ON public.report FOR EACH ROW EXECUTE FUNCTION stir_by_report();
