@@ -40,7 +40,9 @@ async def stored(pool, report, ver=1):
         if ver == 1:
             await reports.insert(conn, [reports.NewReport(report, PEER, 1)])
         else:
-            await reports.replace(conn, reports.NewReport(report, PEER, ver), held_ver=ver - 1)
+            await reports.replace(
+                conn, reports.NewReport(report, PEER, ver), held_ver=ver - 1, held_origin=PEER
+            )
 
 
 async def test_who_took_it_up_stands_in_the_first_message_and_rings_nobody(pool, tmp_path, room):

@@ -46,8 +46,8 @@ class Desk:
         self._oncall = oncall
         self._now = now
 
-    async def do(self, conn: Connection, alert: StoredAlert, act: NewAct, *, told: bool = True) -> bool:
-        """Store an act and what follows from it; False when it was known. `told`: the room is, where it tells more.
+    async def do(self, conn: Connection, alert: StoredAlert, act: NewAct) -> bool:
+        """Store an act and what follows from it; False when it was known.
 
         Raises: MuteTooLong, of a mute that reaches further than allowed from its `at`.
         """
@@ -61,7 +61,7 @@ class Desk:
             await acts.add(conn, alert.id, replace(act, kind="ack", note=None))
         await self._escalation.settle(conn, alert.id)
         others_called = followup is not None and followup.level > 0
-        if (act.via != "reaction" and told) or others_called:
+        if act.kind != "ack" or others_called:  # who has seen it stands in the first message
             line = done_line(
                 act.kind, alert.id, act.by, note=act.note, until=act.until, zone=self._oncall.zone
             )

@@ -30,7 +30,7 @@ NOBODY = Told(0, 0)
 class Circumstances:
     """All that the gate looks at. `again`: it does not ring for the first time. `follows`: it stands in a thread.
 
-    `called`: it calls people to an alert that nobody answers. `released`: a silence held it. `caps`: whether the channel
+    `called`: it calls people to an alert that nobody answers. `released`: a silence held it. `caps`: whether the place
     has a cap on new incidents. `fellow`: the event in which a fellow told the same, and who. `inhibitor`: the open
     early warning that stands for it.
     """
