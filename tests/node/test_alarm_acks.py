@@ -121,7 +121,7 @@ async def test_what_was_said_while_the_node_was_away_is_heard_in_a_busy_room(poo
         third, third_event = await alert_in(ringing, room)
         kept = room.responder.react(room.id, third_event)
         await ringing.standing_acks(third, 1)
-        await ringing.all_echoed(3)
+        await ringing.all_said(3)
     room.responder.react(room.id, first_event)
     room.responder.say(room.id, f"!ack {second}")
     room.responder.redact(room.id, kept)
@@ -142,7 +142,7 @@ async def test_a_lost_position_in_the_stream_is_made_good_by_asking_about_each_a
         second, second_event = await alert_in(ringing, room)
         kept = room.responder.react(room.id, second_event)
         await ringing.standing_acks(second, 1)
-        await ringing.all_echoed(2)
+        await ringing.all_said(2)
     room.responder.react(room.id, first_event)
     room.responder.redact(room.id, kept)
     for number in range(55):
@@ -252,7 +252,7 @@ async def test_that_nobody_answers_at_a_peer_is_said_in_the_thread_once_however_
             async with pool.transaction() as conn:
                 await ringing.alarms.record_remote_ack(conn, said, node_id="n1peer", org="Lab @room")
         ringing.alarms.wake()
-        await room.said("Lab ＠room: everybody was called there, and nobody has answered.")
-        await ringing.all_echoed(2)
+        await room.said("Lab ＠room has called everybody, and nobody answers there.")
+        await ringing.all_said(2)
         alert = await ringing.alarms.get(alert_id)
         assert (alert["state"], [a["kind"] for a in alert["history"]]) == ("open", ["unanswered"])

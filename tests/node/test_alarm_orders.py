@@ -167,7 +167,7 @@ async def test_two_programs_in_one_room_do_not_talk_to_each_other(pool, tmp_path
             room.outsider.send(room.id, "m.room.message", {"msgtype": "m.notice", "body": order})
         room.responder.react(room.id, root)
         await ringing.standing_acks(alert_id, 1)
-        await ringing.all_echoed(1)
+        await ringing.all_said(1)
     assert len(room.alerts()) == 1
 
 
@@ -180,14 +180,14 @@ async def test_an_order_is_obeyed_and_answered_once_however_often_it_is_read(poo
         room.responder.say(room.id, "!oncall", **in_thread(root))
         await room.said("There is no rota")
         await room.said("works on it")
-        await ringing.all_echoed(3)
+        await ringing.all_said(3)
     async with pool.acquire() as conn:
         await conn.execute("update channel set sync_since = $1", position)
     async with bell(pool, tmp_path, room) as ringing:
         other, other_event = await alert_in(ringing, room)
         room.responder.react(room.id, other_event)
         await ringing.standing_acks(other, 1)
-        await ringing.all_echoed(4)
+        await ringing.all_said(4)
         assert [a["kind"] for a in (await ringing.alarms.get(alert_id))["history"]] == ["take", "ack"]
     assert len(room.alerts()) == 4
 
@@ -202,5 +202,5 @@ async def test_what_was_asked_long_ago_is_not_answered_any_more(pool, tmp_path, 
         room.responder.say(room.id, "!help")
         room.responder.react(room.id, root)
         await ringing.standing_acks(alert_id, 1)
-        await ringing.all_echoed(1)
+        await ringing.all_said(1)
     assert len(room.alerts()) == 1

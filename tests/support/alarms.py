@@ -139,6 +139,18 @@ class Bell:
 
         await self.until(done, within_s=within_s)
 
+    async def all_said(self, count: int, *, within_s: float = 60) -> None:
+        """The same for messages other than edits, of which there may be any number."""
+
+        async def done() -> bool:
+            async with self.pool.acquire() as conn:
+                found = await conn.fetchval(
+                    "select count(*) from delivery where kind <> 'update' and state = 'echoed'"
+                )
+            return bool(found == count)
+
+        await self.until(done, within_s=within_s)
+
     async def acks(self, alert_id: int) -> list[dict[str, Any]]:
         """What was said about an alert, oldest first."""
         return list((await self.alarms.get(alert_id))["acknowledgements"])

@@ -38,10 +38,7 @@ class Room:
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
         """The next alert to reach the responder's client."""
-        return await self.wait_for(
-            lambda event: "org.tocsin.alert" in event["content"] and event["content"]["msgtype"] == "m.text",
-            within_s=within_s,
-        )
+        return await self.wait_for(_rings, within_s=within_s)
 
     async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
         """The bot's message that holds `words`, as soon as it is in the room."""
@@ -55,6 +52,16 @@ class Room:
     def alerts(self) -> list[dict[str, Any]]:
         """What people see of the bot in the room, oldest first."""
         return self.responder.messages(self.id, self.bot.user_id)
+
+
+def _rings(event: dict[str, Any]) -> bool:
+    """Whether it is a message of a bot of ours that is no notice and no edit."""
+    content = event["content"]
+    return (
+        "org.tocsin.alert" in content
+        and content.get("msgtype") == "m.text"
+        and content.get("m.relates_to", {}).get("rel_type") != "m.replace"
+    )
 
 
 def open_room(synapse: Synapse, **options: Any) -> Room:
