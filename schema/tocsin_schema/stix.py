@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tocsin_schema import canonical, ids, times
 from tocsin_schema.check import check_bundle
-from tocsin_schema.compose import PARTY_EPOCH, REFERENCE_NAMES, ROLES, bundle_bytes, compose
+from tocsin_schema.compose import PARTY_EPOCH, REFERENCE_NAMES, ROLES, bundle_bytes, compose, spelled_at
 from tocsin_schema.errors import (
     AlreadyWithdrawn,
     BadId,
@@ -37,7 +37,7 @@ def node_identity(org: str, node_id: str) -> Object:
         "spec_version": "2.1",
         "id": ids.node_identity_id(node_id),
         "created": PARTY_EPOCH,
-        "modified": PARTY_EPOCH,
+        "modified": spelled_at(org),
         "name": org,
         "identity_class": "organization",
         "external_references": [{"source_name": ids.NODE_SOURCE, "external_id": node_id}],
@@ -147,9 +147,9 @@ def mark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
     }
     incident["modified"] = stamp
     wrapper.update(modified=stamp, object_refs=list(dict.fromkeys((*wrapper["object_refs"], link["id"]))))
-    new = {report.id: incident, report.wrapper_id: wrapper}
-    kept = [new.get(obj["id"], obj) for obj in old if obj["id"] != link["id"]]
-    return seal([*kept, link], report.id, stamp)
+    new = {report.id: incident}
+    kept = [new.get(obj["id"], obj) for obj in old if obj["id"] not in (link["id"], report.wrapper_id)]
+    return seal([*kept, link, wrapper], report.id, stamp)
 
 
 def unmark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:

@@ -118,13 +118,15 @@ def test_what_was_said_can_be_taken_back_from_either_side_and_everybody_gets_the
 
 
 def test_a_decision_needs_a_name_and_an_undo_takes_nothing_else(tocsin, node, two):
-    for wrong in ([], ["--undo", "--not"], ["--undo", "--note", "x"]):
+    for wrong in ([], ["--undo", "--not"], ["--undo", "--reason", "x"]):
         assert tocsin("report", "duplicate-of", *two, *wrong).exit_code == 2
     assert node.decided == []
 
 
 def test_that_two_are_not_the_same_is_kept_and_changes_no_report(tocsin, node, two):
-    done = tocsin("report", "duplicate-of", *two, "--by", "Safety desk", "--not", "--note", "Other hospital")
+    done = tocsin(
+        "report", "duplicate-of", *two, "--by", "Safety desk", "--not", "--reason", "Other hospital"
+    )
     assert done.exit_code == 0
     assert json.loads(node.seen[-1].body)["verdict"] == "distinct"
     assert {kept.ver for kept in node.reports.values()} == {1}

@@ -54,7 +54,7 @@ async def test_what_belongs_to_an_open_early_warning_is_told_in_its_thread_and_r
         await ringing.all_echoed(1)
         await came(PEERS[1], "Second", quantities={"deaths": 2})
         await ringing.all_echoed(2)
-        warned = Clusters(pool, ringing.alarms, ringing.settings.alerts, lambda node: node[:3])
+        warned = Clusters(pool, ringing.alarms, ringing.settings.alerts, lambda node: node[:3], org="Test")
         assert await warned.ring() == 1
         await ringing.all_echoed(5)  # the warning, and a word in the thread of each
         third, alert_id = await came(PEERS[2], "Third", quantities={"deaths": 1})

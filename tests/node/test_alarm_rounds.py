@@ -225,3 +225,22 @@ async def test_what_was_due_while_the_node_was_away_rings_once_at_its_return(poo
             await ringing.all_echoed(2)
     assert room.alerts()[1]["content"]["body"].startswith("STILL OPEN after 5 h")
     assert ORIGIN in room.alerts()[1]["content"]["body"]
+
+
+async def test_many_old_alerts_ring_again_a_few_at_a_time_and_the_gravest_at_once(pool, tmp_path, room):
+    few = {"repeat_ii_s": 3600, "flood_room": 2, "flood_origin": 2}
+    async with bell(pool, tmp_path, room, run=False) as ringing:
+        for grade in ("II", "II", "II", "I", "II", "I"):
+            await ringing.store(incident(grade))
+        async with running(ringing):
+            await ringing.all_echoed(6)
+        async with pool.acquire() as conn:
+            await conn.execute("update delivery set accepted_at = accepted_at - interval '2 hours'")
+    async with bell(pool, tmp_path, room, grouping=few, run=False) as ringing:
+        for count in (8, 10, 12):
+            async with running(ringing):
+                await ringing.all_echoed(count)
+            async with pool.acquire() as conn:
+                await conn.execute("update delivery set created_at = created_at - interval '6 minutes'")
+    again = [e["content"]["org.tocsin.alert"]["alert"] for e in room.alerts()[6:]]
+    assert again == [4, 6, 1, 2, 3, 5]

@@ -173,7 +173,7 @@ async def test_what_we_file_completes_a_cluster_too_and_looks_at_once_ring_it_on
         await mallory.join(warned)
         await hear(warned, mallory, "Theirs")
         assert await alerts(warned) == []
-        await file(warned, made(about("Ours"), 1))
+        await file(warned, made(about("Ours"), 1, warned.node.producer))
         rang = await asyncio.gather(*(warned.node.clusters.ring() for _ in range(5)))
         (alert,) = await rung(warned, 1)
         assert sum(rang) <= 1

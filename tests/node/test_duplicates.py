@@ -88,7 +88,7 @@ async def test_a_decision_counts_both_ways_round_and_the_last_word_holds(some):
     for asked in (1, 2):
         (item,) = (await get(some, f"/v1/reports/{id_of(asked)}/duplicates"))["items"]
         assert (item["likely"], item["decision"]["verdict"]) == (False, "distinct")
-    assert (await decide(2, 1, "duplicate", note="The same lorry."))[0] == 200
+    assert (await decide(2, 1, "duplicate", reason="The same lorry."))[0] == 200
     (item,) = (await get(some, f"/v1/reports/{id_of(1)}/duplicates"))["items"]
     assert item["decision"]["verdict"] == "duplicate"
     assert (await decide(1, 1, "distinct"))[1]["code"] == "report-itself"
@@ -207,7 +207,10 @@ async def trudy(acme):
 
 
 async def test_a_private_report_is_named_to_nobody_who_was_never_sent_it(acme, mallory, trudy):
-    known, private = made(form("Known", **SAME), 1), made(form("Private", **SAME), 2)
+    known, private = (
+        made(form("Known", **SAME), 1, acme.node.producer),
+        made(form("Private", **SAME), 2, acme.node.producer),
+    )
     await send(acme, "POST", "/v1/reports", known, to=["mallory"])
     await send(acme, "POST", "/v1/reports", private, share="0")
     assert await telling(acme, id_of(1), id_of(2)) == (False, "never-sent", ["mallory"])
@@ -217,9 +220,11 @@ async def test_a_private_report_is_named_to_nobody_who_was_never_sent_it(acme, m
         status, answer = await send(acme, "PUT", f"/v1/reports/{id_of(1)}", told, **dry)
         assert (status, answer["code"]) == (422, "names-unshared")
         assert f"report share {id_of(2)} --to mallory" in answer["hint"]
-    status, answer = await send(acme, "POST", "/v1/reports", naming(made(form("New", **SAME), 3), id_of(2)))
+    status, answer = await send(
+        acme, "POST", "/v1/reports", naming(made(form("New", **SAME), 3, acme.node.producer), id_of(2))
+    )
     assert (status, answer["code"]) == (422, "names-unshared")
-    lines = naming(made(form("Imported", **SAME), 4), id_of(2))
+    lines = naming(made(form("Imported", **SAME), 4, acme.node.producer), id_of(2))
     async with acme.client.post("/v1/imports?share=1", data=lines, headers=NDJSON) as got:
         assert (await got.json())["items"][0]["code"] == "names-unshared"
 
@@ -238,13 +243,19 @@ async def test_a_peers_report_is_named_to_that_peer_and_a_public_one_to_anybody(
     await outcomes(acme, 1)
     other = incident_id_of(theirs)
     for nth, to in ((1, ["mallory"]), (2, ["mallory", "trudy"])):
-        await send(acme, "POST", "/v1/reports", made(form("Ours", **SAME), nth), to=to)
+        await send(acme, "POST", "/v1/reports", made(form("Ours", **SAME), nth, acme.node.producer), to=to)
     assert await telling(acme, id_of(1), other) == (True, None, [])
     assert await telling(acme, id_of(2), other) == (False, "never-sent", ["trudy"])
     assert await telling(acme, other, id_of(1)) == (False, "not-ours", [])
-    await send(acme, "POST", "/v1/reports", made(form("Public", **{**SAME, "tlp": "clear"}), 3), share="0")
+    await send(
+        acme,
+        "POST",
+        "/v1/reports",
+        made(form("Public", **{**SAME, "tlp": "clear"}), 3, acme.node.producer),
+        share="0",
+    )
     assert await telling(acme, id_of(2), id_of(3)) == (True, None, [])
-    red = made(form("Stricter", **{**SAME, "tlp": "amber"}), 4)
+    red = made(form("Stricter", **{**SAME, "tlp": "amber"}), 4, acme.node.producer)
     await send(acme, "POST", "/v1/reports", red, to=["mallory", "trudy"])
     assert await telling(acme, id_of(2), id_of(4)) == (False, "marked-stricter", [])
 
@@ -253,9 +264,9 @@ async def test_who_was_told_already_gets_corrections_and_the_end_and_others_do_n
     acme, mallory, trudy
 ):
     """Told before the other was here, as by a database of before: what is known cannot be taken back."""
-    first = naming(made(form("Ours", **SAME), 1), id_of(2))
+    first = naming(made(form("Ours", **SAME), 1, acme.node.producer), id_of(2))
     assert (await send(acme, "POST", "/v1/reports", first, to=["mallory"]))[0] == 201
-    await send(acme, "POST", "/v1/reports", made(form("Private", **SAME), 2), share="0")
+    await send(acme, "POST", "/v1/reports", made(form("Private", **SAME), 2, acme.node.producer), share="0")
     path = f"/v1/reports/{id_of(1)}"
     later = datetime.now(UTC) + timedelta(seconds=5)
     second = revise(first, {"title": "Ours, put right"}, now=later)
@@ -268,7 +279,10 @@ async def test_who_was_told_already_gets_corrections_and_the_end_and_others_do_n
 async def test_a_decision_is_forgotten_from_either_side_and_the_report_no_longer_names_the_other(
     acme, mallory
 ):
-    ours, other = made(form("Ours", **SAME), 1), made(form("Other", **SAME), 2)
+    ours, other = (
+        made(form("Ours", **SAME), 1, acme.node.producer),
+        made(form("Other", **SAME), 2, acme.node.producer),
+    )
     for raw in (ours, other):
         await send(acme, "POST", "/v1/reports", raw, to=["mallory"])
     path = f"/v1/reports/{id_of(1)}/duplicates/{id_of(2)}"

@@ -237,6 +237,9 @@ async def test_a_person_confirms_a_whole_rule_and_what_it_asks_for_later_is_conf
     final = by_rule(await place.duties(), "eu-nis2-23", "final")
     assert (final["clock"], final["due_conservative"]) == ("running", "2026-11-05T18:00:00Z")
     assert final["due_legal"] == "2026-11-05T23:00:00Z"
+    said = "; ".join(step["said"] or "" for step in (await place.duty(final["id"]))["history"])
+    assert "start: 2026-10-05 18:00 UTC (was not set)" in said
+    assert "None" not in said
     initial = by_rule(items, "eu-cop-9.3-1", "initial")
     await place.decide(initial["id"], "confirm")
     await place.decide(initial["id"], "done")

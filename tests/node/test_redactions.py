@@ -8,9 +8,10 @@ from itertools import count
 import pytest
 from tests.contract.test_openapi import check_answer
 from tests.node.conftest import QUICK
-from tests.node.test_filing import GRAVE, PRODUCER
+from tests.node.test_filing import GRAVE
 from tests.schema.labelled import SECRETS
 from tests.support.node import open_here, settings_on
+from tests.support.reports import PUBLIC
 from tests.support.villain import get, incident_id_of, outcomes, villain
 
 from tocsin_federation.frames import FrameReader
@@ -45,8 +46,12 @@ def now():
     return datetime.now(UTC) + timedelta(milliseconds=10 * next(_TICKS))
 
 
-def record(**fields):
-    return build({**FORM, **fields}, producer=PRODUCER, incident_id=new_incident_id(), now=now())
+def record(node, **fields):
+    return written(node.node.producer, **fields)
+
+
+def written(producer, **fields):
+    return build({**FORM, **fields}, producer=dict(producer), incident_id=new_incident_id(), now=now())
 
 
 def redacted(raw, clearance=Tlp.GREEN, drop=("countries",), **more):
@@ -91,7 +96,7 @@ async def ward(database, tmp_path):
 
 
 async def test_a_record_and_its_redaction_name_each_other_and_the_peer_learns_of_neither(acme, mallory):
-    raw = record()
+    raw = record(acme)
     mine = await file(acme, raw, share="0")
     done = await redact(acme, raw)
     kept = await show(acme, mine["id"])
@@ -112,7 +117,7 @@ async def test_a_record_and_its_redaction_name_each_other_and_the_peer_learns_of
 async def test_at_home_a_redaction_speaks_through_its_record(ward):
     async with villain() as mallory:
         await mallory.join(ward)
-        raw = record()
+        raw = record(ward)
         mine = await file(ward, raw, share="0")
         assert mine["alert"] is not None
         done = await redact(ward, raw)
@@ -134,7 +139,7 @@ async def test_at_home_a_redaction_speaks_through_its_record(ward):
 async def test_what_peers_say_of_a_redaction_answers_the_alert_of_its_record(ward):
     async with villain() as mallory:
         await mallory.join(ward)
-        raw = record()
+        raw = record(ward)
         mine = await file(ward, raw, share="0")
         made = redacted(raw)
         link = {"redaction_of": mine["id"], "record_ver": 1}
@@ -162,10 +167,10 @@ async def test_what_peers_say_of_a_redaction_answers_the_alert_of_its_record(war
 
 
 async def test_another_report_of_the_event_is_like_the_record_and_not_like_its_redaction(acme):
-    raw = record()
+    raw = record(acme)
     mine = await file(acme, raw, share="0")
     done = await redact(acme, raw)
-    other = await file(acme, record(), share="0")
+    other = await file(acme, record(acme), share="0")
     for asked in (other, done):
         found = (await get(acme, f"/v1/reports/{asked['id']}/duplicates"))["items"]
         assert [item["id"] for item in found] == [mine["id"] if asked is other else other["id"]]
@@ -174,7 +179,7 @@ async def test_another_report_of_the_event_is_like_the_record_and_not_like_its_r
 async def test_a_withdrawal_withdraws_the_redactions_in_the_same_act_and_a_dry_run_says_so(ward):
     async with villain() as mallory:
         await mallory.join(ward)
-        raw = record()
+        raw = record(ward)
         mine = await file(ward, raw, share="0")
         done = [await redact(ward, raw), await redact(ward, raw, clearance=Tlp.CLEAR)]
         gone = withdraw(raw, reason="Mrs Quirinius was mistaken.", now=now())
@@ -203,7 +208,7 @@ async def test_a_withdrawal_withdraws_the_redactions_in_the_same_act_and_a_dry_r
 
 async def test_the_entries_of_a_withdrawal_and_its_redactions_are_one_transaction(acme, mallory):
     """What cannot be written of them takes the others with it, and its neighbours in the batch not."""
-    first, second, third = record(), record(), record()
+    first, second, third = record(acme), record(acme), record(acme)
     for raw in (first, second, third):
         await file(acme, raw, share="0")
     await send(
@@ -224,7 +229,7 @@ async def test_the_entries_of_a_withdrawal_and_its_redactions_are_one_transactio
 async def test_a_newer_record_makes_its_redaction_stale_and_the_next_version_reaches_who_had_the_first(
     acme, mallory
 ):
-    raw = record()
+    raw = record(acme)
     mine = await file(acme, raw, share="0")
     first = await redact(acme, raw)
     newer = revise(raw, {"title": "The pump overdosed one person"}, now=now())
@@ -246,7 +251,7 @@ async def test_a_newer_record_makes_its_redaction_stale_and_the_next_version_rea
 
 
 async def test_what_was_withdrawn_by_hand_is_over_and_the_next_redaction_is_another_report(acme, mallory):
-    raw = record()
+    raw = record(acme)
     mine = await file(acme, raw, share="0")
     first = await redact(acme, raw)
     bundle = redacted(raw)
@@ -265,7 +270,7 @@ async def test_what_was_withdrawn_by_hand_is_over_and_the_next_redaction_is_anot
 
 
 async def test_nothing_else_can_be_put_under_a_record(acme, mallory):
-    raw = record()
+    raw = record(acme)
     await file(acme, raw, share="0")
     made = redacted(raw)
     link = {"redaction_of": incident_id_of(raw), "record_ver": 1}
@@ -273,7 +278,7 @@ async def test_nothing_else_can_be_put_under_a_record(acme, mallory):
     async def refused(bundle, **changes):
         return (await file(acme, bundle, expect=(409, 422, 400), **{**link, **changes}))["code"]
 
-    assert await refused(record()) == "not-a-redaction"
+    assert await refused(record(acme)) == "not-a-redaction"
     assert await refused(redacted(raw, nth=3)) == "not-a-redaction"
     assert await refused(made, redaction_of=new_incident_id()) == "not-a-redaction"
     assert await refused(made, record_ver=2) == "record-changed"
@@ -282,7 +287,7 @@ async def test_nothing_else_can_be_put_under_a_record(acme, mallory):
     mallory.publish(acme, theirs := mallory.bundle("Theirs"))
     await mallory.ring()
     await outcomes(acme, 1)
-    assert await refused(redacted(theirs, drop=()), redaction_of=incident_id_of(theirs)) == "not-a-redaction"
+    assert await refused(redacted(theirs, drop=()), redaction_of=incident_id_of(theirs)) == "foreign-creator"
     await file(acme, made, **link)
     of_redaction = redacted(made, clearance=Tlp.CLEAR, drop=())
     assert await refused(of_redaction, redaction_of=incident_id_of(made)) == "not-a-redaction"
@@ -293,7 +298,7 @@ async def test_nothing_else_can_be_put_under_a_record(acme, mallory):
 
 async def test_whoever_redacts_while_the_record_is_withdrawn_leaves_nothing_standing(acme, mallory):
     for nth in range(12):
-        raw = record()
+        raw = record(acme)
         mine = await file(acme, raw, share="0")
         gone = withdraw(raw, reason="Over.", now=now())
         path = f"/v1/reports/{mine['id']}/withdraw"
@@ -304,23 +309,23 @@ async def test_whoever_redacts_while_the_record_is_withdrawn_leaves_nothing_stan
         assert {each["state"] for each in kept["redactions"]} <= {"withdrawn"}
 
 
-async def test_an_import_that_withdraws_a_record_withdraws_its_redactions(acme, mallory):
-    raw = record()
-    headers = {"Content-Type": "application/x-ndjson"}
-    async with acme.client.post("/v1/imports", data=raw, headers=headers) as answer:
-        assert (await answer.json())["items"][0]["outcome"] == "stored"
+async def test_a_file_does_not_withdraw_a_record_of_ours_nor_its_redactions(acme, mallory):
+    """Whoever has a copy of a report can write a later one."""
+    raw = record(acme)
+    await file(acme, raw, share="0")
     done = await redact(acme, raw)
     gone = withdraw(raw, reason="Over.", now=now())
+    headers = {"Content-Type": "application/x-ndjson"}
     async with acme.client.post("/v1/imports", data=gone, headers=headers) as answer:
-        assert [item["outcome"] for item in (await answer.json())["items"]] == ["stored"]
-    assert (await show(acme, done["id"]))["state"] == "withdrawn"
+        assert [item["outcome"] for item in (await answer.json())["items"]] == ["refused"]
+    assert (await show(acme, done["id"]))["state"] == "active"
 
 
 async def test_what_an_earlier_program_redacted_is_linked_at_the_next_start(database, tmp_path):
     settings = settings_on(tmp_path / "acme", database, QUICK)
     async with open_here(settings) as node:
-        raw = record()
-        mine, other = await file(node, raw, share="0"), await file(node, record(), share="0")
+        raw = record(node)
+        mine, other = await file(node, raw, share="0"), await file(node, record(node), share="0")
         newer = revise(raw, {"title": "The second version"}, now=now())
         made = [redacted(raw), redacted(newer, clearance=Tlp.CLEAR)]
         await file(node, made[0])
@@ -351,10 +356,10 @@ async def test_an_earlier_database_keeps_its_links_to_be_found_and_loses_the_ind
     """Every kind of secret that the program knows is among what is written anew, and a plain report is not."""
     text = "The operator pasted {} into the chat by mistake; the café's key reason is unknown."
     plain = [
-        record(),
-        record(description="The risk-domain of mit-risk-domain 7.3 is privacy; a token effort."),
+        written(PUBLIC),
+        written(PUBLIC, description="The risk-domain of mit-risk-domain 7.3 is privacy; a token effort."),
     ]
-    telling = [record(description=text.format(each)) for kind in SECRETS.values() for each in kind]
+    telling = [written(PUBLIC, description=text.format(each)) for kind in SECRETS.values() for each in kind]
     found = [check_bundle(raw).report for raw in (*plain, *telling)]
     before = next(nth for nth, step in enumerate(steps()) if step.name == "redactions")
     await migrate(empty_database, steps()[:before])

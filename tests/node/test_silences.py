@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.alarms import bell, incident, running
 from tests.support.node import open_here, settings_on
-from tests.support.villain import GRAVE, get, post, villain
+from tests.support.villain import GRAVE, get, incident_id_of, outcomes, post, villain
 
 from tocsin_node.services.silencing import Matchers, Silences, SilenceSpan, SilenceTooWide
 from tocsin_node.storage import silences
@@ -162,6 +162,8 @@ async def test_the_way_of_a_report_is_told_without_ringing(database, tmp_path):
     async with open_here(settings_on(tmp_path / "acme", database, values)) as acme, villain() as mallory:
         raw = mallory.bundle("Grave", **GRAVE)
 
+        await mallory.join(acme)
+
         async def route():
             async with acme.client.post("/v1/alerts/route", data=raw, headers=STIX) as answer:
                 return await answer.json()
@@ -180,6 +182,8 @@ async def test_the_way_of_a_report_is_told_without_ringing(database, tmp_path):
         assert (told["rings"], told["channels"]) == (False, [])
         assert "alerts.grades" in told["why"][0]
         assert (await get(acme, "/v1/alerts"))["items"] == []
-        mallory_filed = await acme.client.post("/v1/reports", data=mild, headers=STIX)
-        report_id = (await mallory_filed.json())["id"]
+        mallory.publish(acme, mild)
+        await mallory.ring()
+        await outcomes(acme, 1)
+        report_id = incident_id_of(mild)
         assert (await get(acme, f"/v1/reports/{report_id}/route"))["rings"] is False

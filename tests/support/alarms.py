@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from tests.support.homeserver import Room
 from tocsin_node.health import utc_now
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
-from tocsin_node.services.alarms import Alarms, other_senders
+from tocsin_node.services.alarm_line import ops_settings
+from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
+from tocsin_node.services.alarms import Alarms, Carriers, other_senders
 from tocsin_node.settings import (
     AlertSettings,
     GroupingSettings,
@@ -23,6 +26,8 @@ from tocsin_node.settings import (
     MatrixSettings,
     NodeSettings,
     OncallSettings,
+    OpsSettings,
+    SecondMatrixSettings,
     Settings,
     WebhookSettings,
 )
@@ -84,12 +89,16 @@ class Bell:
     transport: MatrixTransport | None
     others: dict[str, Sender] = field(default_factory=dict)
     now: Callable[[], datetime] = utc_now
+    more_rooms: dict[str, MatrixTransport] = field(default_factory=dict)
     alarms: Alarms = field(init=False)
     token: str = ""
     acknowledged: int = 0
 
     def __post_init__(self) -> None:
-        self.alarms = Alarms(self.settings, self.pool, self.transport, others=self.others, now=self.now)
+        rooms = dict(self.more_rooms)
+        if self.transport is not None:
+            rooms[MATRIX] = self.transport
+        self.alarms = Alarms(self.settings, self.pool, Carriers(rooms, self.others), now=self.now)
         self.alarms.on_acknowledged = self._count
 
     def _count(self) -> None:
@@ -151,6 +160,22 @@ class Bell:
 
         await self.until(done, within_s=within_s)
 
+    async def deliveries(self, alert_id: int) -> dict[str, dict[str, Any]]:
+        """The newest message of an alert on each channel."""
+        return {d["channel"]: d for d in (await self.alarms.get(alert_id))["deliveries"]}
+
+    async def reaches(
+        self, alert_id: int, channel: str, *states: str, within_s: float = 30
+    ) -> dict[str, Any]:
+        """The message of an alert on a channel as soon as it is in one of these states."""
+
+        async def found() -> dict[str, Any] | None:
+            message = (await self.deliveries(alert_id)).get(channel)
+            return message if message is not None and message["state"] in states else None
+
+        message: dict[str, Any] = await self.until(found, within_s=within_s)
+        return message
+
     async def acks(self, alert_id: int) -> list[dict[str, Any]]:
         """What was said about an alert, oldest first."""
         return list((await self.alarms.get(alert_id))["acknowledgements"])
@@ -186,6 +211,9 @@ async def bell(
     mail: dict[str, Any] | None = None,
     oncall: OncallSettings | None = None,
     now: Callable[[], datetime] = utc_now,
+    ops: dict[str, Any] | None = None,
+    second: Room | None = None,
+    second_fields: dict[str, Any] | None = None,
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
@@ -193,19 +221,8 @@ async def bell(
 
     `grouping`: what differs from `AT_ONCE`.
     """
-    chosen = None
-    if room is not None:
-        fields = {
-            "homeserver": room.bot.url,
-            "user_id": room.bot.user_id,
-            "room": room.id,
-            "responders": (room.responder.user_id,),
-            "request_timeout_s": 2.0,
-            "sends_per_s": 1000,
-            "send_burst": 1000,
-            **matrix,
-        }
-        chosen = MatrixSettings(**fields)
+    chosen = None if room is None else MatrixSettings(**(_fields(room) | matrix))
+    reserve = None if second is None else SecondMatrixSettings(**(_fields(second) | (second_fields or {})))
     settings = Settings(
         dir=directory,
         node=NodeSettings(org="Test"),
@@ -213,13 +230,26 @@ async def bell(
         oncall=oncall or OncallSettings(),
         grouping=GroupingSettings(**{**AT_ONCE, **(grouping or {})}),
         matrix=chosen,
+        matrix_second=reserve,
+        ops=OpsSettings(**(ops or {})),
         webhook=None if webhook is None else WebhookSettings(**webhook),
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
     transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
+    more_rooms = {}
+    if reserve is not None and second is not None:
+        more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)
+    operators = ops_settings(settings)
+    if operators is not None:
+        more_rooms[OPS] = MatrixTransport(operators, lambda: opened[0].token, rings=False)
     ringing = Bell(
-        pool, settings, None if transport is None else wrap(transport), other_senders(settings), now
+        pool,
+        settings,
+        None if transport is None else wrap(transport),
+        other_senders(settings),
+        now,
+        more_rooms,
     )
     opened.append(ringing)
     ringing.token = "" if room is None else room.bot.access_token
@@ -232,8 +262,26 @@ async def bell(
     finally:
         if transport is not None:
             await transport.close()
+        for more in ringing.more_rooms.values():
+            await more.close()
         for sender in ringing.others.values():
             await sender.close()
+
+
+def _fields(room: Room) -> dict[str, Any]:
+    return {
+        "homeserver": room.bot.url,
+        "user_id": room.bot.user_id,
+        "room": room.id,
+        "responders": (room.responder.user_id,),
+        "request_timeout_s": 2.0,
+        "sends_per_s": 1000,
+        "send_burst": 1000,
+    }
+
+
+def _token_of(room: Room) -> str:
+    return room.bot.access_token
 
 
 @asynccontextmanager

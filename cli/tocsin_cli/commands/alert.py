@@ -10,6 +10,7 @@ from tocsin_cli.command import Late, LazyGroup
 from tocsin_cli.commands.alert_lines import AlertNumber, held_words, standing, tell, whose
 from tocsin_cli.commands.report_read import cursor_refused
 from tocsin_cli.commands.report_table import whence
+from tocsin_cli.deliveries import SPOKEN, read_back
 from tocsin_cli.errors import CliError, Refused, Unreachable
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -31,6 +32,7 @@ COMMANDS = {
     "escalate": Late(f"{_HERE}.alert_act:escalate", "Call the next on call now.", _ACT),
     "route": Late(f"{_HERE}.alert_route:route", "Say whether a report would ring, and why not."),
     "silence": Late(f"{_HERE}.alert_silence:silence", "Keep alerts from ringing for a while."),
+    "check": Late(f"{_HERE}.alert_check:check", "Say whether an alert would get to a person now."),
     "subscribe": Late(f"{_HERE}.alert_subscribe:subscribe", "Tell somebody of some alerts.", _TELL),
     "subscriptions": Late(f"{_HERE}.alert_subscribe:subscriptions", "List the subscriptions.", _TELL),
     "unsubscribe": Late(f"{_HERE}.alert_subscribe:unsubscribe", "End a subscription.", _TELL),
@@ -110,7 +112,7 @@ def test(session: Session) -> None:
 def _under_way(each: Mapping[str, Any]) -> bool:
     """Whether more will be heard of a delivery: what a room accepted is seen there a little later."""
     state = each.get("state")
-    return state in _UNDER_WAY or (state == "accepted" and each.get("channel") == "matrix")
+    return state in _UNDER_WAY or (state == "accepted" and read_back(each))
 
 
 def _states(found: Mapping[str, Any]) -> set[str]:
@@ -136,7 +138,7 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
             code="delivery-pending",
             hint=f"The node goes on trying; look again with: {look}",
         )
-    if states - {"accepted", "echoed"}:
+    if states - {"accepted", "echoed", "seen"}:
         raise CliError(
             f"The alert did not get through every channel.{why}",
             code="delivery-failed",
@@ -147,7 +149,7 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
         session.out.say(_arrival(each))
     if any(_under_way(each) for each in deliveries):
         session.out.next_step(look)
-    elif any(each.get("channel") == "matrix" for each in deliveries):
+    elif any(read_back(each) for each in deliveries):
         session.out.next_step(
             "acknowledge it in the room with a reaction, or: tocsin alert ack " + str(found["id"])
         )
@@ -156,13 +158,9 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
 
 
 def _arrival(each: Mapping[str, Any]) -> str:
-    if each.get("channel") == "webhook":
-        return "The webhook's receiver has it."
-    if each.get("channel") == "mail":
-        return "The mail server has it."
-    if each.get("state") == "accepted":
+    if read_back(each) and each.get("state") == "accepted":
         return "The homeserver has accepted it, but it was not seen in the room yet."
-    return "The room has it."
+    return f"{SPOKEN.get(str(each.get('channel')), each.get('channel'))} has it."
 
 
 def _blame(each: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tocsin_cli.commands.report_table import whence
+from tocsin_cli.deliveries import state_of
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -94,7 +95,7 @@ def whose(each: Mapping[str, Any]) -> str:
 def held_words(each: Mapping[str, Any]) -> str:
     """The state of a message, and that a silence holds it."""
     held = str(each.get("held") or "")
-    return "silenced" if held.startswith("silence ") and _waits(each) else str(each.get("state"))
+    return "silenced" if held.startswith("silence ") and _waits(each) else state_of(each)
 
 
 def _waits(each: Mapping[str, Any]) -> bool:
@@ -107,10 +108,10 @@ def _silence_line(silence: Mapping[str, Any]) -> str:
 
 
 def _delivery_line(each: Mapping[str, Any]) -> str:
-    when = each.get("echoed_at") or each.get("accepted_at")
+    when = each.get("seen_at") or each.get("echoed_at") or each.get("accepted_at")
     kind = each.get("kind") or "ring"
     what = "" if kind == "ring" else f" {kind}"
-    parts = [f"{each.get('channel')} {each.get('room')}{what}: {each.get('state')}"]
+    parts = [f"{each.get('channel')} {each.get('room')}{what}: {state_of(each)}"]
     parts += [f"in the thread of delivery {each['thread']}"] if each.get("thread") else []
     parts += [f"in the place of delivery {each['edits']}"] if each.get("edits") else []
     parts += [str(each["held"])] if each.get("held") else []

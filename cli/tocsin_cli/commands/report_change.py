@@ -21,6 +21,7 @@ from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, UsageFault
 from tocsin_cli.filing import member, post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.suspects import STAYS, warn_suspected
 from tocsin_cli.toml_text import toml_text
 
 
@@ -83,6 +84,8 @@ def update(
         tell_tried(session.out, answer, bundle, full=full, heading="Updated")
     else:
         tell_answer(session.out, answer, heading="Updated")
+        if not answer.get("to"):  # the node looks at what leaves
+            warn_suspected(session.out, bundle, much=STAYS)
     warn_not_sent(session.out, answer, to=to)
     warn_looser(session.out, answer, str(form_of(held).get("tlp", "")))
     if source is not None and not dry_run:

@@ -54,7 +54,7 @@ def duplicates(session: Session, report_id: str) -> None:
 @click.option("--by", metavar="NAME", help="Who says so; it stays at your own node.")
 @click.option("--not", "distinct", is_flag=True, help="They are not the same: do not suggest it again.")
 @click.option("--undo", is_flag=True, help="Take back what was said of the two.")
-@click.option("--note", metavar="TEXT", help="Why; it stays at your own node.")
+@click.option("--reason", metavar="TEXT", help="Why; it stays at your own node.")
 @click.option("--dry-run", is_flag=True, help="Show who would be told; store and send nothing.")
 @pass_session
 def duplicate_of(
@@ -64,7 +64,7 @@ def duplicate_of(
     by: str | None,
     distinct: bool,
     undo: bool,
-    note: str | None,
+    reason: str | None,
     dry_run: bool,
 ) -> None:
     """Say that two reports are the same event, or are not.
@@ -77,8 +77,8 @@ def duplicate_of(
     """
     if report_id == other_id:
         raise UsageFault("A report is no duplicate of itself.", hint="Give the ids of two reports.")
-    if undo and (distinct or note):
-        raise UsageFault("--undo takes nothing else.", hint="Leave --not and --note out.")
+    if undo and (distinct or reason):
+        raise UsageFault("--undo takes nothing else.", hint="Leave --not and --reason out.")
     if undo:
         _undo(session, report_id, other_id, dry_run=dry_run)
         return
@@ -87,17 +87,21 @@ def duplicate_of(
     may_tell = not distinct and _may_tell(session, report_id, other_id)
     if not dry_run:
         _decide(
-            session, report_id, other_id, {"verdict": "distinct" if distinct else "duplicate", "by": by}, note
+            session,
+            report_id,
+            other_id,
+            {"verdict": "distinct" if distinct else "duplicate", "by": by},
+            reason,
         )
     if may_tell:
         _tell_everybody(session, report_id, other_id, dry_run=dry_run)
 
 
 def _decide(
-    session: Session, report_id: str, other_id: str, decision: Mapping[str, str], note: str | None
+    session: Session, report_id: str, other_id: str, decision: Mapping[str, str], reason: str | None
 ) -> None:
     path = _path(report_id, other_id)
-    kept = session.client.json("PUT", path, send={**decision, **({"note": note} if note else {})})
+    kept = session.client.json("PUT", path, send={**decision, **({"reason": reason} if reason else {})})
     said = "is not" if member(kept, "verdict") == "distinct" else "is"
     session.out.say(
         f"Kept at your node: {report_id} {said} the same event as {other_id}, says {decision['by']}."

@@ -11,6 +11,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import foreign
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.alarm_route import explain
+from tocsin_node.services.heartbeat import NONE as NO_HEARTBEAT
 from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
 from tocsin_node.storage import reports
 from tocsin_node.storage.alert_sources import sources
@@ -161,6 +162,15 @@ async def _route(node: Node, report: IncidentReport, origin: str) -> web.Respons
     async with node.pool.acquire() as conn:
         told = await explain(conn, node.alarms, report, node_id=origin, origin=name, ours=ours)
     return json_response(told)
+
+
+async def check(request: web.Request) -> web.Response:
+    """GET /v1/alerts/check: whether an alert would get to a person now; nothing is sent."""
+    node = request.app[NODE]
+    beat = NO_HEARTBEAT if node.heartbeat is None else await node.heartbeat.check()
+    last = None if node.heartbeat is None else await node.heartbeat.last()
+    found = await node.alarms.check(beat)
+    return json_response(found | {"heartbeat_age_s": None if last is None else last.sent_s})
 
 
 async def _answer(request: web.Request, alert: dict[str, Any], *, status: int = 200) -> web.Response:

@@ -24,7 +24,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     verdict: Verdict
     by: Line
-    note: Line | None = None
+    reason: Line | None = None
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -50,7 +50,7 @@ async def decide(request: web.Request) -> web.Response:
     """PUT /v1/reports/{id}/duplicates/{other}: a person says that two are the same event, or are not."""
     wanted = await read_json(request, DecideRequest)
     found = await request.app[NODE].duplicates.decide(
-        *_two(request), wanted.verdict, by=wanted.by.strip(), note=wanted.note
+        *_two(request), wanted.verdict, by=wanted.by.strip(), reason=wanted.reason
     )
     return json_response(_decision(found))
 

@@ -19,8 +19,9 @@ from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sender, Sent
 from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_gatekeeper import Gatekeeper
-from tocsin_node.services.alarm_plan import AlarmPlanner, renamed
+from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_present import present
+from tocsin_node.services.alarm_words import renamed
 from tocsin_node.services.pace import Pace
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.alerts import StoredAlert
@@ -67,6 +68,7 @@ class Courier:
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
         self._woken = asyncio.Event()
         self._hurry = False
+        self._beat_s = 0.0
 
     def wake(self) -> None:
         """Something is in the outbox."""
@@ -76,6 +78,11 @@ class Courier:
         """The other side is back: what waits for its next try goes now."""
         self._hurry = True
         self._woken.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was at work so lately that it cannot be stuck."""
+        return time.monotonic() - self._beat_s < self._lease_s + IDLE_S
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -89,6 +96,7 @@ class Courier:
         while True:
             await self._channel.usable.wait()
             self._woken.clear()
+            self._beat_s = time.monotonic()
             rest_s = await self.carry()
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -153,24 +161,24 @@ class Courier:
 
     async def _fall_back(self, job: Job, code: str) -> None:
         """Give this message up and send the short form under a name of its own; that one is tried once."""
-        logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id, code)
+        logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id or "-", code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
             alert = await alerts.get(conn, job.alert_id)
-            if alert is not None and "to" not in json.loads(job.content):
+            if alert is not None and "to" not in json.loads(
+                job.content
+            ):  # a letter to one person goes to nobody else
                 await self._planner.enqueue_short(conn, alert, self._name, job, _saying(job))
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""
         alert = await alerts.get(conn, job.alert_id)
-        if alert is None:  # an answer, or a list for one person: about no alert, and in its words for good
-            return await self._renamed(conn, job) if job.stale else job
         if job.edits is not None and job.root_txn is None:
             await deliveries.drop(conn, job, "root-gone")
             return None
-        if job.attempts == 1 and not await self._passes(conn, job, alert):
+        if alert is not None and job.attempts == 1 and not await self._passes(conn, job, alert):
             return None
-        anew = await self._judged(conn, job, alert)
+        anew = job if alert is None else await self._judged(conn, job, alert)
         if anew is None:
             await deliveries.drop(conn, job, "nothing-new")
             return None
@@ -192,7 +200,7 @@ class Courier:
         """
         way = self._planner.way(self._name)
         if job.kind in {"update", "digest"} and way is not None:
-            anew = await present(conn, self._planner, way, job)
+            anew = await present(conn, self._planner, way, job, alert)
             if anew is None:
                 return None
         else:

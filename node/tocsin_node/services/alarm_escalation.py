@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_gatekeeper import as_urgent
 from tocsin_node.services.alarm_plan import AlarmPlanner
-from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, WEBHOOK
+from tocsin_node.services.alarm_way import MAIL, ROOMS, URGENT, WEBHOOK
 from tocsin_node.services.oncall import Oncall
 from tocsin_node.settings import OncallSettings
-from tocsin_node.storage import acts, alerts, deliveries, followups, silences
+from tocsin_node.storage import acts, alerts, followups, silences, threads
 from tocsin_node.storage.acts import NewAct, Via
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
@@ -176,14 +176,14 @@ class Escalation:
             self._oncall.everybody(conn, now) if all_called else self._oncall.people(conn, level, now)
         )
         line = _line(alert, people, by=by, via=via, note=note, waited=now - alert.raised_at, again=unanswered)
-        told = await deliveries.tellers(conn, alert.incident)
+        told = await threads.tellers(conn, alert.incident)
         mentioned = tuple(p for p in people if p.startswith("@"))
         await self._planner.say(
             conn,
             alert.id,
             "escalation",
             Saying(what, line, mentioned, everybody=True, facts=True),
-            channels=(MATRIX, MAIL, WEBHOOK) if all_called else tuple({MATRIX, MAIL} | set(told)),
+            channels=(*ROOMS, MAIL, WEBHOOK) if all_called else tuple({*ROOMS, MAIL} | told),
         )
         await self._planner.write(
             conn, alert, [p for p in people if not p.startswith("@")], Saying(what, line, facts=True)

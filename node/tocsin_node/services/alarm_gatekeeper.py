@@ -22,7 +22,7 @@ from tocsin_node.services.alarm_gate import (
 )
 from tocsin_node.services.alarm_plan import PRIORITIES, REFUSED, AlarmPlanner
 from tocsin_node.services.alarm_way import MATRIX, URGENT, Way
-from tocsin_node.storage import alerts, clusters, deliveries, fellows, grouping, silences
+from tocsin_node.storage import alerts, clusters, deliveries, fellows, grouping, silences, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -114,7 +114,7 @@ class Gatekeeper:
         """Tell it in the other alert's thread."""
         standing = await alerts.get(conn, other)
         assert standing is not None, "alerts are not deleted"
-        thread = await deliveries.root(conn, standing.incident, self.way.channel, job.room)
+        thread = await threads.root(conn, standing.incident, self.way.channel, job.room)
         saying = Saying(
             what=f"part of {standing.incident}",
             line=f"Part of alert {other}, which is open: this one rings nobody.",

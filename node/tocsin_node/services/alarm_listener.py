@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from tocsin_node.links.answer import TakenBack, read
-from tocsin_node.links.matrix_answers import mapping
+from tocsin_node.links.matrix_answers import CANARY, mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
+from tocsin_node.services.alarm_canary import Canary
 from tocsin_node.services.alarm_channel import Channel
 from tocsin_node.services.alarm_desk import Desk
 from tocsin_node.services.alarm_fellow import told_by_fellow
 from tocsin_node.services.alarm_orders import Orders
-from tocsin_node.services.alarm_way import MATRIX, Room
+from tocsin_node.services.alarm_readings import Readings
+from tocsin_node.services.alarm_way import Room
 from tocsin_node.storage import acts, channels, deliveries, fellows
 from tocsin_node.storage.pool import Connection, Pool
 
@@ -25,6 +27,7 @@ WATCHED_ALERTS = 100
 RECONCILE_S = 600.0
 RETRY_S = 15.0  # when it could not be asked
 SOMEBODY = "somebody"  # a reaction that is gone does not say who took it away
+OWN_TYPES = ("m.room.message", CANARY)
 QUIET_S = 0.5  # who answers at once with nothing is not asked again at once
 
 
@@ -40,6 +43,8 @@ class Listener:
         orders: Orders,
         desk: Desk,
         *,
+        name: str,
+        canary: Canary,
         me: str,
         stream: str,
         acted: Callable[[], None],
@@ -53,6 +58,9 @@ class Listener:
         self._room = room
         self._orders = orders
         self._desk = desk
+        self._name = name
+        self._canary = canary
+        self._readings = Readings(pool, transport, room, name, me)
         self._me = me
         self._stream = stream
         self._acted = acted
@@ -81,7 +89,10 @@ class Listener:
         began_s = time.monotonic()
         if began_s >= self._reconcile_at_s:  # before the wait for news, which may be long
             self._reconcile_at_s = began_s + (RECONCILE_S if await self.reconcile() else RETRY_S)
-        heard = await self._transport.sync(self._room.id, self._position)
+        caught_up = (
+            self._channel.caught_up
+        )  # otherwise a long wait would keep it from being known that it is back
+        heard = await self._transport.sync(self._room.id, self._position, wait=caught_up)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
@@ -89,7 +100,7 @@ class Listener:
         if not heard.complete:
             self._reconcile_at_s = 0.0
         await self._channel.worked()
-        self._channel.heard_s = time.monotonic()
+        self._channel.heard()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)
         return 0.0 if heard.events or time.monotonic() - began_s > QUIET_S else QUIET_S
@@ -97,7 +108,7 @@ class Listener:
     async def reconcile(self) -> bool:
         """Make good what the stream may have missed about the newest alerts; False: not all could be asked."""
         async with self._pool.acquire() as conn:
-            watched = await deliveries.watched(conn, MATRIX, self._room.id, WATCHED_ALERTS)
+            watched = await deliveries.watched(conn, self._name, self._room.id, WATCHED_ALERTS)
         for alert_id, events in watched:
             related: list[RoomEvent] = []
             for event_id in events:
@@ -118,20 +129,27 @@ class Listener:
         return max(self._channel.pause_s(), self._channel.rest_s())
 
     async def _take(self, heard: Heard) -> None:
+        readings = await self._readings.of(heard)
         async with self._pool.transaction() as conn:
             changed, ignored = await self._read(conn, heard.events)
-            await channels.advance(conn, MATRIX, heard.next, ignored)
+            await self._readings.keep(conn, readings)
+            await channels.advance(conn, self._name, heard.next, ignored)
         self._position = heard.next
+        for event in heard.events:
+            if event.sender == self._me and event.type in OWN_TYPES:
+                self._channel.proved_s = time.monotonic()
+                self._canary.came_back(_own_txn(event) or "")
         self._tell(changed)
 
     async def _settle(self, alert_id: int, related: Sequence[RoomEvent]) -> None:
         """Take what relates to an alert that stands in the room; a reaction that is not among it was taken back."""
         async with self._pool.transaction() as conn:
             changed, _ = await self._read(conn, related)
-            gone = await acts.revoke_missing(conn, alert_id, [e.event_id for e in related])
+            standing = [e.event_id for e in related]
+            gone = await acts.revoke_missing(conn, alert_id, self._name, standing)
             if gone:
                 await self._desk.undone(conn, alert_id, SOMEBODY)
-            await deliveries.found(conn, alert_id)
+            await deliveries.found(conn, alert_id, self._name)
         self._tell(changed or gone)
 
     def _tell(self, changed: bool) -> None:
@@ -175,7 +193,15 @@ class Listener:
 
     async def _see_own(self, conn: Connection, event: RoomEvent) -> None:
         """Our own message has come round: the room has it."""
-        inside = mapping(event.content.get("org.tocsin.alert")).get("txn")
-        txn = event.txn or inside
-        if event.type == "m.room.message" and isinstance(txn, str):
-            await deliveries.echoed(conn, txn, event.event_id)
+        txn = _own_txn(event)
+        if txn is not None and event.type == "m.room.message":
+            await deliveries.echoed(conn, txn, event.event_id, event.at)
+        elif txn is not None and event.type == CANARY:
+            await channels.canary_back(conn, self._name, txn)
+
+
+def _own_txn(event: RoomEvent) -> str | None:
+    """Our name for a message of ours; it stands inside too, for when another device of the bot sent it."""
+    inside = event.content if event.type == CANARY else mapping(event.content.get("org.tocsin.alert"))
+    txn = event.txn or inside.get("txn")
+    return txn if isinstance(txn, str) else None

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from tocsin_node.errors import NodeError
 from tocsin_node.links.answer import ABOUT_ALERTS, Order, Reacted, Unknown
@@ -24,11 +24,11 @@ from tocsin_node.links.room_words import (
 from tocsin_node.links.transport import RoomEvent
 from tocsin_node.services.alarm_desk import Desk
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY
-from tocsin_node.services.alarm_way import MATRIX, Room, marked
+from tocsin_node.services.alarm_way import Room, marked
 from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.subscriptions import Subscriptions
 from tocsin_node.storage import alerts, deliveries
-from tocsin_node.storage.acts import NewAct
+from tocsin_node.storage.acts import Kind, NewAct
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -40,10 +40,11 @@ Show = Callable[[Connection, Sequence[StoredAlert]], Awaitable[Sequence[dict[str
 
 
 class Orders:
-    """Obeys. `show` gives alerts as the API shows them."""
+    """Obeys one room. `channel`: the name that it goes by; `show` gives alerts as the API shows them."""
 
     def __init__(
         self,
+        channel: str,
         room: Room,
         desk: Desk,
         oncall: Oncall,
@@ -51,6 +52,7 @@ class Orders:
         show: Show,
         now: Callable[[], datetime],
     ) -> None:
+        self._channel = channel
         self._room = room
         self._desk = desk
         self._oncall = oncall
@@ -61,12 +63,12 @@ class Orders:
     async def obey(self, conn: Connection, event: RoomEvent, said: Reacted | Order | Unknown) -> bool | None:
         """Do what was said; whether anything about an alert changed, None when its sender may not act."""
         alert = await self._meant(conn, said)
-        if not self._oncall.may_act(event.sender):
+        if not self._oncall.may_act(event.sender, self._room.responders):
             return None if alert is not None else False
         if isinstance(said, Reacted):
             if alert is None:
                 return False
-            act = NewAct("ack", event.sender, "reaction", event.at, event.event_id)
+            act = NewAct("ack", event.sender, "reaction", event.at, event.event_id, channel=self._channel)
             return await self._desk.do(conn, alert, act)
         if isinstance(said, Unknown):
             await self._answer(conn, event, said.thread, [hint_line(said.word)], hint=True)
@@ -92,7 +94,10 @@ class Orders:
             await self._answer(conn, event, said.thread, ["For how long? !mute 2h, or !mute 30m."])
             return False
         until = event.at + said.span if said.verb == "mute" and said.span else None
-        act = NewAct(said.verb, event.sender, "reply", event.at, event.event_id, said.note, until)  # type: ignore[arg-type]  # status was answered above
+        kind = cast("Kind", said.verb)  # status was answered above
+        act = NewAct(
+            kind, event.sender, "reply", event.at, event.event_id, said.note, until, channel=self._channel
+        )
         try:
             return await self._desk.do(conn, alert, act)
         except NodeError as exc:
@@ -153,7 +158,7 @@ class Orders:
         content = marked(reply_content(lines, event.event_id, thread), txn)
         new = NewDelivery(
             None,
-            channel=MATRIX,
+            channel=self._channel,
             room=self._room.id,
             priority=LOWEST_PRIORITY,
             content=json.dumps(content),

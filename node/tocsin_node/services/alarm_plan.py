@@ -6,28 +6,28 @@ and its alert are on the disk together or not at all. After the commit, `wake`. 
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from tocsin_federation.messages import Acknowledgement, Progress, State
-from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, Kind, bare, cut, foreign, still
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign, still
 from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_timing import Timing
-from tocsin_node.services.alarm_way import MAIL, MATRIX, URGENT, Root, Telling, Way, marked
-from tocsin_node.storage import acts, alerts, deliveries, grouping
+from tocsin_node.services.alarm_way import MAIL, MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
+from tocsin_node.services.alarm_words import said_of, still_of, told_of, txn_of
+from tocsin_node.storage import acts, alerts, deliveries, grouping, rerouting, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
-__all__ = ["URGENT", "AlarmPlanner", "AlertPlan", "renamed"]
+__all__ = ["URGENT", "AlarmPlanner", "AlertPlan"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
 LOWEST_PRIORITY = 9
 ACTS_OF: dict[State, str] = {
@@ -163,7 +163,7 @@ class AlarmPlanner:
         alert = await alerts.get(conn, alert_id)
         if alert is None:
             return 0
-        named = await deliveries.tellers(conn, alert.incident) if channels is None else channels
+        named = await threads.tellers(conn, alert.incident) if channels is None else channels
         priority = LOWEST_PRIORITY if kind == NOTICE else PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
         written = 0
         for way in self._ways.values():
@@ -195,7 +195,7 @@ class AlarmPlanner:
         for person in people:
             apart = hashlib.sha256(person.encode()).hexdigest()[:8]
             said = msgspec.structs.replace(saying, what=f"{saying.what} {apart}")
-            txn = _txn(alert, facts, way.place, *_said("notice", said), *less)
+            txn = txn_of(alert, facts, way.place, *said_of("notice", said), *less)
             told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, "notice", said)
             new = NewDelivery(
                 alert.id,
@@ -259,6 +259,26 @@ class AlarmPlanner:
         told, less = still_of(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert, told, priority, *less)
 
+    async def reroute(self, conn: Connection, alert: StoredAlert, channel: str) -> str | None:
+        """Put an alert that a channel does not take into the outbox of the next way that does not have it.
+
+        Ways stand in for each other in their order, whatever grades they are for. Where another room has rung with it
+        already, that is its way. Returns that way's channel; None: there is none.
+        """
+        others = [room for room in ROOMS if room != channel]
+        if channel in ROOMS and (rung := await rerouting.taken_by(conn, alert.id, others)) is not None:
+            return rung
+        order = list(self._ways)
+        later = order[order.index(channel) + 1 :] if channel in order else []
+        known = set(await rerouting.channels_of(conn, alert.id))
+        to = next((name for name in later if name not in known), None)
+        if to is not None:
+            way = self._ways[to]
+            told, less = still_of(alert, way, way.ceiling.value)
+            priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
+            await self._enqueue(conn, way, alert, told, priority, *less)
+        return to
+
     async def enqueue_short(
         self, conn: Connection, alert: StoredAlert, channel: str, refused: Job, saying: Saying | None
     ) -> None:
@@ -299,7 +319,7 @@ class AlarmPlanner:
         facts, less = still_of(alert, way, ceiling)
         if not less:
             return None
-        fresh = _txn(alert, facts, way.place, *_said(kind, saying), *less)
+        fresh = txn_of(alert, facts, way.place, *said_of(kind, saying), *less)
         if txn.startswith(fresh):
             return None
         told = Telling(facts, alert.id, alert.incident, alert.raised_at, fresh, kind, saying)
@@ -319,7 +339,7 @@ class AlarmPlanner:
     ) -> tuple[str, str]:
         """Transaction id and content (JSON) of a message about a stored alert, as it may be said now."""
         facts, less = still_of(alert, way, way.ceiling.value)
-        txn = _txn(alert, facts, way.place, *_said(kind, saying), *less)
+        txn = txn_of(alert, facts, way.place, *said_of(kind, saying), *less)
         told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, kind, saying)
         return txn, json.dumps(way.compose(told))
 
@@ -362,8 +382,8 @@ class AlarmPlanner:
     ) -> bool:
         """Write the message for one way, in its incident's thread if there is one there; False: it was written."""
         told = cut(facts, way.ceiling)
-        txn = _txn(alert, told, way.place, *_said(kind, saying), *less)
-        thread = await deliveries.root(conn, alert.incident, way.channel, way.place)
+        txn = txn_of(alert, told, way.place, *said_of(kind, saying), *less)
+        thread = await threads.root(conn, alert.incident, way.channel, way.place)
         mention = await self.called(conn, alert) if way.channel == MATRIX else None
         content = way.compose(
             Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention=mention)
@@ -384,7 +404,7 @@ class AlarmPlanner:
         )
         written = await deliveries.enqueue(conn, new)
         if written is not None and thread is None:
-            await deliveries.follow(conn, written)
+            await threads.follow(conn, written)
         return written is not None
 
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
@@ -430,68 +450,3 @@ class AlarmPlanner:
         """Up to which marking some channel may read details."""
         ceilings = [way.ceiling for way in self._ways.values()]
         return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
-
-
-def told_of(report: IncidentReport, *, kind: Kind, origin: str, reasons: tuple[str, ...]) -> AlertFacts:
-    """What an alert may say of a report, to places that may read all of it."""
-    severity = report.severity
-    facts = AlertFacts(
-        kind=kind,
-        grade=severity.grade,
-        tlp=report.tlp,
-        report_id=report.id,
-        level=severity.level,
-        score=severity.score,
-        title=report.name,
-        summary=report.description,
-        origin=origin,
-        systems=report.systems,
-        drivers=severity.drivers,
-        reasons=reasons,
-    )
-    # A room is on a homeserver, mail on its way; what names people does not leave the node.
-    return bare(facts) if report.personal_data == "present" else facts
-
-
-def renamed(content: str, txn: str) -> tuple[str, str]:
-    """The same message as another one, after so long that the homeserver may have forgotten the first.
-
-    Returns the new transaction id and content (JSON).
-    """
-    again: dict[str, Any] = json.loads(content)
-    fresh = f"{txn[:40]}-{secrets.token_hex(4)}"
-    if "m.new_content" not in again:  # to edit a message twice does no harm
-        again["body"] = f"(Perhaps for the second time.)\n{again['body']}"
-        again["formatted_body"] = f"<p>(Perhaps for the second time.)</p>{again['formatted_body']}"
-    return fresh, json.dumps(marked(again, fresh))
-
-
-def still_of(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
-    """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
-
-    `ceiling`: under which it was said before; None: not yet, or everything that is stored.
-    """
-    stored = msgspec.json.decode(alert.facts, type=AlertFacts)
-    before = stored if ceiling is None else cut(stored, Tlp(ceiling))
-    now = still(before, Tlp(alert.marking) if alert.marking else None, way.ceiling)
-    return now, () if now == before else (now.tlp.value, way.ceiling.value)
-
-
-def _said(kind: DeliveryKind, saying: Saying | None) -> tuple[str, ...]:
-    """What tells a message that follows from the ring, and from what else is said."""
-    return () if saying is None else (kind, saying.what)
-
-
-def _txn(alert: StoredAlert, facts: AlertFacts, room: str, *more: str) -> str:
-    """Follows from what is told to which room: a database put back from a backup does not ring twice either."""
-    what: Sequence[object]
-    if facts.report_id is not None:
-        what = (facts.report_id, facts.ver)
-    elif facts.cluster:
-        what = (facts.cluster, facts.since)
-    else:  # a number may come again after that, for another test
-        what = (alert.incident, alert.raised_at.isoformat())
-    parts: Sequence[object] = (*what, facts.kind, facts.grade, room, *more)
-    if facts.clock:
-        parts = (*parts, facts.clock)
-    return f"tocsin-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"

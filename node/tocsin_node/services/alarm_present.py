@@ -13,8 +13,9 @@ import msgspec
 
 from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, cut, foreign
 from tocsin_node.links.alert_thread import Saying
-from tocsin_node.services.alarm_plan import AlarmPlanner, still_of, told_of
+from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import Digest, Telling, Way, marked
+from tocsin_node.services.alarm_words import still_of, told_of
 from tocsin_node.storage import acts, alerts, grouping, reports
 from tocsin_node.storage.acts import StoredAct
 from tocsin_node.storage.alerts import StoredAlert
@@ -25,18 +26,24 @@ from tocsin_schema.check import check_bundle
 NAMED = 5
 
 
-async def present(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -> tuple[str, str] | None:
-    """Transaction id and content (JSON) of an update or a digest; None: there is nothing to say (any more)."""
+async def present(
+    conn: Connection, planner: AlarmPlanner, way: Way, job: Job, about: StoredAlert
+) -> tuple[str, str] | None:
+    """Transaction id and content (JSON) of an update or a digest; None: there is nothing to say (any more).
+
+    `about`: the alert that the message belongs to.
+    """
     if job.kind == "digest":
-        return await _digest(conn, planner, way, job)
-    return await _update(conn, way, job)
+        return await _digest(conn, planner, way, job, about)
+    return await _update(conn, way, job, about)
 
 
-async def _digest(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -> tuple[str, str] | None:
+async def _digest(
+    conn: Connection, planner: AlarmPlanner, way: Way, job: Job, flood: StoredAlert
+) -> tuple[str, str] | None:
     await grouping.take_turn(conn, way.channel, job.room)  # nobody adds to it from here on
     told = await alerts.many(conn, await grouping.digested(conn, job.id))
-    flood = await alerts.get(conn, job.alert_id)
-    if not told or flood is None or way.digest is None:
+    if not told or way.digest is None:
         return None
     incidents = [(alert.id, still_of(alert, way, None)[0]) for alert in told]
     limits = planner.timing.grouping
@@ -52,13 +59,12 @@ async def _digest(conn: Connection, planner: AlarmPlanner, way: Way, job: Job) -
     return _named(way.place, way.digest(digest), "digest")
 
 
-async def _update(conn: Connection, way: Way, job: Job) -> tuple[str, str] | None:
-    root = await alerts.get(conn, job.alert_id)
-    newest = None if root is None else await grouping.newest(conn, root.incident)
+async def _update(conn: Connection, way: Way, job: Job, root: StoredAlert) -> tuple[str, str] | None:
+    newest = await grouping.newest(conn, root.incident)
     alert = None if newest is None else await alerts.get(conn, newest)
     if alert is None or job.edits is None:
         return None
-    facts = await _facts_now(conn, alert)
+    facts = await _facts_now(conn, alert, way)
     acks = [act for act in await acts.of_alerts(conn, [alert]) if act.kind == "ack" and _stands(act, alert)]
     state = "withdrawn" if facts.kind == "withdrawn" else "acknowledged" if acks else "open"
     saying = Saying(what="now", line=_line(acks), facts=True) if acks else None
@@ -71,16 +77,20 @@ async def _update(conn: Connection, way: Way, job: Job) -> tuple[str, str] | Non
     return _named(f"{job.root_txn}", content, state)
 
 
-async def _facts_now(conn: Connection, alert: StoredAlert) -> AlertFacts:
-    """What may be said of the incident as its newest version has it."""
-    stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+async def _facts_now(conn: Connection, alert: StoredAlert, way: Way) -> AlertFacts:
+    """What may be said of the incident as its newest version has it; without one that can be read, as it was stored."""
+    stored, _ = still_of(alert, way, None)
     held = None if alert.report_id is None else await reports.get(conn, alert.report_id)
     report = None if held is None else check_bundle(held.bundle).report
     if held is None or report is None:
         return stored
     kind = "withdrawn" if held.state == "withdrawn" else stored.kind
-    facts = told_of(report, kind=kind, origin=alert.origin, reasons=stored.reasons)
+    facts = told_of(report, kind=kind, origin=alert.origin, reasons=_reasons(alert))
     return msgspec.structs.replace(facts, ver=held.ver)
+
+
+def _reasons(alert: StoredAlert) -> tuple[str, ...]:
+    return msgspec.json.decode(alert.facts, type=AlertFacts).reasons
 
 
 def _stands(ack: StoredAct, alert: StoredAlert) -> bool:

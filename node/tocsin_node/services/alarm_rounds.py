@@ -6,6 +6,7 @@ So a node that was away makes up for it at its first round.
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 from tocsin_node.links.alert_thread import Saying
@@ -55,9 +56,12 @@ class Rounds:
                 every_iii_s=limits.repeat_iii_s,
                 ahead_s=ROUND_S,
             )
+            repeated = Counter(await grouping.repeated(conn, limits.flood_window_s))
             for each in coming:
-                if each.due_s <= 0:
-                    wrote |= await self._repeat(conn, each)
+                if each.due_s > 0 or (each.grade != "I" and repeated[each.channel] >= limits.flood_room):
+                    continue  # old alerts are no reason for a flood either: the rest comes later
+                repeated[each.channel] += 1
+                wrote |= await self._repeat(conn, each)
         if wrote:
             self._wrote()
         return min((max(each.due_s, 0.1) for each in coming if each.due_s > 0), default=ROUND_S)

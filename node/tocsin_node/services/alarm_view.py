@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tocsin_node.links.alert_text import AlertFacts, still, title_of
+from tocsin_node.services.alarm_way import ROOMS
 from tocsin_node.storage.acts import StoredAct
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import StoredDelivery
@@ -93,7 +94,7 @@ def _silence(
 
 def _arrived(message: StoredDelivery) -> bool:
     """Only a room can be read back; elsewhere that it was taken is all there is to know."""
-    return message.echoed_at is not None or (message.channel != "matrix" and message.accepted_at is not None)
+    return message.echoed_at is not None or (message.channel not in ROOMS and message.accepted_at is not None)
 
 
 def _title(kind: str, facts: AlertFacts) -> str:

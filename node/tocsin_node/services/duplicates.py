@@ -96,7 +96,7 @@ class Duplicates:
         return await self._suggest(checked.report)
 
     async def decide(
-        self, report_id: str, other_id: str, verdict: Verdict, *, by: str, note: str | None
+        self, report_id: str, other_id: str, verdict: Verdict, *, by: str, reason: str | None
     ) -> Decision:
         """Keep what a person says about two reports that are here.
 
@@ -104,7 +104,7 @@ class Duplicates:
         """
         async with self._pool.transaction() as conn:
             await _both(conn, report_id, other_id)
-            await likeness.decide(conn, report_id, other_id, verdict, by=by, note=note)
+            await likeness.decide(conn, report_id, other_id, verdict, by=by, reason=reason)
             decisions = await likeness.decided(conn, report_id)
         return next(each for each in decisions if other_id in {each.report_id, each.other_id})
 

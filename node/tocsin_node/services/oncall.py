@@ -59,9 +59,9 @@ class Oncall:
         self._pool = pool
         self._now = now
 
-    def may_act(self, person: str) -> bool:
-        """Whether a Matrix user may act on alerts: responders and members of a rota; all where none are named."""
-        return not self.responders or person in self.responders or person in self._members
+    def may_act(self, person: str, responders: Sequence[str]) -> bool:
+        """Whether a Matrix user may act in a room: its responders and members of a rota; all where none are named."""
+        return not responders or person in responders or person in self._members
 
     async def people(self, conn: Connection, level: int, at: datetime) -> tuple[str, ...]:
         """Who is on call at a level, each once; all responders where the level has no rota."""

@@ -7,8 +7,9 @@ is in the outbox, so nothing is told twice or forgotten.
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +24,7 @@ from tocsin_node.services.quiet import due_at
 from tocsin_node.settings import Person
 from tocsin_node.storage import alerts, subscriptions
 from tocsin_node.storage.alerts import StoredAlert
+from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.subscriptions import NewSubscription, Subscription
 from tocsin_schema.facets import key, system_keys
@@ -30,6 +32,8 @@ from tocsin_schema.ids import fold
 from tocsin_schema.marking import Tlp
 
 IDLE_S = 30.0
+AGAIN = timedelta(minutes=1)  # after a fault of ours
+logger = logging.getLogger(__name__)
 SHOWN_IN_DIGEST = 50
 
 
@@ -166,31 +170,51 @@ class Subscriptions:
 
     async def offer_next(self) -> bool:
         """Hold the oldest alert that is new against the subscriptions; False: there is none."""
-        async with self._pool.transaction() as conn:
-            alert_id = await subscriptions.unoffered(conn)
+        now, alert_id = self._now(), None
+        try:
+            async with self._pool.transaction() as conn:
+                alert_id = await subscriptions.unoffered(conn, now)
+                if alert_id is None:
+                    return False
+                for fit in await subscriptions.fitting(conn, alert_id):
+                    due_at = _due(fit.subscription, now, urgent=fit.urgent)
+                    await subscriptions.promise(conn, fit.subscription.id, alert_id, due_at)
+                await subscriptions.offered(conn, alert_id)
+        except StorageError:
+            raise
+        except Exception:
             if alert_id is None:
-                return False
-            now = self._now()
-            for fit in await subscriptions.fitting(conn, alert_id):
-                await subscriptions.promise(
-                    conn, fit.subscription.id, alert_id, _due(fit.subscription, now, urgent=fit.urgent)
-                )
-            await subscriptions.offered(conn, alert_id)
+                raise
+            logger.exception(
+                "alert %d could not be held against the subscriptions; others do not wait", alert_id
+            )
+            async with self._pool.acquire() as conn:
+                await subscriptions.offer_later(conn, alert_id, now + AGAIN)
         return True
 
     async def tell_next(self) -> bool:
         """Put what is due to one person into the outbox; False: nothing is due."""
-        now = self._now()
-        async with self._pool.transaction() as conn:
-            who = await subscriptions.due(conn, now)
+        now, who = self._now(), None
+        try:
+            async with self._pool.transaction() as conn:
+                who = await subscriptions.due(conn, now)
+                if who is None:
+                    return False
+                found = [
+                    alert
+                    for alert_id in await subscriptions.tell(conn, who.id, now)
+                    if (alert := await alerts.get(conn, alert_id)) is not None
+                ]
+                await self._tell(conn, who, found, now)
+        except StorageError:
+            raise
+        except Exception:
             if who is None:
-                return False
-            found = [
-                alert
-                for alert_id in await subscriptions.tell(conn, who.id, now)
-                if (alert := await alerts.get(conn, alert_id)) is not None
-            ]
-            await self._tell(conn, who, found, now)
+                raise
+            logger.exception("subscription %d could not be told; the others do not wait for it", who.id)
+            async with self._pool.acquire() as conn:
+                await subscriptions.tell_later(conn, who.id, now, now + AGAIN)
+            return True
         self._told()
         return True
 

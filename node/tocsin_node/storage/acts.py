@@ -18,7 +18,7 @@ Via = Literal["reaction", "reply", "api", "clock"]
 
 @dataclass(frozen=True, slots=True)
 class NewAct:
-    """An act by our own people, or by the node's clock. `event_id`: the Matrix event that said it, if one did.
+    """An act by our own people or the node's clock. `event_id`, `channel`: the Matrix event that says it, and where.
 
     `until`: of a mute. `level`: of an escalation.
     """
@@ -31,6 +31,7 @@ class NewAct:
     note: str | None = None
     until: datetime | None = None
     level: int | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ order by k.at, k.id
 """
 
 ADD = """
-insert into act (kind, alert_id, report_id, ver, by, via, event_id, note, at, until, level)
-select $2, a.id, a.report_id, a.ver, $3, $4, $5, $6, $7, $8, $9 from alert a where a.id = $1
+insert into act (kind, alert_id, report_id, ver, by, via, event_id, note, at, until, level, channel)
+select $2, a.id, a.report_id, a.ver, $3, $4, $5, $6, $7, $8, $9, $10 from alert a where a.id = $1
 on conflict do nothing
 returning id
 """
@@ -101,7 +102,8 @@ returning alert_id
 
 REVOKE_MISSING = """
 update act set revoked_at = now(), shared_idx = null
-where alert_id = $1 and via = 'reaction' and revoked_at is null and event_id <> all($2::text[])
+where alert_id = $1 and coalesce(channel, 'matrix') = $3 and via = 'reaction' and revoked_at is null
+    and event_id <> all($2::text[])
 returning id
 """
 
@@ -146,7 +148,17 @@ async def of_report(conn: Connection, report_id: str) -> list[StoredAct]:
 async def add(conn: Connection, alert_id: int, act: NewAct) -> int | None:
     """Store an act; returns its number, None when it was known, or the alert is not."""
     found: int | None = await conn.fetchval(
-        ADD, alert_id, act.kind, act.by, act.via, act.event_id, act.note, act.at, act.until, act.level
+        ADD,
+        alert_id,
+        act.kind,
+        act.by,
+        act.via,
+        act.event_id,
+        act.note,
+        act.at,
+        act.until,
+        act.level,
+        act.channel,
     )
     return found
 
@@ -162,9 +174,9 @@ async def revoke(conn: Connection, event_id: str, at: datetime, by: str) -> int 
     return alert_id
 
 
-async def revoke_missing(conn: Connection, alert_id: int, standing: Sequence[str]) -> bool:
-    """Take back the reactions to an alert that are not among the `standing` events any more."""
-    return bool(await conn.fetch(REVOKE_MISSING, alert_id, list(standing)))
+async def revoke_missing(conn: Connection, alert_id: int, channel: str, standing: Sequence[str]) -> bool:
+    """Take back the reactions to an alert on a channel that are not among the `standing` events any more."""
+    return bool(await conn.fetch(REVOKE_MISSING, alert_id, list(standing), channel))
 
 
 async def revoke_kind(conn: Connection, alert_id: int, kind: str, at: datetime, by: str) -> bool:

@@ -86,7 +86,7 @@ where ($1::bigint is null or a.id < $1)
                     and k.report_id = a.report_id and k.ver >= a.ver and k.revoked_at is null)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (
         select from delivery d where d.alert_id = a.id
-            and (d.echoed_at is not null or d.channel <> 'matrix' and d.accepted_at is not null)))))
+            and (d.echoed_at is not null or d.channel not like 'matrix%' and d.accepted_at is not null)))))
 order by a.id desc limit $3
 """
 

@@ -55,7 +55,7 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 # Told in a digest, in another alert's thread or by a fellow: people answer there, and it rings nobody by itself.
 LEFT = """
 select coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
-    and not coalesce(bool_or(kind = 'ring' and state in ('pending', 'sending', 'accepted', 'echoed')), false)
+    and not coalesce(bool_or(kind = 'ring' and state not in ('covered', 'failed', 'superseded')), false)
 from delivery where alert_id = $1
 """
 

@@ -33,6 +33,7 @@ class Overdue:
 
     alert_id: int
     channel: str
+    grade: str
     nth: int
     open_s: float
     due_s: float
@@ -103,13 +104,13 @@ select d.id, d.alert_id, d.channel, d.room, d.txn,
      from delivery u where u.edits = d.id and u.state not in ('failed', 'superseded'))
 from delivery d join alert a on a.id = d.alert_id
 where a.incident = any($1::text[]) and d.channel = any($2::text[]) and d.kind in ('ring', 'escalation')
-  and d.thread is null and d.edits is null and d.state in ('pending', 'sending', 'accepted', 'echoed')
+  and d.thread is null and d.edits is null and d.state in ('pending', 'sending', 'accepted', 'echoed', 'seen')
   and d.created_at > now() - interval '30 days' and d.last_error is distinct from 'removed-from-room'
 """
 
 LAST_SHOWN = """
 select coalesce(content -> 'm.new_content' ->> 'body', content ->> 'body', content ->> 'text') from delivery
-where $1 in (id, edits) and state in ('accepted', 'echoed') order by id desc limit 1
+where $1 in (id, edits) and state in ('accepted', 'echoed', 'seen') order by id desc limit 1
 """
 
 NEWEST = "select max(id) from alert where incident = $1 and kind not in ('withdrawn', 'test', 'duty')"
@@ -120,7 +121,7 @@ select a.id from alert a
 where a.kind = 'cluster' and a.incident = any($1::text[]) and a.level >= $2
   and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
   and exists (select from delivery d where d.alert_id = a.id and d.channel = $3 and d.room = $4
-              and d.kind = 'ring' and d.state in ('accepted', 'echoed'))
+              and d.kind = 'ring' and d.state in ('accepted', 'echoed', 'seen'))
 order by a.id desc limit 1
 """
 
@@ -139,25 +140,33 @@ IS_OPEN = f"select exists (select from alert a where a.id = $1 and {_OPEN})"
 WAS_TOLD = """
 select exists (select from delivery d join alert a on a.id = d.alert_id
                where a.incident = $1 and d.channel = $2 and d.id <> $3
-                 and (d.state in ('accepted', 'echoed', 'covered') or d.attempts > 0))
+                 and (d.state in ('accepted', 'echoed', 'seen', 'covered') or d.attempts > 0))
 """
 
+# An alert for which people are still called is rung by that, and not a second time by this.
 OVERDUE = f"""
-select alert_id, channel, (said_times + 1)::int, open_s, (every_s - silent_s)::float8 from (
-    select a.id as alert_id, d.channel, count(*) filter (where d.kind = 'ring' and d.said is not null) as said_times,
+select alert_id, channel, grade, (said_times + 1)::int, open_s, (every_s - silent_s)::float8 from (
+    select a.id as alert_id, d.channel, a.grade,
+        count(*) filter (where d.kind = 'ring' and d.said is not null) as said_times,
         extract(epoch from now() - a.raised_at)::float8 as open_s,
         extract(epoch from now() - max(d.accepted_at))::float8 as silent_s,
         bool_or(d.state in ('pending', 'sending')) as under_way,
         case a.grade when 'I' then $1::float8 when 'II' then $2 else $3 end as every_s
     from alert a join delivery d on d.alert_id = a.id
     where a.kind in ('raise', 'escalate', 'cluster', 'digest') and a.raised_at > now() - interval '24 hours'
-      and d.kind in ('ring', 'escalation', 'digest') and d.state in ('pending', 'sending', 'accepted', 'echoed')
+      and d.kind in ('ring', 'escalation', 'digest') and d.state in ('pending', 'sending', 'accepted', 'echoed', 'seen')
+      and not exists (select from followup f where f.alert_id = a.id and f.next_at is not null)
       and not exists (select from act m where m.alert_id = a.id and m.kind = 'mute' and m.revoked_at is null
                       and m.until > now())
       and {_OPEN}
     group by a.id, d.channel
 ) as told where every_s > 0 and not under_way and silent_s >= every_s - $4
-order by alert_id limit 200
+order by grade, alert_id limit 200
+"""
+
+REPEATED = """
+select d.channel, count(*)::int from delivery d
+where d.kind = 'ring' and d.said is not null and d.created_at > now() - make_interval(secs => $1) group by d.channel
 """
 
 
@@ -248,5 +257,10 @@ async def newest(conn: Connection, incident: str) -> int | None:
 async def overdue(
     conn: Connection, *, every_i_s: float, every_ii_s: float, every_iii_s: float, ahead_s: float
 ) -> list[Overdue]:
-    """What is open and has to ring again now or within `ahead_s` seconds; 0: never."""
+    """What is open and has to ring again now or within `ahead_s` seconds, the gravest first; 0: never."""
     return [Overdue(*row) for row in await conn.fetch(OVERDUE, every_i_s, every_ii_s, every_iii_s, ahead_s)]
+
+
+async def repeated(conn: Connection, window_s: float) -> dict[str, int]:
+    """How often something rang again within a while, on each channel."""
+    return {row[0]: row[1] for row in await conn.fetch(REPEATED, window_s)}

@@ -24,7 +24,7 @@ class Decision:
     other_id: str
     verdict: str
     by: str
-    note: str | None
+    reason: str | None
     at: datetime
 
 
@@ -65,7 +65,7 @@ where split_part(k, ':', 1) in ('party', 'product', 'url') group by k having cou
 SAMPLED = f"select count(*) from (select from report_facet order by seq desc limit {SAMPLE}) f"
 
 DECIDED = """
-select report_id, other_id, verdict, by, note, at from likeness
+select report_id, other_id, verdict, by, note as reason, at from likeness
 where report_id = $1 or other_id = $1 order by at, other_id
 """
 
@@ -109,11 +109,11 @@ async def decided(conn: Connection, report_id: str) -> list[Decision]:
 
 
 async def decide(
-    conn: Connection, report_id: str, other_id: str, verdict: Verdict, *, by: str, note: str | None
+    conn: Connection, report_id: str, other_id: str, verdict: Verdict, *, by: str, reason: str | None
 ) -> None:
     """Keep a decision in the place of an earlier one about the same two."""
     await conn.execute(FORGET, report_id, other_id)
-    await conn.execute(DECIDE, report_id, other_id, verdict, by, note)
+    await conn.execute(DECIDE, report_id, other_id, verdict, by, reason)
 
 
 async def undo(conn: Connection, report_id: str, other_id: str) -> Decision | None:

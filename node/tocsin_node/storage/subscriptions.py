@@ -69,8 +69,11 @@ where id = $1 and ended_at is null and ($3::text is null or person = $3) returni
 """
 
 UNOFFERED = """
-select alert_id from followup where offered_at is null order by alert_id limit 1 for update skip locked
+select alert_id from followup where offered_at is null and (offer_at is null or offer_at <= $1)
+order by alert_id limit 1 for update skip locked
 """
+
+OFFER_LATER = "update followup set offer_at = $2 where alert_id = $1"
 
 OFFERED = "update followup set offered_at = now() where alert_id = $1"
 
@@ -109,9 +112,15 @@ update subscription_alert set told_at = now()
 where subscription_id = $1 and told_at is null and due_at <= $2 returning alert_id
 """
 
+TELL_LATER = """
+update subscription_alert set due_at = $3 where subscription_id = $1 and told_at is null and due_at <= $2
+"""
+
 NEXT_AT = """
-select min(p.due_at) from subscription_alert p join subscription s on s.id = p.subscription_id
-where p.told_at is null and s.ended_at is null
+select least(
+    (select min(p.due_at) from subscription_alert p join subscription s on s.id = p.subscription_id
+     where p.told_at is null and s.ended_at is null),
+    (select min(offer_at) from followup where offered_at is null))
 """
 
 
@@ -147,10 +156,15 @@ async def end(
     return None if row is None else Subscription(*row)
 
 
-async def unoffered(conn: Connection) -> int | None:
+async def unoffered(conn: Connection, now: datetime) -> int | None:
     """The oldest alert that was not held against the subscriptions yet, locked for the transaction."""
-    alert_id: int | None = await conn.fetchval(UNOFFERED)
+    alert_id: int | None = await conn.fetchval(UNOFFERED, now)
     return alert_id
+
+
+async def offer_later(conn: Connection, alert_id: int, at: datetime) -> None:
+    """It could not be held against them; not before `at` again."""
+    await conn.execute(OFFER_LATER, alert_id, at)
 
 
 async def offered(conn: Connection, alert_id: int) -> None:
@@ -179,7 +193,12 @@ async def tell(conn: Connection, subscription_id: int, now: datetime) -> Sequenc
     return sorted(row[0] for row in await conn.fetch(TELL, subscription_id, now))
 
 
+async def tell_later(conn: Connection, subscription_id: int, now: datetime, at: datetime) -> None:
+    """What is due by now could not be told; not before `at` again."""
+    await conn.execute(TELL_LATER, subscription_id, now, at)
+
+
 async def next_at(conn: Connection) -> datetime | None:
-    """When the next is to be told of something."""
+    """When the next is to be told of something, or an alert is to be tried again."""
     at: datetime | None = await conn.fetchval(NEXT_AT)
     return at

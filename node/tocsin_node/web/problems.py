@@ -70,6 +70,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "proof-not-kept": HTTPStatus.CONFLICT,
     "data-key-lost": HTTPStatus.CONFLICT,
     "tlp-forbids": HTTPStatus.FORBIDDEN,
+    "evidence-unknown": HTTPStatus.NOT_FOUND,
     "cluster-unknown": HTTPStatus.NOT_FOUND,
     "alert-unknown": HTTPStatus.NOT_FOUND,
     "silence-unknown": HTTPStatus.NOT_FOUND,

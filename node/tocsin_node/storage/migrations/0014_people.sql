@@ -27,6 +27,8 @@ create unique index act_api on act (alert_id, kind, by)
     where via = 'api' and revoked_at is null and kind in ('ack', 'resolve');
 drop index acknowledgement_peer;
 create unique index act_peer on act (report_id, ver, node, kind) where via = 'peer';
+alter trigger acknowledgement_stirs on act rename to act_stirs;
+alter function stir_by_acknowledgement() rename to stir_by_act;
 create index act_override on act (until) where kind = 'override' and revoked_at is null;
 create unique index act_unanswered on act (alert_id)
     where kind = 'unanswered' and node is null and revoked_at is null;
@@ -38,7 +40,8 @@ create table followup (
     urgent     boolean not null default false,      -- grade I, or a life at risk
     level      smallint not null default 0,         -- who was called last
     next_at    timestamptz,                         -- when the next are called; null: nobody waits for an answer
-    offered_at timestamptz                          -- when it was held against the subscriptions; null: not yet
+    offered_at timestamptz,                         -- when it was held against the subscriptions; null: not yet …
+    offer_at   timestamptz                          -- … and not before, after a fault
 );
 create index followup_due on followup (next_at) where next_at is not null;
 create index followup_unoffered on followup (alert_id) where offered_at is null;
@@ -72,6 +75,3 @@ create table subscription_alert (
     primary key (subscription_id, alert_id)
 );
 create index subscription_alert_due on subscription_alert (due_at) where told_at is null;
-
--- Answers in the room that are about no alert (who is on call, what can be said) go out like alerts.
-alter table delivery alter column alert_id drop not null;
