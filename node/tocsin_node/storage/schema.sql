@@ -11,6 +11,7 @@ create table act (
     at timestamp with time zone not null,
     revoked_at timestamp with time zone,
     shared_idx bigint,
+    channel text,
     kind text not null,
     until timestamp with time zone,
     level smallint,
@@ -22,11 +23,6 @@ create table act (
     constraint act_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint act_kind_check CHECK ((kind = ANY (ARRAY['ack'::text, 'take'::text, 'mute'::text, 'resolve'::text, 'escalate'::text, 'unanswered'::text, 'override'::text]))),
     constraint act_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text, 'clock'::text])))
-    channel text,
-    constraint acknowledgement_pkey PRIMARY KEY (id),
-    constraint acknowledgement_event_id_key UNIQUE (event_id),
-    constraint acknowledgement_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
-    constraint acknowledgement_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text])))
 );
 CREATE INDEX act_alert ON public.act USING btree (alert_id);
 CREATE UNIQUE INDEX act_api ON public.act USING btree (alert_id, kind, by) WHERE ((via = 'api'::text) AND (revoked_at IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'resolve'::text])));
@@ -235,11 +231,13 @@ create table followup (
     level smallint default 0 not null,
     next_at timestamp with time zone,
     offered_at timestamp with time zone,
+    offer_at timestamp with time zone,
     constraint followup_pkey PRIMARY KEY (alert_id),
     constraint followup_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 CREATE INDEX followup_due ON public.followup USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX followup_unoffered ON public.followup USING btree (alert_id) WHERE (offered_at IS NULL);
+
 create table heartbeat (
     one boolean default true not null,
     tried_at timestamp with time zone not null,
@@ -592,7 +590,7 @@ create table trouble (
     constraint trouble_pkey PRIMARY KEY (name)
 );
 
-CREATE OR REPLACE FUNCTION public.stir_by_acknowledgement()
+CREATE OR REPLACE FUNCTION public.stir_by_act()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
@@ -616,6 +614,6 @@ begin
 end $function$
 ;
 
-CREATE TRIGGER acknowledgement_stirs AFTER INSERT OR UPDATE ON public.act FOR EACH ROW EXECUTE FUNCTION stir_by_acknowledgement();
+CREATE TRIGGER act_stirs AFTER INSERT OR UPDATE ON public.act FOR EACH ROW EXECUTE FUNCTION stir_by_act();
 
 CREATE TRIGGER report_stirs AFTER UPDATE OF ver ON public.report FOR EACH ROW EXECUTE FUNCTION stir_by_report();
