@@ -12,6 +12,7 @@ from tests.support.pager import pager
 from tests.support.post_office import post_office
 
 from tocsin_node.services.alarm_desk import MuteTooLong
+from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.settings import OncallSettings, RotaSettings
 from tocsin_schema.marking import Tlp
 
@@ -189,6 +190,39 @@ async def test_an_alert_that_cannot_be_called_for_keeps_no_other_waiting(pool, t
         clock.forward(1)
         assert await due(ringing) == 1
         assert kinds(await ringing.alarms.get(bad)) == ["escalate"]
+
+
+async def test_an_alert_that_nobody_answers_rings_once_each_time_and_not_by_its_repeats_too(
+    pool, tmp_path, room, clock
+):
+    waits = (5, 10, 15, 15, 15)  # a repeat would be due with each of the last three
+    async with waiting(pool, tmp_path, room, clock) as (ringing, _):
+        rounds = Rounds(pool, ringing.alarms, lambda: None)
+        async with running(ringing):
+            await ringing.all_said(1)
+        for count, minutes in enumerate(waits, 2):
+            clock.forward(minutes)
+            async with pool.acquire() as conn:
+                await conn.execute(
+                    "update delivery set accepted_at = accepted_at - make_interval(mins => $1)", minutes
+                )
+            await rounds.go()
+            assert await due(ringing) == 1
+            await rounds.go()
+            async with running(ringing):
+                await ringing.all_said(count)
+    assert len(room.alerts()) == 1 + len(waits)
+    assert not [e for e in room.alerts() if "STILL OPEN" in e["content"]["body"]]
+
+
+async def test_both_rooms_are_called_and_each_rings_as_a_whole(pool, tmp_path, room, second_room, clock):
+    async with waiting(pool, tmp_path, room, clock, second=second_room) as (ringing, alert_id):
+        clock.forward(5)
+        assert await due(ringing) == 1
+        for channel in ("matrix", "matrix-2"):
+            [call] = await contents(pool, channel=channel)
+            assert call["m.mentions"]["room"] is True
+            assert f"alert {alert_id} has waited 5 minutes" in call["body"]
 
 
 async def test_two_workers_at_once_make_one_call(pool, tmp_path, room, clock):

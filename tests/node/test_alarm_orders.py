@@ -159,6 +159,25 @@ async def test_a_member_of_a_rota_may_act_without_being_named_a_responder(pool, 
         await shown(ringing, alert_id, lambda a: a["assigned"] == room.outsider.user_id)
 
 
+async def test_the_second_room_gives_orders_of_its_own_and_is_answered_there(
+    pool, tmp_path, room, second_room
+):
+    async with bell(pool, tmp_path, room, second=second_room) as ringing:
+        alert_id = await ringing.store(incident("I"))
+        await second_room.said(f"!ack {alert_id}")
+        second_room.outsider.say(second_room.id, f"!take {alert_id}")
+        second_room.responder.say(second_room.id, "!status")
+        await second_room.said(f"Alert {alert_id}")
+        second_room.responder.say(second_room.id, f"!take {alert_id}")
+        alert = await shown(ringing, alert_id, lambda a: a["assigned"])
+        assert alert["assigned"] == second_room.responder.user_id
+        for each in (room, second_room):
+            await each.said(f"Alert {alert_id}: {second_room.responder.user_id} works on it.")
+        async with pool.acquire() as conn:
+            assert await conn.fetchval("select distinct channel from act") == "matrix-2"
+    assert not [e for e in room.alerts() if "!status" in e["content"]["body"]]
+
+
 async def test_two_programs_in_one_room_do_not_talk_to_each_other(pool, tmp_path, room):
     """Another bot that answers every message with an order of its own, as a notice, as bots have to."""
     async with bell(pool, tmp_path, room, responders=()) as ringing:
