@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.alert_lines import act_line
 from tocsin_cli.commands.redaction_told import redaction_lines
 from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
@@ -142,6 +143,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
+    pairs += [("Progress", act_line(each)) for each in found.get("progress") or []]
     return [*pairs, *remark_lines(found)]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -86,6 +87,23 @@ def number(request: web.Request, name: str) -> float | None:
     if not math.isfinite(value):
         raise BadParameter(f"{name} must be a number.")
     return value
+
+
+def moment(request: web.Request, name: str) -> datetime | None:
+    """A moment with its offset (RFC 3339) from the query, or None when it is not there.
+
+    Raises: BadParameter.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise BadParameter(f"{name} must be a moment such as 2027-01-04T09:00:00Z.") from exc
+    if at.tzinfo is None:
+        raise BadParameter(f"{name} must have an offset, such as 2027-01-04T09:00:00Z.")
+    return at
 
 
 def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
