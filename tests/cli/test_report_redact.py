@@ -324,7 +324,11 @@ def test_an_update_says_that_the_redaction_is_stale_and_again_without_tlp_is_its
     record, redaction = (" ".join(tocsin("report", "show", each).stdout.split()) for each in pair)
     assert "its redaction is of version 1;" in record
     assert "the record is at version 2;" in redaction
-    again = tocsin("report", "redact", private, "--by", "Mara", "--yes", "--json", "--drop", "description")
+    args = ["report", "redact", private, "--by", "Mara", "--yes", "--json", "--drop", "description"]
+    refused = tocsin(*args)
+    assert refused.exit_code == 1
+    assert '"says-more"' in refused.stderr
+    again = tocsin(*args, "--reviewed-by", "Mara")
     found = json.loads(again.stdout)
     assert (found["id"], found["ver"], found["tlp"]) == (shared_as, 2, "green")
     (told,) = (line for line in again.stderr.splitlines() if "did not say, or said otherwise" in line)
@@ -390,7 +394,7 @@ def test_what_was_withdrawn_by_hand_is_shared_anew_under_another_id(tocsin, beta
     assert (found["id"] != shared_as, found["ver"]) == (True, 1)
     shown = " ".join(tocsin("report", "show", private).stdout.split())
     assert f"{shared_as} (redacted, version 2, TLP:GREEN) withdrawn" in shown
-    again = json.loads(tocsin(*args, "--drop", "affected").stdout)
+    again = json.loads(tocsin(*args, "--drop", "affected", "--reviewed-by", "Mara").stdout)
     assert (again["id"], again["ver"]) == (found["id"], 2)
 
 
