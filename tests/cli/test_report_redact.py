@@ -409,3 +409,10 @@ def test_of_several_redactions_one_must_be_named_and_a_redaction_is_not_redacted
     twice = tocsin("report", "redact", shared_as, "--dry-run", "--json")
     assert json.loads(twice.stderr)["code"] == "not-a-redaction"
     assert private in json.loads(twice.stderr)["hint"]
+
+
+def test_a_redaction_is_not_changed_by_hand(tocsin, beta, pair):
+    private, shared_as = pair
+    ran = tocsin("report", "update", shared_as, "--set", "title=Something else", "--json")
+    refused = json.loads(ran.stderr)
+    assert (refused["code"], private in refused["hint"]) == ("is-redaction", True)
