@@ -212,7 +212,10 @@ class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 300.0
     repeat_i_s: Annotated[
         Patience,
-        Meta(description="What nobody acknowledged rings again after so long: grade I; 0: never."),
+        Meta(
+            description="What nobody acknowledged, and no further people are called for ([oncall]), rings again "
+            "after so long: grade I; 0: never."
+        ),
     ] = 900.0
     repeat_ii_s: Annotated[Patience, Meta(description="The same for grade II; 0: never.")] = 3600.0
     repeat_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder; 0: never.")] = 0.0
@@ -272,6 +275,58 @@ class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             max_length=1000,
             description="Public holidays there, such as 2027-01-01. Saturdays and Sundays are known.",
+        ),
+    ] = ()
+
+
+Person = Annotated[str, Meta(pattern=r"^@[^:\s]+:\S+\Z|" + ADDRESS, max_length=254)]
+Waits = tuple[Annotated[int, Meta(ge=1, le=1440)], ...]
+
+
+class RotaSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """People who are on call in turn: one [[oncall.rota]]."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    members: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=100)]
+    first: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
+    at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z")] = "09:00"
+    length: Annotated[str, Meta(pattern=r"^[1-9]\d{0,2}[dh]\Z")] = "7d"
+    level: Annotated[int, Meta(ge=0, le=9)] = 0
+    zone: Annotated[str, Meta(max_length=64)] = ""
+
+
+class OncallSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is on call, and when the next are called because nobody has answered."""
+
+    zone: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, description="Time zone of the rotations, such as Europe/Berlin."),
+    ] = "UTC"
+    grade_i_waits_min: Annotated[
+        Waits,
+        Meta(
+            max_length=10,
+            description="Minutes that an alert of grade I waits for an answer at each level. Level 0 is who is on "
+            "call; at the last level everybody is called, on every channel, and again after its minutes until "
+            "somebody answers. Empty: only the first call.",
+        ),
+    ] = (5, 10, 15)
+    grade_ii_waits_min: Annotated[Waits, Meta(max_length=10, description="The same for grade II.")] = (
+        30,
+        60,
+        120,
+    )
+    grade_iii_waits_min: Annotated[
+        Waits, Meta(max_length=10, description="The same for whatever else rings.")
+    ] = ()
+    rota: Annotated[
+        tuple[RotaSettings, ...],
+        Meta(
+            max_length=20,
+            description="The rotations, each under a heading [[oncall.rota]] of its own: name; members (Matrix "
+            "users or mail addresses, in turn); first and at (day and time at which the first member began); length "
+            "(such as 7d or 12h); level (0 is called first, the next when nobody has answered); zone (another "
+            "than above). Without any, all responders are called at once.",
         ),
     ] = ()
 
@@ -465,10 +520,6 @@ class OpsSettings(Struct, frozen=True, forbid_unknown_fields=True):
             description="Channels of the alerts that tell them too: a dead homeserver cannot say that it is."
         ),
     ] = ()
-    unacknowledged_s: Annotated[
-        Seconds,
-        Meta(description="Say so when nobody has acknowledged an alert of grade I or II for so long."),
-    ] = 900.0
 
 
 class HeartbeatSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -520,6 +571,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     grouping: GroupingSettings = GroupingSettings()
     limits: LimitSettings = LimitSettings()
     duties: DutySettings = DutySettings()
+    oncall: OncallSettings = OncallSettings()
     matrix: MatrixSettings | None = None
     matrix_second: SecondMatrixSettings | None = None
     webhook: WebhookSettings | None = None
@@ -551,6 +603,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "grouping": GroupingSettings,
     "limits": LimitSettings,
     "duties": DutySettings,
+    "oncall": OncallSettings,
     "matrix": MatrixSettings,
     "matrix_second": SecondMatrixSettings,
     "webhook": WebhookSettings,
@@ -652,7 +705,8 @@ def _from_text(text: str, annotation: Any) -> Any:
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
     if getattr(annotation, "__origin__", None) is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return msgspec.convert(parts, list[int], strict=False) if annotation is Waits else parts
     if getattr(annotation, "__origin__", None) is Literal or annotation is str:
         return text
     return msgspec.convert(text, annotation, strict=False)
@@ -693,6 +747,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
     yield from _unfit_channels(settings)
+    yield from _unfit_rotas(settings)
     yield from _unfit_reserve(settings)
 
 
@@ -749,11 +804,35 @@ def _unfit_room(name: str, matrix: MatrixSettings) -> Iterator[str]:
         yield f"{name}.room_max_tlp: {tlp} is none of {', '.join((*ROOM_TLPS, *ENCRYPTED_ROOM_TLPS))}."
 
 
-def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+def _unfit_rotas(settings: Settings) -> Iterator[str]:
+    """Rotations that no calendar knows, or whose people nothing reaches."""
+    oncall, seen = settings.oncall, set[str]()
+    yield from _unknown_zone("oncall.zone", oncall.zone)
+    for rota in oncall.rota:
+        where = f"oncall.rota {rota.name}"
+        if rota.name in seen:
+            yield f"{where} stands there twice; give each a name of its own."
+        seen.add(rota.name)
+        if rota.zone:
+            yield from _unknown_zone(f"{where}: zone", rota.zone)
+        try:
+            date.fromisoformat(rota.first)
+        except ValueError:
+            yield f"{where}: first: {rota.first} is not a day."
+        for section, part in (("matrix", settings.matrix), ("mail", settings.mail)):
+            if part is None and any(p.startswith("@") == (section == "matrix") for p in rota.members):
+                yield f"{where} has members that only [{section}] reaches, and there is no such section."
+
+
+def _unknown_zone(where: str, zone: str) -> Iterator[str]:
     try:
-        ZoneInfo(duties.zone)
+        ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield f"duties.zone: {duties.zone} is not a time zone such as Europe/Berlin."
+        yield f"{where}: {zone} is not a time zone such as Europe/Berlin."
+
+
+def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+    yield from _unknown_zone("duties.zone", duties.zone)
     for day in duties.holidays:
         try:
             date.fromisoformat(day)

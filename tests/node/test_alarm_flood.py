@@ -132,7 +132,7 @@ async def test_a_flood_that_nobody_acknowledges_rings_again(pool, tmp_path, room
         ids = [await ringing.store(incident()) for _ in range(3)]
         async with running(ringing):
             await ringing.all_echoed(2)
-        await ringing.alarms.acknowledge(ids[0], by="mara")
+        await ringing.alarms.act(ids[0], "ack", by="mara")
         async with pool.acquire() as conn:
             await conn.execute("update delivery set accepted_at = accepted_at - interval '2 hours'")
         async with running(ringing):

@@ -195,7 +195,7 @@ async def test_an_acknowledged_alert_is_not_taken_elsewhere(pool, tmp_path, room
         await ringing.check("matrix", None)
         homeserver.pause()
         number = await ringing.store(incident("II"))
-        await ringing.alarms.acknowledge(number, by="somebody")
+        await ringing.alarms.act(number, "ack", by="somebody")
         later = await ringing.store(incident("II", title="the later one"))
         await ringing.reaches(later, "matrix-2", "echoed")
         assert set(await ringing.deliveries(number)) == {"matrix"}

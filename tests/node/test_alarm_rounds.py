@@ -7,11 +7,15 @@ from tests.support.alarms import ORIGIN, bell, incident, running
 from tests.support.villain import GRAVE
 
 from tocsin_federation.messages import Acknowledgement
+from tocsin_node.settings import OncallSettings
 from tocsin_node.storage import reports
 from tocsin_schema.check import check_bundle
 from tocsin_schema.stix import build, node_identity, revise, withdraw
 
 PEER = "n1" + "a" * 52
+NOBODY_FURTHER = OncallSettings(
+    grade_i_waits_min=(), grade_ii_waits_min=()
+)  # who is called rings no second time
 ALL = "select kind, state, held from delivery order by id"
 
 
@@ -57,7 +61,7 @@ async def test_who_took_it_up_stands_in_the_first_message_and_rings_nobody(pool,
         room.responder.redact(room.id, ack)
         content = await until_shown(ringing, room, "🟠 ALERT, grade II")
         await ringing.until(lambda: still_root(room))
-        await ringing.alarms.acknowledge(alert_id, by="mara")
+        await ringing.alarms.act(alert_id, "ack", by="mara")
         assert "ACKNOWLEDGED by mara" in (await until_shown(ringing, room, "mara"))["body"]
     contents, edits = shown(room)
     assert len(contents) == 1
@@ -124,10 +128,10 @@ async def test_many_changes_are_one_edit(pool, tmp_path, room):
     async with bell(pool, tmp_path, room, grouping={"interval_s": 600}) as ringing:
         alert_id = await ringing.store(incident())
         await ringing.all_echoed(1)
-        await ringing.alarms.acknowledge(alert_id, by="first")
+        await ringing.alarms.act(alert_id, "ack", by="first")
         await until_shown(ringing, room, "first")
         for name in ("second", "third", "fourth"):
-            await ringing.alarms.acknowledge(alert_id, by=name)
+            await ringing.alarms.act(alert_id, "ack", by=name)
 
         async def waits():
             async with pool.acquire() as conn:
@@ -153,9 +157,9 @@ async def test_an_edit_that_would_change_nothing_is_not_made(pool, tmp_path, roo
         alert_id = await ringing.store(incident())
         async with running(ringing):
             await ringing.all_echoed(1)
-        await ringing.alarms.acknowledge(alert_id, by="mara")
+        await ringing.alarms.act(alert_id, "ack", by="mara")
         async with pool.acquire() as conn:
-            await conn.execute("update acknowledgement set revoked_at = now()")
+            await conn.execute("update act set revoked_at = now()")
         async with running(ringing):
 
             async def dropped():
@@ -191,10 +195,10 @@ async def test_a_peer_that_took_it_up_is_told_in_the_thread(pool, tmp_path, room
 
 async def test_what_nobody_takes_up_rings_again_until_somebody_does(pool, tmp_path, room):
     every = {"repeat_ii_s": 1, "interval_s": 0}
-    async with bell(pool, tmp_path, room, grouping=every) as ringing:
+    async with bell(pool, tmp_path, room, grouping=every, oncall=NOBODY_FURTHER) as ringing:
         alert_id = await ringing.store(incident())
         await ringing.all_echoed(3)
-        await ringing.alarms.acknowledge(alert_id, by="mara")
+        await ringing.alarms.act(alert_id, "ack", by="mara")
         await until_shown(ringing, room, "mara")
         count = len(room.alerts())
         await ringing.store(incident("I", title="Something else"))
@@ -212,7 +216,9 @@ async def test_what_nobody_takes_up_rings_again_until_somebody_does(pool, tmp_pa
 
 
 async def test_what_was_due_while_the_node_was_away_rings_once_at_its_return(pool, tmp_path, room):
-    async with bell(pool, tmp_path, room, grouping={"repeat_ii_s": 3600}, run=False) as ringing:
+    async with bell(
+        pool, tmp_path, room, grouping={"repeat_ii_s": 3600}, oncall=NOBODY_FURTHER, run=False
+    ) as ringing:
         await ringing.store(incident())
         async with running(ringing):
             await ringing.all_echoed(1)
@@ -229,14 +235,14 @@ async def test_what_was_due_while_the_node_was_away_rings_once_at_its_return(poo
 
 async def test_many_old_alerts_ring_again_a_few_at_a_time_and_the_gravest_at_once(pool, tmp_path, room):
     few = {"repeat_ii_s": 3600, "flood_room": 2, "flood_origin": 2}
-    async with bell(pool, tmp_path, room, run=False) as ringing:
+    async with bell(pool, tmp_path, room, oncall=NOBODY_FURTHER, run=False) as ringing:
         for grade in ("II", "II", "II", "I", "II", "I"):
             await ringing.store(incident(grade))
         async with running(ringing):
             await ringing.all_echoed(6)
         async with pool.acquire() as conn:
             await conn.execute("update delivery set accepted_at = accepted_at - interval '2 hours'")
-    async with bell(pool, tmp_path, room, grouping=few, run=False) as ringing:
+    async with bell(pool, tmp_path, room, grouping=few, oncall=NOBODY_FURTHER, run=False) as ringing:
         for count in (8, 10, 12):
             async with running(ringing):
                 await ringing.all_echoed(count)

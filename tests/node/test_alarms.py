@@ -160,7 +160,7 @@ async def test_without_a_room_alerts_are_kept_and_ring_when_there_is_one(pool, t
             alert_id
         ]
         acknowledged = await ringing.store(incident("I"))
-        await ringing.alarms.acknowledge(acknowledged, by="cli")
+        await ringing.alarms.act(acknowledged, "ack", by="cli")
     async with bell(pool, tmp_path, room) as ringing:
         seen = await room.alert()
         assert seen["content"]["org.tocsin.alert"]["alert"] == alert_id
@@ -325,7 +325,7 @@ async def test_a_database_put_back_from_a_backup_does_not_ring_twice(pool, tmp_p
         await ringing.store(report)
         await ringing.all_echoed(1)
     async with pool.acquire() as conn:
-        await conn.execute("truncate alert, delivery, acknowledgement, channel restart identity cascade")
+        await conn.execute("truncate alert, delivery, act, channel restart identity cascade")
     async with bell(pool, tmp_path, room) as ringing:
         await ringing.store(report)
         await ringing.all_echoed(1)
@@ -365,7 +365,7 @@ async def test_lists_are_paged_and_unknown_alerts_are_named(pool, tmp_path):
         with pytest.raises(AlertUnknown, match="99"):
             await ringing.alarms.get(99)
         with pytest.raises(AlertUnknown):
-            await ringing.alarms.acknowledge(99, by="cli")
+            await ringing.alarms.act(99, "ack", by="cli")
 
 
 async def marked_anew(pool, report, tlp):

@@ -54,7 +54,7 @@ async def test_a_silence_that_ends_by_itself_lets_ring_what_is_open_and_drops_wh
         for report in reports:
             await silence(ringing, report_id=report.id, until_=soon)
         taken, still = [await ringing.store(report) for report in reports]
-        await ringing.alarms.acknowledge(taken, by="mara")
+        await ringing.alarms.act(taken, "ack", by="mara")
         seen = await room.alert()
         assert seen["content"]["org.tocsin.alert"]["alert"] == still
         assert datetime.now(UTC) >= soon

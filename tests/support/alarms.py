@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.support.homeserver import Room
 
+from tocsin_node.health import utc_now
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
 from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret
@@ -25,6 +26,7 @@ from tocsin_node.settings import (
     MailSettings,
     MatrixSettings,
     NodeSettings,
+    OncallSettings,
     OpsSettings,
     SecondMatrixSettings,
     Settings,
@@ -87,6 +89,7 @@ class Bell:
     settings: Settings
     transport: MatrixTransport | None
     others: dict[str, Sender] = field(default_factory=dict)
+    now: Callable[[], datetime] = utc_now
     more_rooms: dict[str, MatrixTransport] = field(default_factory=dict)
     alarms: Alarms = field(init=False)
     token: str = ""
@@ -96,7 +99,7 @@ class Bell:
         rooms = dict(self.more_rooms)
         if self.transport is not None:
             rooms[MATRIX] = self.transport
-        self.alarms = Alarms(self.settings, self.pool, Carriers(rooms, self.others))
+        self.alarms = Alarms(self.settings, self.pool, Carriers(rooms, self.others), now=self.now)
         self.alarms.on_acknowledged = self._count
 
     def _count(self) -> None:
@@ -143,6 +146,18 @@ class Bell:
 
         async def done() -> bool:
             return (await self.states()).count("echoed") == count
+
+        await self.until(done, within_s=within_s)
+
+    async def all_said(self, count: int, *, within_s: float = 60) -> None:
+        """The same for messages other than edits, of which there may be any number."""
+
+        async def done() -> bool:
+            async with self.pool.acquire() as conn:
+                found = await conn.fetchval(
+                    "select count(*) from delivery where kind <> 'update' and state = 'echoed'"
+                )
+            return bool(found == count)
 
         await self.until(done, within_s=within_s)
 
@@ -213,6 +228,8 @@ async def bell(
     grouping: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
+    oncall: OncallSettings | None = None,
+    now: Callable[[], datetime] = utc_now,
     ops: dict[str, Any] | None = None,
     second: Room | None = None,
     second_fields: dict[str, Any] | None = None,
@@ -229,6 +246,7 @@ async def bell(
         dir=directory,
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
+        oncall=oncall or OncallSettings(),
         grouping=GroupingSettings(**{**AT_ONCE, **(grouping or {})}),
         matrix=chosen,
         matrix_second=reserve,
@@ -249,6 +267,7 @@ async def bell(
         settings,
         None if transport is None else wrap(transport),
         other_senders(settings),
+        now,
         more_rooms,
     )
     opened.append(ringing)

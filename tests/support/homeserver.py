@@ -37,13 +37,17 @@ class Room:
         return await asyncio.to_thread(self.responder.wait_for, self.id, wanted, within_s=within_s)
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
-        """The next alert to reach the responder's client; an edit of one is none."""
+        """The next alert to reach the responder's client."""
+        return await self.wait_for(_rings, within_s=within_s)
 
-        def wanted(event: dict[str, Any]) -> bool:
-            relation = event["content"].get("m.relates_to", {})
-            return "org.tocsin.alert" in event["content"] and relation.get("rel_type") != "m.replace"
-
-        return await self.wait_for(wanted, within_s=within_s)
+    async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
+        """The bot's message that holds `words`, as soon as it is in the room."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = await asyncio.to_thread(self.alerts)
+                if (event := next((e for e in found if words in e["content"]["body"]), None)) is not None:
+                    return event
+                await asyncio.sleep(0.05)
 
     async def read_up_to(self, event_id: str, *, by: Person | None = None, **more: Any) -> None:
         """Let the responder's client say that they have read the room as far as an event."""
@@ -53,6 +57,16 @@ class Room:
     def alerts(self) -> list[dict[str, Any]]:
         """What people see of the bot in the room, oldest first."""
         return self.responder.messages(self.id, self.bot.user_id)
+
+
+def _rings(event: dict[str, Any]) -> bool:
+    """Whether it is a message of a bot of ours that is no notice and no edit."""
+    content = event["content"]
+    return (
+        "org.tocsin.alert" in content
+        and content.get("msgtype") == "m.text"
+        and content.get("m.relates_to", {}).get("rel_type") != "m.replace"
+    )
 
 
 def open_room(synapse: Synapse, **options: Any) -> Room:

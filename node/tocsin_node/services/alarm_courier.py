@@ -98,6 +98,9 @@ class Courier:
             self._woken.clear()
             self._beat_s = time.monotonic()
             rest_s = await self.carry()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a sender's library kept it to itself (asyncio.wait_for, Python 3.11)
             if rest_s > 0:
                 await self._rest(rest_s)
 
@@ -161,13 +164,15 @@ class Courier:
         logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id or "-", code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
-            alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
-            if alert is not None:
+            alert = await alerts.get(conn, job.alert_id)
+            if alert is not None and "to" not in json.loads(
+                job.content
+            ):  # a letter to one person goes to nobody else
                 await self._planner.enqueue_short(conn, alert, self._name, job, _saying(job))
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""
-        alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
+        alert = await alerts.get(conn, job.alert_id)
         if job.edits is not None and job.root_txn is None:
             await deliveries.drop(conn, job, "root-gone")
             return None
@@ -204,7 +209,7 @@ class Courier:
             )
         if anew is None or anew[0] == job.txn:
             return job
-        txn, content = anew
+        txn, content = anew[0], _addressed(job.content, anew[1])
         await deliveries.rename(
             conn, job, txn=txn, content=content, max_tlp=self._planner.ceiling_of(self._name)
         )
@@ -229,6 +234,12 @@ class Courier:
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+def _addressed(before: str, content: str) -> str:
+    """New words (JSON) to those whom the old ones were written to, where that is somebody by name."""
+    to = json.loads(before).get("to")
+    return content if to is None else json.dumps({**json.loads(content), "to": to})
 
 
 def _saying(job: Job) -> Saying | None:

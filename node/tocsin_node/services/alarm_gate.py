@@ -30,8 +30,9 @@ NOBODY = Told(0, 0)
 class Circumstances:
     """All that the gate looks at. `again`: it does not ring for the first time. `follows`: it stands in a thread.
 
-    `released`: a silence held it. `caps`: whether the channel has a cap on new incidents. `fellow`: the event in which
-    a fellow told the same, and who. `inhibitor`: the open early warning that stands for it.
+    `called`: it calls people to an alert that nobody answers. `released`: a silence held it. `caps`: whether the place
+    has a cap on new incidents. `fellow`: the event in which a fellow told the same, and who. `inhibitor`: the open
+    early warning that stands for it.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Circumstances:
     is_open: bool = True
     was_told: bool = False
     again: bool = False
+    called: bool = False
     follows: bool = False
     released: bool = False
     caps: bool = True
@@ -97,6 +99,8 @@ def judge(now: Circumstances, limits: GroupingSettings) -> Verdict:
     """What becomes of a message, by the rules above."""
     if now.kind == "test":
         return Go()
+    if now.called and not now.released:
+        return Go() if now.silence is None else Hold(now.silence.until, SILENCED.format(now.silence.id))
     if (now.again or now.released) and not now.is_open:
         return Drop("taken-up")
     if now.fellow is not None and not now.again:

@@ -76,6 +76,7 @@ class Gatekeeper:
             is_open=await grouping.is_open(conn, alert.id),
             was_told=await grouping.was_told(conn, alert.incident, self.way.channel, but=job.id),
             again=again,
+            called=job.kind == "escalation",
             follows=job.thread is not None,
             released=(job.held or "").startswith("silence "),
             caps=self.way.digest is not None,

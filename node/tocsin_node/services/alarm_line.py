@@ -12,7 +12,9 @@ from tocsin_node.links.transport import ChannelDown, Ready, Retry, Sender, Trans
 from tocsin_node.services.alarm_canary import Canary
 from tocsin_node.services.alarm_channel import Channel
 from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_desk import Desk
 from tocsin_node.services.alarm_listener import Listener
+from tocsin_node.services.alarm_orders import Orders
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, OPS, WEBHOOK, Room, Way, hint_for
 from tocsin_node.services.pace import Pace
@@ -22,6 +24,16 @@ from tocsin_node.storage.pool import Pool
 DEAF_S = 90.0
 NEVER_S = 1e9  # our name for a message stays with it: a receiver may know it for ever
 OTHERS = {WEBHOOK: "The webhook's receiver", MAIL: "The mail server"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What is done with what a room says. `acted`, `answered`: as the listener calls them."""
+
+    orders: Orders
+    desk: Desk
+    acted: Callable[[], None]
+    answered: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,7 @@ def room_line(
     name: str,
     matrix: MatrixSettings,
     transport: Transport,
-    acknowledged: Callable[[], None],
+    hearing: Hearing,
 ) -> Line:
     """A room that is rung and listened to."""
     room = Room.from_settings(matrix)
@@ -109,11 +121,14 @@ def room_line(
         transport,
         channel,
         room,
+        hearing.orders,
+        hearing.desk,
         name=name,
         canary=canary,
         me=matrix.user_id,
         stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
-        acknowledged=acknowledged,
+        acted=hearing.acted,
+        answered=hearing.answered,
         fellows=matrix.fellows,
         taken_over=planner.wake,
     )

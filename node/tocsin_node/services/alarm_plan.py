@@ -4,6 +4,7 @@ Whoever stores a report asks `plan` before the transaction and `record` inside i
 and its alert are on the disk together or not at all. After the commit, `wake`. No message is sent from here.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from typing import Literal
 
 import msgspec
 
-from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign
-from tocsin_node.links.alert_thread import NOTICE, Saying
+from tocsin_federation.messages import Acknowledgement, Progress, State
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign, still
+from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_timing import Timing
-from tocsin_node.services.alarm_way import MATRIX, ROOMS, URGENT, Root, Telling, Way
+from tocsin_node.services.alarm_way import MAIL, MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
 from tocsin_node.services.alarm_words import said_of, still_of, told_of, txn_of
-from tocsin_node.storage import alerts, deliveries, grouping, rerouting, threads
+from tocsin_node.storage import acts, alerts, deliveries, grouping, rerouting, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -29,6 +30,18 @@ from tocsin_schema.report import IncidentReport
 __all__ = ["URGENT", "AlarmPlanner", "AlertPlan"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
 LOWEST_PRIORITY = 9
+ACTS_OF: dict[State, str] = {
+    "acknowledged": "ack",
+    "taken": "take",
+    "resolved": "resolve",
+    "unanswered": "unanswered",
+}
+PEER_WORDS: dict[State, tuple[str, str]] = {  # said, and taken back
+    "acknowledged": ("has taken it up", "no longer has it"),
+    "taken": ("works on it", "no longer works on it"),
+    "resolved": ("says that it is over there", "says that it is not over there after all"),
+    "unanswered": ("has called everybody, and nobody answers there", "has an answer now"),
+}
 DEFAULT_CEILING = Tlp.AMBER
 REFUSED = "refused"  # why a short form goes: the full one was
 
@@ -160,6 +173,81 @@ class AlarmPlanner:
                     conn, way, alert, facts, priority, *less, kind=kind, saying=saying
                 )
         return written
+
+    async def write(
+        self,
+        conn: Connection,
+        alert: StoredAlert,
+        people: Sequence[str],
+        saying: Saying,
+        *,
+        ceiling: Tlp | None = None,
+    ) -> None:
+        """Write a letter of its own to each of these addresses, inside the caller's transaction.
+
+        It stands in nobody's thread. `ceiling`: another than the mail's, where that is stricter.
+        """
+        way = self._ways.get(MAIL)
+        if way is None:
+            return
+        strictest = min(way.ceiling, ceiling or way.ceiling, key=lambda tlp: tlp.rank)
+        facts, less = still_of(alert, way, strictest.value)
+        for person in people:
+            apart = hashlib.sha256(person.encode()).hexdigest()[:8]
+            said = msgspec.structs.replace(saying, what=f"{saying.what} {apart}")
+            txn = txn_of(alert, facts, way.place, *said_of("notice", said), *less)
+            told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, "notice", said)
+            new = NewDelivery(
+                alert.id,
+                channel=MAIL,
+                room=way.place,
+                priority=PRIORITIES.get(alert.grade, LOWEST_PRIORITY),
+                content=json.dumps({**way.compose(told), "to": [person]}),
+                txn=txn,
+                max_tlp=strictest.value,
+                kind="notice",
+                said=msgspec.json.encode(said).decode(),
+            )
+            await deliveries.enqueue(conn, new)
+
+    async def tell(
+        self,
+        conn: Connection,
+        person: str,
+        head: str,
+        lines: Sequence[str],
+        *,
+        what: str,
+        at: datetime,
+    ) -> None:
+        """Tell one person something that is about no single alert: in the room by mention, or by a letter.
+
+        `lines` hold no more than that place may read. The same `what` again is no second message.
+        """
+        way = self._ways.get(MATRIX if person.startswith("@") else MAIL)
+        if way is None:
+            return
+        txn = f"tocsin-{hashlib.sha256(json.dumps([way.place, person, what]).encode()).hexdigest()[:32]}"
+        if way.channel == MATRIX:
+            content = marked(list_words(person, head, lines), txn)
+        else:
+            content = letter_words(head, lines, at) | {"to": [person]}
+        new = NewDelivery(
+            None,
+            channel=way.channel,
+            room=way.place,
+            priority=LOWEST_PRIORITY,
+            content=json.dumps(content),
+            txn=txn,
+            max_tlp=way.ceiling.value,
+            kind="notice",
+        )
+        await deliveries.enqueue(conn, new)
+
+    def facts_now(self, alert: StoredAlert, ceiling: Tlp) -> AlertFacts:
+        """The facts of a stored alert that may be told now under that ceiling."""
+        stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+        return still(stored, Tlp(alert.marking) if alert.marking else None, ceiling)
 
     async def enqueue_stored(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
         """Put the message of a stored alert into the outbox of a channel, if it is for that channel."""
@@ -296,8 +384,9 @@ class AlarmPlanner:
         told = cut(facts, way.ceiling)
         txn = txn_of(alert, told, way.place, *said_of(kind, saying), *less)
         thread = await threads.root(conn, alert.incident, way.channel, way.place)
+        mention = await self.called(conn, alert) if way.channel == MATRIX else None
         content = way.compose(
-            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying),
+            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention=mention)
         )
         new = NewDelivery(
             alert.id,
@@ -318,15 +407,20 @@ class AlarmPlanner:
             await threads.follow(conn, written)
         return written is not None
 
-    async def record_remote_ack(
-        self, conn: Connection, acknowledgement: Acknowledgement, *, node_id: str, org: str
-    ) -> None:
-        """Keep, inside the caller's transaction, that a peer's people acknowledged a report, or took it back.
+    async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Whom an alert is going to ring in the room; None: those that the room's settings name."""
+        return None
 
-        Each of the two is told once for a version, however often the peer changes its mind.
+    async def record_remote_ack(
+        self, conn: Connection, acknowledgement: Acknowledgement | Progress, *, node_id: str, org: str
+    ) -> None:
+        """Keep, inside the caller's transaction, how far a peer's people are with a report, or took that back.
+
+        Each is told once for a version, however often the peer changes its mind.
         """
-        kept = await alerts.record_peer_ack(
+        kept = await acts.record_peer(
             conn,
+            kind=ACTS_OF[acknowledgement.state],
             report_id=acknowledgement.report_id,
             ver=acknowledgement.ver,
             node_id=node_id,
@@ -336,7 +430,7 @@ class AlarmPlanner:
         )
         alert_id = await grouping.newest(conn, acknowledgement.report_id)
         if kept and alert_id is not None:
-            what = "no longer has it" if acknowledgement.revoked else "has taken it up"
+            what = PEER_WORDS[acknowledgement.state][acknowledgement.revoked]
             saying = Saying(
                 what=f"peer {node_id} {acknowledgement.ver} {what}",
                 line=f"{foreign(org, NAME_BYTES)} {what}.",

@@ -16,8 +16,9 @@ from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import Digest, Telling, Way, marked
 from tocsin_node.services.alarm_words import still_of, told_of
-from tocsin_node.storage import alerts, grouping, reports
-from tocsin_node.storage.alerts import StoredAck, StoredAlert
+from tocsin_node.storage import acts, alerts, grouping, reports
+from tocsin_node.storage.acts import StoredAct
+from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Job
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.check import check_bundle
@@ -64,7 +65,7 @@ async def _update(conn: Connection, way: Way, job: Job, root: StoredAlert) -> tu
     if alert is None or job.edits is None:
         return None
     facts = await _facts_now(conn, alert, way)
-    acks = [ack for ack in await alerts.acks_of(conn, [alert]) if _stands(ack, alert)]
+    acks = [act for act in await acts.of_alerts(conn, [alert]) if act.kind == "ack" and _stands(act, alert)]
     state = "withdrawn" if facts.kind == "withdrawn" else "acknowledged" if acks else "open"
     saying = Saying(what="now", line=_line(acks), facts=True) if acks else None
     told = Telling(
@@ -92,7 +93,7 @@ def _reasons(alert: StoredAlert) -> tuple[str, ...]:
     return msgspec.json.decode(alert.facts, type=AlertFacts).reasons
 
 
-def _stands(ack: StoredAck, alert: StoredAlert) -> bool:
+def _stands(ack: StoredAct, alert: StoredAlert) -> bool:
     if ack.revoked_at is not None:
         return False
     if ack.node is None:
@@ -100,7 +101,7 @@ def _stands(ack: StoredAck, alert: StoredAlert) -> bool:
     return ack.report_id == alert.report_id and (ack.ver or 0) >= (alert.ver or 0)
 
 
-def _line(acks: Sequence[StoredAck]) -> str:
+def _line(acks: Sequence[StoredAct]) -> str:
     """Who has taken it up. Our own people go by the names they have in the room; peers by their organisation's."""
     names = list(dict.fromkeys(foreign(ack.by, NAME_BYTES) for ack in acks))
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -43,7 +43,10 @@ MILDEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says."""
+    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says.
+
+    `mention`: whose devices ring, where that is other than the settings have it.
+    """
 
     facts: AlertFacts
     alert_id: int
@@ -53,6 +56,7 @@ class Telling:
     kind: DeliveryKind = "ring"
     saying: Saying | None = None
     state: str = "open"
+    mention: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +171,11 @@ def _room_digest(room: Room, told: Digest) -> dict[str, Any]:
 
 
 def _room_content(room: Room, told: Telling) -> dict[str, Any]:
+    mention = room.responders if told.mention is None else told.mention
     if told.saying is None:
-        content = words(told.facts, told.alert_id, room.responders)
+        content = words(told.facts, told.alert_id, mention)
     else:
-        content = said_words(told.kind, told.saying, told.facts, told.alert_id, room.responders)
+        content = said_words(told.kind, told.saying, told.facts, told.alert_id, mention)
     return marked(content, told.txn)
 
 

@@ -72,7 +72,10 @@ class StoredDelivery:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A message for one place. `content`, `said`: JSON. `after_s`: it waits so long on purpose, because of `held`."""
+    """A message for one place. `alert_id`: None where it is about no alert. `content`, `said`: JSON.
+
+    `after_s`: it waits so long on purpose, because of `held`.
+    """
 
     alert_id: int | None
     channel: str
@@ -236,7 +239,7 @@ where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now()
                   and (d.state in ('accepted', 'echoed', 'seen') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
-  and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+  and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
 order by a.id limit 200
 """
 

@@ -104,13 +104,13 @@ select d.id, d.alert_id, d.channel, d.room, d.txn,
      from delivery u where u.edits = d.id and u.state not in ('failed', 'superseded'))
 from delivery d join alert a on a.id = d.alert_id
 where a.incident = any($1::text[]) and d.channel = any($2::text[]) and d.kind in ('ring', 'escalation')
-  and d.thread is null and d.edits is null and d.state in ('pending', 'sending', 'accepted', 'echoed')
+  and d.thread is null and d.edits is null and d.state in ('pending', 'sending', 'accepted', 'echoed', 'seen')
   and d.created_at > now() - interval '30 days' and d.last_error is distinct from 'removed-from-room'
 """
 
 LAST_SHOWN = """
 select coalesce(content -> 'm.new_content' ->> 'body', content ->> 'body', content ->> 'text') from delivery
-where $1 in (id, edits) and state in ('accepted', 'echoed') order by id desc limit 1
+where $1 in (id, edits) and state in ('accepted', 'echoed', 'seen') order by id desc limit 1
 """
 
 NEWEST = "select max(id) from alert where incident = $1 and kind not in ('withdrawn', 'test', 'duty')"
@@ -119,15 +119,16 @@ NEWEST = "select max(id) from alert where incident = $1 and kind not in ('withdr
 INHIBITOR = """
 select a.id from alert a
 where a.kind = 'cluster' and a.incident = any($1::text[]) and a.level >= $2
-  and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+  and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
   and exists (select from delivery d where d.alert_id = a.id and d.channel = $3 and d.room = $4
-              and d.kind = 'ring' and d.state in ('accepted', 'echoed'))
+              and d.kind = 'ring' and d.state in ('accepted', 'echoed', 'seen'))
 order by a.id desc limit 1
 """
 
 _OPEN = """
-    not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
-    and not exists (select from acknowledgement k where k.via = 'peer' and k.report_id = a.report_id
+    not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
+    and not exists (select from act k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
+                    and k.report_id = a.report_id
                     and k.ver >= a.ver and k.revoked_at is null)
     and not exists (select from alert newer where newer.incident = a.incident and newer.id > a.id
                     and newer.kind <> 'duty')
@@ -139,9 +140,10 @@ IS_OPEN = f"select exists (select from alert a where a.id = $1 and {_OPEN})"
 WAS_TOLD = """
 select exists (select from delivery d join alert a on a.id = d.alert_id
                where a.incident = $1 and d.channel = $2 and d.id <> $3
-                 and (d.state in ('accepted', 'echoed', 'covered') or d.attempts > 0))
+                 and (d.state in ('accepted', 'echoed', 'seen', 'covered') or d.attempts > 0))
 """
 
+# An alert for which people are still called is rung by that, and not a second time by this.
 OVERDUE = f"""
 select alert_id, channel, grade, (said_times + 1)::int, open_s, (every_s - silent_s)::float8 from (
     select a.id as alert_id, d.channel, a.grade,
@@ -152,7 +154,10 @@ select alert_id, channel, grade, (said_times + 1)::int, open_s, (every_s - silen
         case a.grade when 'I' then $1::float8 when 'II' then $2 else $3 end as every_s
     from alert a join delivery d on d.alert_id = a.id
     where a.kind in ('raise', 'escalate', 'cluster', 'digest') and a.raised_at > now() - interval '24 hours'
-      and d.kind in ('ring', 'escalation', 'digest') and d.state in ('pending', 'sending', 'accepted', 'echoed')
+      and d.kind in ('ring', 'escalation', 'digest') and d.state in ('pending', 'sending', 'accepted', 'echoed', 'seen')
+      and not exists (select from followup f where f.alert_id = a.id and f.next_at is not null)
+      and not exists (select from act m where m.alert_id = a.id and m.kind = 'mute' and m.revoked_at is null
+                      and m.until > now())
       and {_OPEN}
     group by a.id, d.channel
 ) as told where every_s > 0 and not under_way and silent_s >= every_s - $4

@@ -1,4 +1,4 @@
-create table acknowledgement (
+create table act (
     id bigint generated always as identity not null,
     alert_id bigint,
     report_id text,
@@ -12,16 +12,26 @@ create table acknowledgement (
     revoked_at timestamp with time zone,
     shared_idx bigint,
     channel text,
-    constraint acknowledgement_pkey PRIMARY KEY (id),
-    constraint acknowledgement_event_id_key UNIQUE (event_id),
-    constraint acknowledgement_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
-    constraint acknowledgement_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text])))
+    kind text not null,
+    until timestamp with time zone,
+    level smallint,
+    revoked_by text,
+    rota text,
+    person text,
+    begins_at timestamp with time zone,
+    constraint act_pkey PRIMARY KEY (id),
+    constraint act_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint act_kind_check CHECK ((kind = ANY (ARRAY['ack'::text, 'take'::text, 'mute'::text, 'resolve'::text, 'escalate'::text, 'unanswered'::text, 'override'::text]))),
+    constraint act_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text, 'clock'::text])))
 );
-CREATE INDEX acknowledgement_alert ON public.acknowledgement USING btree (alert_id);
-CREATE UNIQUE INDEX acknowledgement_api ON public.acknowledgement USING btree (alert_id, by) WHERE ((via = 'api'::text) AND (revoked_at IS NULL));
-CREATE UNIQUE INDEX acknowledgement_peer ON public.acknowledgement USING btree (report_id, ver, node) WHERE (via = 'peer'::text);
-CREATE INDEX acknowledgement_report ON public.acknowledgement USING btree (report_id);
-CREATE INDEX acknowledgement_unshared ON public.acknowledgement USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL));
+CREATE INDEX act_alert ON public.act USING btree (alert_id);
+CREATE UNIQUE INDEX act_api ON public.act USING btree (alert_id, kind, by) WHERE ((via = 'api'::text) AND (revoked_at IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'resolve'::text])));
+CREATE UNIQUE INDEX act_event ON public.act USING btree (event_id, kind);
+CREATE INDEX act_override ON public.act USING btree (until) WHERE ((kind = 'override'::text) AND (revoked_at IS NULL));
+CREATE UNIQUE INDEX act_peer ON public.act USING btree (report_id, ver, node, kind) WHERE (via = 'peer'::text);
+CREATE INDEX act_report ON public.act USING btree (report_id);
+CREATE UNIQUE INDEX act_unanswered ON public.act USING btree (alert_id) WHERE ((kind = 'unanswered'::text) AND (node IS NULL) AND (revoked_at IS NULL));
+CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'take'::text, 'resolve'::text, 'unanswered'::text])));
 
 create table alert (
     id bigint generated always as identity not null,
@@ -213,6 +223,20 @@ create table fellow_message (
     constraint fellow_message_pkey PRIMARY KEY (event_id)
 );
 CREATE INDEX fellow_message_report ON public.fellow_message USING btree (report_id, ver);
+
+create table followup (
+    alert_id bigint not null,
+    waits_min integer[] default '{}'::integer[] not null,
+    urgent boolean default false not null,
+    level smallint default 0 not null,
+    next_at timestamp with time zone,
+    offered_at timestamp with time zone,
+    offer_at timestamp with time zone,
+    constraint followup_pkey PRIMARY KEY (alert_id),
+    constraint followup_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
+);
+CREATE INDEX followup_due ON public.followup USING btree (next_at) WHERE (next_at IS NOT NULL);
+CREATE INDEX followup_unoffered ON public.followup USING btree (alert_id) WHERE (offered_at IS NULL);
 
 create table heartbeat (
     one boolean default true not null,
@@ -531,6 +555,38 @@ create table stirred (
     constraint stirred_pkey PRIMARY KEY (id)
 );
 
+create table subscription (
+    id bigint generated always as identity not null,
+    person text not null,
+    filters jsonb not null,
+    keys text[] not null,
+    origins text[] not null,
+    max_tlp text not null,
+    digest_at time without time zone,
+    zone text not null,
+    quiet_from time without time zone,
+    quiet_until time without time zone,
+    break_quiet boolean not null,
+    made_by text not null,
+    made_at timestamp with time zone default now() not null,
+    ended_at timestamp with time zone,
+    ended_by text,
+    constraint subscription_pkey PRIMARY KEY (id),
+    constraint subscription_check CHECK (((quiet_from IS NULL) = (quiet_until IS NULL)))
+);
+CREATE INDEX subscription_standing ON public.subscription USING btree (id) WHERE (ended_at IS NULL);
+
+create table subscription_alert (
+    subscription_id bigint not null,
+    alert_id bigint not null,
+    due_at timestamp with time zone not null,
+    told_at timestamp with time zone,
+    constraint subscription_alert_pkey PRIMARY KEY (subscription_id, alert_id),
+    constraint subscription_alert_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint subscription_alert_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscription(id)
+);
+CREATE INDEX subscription_alert_due ON public.subscription_alert USING btree (due_at) WHERE (told_at IS NULL);
+
 create table token (
     id bigint generated always as identity not null,
     name text not null,
@@ -553,7 +609,7 @@ create table trouble (
     constraint trouble_pkey PRIMARY KEY (name)
 );
 
-CREATE OR REPLACE FUNCTION public.stir_by_acknowledgement()
+CREATE OR REPLACE FUNCTION public.stir_by_act()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
@@ -577,6 +633,6 @@ begin
 end $function$
 ;
 
-CREATE TRIGGER acknowledgement_stirs AFTER INSERT OR UPDATE ON public.acknowledgement FOR EACH ROW EXECUTE FUNCTION stir_by_acknowledgement();
+CREATE TRIGGER act_stirs AFTER INSERT OR UPDATE ON public.act FOR EACH ROW EXECUTE FUNCTION stir_by_act();
 
 CREATE TRIGGER report_stirs AFTER UPDATE OF ver ON public.report FOR EACH ROW EXECUTE FUNCTION stir_by_report();

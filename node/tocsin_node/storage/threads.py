@@ -22,9 +22,10 @@ where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone
   and d.state in ('pending', 'sending')
 """
 
+# Notices, and letters to single people, follow or stand beside; they do not make a channel one that told of it.
 TELLERS = """
 select distinct d.channel from delivery d join alert a on a.id = d.alert_id
-where a.incident = $1 and d.state not in ('failed', 'superseded', 'rerouted')
+where a.incident = $1 and d.kind <> 'notice' and d.state not in ('failed', 'superseded', 'rerouted')
 """
 
 
