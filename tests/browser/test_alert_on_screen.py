@@ -23,7 +23,6 @@ GRAVEST = {
     "one setting; other hospitals still run the same release.",
     "quantities": {"deaths": 11, "serious_injuries": 6, "persons_affected": 240},
 }
-ANSWER = "On it. We are switching it off on all our wards."
 HOSTILE = (
     "<img src=x onerror=alert(1)> <b>bold</b> &lt;i&gt; **md** [click](https://evil.example/a) https://evil.example/b"
     " www.evil.example mailto:x@evil.example @room #ops:evil.example https://matrix.to/#/@mara:evil.example"
@@ -65,12 +64,14 @@ async def acknowledged(node):
             await asyncio.sleep(0.05)
 
 
-def small(picture):
-    """The same picture with at most 256 colours."""
-    from PIL import Image
+def framed(picture):
+    """The same picture with a margin and a fine line around it, in at most 256 colours."""
+    from PIL import Image, ImageOps
 
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image = ImageOps.expand(ImageOps.expand(image, 28, "white"), 2, "#d0d7de")
     smaller = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(256).save(smaller, "PNG", optimize=True)
+    image.quantize(256).save(smaller, "PNG", optimize=True)
     return smaller.getvalue()
 
 
@@ -90,9 +91,7 @@ async def test_a_person_sees_the_alert_and_a_reaction_is_the_acknowledgement(nod
         ack = await acknowledged(node)
         assert (ack["by"], ack["via"], ack["revoked_at"]) == (room.responder.user_id, "reaction", None)
         await shown.get_by_role("button", name="👀 1").wait_for()
-        await phone.write(ANSWER)
-        await phone.message(ANSWER).locator("xpath=self::*[not(contains(@class, 'unsent'))]").wait_for()
-        picture = small(await phone.picture())
+        picture = framed(await phone.picture(shown))
     assert phone.strays == []
     if WRITE:
         PICTURE.write_bytes(picture)

@@ -24,9 +24,7 @@ BUILDS = ROOT / ".venv/hydrogen"
 BUILD_S = 240.0
 SHOWN_S = 30.0
 ONLY_LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # for its own errands too
-MISSING = (
-    "no Matrix client is shown in a browser here: needs chromium, node and npm (apt-get install chromium npm)"
-)
+MISSING = "to show a Matrix client in a browser, install what is missing: apt-get install chromium npm"
 
 
 def chromium() -> str:
@@ -88,17 +86,17 @@ class Screen:
         await self.page.locator(".MessageComposer textarea").fill(text)
         await self.page.keyboard.press("Enter")
 
-    async def picture(self) -> bytes:
-        """The window as PNG, with the pointer out of the way."""
+    async def picture(self, message: Locator) -> bytes:
+        """A message as PNG, with the pointer out of the way."""
         await self.page.mouse.move(1, 1)
-        return await self.page.screenshot()
+        return await message.screenshot()
 
 
 @asynccontextmanager
 async def screen(browser: Browser, address: str) -> AsyncIterator[Screen]:
     """A window without a past, on the client at `address`."""
     context = await browser.new_context(
-        viewport={"width": 720, "height": 680}, device_scale_factor=2, locale="en-GB"
+        viewport={"width": 720, "height": 900}, device_scale_factor=2, locale="en-GB"
     )
     strays: list[str] = []
 
