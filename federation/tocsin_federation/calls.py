@@ -11,7 +11,7 @@ it would have said. In an emergency that is no drill that word is a remark (`toc
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -36,10 +36,12 @@ MAX_STEP_NAME: Final = 120
 MAX_STEP_TEXT: Final = 500
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+STEP_ID_PATTERN: Final = rf"\Acourse-of-action--{_UUID}\Z"
 Uuid = Annotated[str, Meta(pattern=rf"\A{_UUID}\Z")]
 State = Literal["declared", "updated", "stood-down"]
 Stage = Literal["stored", "rung", "acknowledged", "answered"]
 Said = Literal["affected", "not-affected", "investigating"]
+T = TypeVar("T", bound=msgspec.Struct)
 STAGES: Final[tuple[Stage, ...]] = ("stored", "rung", "acknowledged", "answered")
 
 
@@ -50,7 +52,7 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Step(_Form, frozen=True, kw_only=True):
     """What to do: a STIX course of action in short. `id`, `name` and `description` are that object's."""
 
-    id: Annotated[str, Meta(pattern=rf"\Acourse-of-action--{_UUID}\Z")]
+    id: Annotated[str, Meta(pattern=STEP_ID_PATTERN)]
     name: Annotated[str, Meta(min_length=1, max_length=MAX_STEP_NAME)]
     description: Annotated[str, Meta(max_length=MAX_STEP_TEXT)] = ""
 
@@ -252,7 +254,7 @@ def moment(ms: int) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _read(form: Form[Any], content: bytes) -> Any:
+def _read(form: Form[T], content: bytes) -> T:
     try:
         return form.decode(content)
     except CanonicalRefused as exc:

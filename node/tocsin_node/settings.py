@@ -177,6 +177,33 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 50
 
 
+class EmergencySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Emergencies of the network (tocsin emergency): when we call, and how often a peer may."""
+
+    grade_i: Annotated[
+        bool,
+        Meta(
+            description="Declare an emergency by itself when a report of our own of grade I is filed and goes to "
+            "peers. Otherwise a person does, with tocsin emergency declare; the report rings either way."
+        ),
+    ] = False
+    peer_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="So many emergencies a day of one peer ring as such; further ones ring as any alert of grade "
+            "I.",
+        ),
+    ] = 3
+    peer_drills_per_day: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="So many drills a day of one peer ring; further ones are only listed."
+        ),
+    ] = 3
+
+
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the organisation is before the law: from this follow the duties to authorities (tocsin duty list)."""
 
@@ -367,6 +394,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     federation: FederationSettings = FederationSettings()
     alerts: AlertSettings = AlertSettings()
     limits: LimitSettings = LimitSettings()
+    emergency: EmergencySettings = EmergencySettings()
     duties: DutySettings = DutySettings()
     matrix: MatrixSettings | None = None
     webhook: WebhookSettings | None = None
@@ -394,6 +422,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "federation": FederationSettings,
     "alerts": AlertSettings,
     "limits": LimitSettings,
+    "emergency": EmergencySettings,
     "duties": DutySettings,
     "matrix": MatrixSettings,
     "webhook": WebhookSettings,

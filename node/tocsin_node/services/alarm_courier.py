@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
@@ -34,7 +35,8 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Works through the outbox of one channel. `wake()` after new rows were committed.
 
-    `stale_s`: after so long the other side may have forgotten a transaction id.
+    `stale_s`: after so long the other side may have forgotten a transaction id. `sent` is called after a message was
+    accepted.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Courier:
         *,
         request_timeout_s: float,
         stale_s: float = STALE_S,
+        sent: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._transport = transport
         self._name = name
         self._channel = channel
         self._stale_s = stale_s
+        self._sent = sent
         self._planner = planner
         self._pace = pace
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
@@ -115,6 +119,7 @@ class Courier:
             case Sent(event_id=event_id, warning=warning):
                 async with self._pool.acquire() as conn:
                     await deliveries.accepted(conn, job, event_id)
+                self._sent()
                 await self._channel.worked(sent=True, warning=warning)
                 return 0.0
             case Retry(code=code, after_s=after_s):

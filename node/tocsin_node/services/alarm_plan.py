@@ -93,8 +93,8 @@ class AlarmPlanner:
         """
         facts = msgspec.structs.replace(plan.facts, ver=report_ver)
         new = NewAlert(
-            report_id=facts.report_id,
-            ver=report_ver,
+            report_id=None if facts.emergency else facts.report_id,
+            ver=None if facts.emergency else report_ver,
             kind=facts.kind,
             grade=facts.grade,
             level=plan.level,
@@ -103,12 +103,13 @@ class AlarmPlanner:
             ours=plan.ours,
             facts=msgspec.json.encode(facts).decode(),
             only=plan.only,
+            emergency=facts.emergency or None,
         )
         alert_id = await alerts.insert(conn, new)
         if alert_id is None:
             return None
         ways = await self._admitting(conn, facts, plan.priority)
-        if facts.report_id is not None and facts.kind != "duty":
+        if facts.report_id is not None and facts.kind not in {"duty", "emergency"}:
             await deliveries.supersede(conn, facts.report_id, alert_id, [way.channel for way in ways])
         alert = await alerts.get(conn, alert_id)
         assert alert is not None, "it was written a moment ago"
@@ -139,7 +140,7 @@ class AlarmPlanner:
         written = 0
         for way in self._ways.values():
             if way.channel in named:
-                facts, less = _still(alert, way, way.ceiling.value)
+                facts, less = _still(alert, way, way.ceiling.value, saying)
                 written += await self._enqueue(
                     conn, way, alert, facts, priority, *less, kind=kind, saying=saying
                 )
@@ -170,7 +171,7 @@ class AlarmPlanner:
             saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-        facts, _ = _still(alert, way, None)
+        facts, _ = _still(alert, way, None, saying)
         await self._enqueue(conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying)
 
     def said_now(
@@ -192,7 +193,7 @@ class AlarmPlanner:
         way = self._ways.get(channel)
         if way is None or (saying is not None and not saying.facts):
             return None
-        facts, less = _still(alert, way, ceiling)
+        facts, less = _still(alert, way, ceiling, saying)
         if not less:
             return None
         fresh = _txn(alert, facts, way.place, *_said(kind, saying), *less)
@@ -302,12 +303,16 @@ def renamed(content: str, txn: str) -> tuple[str, str]:
     return fresh, json.dumps(marked(again, fresh))
 
 
-def _still(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
+def _still(
+    alert: StoredAlert, way: Way, ceiling: str | None, saying: Saying | None = None
+) -> tuple[AlertFacts, tuple[str, ...]]:
     """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
 
     `ceiling`: under which it was said before; None: not yet, or everything that is stored.
     """
     stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+    if saying is not None and saying.instead is not None:
+        stored = saying.instead
     before = stored if ceiling is None else cut(stored, Tlp(ceiling))
     now = still(before, Tlp(alert.marking) if alert.marking else None, way.ceiling)
     return now, () if now == before else (now.tlp.value, way.ceiling.value)
@@ -321,7 +326,9 @@ def _said(kind: DeliveryKind, saying: Saying | None) -> tuple[str, ...]:
 def _txn(alert: StoredAlert, facts: AlertFacts, room: str, *more: str) -> str:
     """Follows from what is told to which room: a database put back from a backup does not ring twice either."""
     what: Sequence[object]
-    if facts.report_id is not None:
+    if facts.emergency:
+        what = (facts.emergency,)
+    elif facts.report_id is not None:
         what = (facts.report_id, facts.ver)
     elif facts.cluster:
         what = (facts.cluster, facts.since)

@@ -35,8 +35,10 @@ def alert_as_json(
     facts = still(msgspec.json.decode(alert.facts, type=AlertFacts), marking, ceiling)
     return {
         "id": alert.id,
-        "report_id": alert.report_id,
-        "ver": alert.ver,
+        "report_id": alert.report_id or facts.report_id,
+        "ver": alert.ver or facts.ver,
+        "emergency": facts.emergency or None,
+        "drill": facts.drill,
         "incident": alert.incident,
         "kind": alert.kind,
         "grade": alert.grade,

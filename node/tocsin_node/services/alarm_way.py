@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tocsin_node.links.alert_text import (
+    NAME_BYTES,
+    REASON_BYTES,
     SUMMARY_BYTES,
     TITLE_BYTES,
     AlertFacts,
@@ -145,7 +147,12 @@ def _mail(settings: MailSettings) -> Way:
 def _body(told: Telling) -> dict[str, Any]:
     """What a program gets. A field that it may not read is left out."""
     facts = told.facts
-    texts = {"title": foreign(facts.title, TITLE_BYTES), "summary": foreign(facts.summary, SUMMARY_BYTES)}
+    texts = {
+        "title": foreign(facts.title, TITLE_BYTES),
+        "summary": foreign(facts.summary, SUMMARY_BYTES),
+        "reason": foreign(facts.call, REASON_BYTES),
+        "caller": foreign(facts.caller, NAME_BYTES),
+    }
     return {
         "id": told.alert_id,
         "incident": told.incident,
@@ -155,6 +162,7 @@ def _body(told: Telling) -> dict[str, Any]:
         **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
+        **({"emergency": facts.emergency, "drill": facts.drill} if facts.emergency else {}),
         "raised_at": _text(told.raised_at),
         "text": _plain(told),
     }

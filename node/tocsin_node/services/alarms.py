@@ -81,7 +81,8 @@ class _Line:
 class Alarms(AlarmPlanner):
     """Everything about alerts, for the rest of the node. Start `run()` once.
 
-    `on_acknowledged` is called after acknowledgements by our own people, given or taken back, were committed.
+    `on_acknowledged` is called after acknowledgements by our own people, given or taken back, were committed; `on_sent`
+    after a channel took a message.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Alarms(AlarmPlanner):
         )
         super().__init__(rule, tuple(ways.values()), self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
+        self.on_sent: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
         self._lines: dict[str, _Line] = {}
@@ -114,7 +116,14 @@ class Alarms(AlarmPlanner):
         channel = Channel(self._pool, transport, MATRIX, room.id)
         pace = Pace(matrix.sends_per_s, matrix.send_burst)
         courier = Courier(
-            self._pool, transport, MATRIX, channel, self, pace, request_timeout_s=matrix.request_timeout_s
+            self._pool,
+            transport,
+            MATRIX,
+            channel,
+            self,
+            pace,
+            request_timeout_s=matrix.request_timeout_s,
+            sent=self._sent,
         )
         listener = Listener(
             self._pool,
@@ -141,6 +150,7 @@ class Alarms(AlarmPlanner):
             Pace(part.sends_per_s, part.send_burst),
             request_timeout_s=part.request_timeout_s,
             stale_s=NEVER_S,
+            sent=self._sent,
         )
         channel.recovered = courier.hurry
         return _Line(channel, courier, way.place)
@@ -234,6 +244,9 @@ class Alarms(AlarmPlanner):
 
     def _acknowledged(self) -> None:
         self.on_acknowledged()
+
+    def _sent(self) -> None:
+        self.on_sent()
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ class NewAlert:
     ours: bool
     facts: str
     only: Literal["always", "new", "rung"] = "always"
+    emergency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +73,24 @@ class StoredAck:
 
 
 _ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
-    (select r.tlp from report r where r.id = a.report_id) as marking"""
+    (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking"""
+_FROM = "from alert a left join emergency e on e.id = a.emergency"
 _ACK = "k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.revoked_at"
 
 INSERT = """
-insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts)
-select $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb
+insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts, emergency)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $11::uuid
 where case $10::text when 'new' then not exists (select from alert where report_id = $1 and kind <> 'duty')
                      when 'rung' then exists (select from alert where report_id = $1 and kind <> 'duty')
                      else true end
-on conflict (report_id, ver) do nothing
+on conflict do nothing
 returning id
 """
 
-GET = f"select {_ALERT} from alert a where a.id = $1"
+GET = f"select {_ALERT} {_FROM} where a.id = $1"
 
 LIST = f"""
-select {_ALERT} from alert a
+select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
     and not exists (select from acknowledgement k where k.via = 'peer' and k.report_id = a.report_id
@@ -154,6 +156,7 @@ async def insert(conn: Connection, new: NewAlert) -> int | None:
         new.ours,
         new.facts,
         new.only,
+        new.emergency,
     )
     return alert_id
 

@@ -238,12 +238,13 @@ where channel = $1 and room <> $2 and state = 'pending'
 
 UNRUNG = """
 select a.id from alert a
-where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now() - interval '7 days'
+where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id and d.channel = $2
                   and (d.state in ('accepted', 'echoed') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
   and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+  and not exists (select from emergency_call k where k.emergency = a.emergency and k.state = 'stood-down')
 order by a.id limit 200
 """
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_federation.calls import Said, Stage
 from tocsin_node.storage.pool import Connection
 
 
@@ -43,9 +44,9 @@ class Untold:
     origin: str
     ver: int
     leaf_hash: bytes
-    stage: str
+    stage: Stage
     at: datetime
-    said: str | None
+    said: Said | None
     revoked: bool
 
 
