@@ -396,7 +396,7 @@ async def test_a_call_about_anothers_report_or_none_is_refused_and_rings_nobody(
     theirs = reported(node, peer)
     calls(node, peer, call_of(theirs, ver=2))
     assert await taken(node, peer) == [
-        ("refused", "unknown-report"), ("refused", "unknown-report"), ("stored", None), ("refused", "unknown-report"),
+        ("refused", "not-owner"), ("refused", "unknown-report"), ("stored", None), ("refused", "unknown-report"),
     ]  # fmt: skip
     assert (await get(node, "/v1/emergencies"))["items"] == []
     assert not [a for a in (await get(node, "/v1/alerts"))["items"] if a["kind"] == "emergency"]
@@ -468,14 +468,15 @@ async def test_a_flood_of_updates_is_told_a_dozen_times_and_the_end_always(alone
     first = call_of(reported(node, peer))
     calls(node, peer, first)
     await taken(node, peer)
-    for seq in range(2, 30):
-        calls(node, peer, msgspec.structs.replace(first, seq=seq, state="updated", reason=f"Update {seq}"))
-        await taken(node, peer)
-    calls(node, peer, msgspec.structs.replace(first, seq=30, state="stood-down", reason="Over."))
-    await taken(node, peer)
+    name = emergency_id(peer.node_id, first.key)
+    for seq in range(2, 31):
+        state = "stood-down" if seq == 30 else "updated"
+        calls(node, peer, msgspec.structs.replace(first, seq=seq, state=state, reason=f"Word {seq}."))
+        await peer.ring()
+        await emergency_at(node, name, seq=seq)
     await until(lambda: _soon(receiver.alerts and "over: stood down" in receiver.alerts[-1]["text"]))
     assert len(receiver.alerts) <= 13
-    assert len((await get(node, f"/v1/emergencies/{emergency_id(peer.node_id, first.key)}"))["calls"]) == 30
+    assert len((await get(node, f"/v1/emergencies/{name}"))["calls"]) == 30
 
 
 @pytest.mark.parametrize(
