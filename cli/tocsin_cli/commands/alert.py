@@ -97,7 +97,7 @@ def ack(session: Session, alert_id: int, note: str | None, by: str | None) -> No
     """
     path = f"/v1/alerts/{alert_id}"
     before = _standing(session.client.json("GET", path))
-    asked = {"note": note, "by": by or _name_here()}
+    asked = {"note": note, "by": by or name_here()}
     answer = session.client.json("POST", f"{path}/ack", send={k: v for k, v in asked.items() if v})
     _tell(session, answer)
     for each in before:
@@ -126,7 +126,8 @@ def _standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in found.get("acknowledgements") or [] if each.get("revoked_at") is None]
 
 
-def _name_here() -> str:
+def name_here() -> str:
+    """The name of whoever runs this, as the machine knows it; empty where it does not."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in some containers: the node takes the token's
