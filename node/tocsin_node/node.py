@@ -187,6 +187,8 @@ async def open_node(
         )
         answering = Answering(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = _both(receipts.wake, answering.wake)
+        alarms.on_room_answer = emergencies.answer_in_room
+        answering.before = emergencies.catch_up
         alarms.on_sent = intake.on_called = emergencies.on_answered = answering.wake
         reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
         finding = Finding(pool)

@@ -1,14 +1,16 @@
 """What a person in the room said about an alert. Pure: one event of the room in, one answer or none out.
 
-Taken: a reaction with one of a few keys; a message that begins with `!ack` (with the alert's number, or
-without it as a reply to the alert or in its thread); a redaction. Not taken: edits, quoted lines, notices,
-and anything else. Events are written by strangers; nothing here raises on any of them.
+Taken: a reaction with one of a few keys; a message that begins with `!ack`, or with a word that answers an emergency
+(with the alert's number, or without it as a reply to the alert or in its thread); a redaction. Not taken: edits,
+quoted lines, notices, and anything else. Events are written by strangers; nothing here raises on any of them.
 """
 
 import re
 from dataclasses import dataclass
 
+from tocsin_federation.calls import Said
 from tocsin_node.links.alert_text import foreign
+from tocsin_node.links.emergency_words import ROOM_ANSWERS
 from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import RoomEvent
 
@@ -16,7 +18,10 @@ KEYS = frozenset({"👀", "👍", "✅", "✔"})
 NOTE_BYTES = 500
 BODY_CHARACTERS = 4000
 _TONES = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
-_ACK = re.compile(r"!ack(?:\s+#?(?P<id>[0-9]{1,15}))?(?:\s+(?P<note>\S.*))?\s*", re.IGNORECASE)
+_WORDS = "|".join(map(re.escape, ROOM_ANSWERS))
+_ACK = re.compile(
+    rf"!(?P<verb>ack|{_WORDS})(?:\s+#?(?P<id>[0-9]{{1,15}}))?(?:\s+(?P<note>\S.*))?\s*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,12 @@ class Reacted:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """`!ack`: names the alert by number, or by the event that it replies to."""
+    """`!ack`, or a word that answers an emergency (`says`): names the alert by number, or by what it replies to."""
 
     alert_id: int | None
     targets: tuple[str, ...]
     note: str | None
+    says: Said | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +81,8 @@ def _order(body: str, relation: object) -> Replied | None:
     if number is None and not targets:
         return None
     return Replied(
-        None if number is None else int(number), targets, foreign(note, NOTE_BYTES) or None if note else None
+        None if number is None else int(number),
+        targets,
+        foreign(note, NOTE_BYTES) or None if note else None,
+        ROOM_ANSWERS.get(match["verb"].lower()),
     )

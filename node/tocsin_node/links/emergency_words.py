@@ -7,12 +7,14 @@ answers a call.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tocsin_federation.calls import Said
+
 DRILL_NOTE = "This is a DRILL: act it through, but change nothing in earnest."
 LIMIT_NOTE = "It is over the limit of a day for its caller, and rings as any other alert."
-ROOM_ANSWERS: Final[Mapping[str, str]] = {
-    "!affected": "affected",
-    "!not-affected": "not-affected",
-    "!investigating": "investigating",
+ROOM_ANSWERS: Final[Mapping[str, Said]] = {  # what a room writes, after an exclamation mark → what it says
+    "affected": "affected",
+    "not-affected": "not-affected",
+    "investigating": "investigating",
 }
 
 
@@ -48,7 +50,11 @@ def to_do(emergency: str, *, ours: bool, over: bool) -> list[tuple[str, str]]:
     """What is asked of those who read it, and how it ends."""
     if over:
         return [("See who answered", f"tocsin emergency show {emergency}")]
-    answer = ("Answer", f"tocsin emergency answer {emergency} --affected, --not-affected or --investigating")
+    words = ", ".join(f"!{word}" for word in ROOM_ANSWERS)
+    answer = (
+        "Answer",
+        f"in the room, in this thread: {words}; or tocsin emergency answer {emergency} --affected (and so on)",
+    )
     look = ("See who answers", f"tocsin emergency show {emergency}")
     if ours:
         return [answer, look, ("Stand it down", f"tocsin emergency stand-down {emergency} --reason …")]

@@ -8,8 +8,11 @@ at the start, after a gap, and every ten minutes.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+from tocsin_federation.calls import Said
 from tocsin_node.links.answer import Answer, Reacted, Replied, TakenBack, read
 from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
@@ -19,6 +22,17 @@ from tocsin_node.storage import alerts, channels, deliveries
 from tocsin_node.storage.alerts import NewAck
 from tocsin_node.storage.pool import Connection, Pool
 
+
+@dataclass(frozen=True, slots=True)
+class RoomAnswer:
+    """What somebody in the room says about an emergency: whether we are affected."""
+
+    says: Said
+    by: str
+    at: datetime
+    text: str
+
+
 WATCHED_ALERTS = 100
 RECONCILE_S = 600.0
 RETRY_S = 15.0  # when it could not be asked
@@ -26,7 +40,10 @@ QUIET_S = 0.5  # who answers at once with nothing is not asked again at once
 
 
 class Listener:
-    """Reads one room. `acknowledged` is called after acknowledgements, given or taken back, were committed."""
+    """Reads one room. `acknowledged` is called after acknowledgements, given or taken back, were committed.
+
+    `answered` takes, inside the transaction, the word by which the room answers an emergency.
+    """
 
     def __init__(
         self,
@@ -38,6 +55,7 @@ class Listener:
         me: str,
         stream: str,
         acknowledged: Callable[[], None],
+        answered: Callable[[Connection, int, RoomAnswer], Awaitable[None]],
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -46,6 +64,7 @@ class Listener:
         self._me = me
         self._stream = stream
         self._acknowledged = acknowledged
+        self._answered = answered
         self._position: str | None = None
         self._reconcile_at_s = 0.0
 
@@ -140,6 +159,10 @@ class Listener:
                 ignored += 1
                 continue
             changed |= await alerts.acknowledge(conn, alert_id, _ack(event, answer))
+            if isinstance(answer, Replied) and answer.says is not None:
+                word = RoomAnswer(answer.says, event.sender, event.at, answer.note or "")
+                await self._answered(conn, alert_id, word)
+                changed = True
         return changed, ignored
 
     async def _see_own(self, conn: Connection, event: RoomEvent) -> None:

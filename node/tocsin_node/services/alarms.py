@@ -28,7 +28,7 @@ from tocsin_node.links.webhook import Webhook
 from tocsin_node.secrets import read_secret_at
 from tocsin_node.services.alarm_channel import Channel, jitter_s
 from tocsin_node.services.alarm_courier import Courier
-from tocsin_node.services.alarm_listener import Listener
+from tocsin_node.services.alarm_listener import Listener, RoomAnswer
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
@@ -82,7 +82,7 @@ class Alarms(AlarmPlanner):
     """Everything about alerts, for the rest of the node. Start `run()` once.
 
     `on_acknowledged` is called after acknowledgements by our own people, given or taken back, were committed; `on_sent`
-    after a channel took a message.
+    after a channel took a message. `on_room_answer` takes, inside the transaction, how the room answers an emergency.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Alarms(AlarmPlanner):
         super().__init__(rule, tuple(ways.values()), self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self.on_sent: Callable[[], None] = _nothing
+        self.on_room_answer: Callable[[Connection, int, RoomAnswer], Awaitable[None]] = _nobody
         self._pool = pool
         self._org = settings.node.org
         self._lines: dict[str, _Line] = {}
@@ -133,6 +134,7 @@ class Alarms(AlarmPlanner):
             me=matrix.user_id,
             stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
             acknowledged=self._acknowledged,
+            answered=self._answered,
         )
         channel.recovered = courier.hurry
         return _Line(channel, courier, room.id, listener)
@@ -245,6 +247,9 @@ class Alarms(AlarmPlanner):
     def _acknowledged(self) -> None:
         self.on_acknowledged()
 
+    async def _answered(self, conn: Connection, alert_id: int, answer: RoomAnswer) -> None:
+        await self.on_room_answer(conn, alert_id, answer)
+
     def _sent(self) -> None:
         self.on_sent()
 
@@ -337,3 +342,7 @@ def _backlog_check(backlog: Backlog) -> Check:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+async def _nobody(_conn: Connection, _alert_id: int, _answer: RoomAnswer) -> None:
+    """There are no emergencies to answer."""

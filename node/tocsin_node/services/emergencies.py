@@ -24,6 +24,7 @@ from tocsin_federation.errors import FederationError
 from tocsin_federation.sharing import Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
+from tocsin_node.services.alarm_listener import RoomAnswer
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.emergency_ring import ring, steps_of, tell, tell_answer
 from tocsin_node.services.emergency_steps import further_steps, screened, steps_of_bundle, tidy_reason
@@ -262,16 +263,49 @@ class Emergencies:
             known = await self._known(conn, emergency)
         if not known.open:
             raise AlreadyStoodDown(hint="`tocsin report opinion REPORT` says it without an emergency.")
+        if known.drill and text:
+            raise NodeError(
+                "In a drill only the word travels.", code="call-unfit", hint="Leave the note out."
+            )
         if not known.drill:
             await self._remark(known, word, text)
         async with self._pool.transaction() as conn:
             said = NewAnswer(known.id, self._node_id, "answered", self._now(), said=word, by=by)
             await emergency_answers.record(conn, said)
-            if known.origin == self._node_id:
-                await self._told_here(conn, known, word)
+            await self._told_here(conn, known, word)
         self.on_answered()
         self._alarms.wake()
         return known
+
+    async def answer_in_room(self, conn: Connection, alert_id: int, answer: RoomAnswer) -> None:
+        """Take the word of the room about the emergency of an alert, inside the transaction that reads it.
+
+        The remark that it comes to is made afterwards (`catch_up`). A word that is read again, or too late, changes
+        nothing.
+        """
+        known = await emergencies.of_alert(conn, alert_id)
+        if known is None or not known.open:
+            return
+        said = NewAnswer(known.id, self._node_id, "answered", answer.at, said=answer.says, by=answer.by)
+        if not await emergency_answers.record_newer(conn, said):
+            return
+        who = self._peering.name_of(self._node_id)
+        await tell_answer(
+            conn, self._alarms, known, who=who, word=answer.says, count=await self._count(conn, known)
+        )
+        self._alarms.wake()
+
+    async def catch_up(self) -> None:
+        """Make the remarks that answers from the room still lack. Raises: StorageError."""
+        async with self._pool.acquire() as conn:
+            lacking = await emergency_answers.unremarked(conn, self._node_id)
+        for emergency, word in lacking:
+            try:
+                await self._remark(await self.get(emergency), word, "")
+            except NodeError as exc:
+                if exc.retryable:
+                    raise
+                logger.warning("the answer to emergency %s is no remark: %s", emergency, exc)
 
     async def filed(self, report_id: str) -> None:
         """Declare by itself, when a report of ours of grade I was filed that peers have; once a report.
@@ -457,10 +491,12 @@ class Emergencies:
         await self._remarks.make(raw, known.report_id, to=None)
 
     async def _told_here(self, conn: Connection, known: StoredEmergency, word: str) -> None:
-        answers = await emergency_answers.of_emergency(conn, known.id)
-        count = sum(a.stage == "answered" and not a.revoked and a.node != self._node_id for a in answers)
         who = self._peering.name_of(self._node_id)
-        await tell_answer(conn, self._alarms, known, who=who, word=word, count=count)
+        await tell_answer(conn, self._alarms, known, who=who, word=word, count=await self._count(conn, known))
+
+    async def _count(self, conn: Connection, known: StoredEmergency) -> int:
+        answers = await emergency_answers.of_emergency(conn, known.id)
+        return sum(a.stage == "answered" and not a.revoked and a.node in known.audience for a in answers)
 
 
 def person(name: str) -> str:

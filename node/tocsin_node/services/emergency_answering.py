@@ -6,7 +6,7 @@ tells it again or not at all, never half. Nobody's name travels.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
@@ -46,6 +46,7 @@ class Answering:
         self._now = now
         self._rng = rng
         self._woken = asyncio.Event()
+        self.before: Callable[[], Awaitable[None]] = _nothing  # what has to be done before anything is told
 
     def wake(self) -> None:
         """Something may be untold."""
@@ -58,6 +59,7 @@ class Answering:
             await self._woken.wait()
             self._woken.clear()
             try:
+                await self.before()
                 await self.tell()
             except (NodeError, FederationError) as exc:
                 logger.warning("answers to calls wait: %s", exc)
@@ -107,6 +109,10 @@ def _answer(untold: Untold) -> CallAnswer:
         revoked=untold.revoked,
         said=untold.said,
     )
+
+
+async def _nothing() -> None:
+    """There is nothing."""
 
 
 async def _mark(untold: Untold, conn: Connection, index: int) -> None:

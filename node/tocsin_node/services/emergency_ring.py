@@ -60,8 +60,8 @@ async def tell_answer(
     if emergency.alert_id is None:
         return
     called = len(emergency.audience)
-    answered = f"{count} of {called} have answered" if called else "nobody else was called"
-    line = f"{foreign(who, NAME_BYTES)} answers: {word.replace('-', ' ')} ({answered})."
+    answered = f" ({count} of {called} have answered)" if called else ""
+    line = f"{foreign(who, NAME_BYTES)} answers: {word.replace('-', ' ')}{answered}."
     saying = Saying(what=f"answer {who} {word} {count}", line=said(line, drill=emergency.drill))
     await alarms.say(conn, emergency.alert_id, "notice", saying)
 

@@ -111,6 +111,8 @@ GET = f"{_EMERGENCY} where e.id = $1::uuid"
 
 GET_MANY = f"{_EMERGENCY} where e.id = any($1::uuid[])"
 
+OF_ALERT = f"{_EMERGENCY} where e.id = (select a.emergency from alert a where a.id = $1)"
+
 LIST = f"""
 {_EMERGENCY} where ($1::bigint is null or e.nth < $1) and (not $2 or c.state <> 'stood-down')
     and ($3::bool is null or e.drill = $3)
@@ -164,6 +166,12 @@ where exists (select from emergency_call k where k.emergency = e.id
 async def get(conn: Connection, emergency_id: str) -> StoredEmergency | None:
     """One emergency."""
     row = await conn.fetchrow(GET, emergency_id)
+    return None if row is None else StoredEmergency(*row)
+
+
+async def of_alert(conn: Connection, alert_id: int) -> StoredEmergency | None:
+    """The emergency that an alert is about, if it is about one."""
+    row = await conn.fetchrow(OF_ALERT, alert_id)
     return None if row is None else StoredEmergency(*row)
 
 

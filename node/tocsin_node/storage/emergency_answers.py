@@ -50,6 +50,9 @@ class Untold:
     revoked: bool
 
 
+# One word after the other: how many have answered is counted with each.
+LOCK = "select id from emergency where id = $1::uuid for update"
+
 # A word is not earlier than the emergency and not later than it comes here: clocks of others may say anything.
 RECORD = """
 insert into emergency_answer (emergency, node, stage, said, first_at, at, by, revoked)
@@ -58,6 +61,21 @@ from emergency e, least(greatest($5::timestamptz, e.since), now()) as w (at) whe
 on conflict (emergency, node, stage) do update set said = excluded.said, at = excluded.at, by = excluded.by,
     revoked = excluded.revoked,
     first_at = case when emergency_answer.revoked then excluded.first_at else emergency_answer.first_at end
+"""
+
+RECORD_NEWER = f"""
+{RECORD.rstrip()}
+where emergency_answer.at < excluded.at returning node
+"""
+
+# What a room answered in earnest, and nobody said on the report since.
+UNREMARKED = """
+select w.emergency::text, w.said from emergency_answer w join emergency e on e.id = w.emergency
+where w.node = $1 and w.stage = 'answered' and not w.revoked and not e.drill
+    and not exists (select from emergency_call k where k.emergency = e.id and k.state = 'stood-down')
+    and not exists (select from remark r where r.report_id = e.report_id and r.node = $1 and r.kind = 'exposure'
+                    and (not r.revoked and r.said = w.said or r.stored_at > w.at))
+order by w.at
 """
 
 OF_EMERGENCY = """
@@ -106,8 +124,26 @@ on conflict (emergency, stage) do update set said = excluded.said, revoked = exc
 
 
 async def record(conn: Connection, new: NewAnswer) -> None:
-    """Keep what a node says: one row an emergency, node and stage, the latest word counts."""
+    """Keep what a node says: one row an emergency, node and stage, the latest word counts.
+
+    Who says something about the same emergency at the same time waits for the end of this transaction.
+    """
+    await conn.fetchval(LOCK, new.emergency)
     await conn.execute(RECORD, new.emergency, new.node, new.stage, new.said, new.at, new.by, new.revoked)
+
+
+async def record_newer(conn: Connection, new: NewAnswer) -> bool:
+    """The same, unless as late a word of that node is kept; whether it was."""
+    await conn.fetchval(LOCK, new.emergency)
+    done = await conn.fetchval(
+        RECORD_NEWER, new.emergency, new.node, new.stage, new.said, new.at, new.by, new.revoked
+    )
+    return done is not None
+
+
+async def unremarked(conn: Connection, us: str) -> list[tuple[str, Said]]:
+    """(emergency, word) of what we answered to emergencies that are open, where our remark says something else yet."""
+    return [(row[0], row[1]) for row in await conn.fetch(UNREMARKED, us)]
 
 
 async def of_emergency(conn: Connection, emergency_id: str) -> list[StoredAnswer]:
