@@ -97,7 +97,7 @@ def test_a_hospital_calls_two_answer_from_room_and_command_line_and_it_is_stood_
     town.hospital.run("emergency", "stand-down", name, "--reason", "Every copy is patched.", "--by", "Ada")
     for node in (town.lab, town.school):
         called(node, name, state="stood-down")
-        *_, last = rung(node, name, 3)
+        *_, last = rung(node, name, 3)  # the alert, the answer given here, the end
         body = last["content"]["body"]
         assert body.splitlines()[0] == "EMERGENCY, over: stood down by hospital."
         assert "Every copy is patched." in body

@@ -246,6 +246,7 @@ class Alarms(AlarmPlanner):
 
     def _acknowledged(self) -> None:
         self.on_acknowledged()
+        self.wake()  # what was said in the room may have led to a message
 
     async def _answered(self, conn: Connection, alert_id: int, answer: RoomAnswer) -> None:
         await self.on_room_answer(conn, alert_id, answer)

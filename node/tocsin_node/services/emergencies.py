@@ -293,7 +293,6 @@ class Emergencies:
         await tell_answer(
             conn, self._alarms, known, who=who, word=answer.says, count=await self._count(conn, known)
         )
-        self._alarms.wake()
 
     async def catch_up(self) -> None:
         """Make the remarks that answers from the room still lack. Raises: StorageError."""
