@@ -68,6 +68,7 @@ def summary(each: StoredEmergency, house: House) -> dict[str, Any]:
         "stored_at": each.stored_at,
         "rang": each.rang,
         "called": len(each.audience),
+        "said": {word: each.said.count(word) for word in WORDS},
         "alert_id": each.alert_id,
     }
 

@@ -48,7 +48,7 @@ class StoredEmergency:
     """An emergency as its newest call has it. `steps`: JSON; `said_at`: when that call was said, `heard_at` stored.
 
     `audience`: NodeIDs that any call of it was sealed to; `by`: who of us said the newest. `marking`: the report's TLP
-    now; `name`: its title.
+    now; `name`: its title. `said`: the word of everybody who says whether it is affected.
     """
 
     id: str
@@ -77,6 +77,7 @@ class StoredEmergency:
     name: str
     report_state: str
     marking: str
+    said: list[str]
 
     @property
     def open(self) -> bool:
@@ -102,7 +103,11 @@ _EMERGENCY = """
 select e.id::text, e.key::text, e.report_id, e.origin, e.drill, e.local, e.since, e.rang, e.stored_at, e.nth,
     c.seq, c.ver, c.state, c.reason, c.steps::text, c.tlp, c.at, c.stored_at, c.by, c.sha256, c.leaf_hash,
     array(select distinct node from emergency_call k, unnest(k.audience) node where k.emergency = e.id order by 1),
-    (select a.id from alert a where a.emergency = e.id), r.name, r.state, r.tlp
+    (select a.id from alert a where a.emergency = e.id), r.name, r.state, r.tlp,
+    case when e.drill then array(select w.said from emergency_answer w
+                                 where w.emergency = e.id and w.stage = 'answered' and not w.revoked)
+         else array(select m.said from remark m
+                    where m.report_id = e.report_id and m.kind = 'exposure' and not m.revoked) end
 from emergency e join report r on r.id = e.report_id
 cross join lateral (select * from emergency_call k where k.emergency = e.id order by k.seq desc limit 1) c
 """
