@@ -22,6 +22,7 @@ class Conversion:
     repaired: int = 0
     objects: int = 0
     differing: int = 0
+    carried: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
     repairs: list[dict[str, Any]] = field(default_factory=list)
 
@@ -37,6 +38,7 @@ class Conversion:
         import orjson
 
         from tocsin_schema.artefacts import announcements
+        from tocsin_schema.check import check_bundle
         from tocsin_schema.imports.record import Passed
 
         reports = passed = 0
@@ -49,10 +51,14 @@ class Conversion:
                 reports += 1
                 if reports == 1:
                     merger.add(announcements())
-                merger.add(record.bundle)
+                report = check_bundle(record.bundle).report
+                assert report is not None  # Record promises it
+                merger.add_report(report)
                 self.only = record.bundle
             settled()
+        merger.complete()
         self.objects, self.differing = merger.objects_held, merger.older + merger.differing
+        self.carried = merger.carried
         if (reports, passed) != (1, 0):
             self.only = None
         elif self.only is not None:
@@ -78,6 +84,7 @@ class Conversion:
             "refused": len(self.refused),
             "objects": self.objects,
             "differing": self.differing,
+            "carried": self.carried,
             "refusals": self.refused,
             "repairs": self.repairs,
         }
@@ -86,4 +93,6 @@ class Conversion:
         """The line of account."""
         settled = f"{self.converted} converted + {self.repaired} repaired + {len(self.refused)} refused"
         differing = f"; {self.differing} older or other version(s) of one left out" if self.differing else ""
+        if self.carried:
+            differing += f"; {self.carried} report(s) carried whole, too, since their objects differ"
         return f"{self.read} read = {settled}; {self.objects} STIX object(s){differing}"

@@ -1,7 +1,8 @@
 """Reports on their way into a file: from the node page by page, or from files; what stays out is counted.
 
 An export leaves what the federation can hold anybody to: a file has no recipients. So a report above
-TLP:GREEN, or one that names people, stays out unless the command line says otherwise. A limit that somebody
+TLP:GREEN, one that names people, or one that seems to hold personal data or a secret stays out unless the command
+line says otherwise; for what is only suspected, a person has to be named who has looked. A limit that somebody
 named is a choice; one that nobody named makes the run end with code 1, so that no script takes part of the
 reports for all of them.
 """
@@ -24,22 +25,29 @@ if TYPE_CHECKING:
     from tocsin_schema.imports.record import Record
     from tocsin_schema.marking import Tlp
     from tocsin_schema.report import IncidentReport
+    from tocsin_schema.suspicion import Suspicion
 
 PAGE = 500
 _SHOWN = 20  # so many reports that stayed out are named; the others are counted
+SUSPECTED = "suspected"
 SAID = {
     "above-tlp": "marked above {tlp}",
     "personal-data": "with personal data",
+    SUSPECTED: "with what seems to be personal data or a secret",
     "unreadable": "not sound, or not readable here",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may leave; `named` says which limits the command line named itself."""
+    """What may leave; `named` says which limits the command line named itself.
+
+    `reviewed_by`: who has looked and takes it on that what is suspected leaves.
+    """
 
     max_tlp: "Tlp"
     personal_data: bool
+    reviewed_by: str | None
     named: frozenset[str]
 
 
@@ -48,26 +56,30 @@ class Account:
     """What became of every report that was asked for."""
 
     exported: int = 0
+    taken_on: int = 0  # of those exported, what seems to hold personal data or secrets
     withheld: dict[str, int] = field(default_factory=dict)
-    left: list[dict[str, str]] = field(default_factory=list)
+    left: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def read(self) -> int:
         """How many reports were looked at."""
         return self.exported + sum(self.withheld.values())
 
-    def leave(self, key: str, reason: str) -> None:
-        """Note a report that stays out."""
+    def leave(self, key: str, reason: str, found: "Sequence[Suspicion]" = ()) -> None:
+        """Note a report that stays out; of what is suspected in it, the kinds and the places."""
         self.withheld[reason] = self.withheld.get(reason, 0) + 1
         if len(self.left) < _SHOWN:
-            self.left.append({"id": key, "reason": reason})
+            told = [{"kind": each.kind, "path": each.path, "place": each.place} for each in found]
+            self.left.append({"id": key, "reason": reason, **({"found": told} if told else {})})
 
-    def document(self, form: str) -> dict[str, Any]:
+    def document(self, form: str, limits: Limits) -> dict[str, Any]:
         """As JSON."""
         return {
             "form": form,
             "read": self.read,
             "exported": self.exported,
+            "taken_on": self.taken_on,
+            "reviewed_by": limits.reviewed_by,
             "withheld": dict(self.withheld),
             "left_out": self.left,
         }
@@ -76,6 +88,8 @@ class Account:
         """As a sentence."""
         reports = "report" if self.exported == 1 else "reports"
         said = f"Exported {self.exported:,} {reports}"
+        if self.taken_on:
+            said += f", {self.taken_on:,} of them {SAID[SUSPECTED]}, which {limits.reviewed_by} has taken on"
         if not self.withheld:
             return f"{said}."
         told = [
@@ -90,14 +104,19 @@ def admitted(
 ) -> Iterator["IncidentReport"]:
     """The reports that may leave, each counted as it passes."""
     from tocsin_schema.exports.gate import withheld
+    from tocsin_schema.suspicion import suspicions
 
     for report in reports:
         reason = withheld(report, max_tlp=limits.max_tlp, personal_data=limits.personal_data)
-        if reason is None:
-            account.exported += 1
-            yield report
-        else:
+        found = suspicions(report.raw) if reason is None else ()
+        if reason is not None:
             account.leave(report.id, reason)
+        elif found and limits.reviewed_by is None:
+            account.leave(report.id, SUSPECTED, found)
+        else:
+            account.exported += 1
+            account.taken_on += bool(found)
+            yield report
         seen(account.read)
 
 
@@ -109,6 +128,10 @@ def check_complete(account: Account, limits: Limits) -> None:
     hints = {
         "above-tlp": "Name the limit with --max-tlp TLP.",
         "personal-data": "Say --include-personal-data or --no-personal-data.",
+        SUSPECTED: (
+            "Look at each, then say who has looked and takes it on: --reviewed-by NAME; "
+            "or leave them out: --no-suspected."
+        ),
         "unreadable": "Look at each with `tocsin report show ID --stix`, or check the file with `tocsin import stix`.",
     }
     count = sum(account.withheld[reason] for reason in unchosen)

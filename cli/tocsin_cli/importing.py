@@ -66,9 +66,13 @@ class Account:
     def line(self) -> str:
         """The line of account."""
         settled = f"{self.imported} imported + {self.unchanged} unchanged + {self.repaired} repaired"
-        over = self.passed_over.total()
-        beside = f"; {over:,} object(s) that belong to no incident passed over" if over else ""
+        beside = f"; {self.others()} that belong to no incident passed over" if self.passed_over else ""
         return f"{self.read} read = {settled} + {len(self.refused)} refused{beside}"
+
+    def others(self) -> str:
+        """The objects that belong to no incident, by type, the most frequent first."""
+        kinds = sorted(self.passed_over.items(), key=lambda pair: (-pair[1], pair[0]))
+        return f"{self.passed_over.total():,} object(s) ({', '.join(f'{n:,} {kind}' for kind, n in kinds)})"
 
 
 class Importer:

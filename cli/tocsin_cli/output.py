@@ -9,7 +9,7 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tocsin_cli.plain import clean, escape_json
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Row = Sequence[object]
+MOST_TOLD = 20  # lines of one kind that a person is shown
 
 
 class Output:
@@ -90,6 +91,15 @@ class Output:
         """Tell a person who asked with -v."""
         if self.verbose:
             sys.stderr.write(clean(text, lines=True) + "\n")
+
+    def first(
+        self, tell: Callable[[str], None], lines: Sequence[str], *, rest: str = "--json has all"
+    ) -> None:
+        """Tell the first of many lines, and how many more there are."""
+        for line in lines[:MOST_TOLD]:
+            tell(line)
+        if len(lines) > MOST_TOLD:
+            tell(f"… and {len(lines) - MOST_TOLD:,} more; {rest}")
 
     def next_step(self, command: str) -> None:
         """Name the command that comes next."""

@@ -4,6 +4,8 @@ A reader is made for one run: it takes the stream of the main file and gives rec
 are open as long as the reader may be used.
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -45,11 +47,26 @@ techniques_option = click.option(
 
 
 def opened(file: Path) -> BinaryIO:
-    """A file for reading. Raises: `FileUnreadable`."""
+    """A file for reading, or a pipe; "-" is standard input. Raises: `FileUnreadable`."""
+    if str(file) == "-":
+        return sys.stdin.buffer
     try:
         return file.open("rb")
     except OSError as exc:
         raise FileUnreadable(f"{file} cannot be read: {exc.strerror}.", hint="Check the name.") from exc
+
+
+def size_of(stream: BinaryIO) -> int | None:
+    """How many bytes it has; None for a pipe."""
+    try:
+        return os.fstat(stream.fileno()).st_size if stream.seekable() else None
+    except OSError:  # no file of the system's
+        return None
+
+
+def read_of(stream: BinaryIO) -> int:
+    """How many bytes have been read; 0 for a pipe, which does not say."""
+    return stream.tell() if stream.seekable() else 0
 
 
 @contextmanager

@@ -148,6 +148,7 @@ def _reports(standing: Standing, part: Part, now: datetime, wide: bool) -> Secti
     lines = []
     for item in part.items:
         marking = str(item.get("tlp")) + (" withdrawn" if item.get("state") == "withdrawn" else "")
+        marking += " redaction" if item.get("redaction_of") else ""
         cells = [age(item.get("stored_at"), now), item.get("grade"), marking, whence(item.get("origin"))]
         cells += [item.get("name"), *([item.get("id")] if wide else [])]
         style = "dim" if item.get("state") == "withdrawn" else ""

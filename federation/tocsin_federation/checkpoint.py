@@ -6,6 +6,7 @@ lines. Signatures by keys that are not asked about are passed over, as C2SP dema
 travel.
 """
 
+import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ MAX_NOTE_BYTES = 16 * 1024
 MAX_SIGNATURES = 64
 _MAX_SIZE = 2**53 - 1
 _DASH = "\u2014 "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _split_note(note: bytes) -> tuple[str, list[str]]:
     lines = signatures.split("\n")
     if not gap or lines.pop() != "" or not 0 < len(lines) <= MAX_SIGNATURES:
         raise CheckpointRefused("note-malformed")
-    if any(c < " " and c != "\n" for c in whole):
+    if _CONTROL.search(whole):
         raise CheckpointRefused("note-malformed")
     return text + "\n", lines
 

@@ -22,6 +22,11 @@ class Reason:
     fault: Fault = "theirs"
 
 
+_CALL = "Nothing more is taken from this peer. Call their operator; then `tocsin peer sync NAME --resume`."
+
+_ASK = "It is asked again by itself. If it stays so, ask their operator: was the node restored from a backup?"
+
+
 class FederationError(Exception):
     """Something in the traffic between nodes does not hold."""
 
@@ -274,7 +279,8 @@ class EntryRefused(FederationError):
             "The content says that it holds personal data.", "Ask the sender for a version without it."
         ),
         "not-owner": Reason(
-            "The report's id belongs to another node.", "Only its first author may change it."
+            "The report's id belongs to another node, or to another creator.",
+            "Only its first author may change it.",
         ),
         "version-conflict": Reason(
             "Another content stands under the same version.", "The sender says two things under one number."
@@ -287,7 +293,7 @@ class EntryRefused(FederationError):
             "The peer's software is at fault.",
         ),
         "foreign-creator": Reason(
-            "The remark is made in another organisation's name than that of the peer who sends it.",
+            "It is made in another node's name than that of the peer who sends it.",
             "A peer speaks for itself alone: ask its operator.",
         ),
         "unknown-report": Reason(
@@ -336,6 +342,26 @@ class EntryRefused(FederationError):
     def by_policy(self) -> bool:
         """Whether a rule forbids a well-made entry (outcome `refused`), or it cannot be taken (`quarantined`)."""
         return self.code in self._by_policy
+
+
+class LogBroken(FederationError):
+    """A peer's log contradicts what it showed before.
+
+    `proven`: by its own signatures, so that nobody else can have made it; then nothing more is taken until a person has
+    looked. All else may be damage on the way, or a backup, and is asked for again.
+    """
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "log-rollback": Reason("The peer's log is shorter than what it showed before.", _ASK),
+        "log-fork": Reason("The peer has signed two pasts of its log.", _CALL),
+        "log-growth": Reason("The peer's log grew beyond all measure.", _CALL),
+        "log-root": Reason("The peer's leaves do not yield the root that it signed.", _ASK),
+    }
+
+    @property
+    def proven(self) -> bool:
+        """Whether the peer's own signatures say so."""
+        return self.code in {"log-fork", "log-growth"}
 
 
 class FramesRefused(FederationError):

@@ -189,23 +189,31 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     Empty when `old_size` is 0 or all. Raises: ProofRefused `proof-malformed` when `old_size` is larger than
     the tree.
     """
-    size = len(leaves)
-    if not 0 <= old_size <= size:
-        raise ProofRefused("proof-malformed")
-    if old_size in {0, size}:
+    if old_size in {0, len(leaves)}:
         return []
+    proof = past_proof(leaves, old_size)
+    return proof[1:] if old_size & (old_size - 1) == 0 else proof  # a perfect tree is its own first node
+
+
+def past_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
+    """The hashes that both roots follow from: of the whole tree, and of its first `old_size` leaves (`roots_of_past`).
+
+    A consistency proof that never leaves out its first hash, so that it shows the older root, too. Raises: ProofRefused
+    `proof-malformed` when `old_size` is 0 or larger than the tree.
+    """
+    if not 0 < old_size <= len(leaves):
+        raise ProofRefused("proof-malformed")
     proof: list[bytes] = []
-    low, high, whole = 0, size, True
-    while old_size - low < high - low:
+    low, high = 0, len(leaves)
+    while old_size < high:
         middle = low + _split(high - low)
         if old_size <= middle:
             proof.append(root_of(leaves[middle:high]))
             high = middle
         else:
             proof.append(root_of(leaves[low:middle]))
-            low, whole = middle, False
-    if not whole:
-        proof.append(root_of(leaves[low:high]))
+            low = middle
+    proof.append(root_of(leaves[low:high]))
     return proof[::-1]
 
 
@@ -225,16 +233,26 @@ def verify_consistency(
         if proof or old_root != expected:
             raise ProofRefused("proof-mismatch")
         return
-    path = list(proof)
-    if old_size & (old_size - 1) == 0:  # a perfect tree is its own first node
-        path.insert(0, old_root)
-    if not path:
+    perfect = old_size & (old_size - 1) == 0
+    if roots_of_past(old_size, new_size, [old_root, *proof] if perfect else proof) != (old_root, new_root):
+        raise ProofRefused("proof-mismatch")
+
+
+def roots_of_past(old_size: int, new_size: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The roots at both sizes (0 < old < new) that `past_proof` shows: whoever signed another for one of them lies.
+
+    Raises: ProofRefused `proof-malformed`, `proof-mismatch` for a path of another length.
+    """
+    if not 0 < old_size < new_size <= _MAX_SIZE:
+        raise ProofRefused("proof-malformed")
+    _check_hashes(proof)
+    if not proof:
         raise ProofRefused("proof-mismatch")
     node, last = old_size - 1, new_size - 1
     while node & 1:
         node, last = node >> 1, last >> 1
-    old = new = path[0]
-    for sibling in path[1:]:
+    old = new = proof[0]
+    for sibling in proof[1:]:
         if last == 0:
             raise ProofRefused("proof-mismatch")
         if node & 1 or node == last:
@@ -244,8 +262,9 @@ def verify_consistency(
         else:
             new = node_hash(new, sibling)
         node, last = node >> 1, last >> 1
-    if last or old != old_root or new != new_root:
+    if last:
         raise ProofRefused("proof-mismatch")
+    return old, new
 
 
 def _split(size: int) -> int:

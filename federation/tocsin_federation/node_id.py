@@ -6,8 +6,9 @@ from functools import lru_cache
 from hashlib import sha256
 
 from tocsin_federation.errors import KeyRefused
+from tocsin_schema.ids import NODE_ID_FORM
 
-NODE_ID_PATTERN = r"\An1[a-z2-7]{51}[aq]\Z"  # 32 bytes in base32: the last letter carries one bit
+NODE_ID_PATTERN = rf"\A{NODE_ID_FORM}\Z"
 _NODE_ID = re.compile(NODE_ID_PATTERN)
 _LABEL = b"tocsin/1/incept\x00"
 

@@ -99,17 +99,20 @@ def admit(
     content_id: str,
     content_tlp: Tlp | None,
     content_revoked: bool,
+    content_node: str | None,
     policy: PeerPolicy,
     me: str,
 ) -> None:
     """Return when a report that was opened may be taken. `content_*`: what the report itself says.
 
+    `content_node`: NodeID of the node whose identity created it; None when no node's did, as far as is known.
     All of this must hold, in this order (PROTOCOL.md, 8):
 
     1. [P-80] the header is by the peer whose policy this is, names `me`, and is a report's;
     2. [P-81] header and content agree on the report's id and on whether it is withdrawn;
     3. [P-82] the content carries one known marking, and the header the same;
-    4. [P-83] the peer is active, and the marking is not above what is taken from it.
+    4. [P-106] a report that a node created comes from that node;
+    5. [P-83] the peer is active, and the marking is not above what is taken from it.
 
     Raises: EntryRefused with the code of the first that fails.
     """
@@ -125,7 +128,10 @@ def admit(
         raise EntryRefused("tlp-unknown")
     if content_tlp is not header.tlp:
         raise EntryRefused("tlp-mismatch")
-    # (4) P-83
+    # (4) P-106
+    if content_node not in {None, policy.node_id}:
+        raise EntryRefused("foreign-creator")
+    # (5) P-83
     if not policy.active:
         raise EntryRefused("peer-inactive")
     if content_tlp.rank > policy.max_tlp_in.rank:

@@ -35,9 +35,11 @@ from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -65,6 +67,7 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    ownership: Ownership
     reporting: Reporting
     remarks: Remarks
     emergencies: Emergencies
@@ -145,13 +148,26 @@ async def open_node(
         )
         await ledger.load()
         org = identity.statement.org.name
+        ownership = Ownership(identity.node_id, peering.known)
+        redactions = Redactions(pool, node_id=identity.node_id)
+        await redactions.load()
         reporting = Reporting(
-            pool, ledger, peering, alarms, node_id=identity.node_id, org=org, now=now, rng=rng
+            pool,
+            ledger,
+            peering,
+            alarms,
+            ownership,
+            redactions,
+            node_id=identity.node_id,
+            org=org,
+            now=now,
+            rng=rng,
         )
         duties = Duties(
             pool,
             alarms,
             organisation_of(settings, org),
+            ownership,
             node_id=identity.node_id,
             history_days=settings.alerts.history_days,
             now=now,
@@ -160,6 +176,7 @@ async def open_node(
         intake = Intake(
             pool,
             alarms,
+            ownership,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -191,6 +208,8 @@ async def open_node(
         answering.before = emergencies.catch_up
         alarms.on_sent = intake.on_called = emergencies.on_answered = answering.wake
         reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
+        clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
+        ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -205,6 +224,7 @@ async def open_node(
             receipts.run(),
             answering.run(),
             alarms.run(),
+            clusters.run(),
             finding.run(),
             _let_go(stopping, ledger),
         ):
@@ -219,6 +239,7 @@ async def open_node(
                 producer=producer,
                 ledger=ledger,
                 peering=peering,
+                ownership=ownership,
                 reporting=reporting,
                 remarks=remarks,
                 emergencies=emergencies,
@@ -229,8 +250,8 @@ async def open_node(
                 alarms=alarms,
                 duties=duties,
                 finding=finding,
-                duplicates=Duplicates(pool),
-                clusters=Clusters(pool, alarms, settings.alerts, peering.name_of),
+                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
+                clusters=clusters,
                 now=now,
                 rng=rng,
                 stopping=stopping,

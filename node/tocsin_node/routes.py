@@ -36,7 +36,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/reports/{id}/remarks", remarks.make, "report:write", "makeRemark"),
     Route("GET", "/v1/reports/{id}/remarks", remarks.listing, "report:read", "listRemarks"),
     Route("GET", "/v1/reports/{id}/duplicates", duplicates.listing, "report:read", "listDuplicates"),
+    Route(
+        "GET", "/v1/reports/{id}/duplicates/{other}", duplicates.telling, "report:read", "mayTellDuplicate"
+    ),
     Route("PUT", "/v1/reports/{id}/duplicates/{other}", duplicates.decide, "report:write", "decideDuplicate"),
+    Route("DELETE", "/v1/reports/{id}/duplicates/{other}", duplicates.undo, "report:write", "undoDuplicate"),
     Route("POST", "/v1/duplicates", duplicates.of_bundle, "report:read", "findDuplicates"),
     Route("POST", "/v1/reports/{id}/share", reports.share, "report:write", "shareReport"),
     Route("GET", "/v1/reports/{id}/proof", reports.prove, "report:read", "proveReport"),
@@ -47,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/peers/{name}", peers.show, "peer:read", "getPeer"),
     Route("DELETE", "/v1/peers/{name}", peers.remove, "peer:write", "removePeer"),
     Route("POST", "/v1/peers/{name}/approve", peers.approve, "peer:write", "approvePeer"),
+    Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts"),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),

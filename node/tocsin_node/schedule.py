@@ -48,8 +48,8 @@ def timetable(node: Node) -> tuple[Job, ...]:
             every_s=60,
             jitter_s=5,
             run=_warn_early,
-            why="When several organisations report the same, the room is rung (if alerts.cluster is set).",
-            late="The alert comes later; `tocsin cluster list` looks afresh each time.",
+            why="A cluster rings once its reports are here (if alerts.cluster is set); this is the net beneath that.",
+            late="What was missed rings later; `tocsin cluster list` looks afresh each time.",
         ),
         Job(
             "sweep",

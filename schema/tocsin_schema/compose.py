@@ -5,11 +5,13 @@ canonical. The form has been examined (`form.examine`) and has no errors. Provin
 is `stix.py`'s part.
 """
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tocsin_schema import canonical, ids
+from tocsin_schema import canonical, ids, times
 from tocsin_schema import vocabulary as voc
 from tocsin_schema.extension import INCIDENT, PROFILE_VERSION, SYSTEM
 from tocsin_schema.form import PARTY_LISTS, tlp_of_form
@@ -18,8 +20,9 @@ from tocsin_schema.severity import SCHEME, Severity, assess
 
 Object = dict[str, Any]
 
-# Identities of parties are the same object at every node, so they carry one date and no creator.
+# Identities of parties are the same object at every node, so they carry one day and no creator.
 PARTY_EPOCH: Final = "2025-01-01T00:00:00.000Z"
+_DAY_MS: Final = 86_400_000
 SPEC: Final = {"spec_version": "2.1"}
 EXTENSION_TYPE: Final = {"extension_type": "property-extension"}
 
@@ -67,6 +70,16 @@ def bundle_bytes(objects: Sequence[Mapping[str, Any]], incident_id: str, modifie
     """The canonical bytes of the bundle that holds the version `modified` of an incident."""
     bundle = {"type": "bundle", "id": ids.bundle_id(incident_id, modified), "objects": list(objects)}
     return canonical.to_bytes(bundle)
+
+
+def spelled_at(name: str) -> str:
+    """The `modified` of an identity whose identifier does not tell its spelling: a moment of that day, by the spelling.
+
+    "OpenAI" and "Openai" are one identity. Two contents of one object must not claim one version (STIX 2.1, 3.6),
+    and nobody knows which spelling came first, so each is a version of its own, the same at every node.
+    """
+    moment = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % _DAY_MS
+    return times.write(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment))
 
 
 def software_id(software: Mapping[str, Any]) -> str:
@@ -118,7 +131,7 @@ def _party(party: Mapping[str, Any], key: str) -> Object:
         **SPEC,
         "id": ids.party_id(kind, party["name"]),
         "created": PARTY_EPOCH,
-        "modified": PARTY_EPOCH,
+        "modified": spelled_at(party["name"]),
         "name": party["name"],
         "identity_class": kind,
     }

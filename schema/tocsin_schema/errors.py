@@ -171,6 +171,13 @@ class PersonalDataUndecided(SchemaError):
     )
 
 
+class NotADuplicate(SchemaError):
+    """The report does not say that it is a duplicate of that one."""
+
+    code = "not-a-duplicate"
+    hint = "See what it says: `tocsin report show ID`."
+
+
 class NotLater(SchemaError):
     """The new version is not later than the one it replaces."""
 

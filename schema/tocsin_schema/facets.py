@@ -2,7 +2,8 @@
 
 Everything comes from the report as it was checked; nothing is parsed again. A key is `kind:value` with the value
 folded, so that what is stored and what is asked for are equal when they mean the same. Long values are cut and told
-apart by a digest.
+apart by a digest. What looks like a secret (a key, a token, a password) is in none of it: nobody shall find a report by
+it, and no index shall hold it.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import msgspec
 
 from tocsin_schema import ids, times
 from tocsin_schema.report import IncidentReport
+from tocsin_schema.secret import without_secrets
 from tocsin_schema.words import searchable
 
 MAX_KEY: Final = 160
@@ -55,6 +57,10 @@ class Facets(msgspec.Struct, frozen=True):
 
 def key(kind: str, value: str) -> str:
     """The key under which `value` is found, blind to case, width and spacing."""
+    return _key(kind, without_secrets(value))
+
+
+def _key(kind: str, value: str) -> str:
     folded = ids.fold(value)
     if len(folded) > MAX_KEY:
         folded = f"{folded[:MAX_KEY]}#{hashlib.sha256(folded.encode()).hexdigest()[:16]}"
@@ -69,12 +75,12 @@ def system_keys(value: str) -> tuple[str, ...]:
 def url_key(url: str) -> str | None:
     """A source's address without what does not tell pages apart: scheme, `www.`, a last slash, the fragment."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(without_secrets(url))
         host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         return None
     query = f"?{parts.query}" if parts.query else ""
-    return key("url", f"{host}{parts.path.rstrip('/')}{query}") if host else None
+    return _key("url", f"{host}{parts.path.rstrip('/')}{query}") if host else None
 
 
 def facets_of(report: IncidentReport) -> Facets:
@@ -90,14 +96,28 @@ def facets_of(report: IncidentReport) -> Facets:
         kept[kind] = kept.get(kind, 0) + 1
         if kept[kind] <= MAX_PER_KIND:
             found[each] = None
+    found.update(
+        dict.fromkeys(f"{DUPLICATE_OF}:{other}" for other in duplicates_named(report)[:MAX_PER_KIND])
+    )
     known = [at for name in TIMES if (at := times.parse(extension.get(name))) is not None]
     return Facets(
         keys=tuple(found),
-        title=searchable(report.name),
-        names=searchable(*names),
-        text=searchable(report.description),
+        title=searchable(without_secrets(report.name)),
+        names=searchable(*map(without_secrets, names)),
+        text=searchable(without_secrets(report.description)),
         occurred=times.parse(extension.get("occurred_start")),
         newest=max(known, default=None),
+    )
+
+
+def duplicates_named(report: IncidentReport) -> tuple[str, ...]:
+    """The incidents that `report` says it tells of the same event as."""
+    return tuple(
+        obj["target_ref"]
+        for obj in report.objects
+        if obj["type"] == "relationship"
+        and obj["relationship_type"] == DUPLICATE_OF
+        and obj["source_ref"] == report.id
     )
 
 
@@ -111,11 +131,11 @@ def _own_keys(report: IncidentReport) -> Iterable[str]:
         yield f"harm:{harm['harm_type']}"
     for name, kind in (("flags", "flag"), ("countries", "country")):
         for value in extension.get(name, ()):
-            yield key(kind, value)
+            yield _key(kind, value)
     for each in extension.get("classifications", ()):
         yield key("classification", f"{each['scheme']}:{each['code']}")
     if report.source is not None:
-        yield key("source", report.source.source)
+        yield _key("source", report.source.source)
 
 
 def _of_object(
@@ -134,10 +154,6 @@ def _of_object(
             if "external_id" in reference:
                 names.append(reference["external_id"])
                 yield key("technique", reference["external_id"])
-    elif (
-        kind == "relationship" and obj["relationship_type"] == DUPLICATE_OF and obj["source_ref"] == report.id
-    ):
-        yield f"{DUPLICATE_OF}:{obj['target_ref']}"
     elif obj["id"] == report.id:
         for reference in obj.get("external_references", ()):
             if (made := url_key(reference.get("url", ""))) is not None:

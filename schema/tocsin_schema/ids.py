@@ -22,6 +22,8 @@ FOREIGN_TYPE_EXTENSION: Final = "extension-definition--db2e6086-7bef-418a-b5c0-f
 CORE_EXTENSION: Final = "extension-definition--ef765651-680c-498d-9894-99799f2fa126"  # OASIS incident core
 TLP_EXTENSION: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"  # OASIS TLP 2.0
 
+NODE_SOURCE: Final = "tocsin"  # under which a node's identity names its NodeID among its external references
+
 NICKNAMES: Final = {
     INCIDENT_EXTENSION: "ai-incident",
     SYSTEM_EXTENSION: "ai-system",
@@ -29,9 +31,11 @@ NICKNAMES: Final = {
     TLP_EXTENSION: "tlp",
 }
 
+NODE_ID_FORM: Final = "n1[a-z2-7]{51}[aq]"  # 32 bytes in base32: the last letter carries one bit
 UUID_PATTERN: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 ID_PATTERN: Final = f"[a-z][a-z0-9]*(?:-[a-z0-9]+)*--{UUID_PATTERN}"
 _ID = re.compile(ID_PATTERN).fullmatch
+_NODE_ID = re.compile(NODE_ID_FORM).fullmatch
 
 
 def is_id(text: object) -> bool:
@@ -64,13 +68,16 @@ def imported_incident_id(source: str, key: str) -> str:
     return derive("incident", f"incident:{source}:{key}")
 
 
-def projected_incident_id(incident_id: str, clearance: str) -> str:
+def projected_incident_id(incident_id: str, clearance: str, nth: int = 1) -> str:
     """The identifier of the version of an incident that is shared at `clearance` ("amber"), one for each.
+
+    `nth`: a version that was withdrawn has no further one; what is shared after it is the second at its clearance.
 
     The private identifier cannot be had back from it: it holds 122 random bits, which nobody can try out. (That
     of an imported record is derived from public words, and so is no secret to begin with.)
     """
-    return derive("incident", f"projection:{incident_id}:{clearance}")
+    again = f":{nth}" if nth > 1 else ""
+    return derive("incident", f"projection:{incident_id}:{clearance}{again}")
 
 
 def wrapper_id(incident_id: str) -> str:
@@ -91,6 +98,11 @@ def relationship_id(source_ref: str, verb: str, target_ref: str, role: str) -> s
 def party_id(identity_class: str, name: str) -> str:
     """The identifier of an organisation or a group by its name, blind to case, width and spacing."""
     return derive("identity", f"identity:{identity_class}:{fold(name)}")
+
+
+def is_node_id(text: object) -> bool:
+    """Whether `text` has the form of a NodeID."""
+    return type(text) is str and _NODE_ID(text) is not None
 
 
 def node_identity_id(node_id: str) -> str:

@@ -8,7 +8,8 @@ on a language.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -16,12 +17,15 @@ import msgspec
 
 from tocsin_schema.facets import Facets, facets_of
 from tocsin_schema.report import IncidentReport
+from tocsin_schema.secret import without_secrets
+from tocsin_schema.suspicion import suspected_texts
 from tocsin_schema.words import tokens
 
 LIKELY: Final = 50  # from this score on a pair is worth a look; measured in tests/node/test_duplicates.py
 RARE: Final = 0.25  # the share of reports up to which a word tells anything
 MAX_WORDS: Final = 400  # of one text: the rest of a long one changes nothing
 NAMED: Final = 3  # a word that so few reports hold is a name, more or less
+MOST_VALUES: Final = 8  # of one kind that are looked at for a reason
 _HELD: Final = 0.4
 _FEW: Final = 6.0  # rare words that a text has at least: a handful of common ones is no account
 _KINDS: Final = ("url", "product", "party", "country", "harm", "technique")
@@ -49,13 +53,14 @@ class Rarity(msgspec.Struct, frozen=True):
 
 
 class Traits(msgspec.Struct, frozen=True):
-    """What of a report is compared. `keys` are its facets'."""
+    """What of a report is compared. `keys` are its facets'. `private`: words that no reason may repeat."""
 
     id: str
     title: tuple[str, ...]
     text: tuple[str, ...]
     keys: Mapping[str, frozenset[str]]
     occurred: datetime | None
+    private: frozenset[str] = frozenset()
 
     @property
     def words(self) -> frozenset[str]:
@@ -72,11 +77,14 @@ class Likeness(msgspec.Struct, frozen=True):
 
 def traits_of(report: IncidentReport) -> Traits:
     """What of `report` is compared."""
-    return traits_from(report.id, report.name, report.description, facets_of(report))
+    private = frozenset(word for text in suspected_texts(report.objects) for word in tokens(text))
+    return traits_from(report.id, report.name, report.description, facets_of(report), private)
 
 
-def traits_from(report_id: str, title: str, description: str, facets: Facets) -> Traits:
-    """The same from its parts."""
+def traits_from(
+    report_id: str, title: str, description: str, facets: Facets, private: frozenset[str] = frozenset()
+) -> Traits:
+    """The same from its parts. Secrets are not compared at all."""
     keys: dict[str, set[str]] = {kind: set() for kind in _KINDS}
     for key in facets.keys:
         kind = key.partition(":")[0]
@@ -84,10 +92,11 @@ def traits_from(report_id: str, title: str, description: str, facets: Facets) ->
             keys[kind].add(key)
     return Traits(
         id=report_id,
-        title=tuple(tokens(title)[:MAX_WORDS]),
-        text=tuple(tokens(description)[:MAX_WORDS]),
+        title=tuple(tokens(without_secrets(title))[:MAX_WORDS]),
+        text=tuple(tokens(without_secrets(description))[:MAX_WORDS]),
         keys={kind: frozenset(found) for kind, found in keys.items()},
         occurred=facets.occurred,
+        private=private,
     )
 
 
@@ -101,37 +110,38 @@ def compare(one: Traits, other: Traits, rarity: Rarity) -> Likeness:
 
 
 def _hints(one: Traits, other: Traits, rarity: Rarity) -> Iterable[tuple[float, str]]:
+    private = one.private | other.private
     words = _alike(one, other, rarity)
     common = _common_words(one, other, rarity)
     if common:
-        yield min(0.95, max(0.0, (words - 0.1) * 1.9)), f"similar words: {', '.join(common)}"
+        yield min(0.95, max(0.0, (words - 0.1) * 1.9)), _said("similar words", common, private, 4)
     named = [
         word
         for word in set(one.title) & set(other.title)
         if rarity.seen.get(word, 0) <= NAMED and len(word) > 3
     ]
     if named:
-        yield 0.15 * min(2, len(named)), f"both titles say: {', '.join(sorted(named)[:4])}"
+        yield 0.15 * min(2, len(named)), _said("both titles say", sorted(named), private, 4)
     shared = {kind: one.keys[kind] & other.keys[kind] for kind in _KINDS}
     if shared["url"]:
         weight = max(rarity.weight(key) for key in shared["url"])
-        yield 0.7 * weight, f"the same source: {_values(shared['url'])}"
+        yield 0.7 * weight, _said("the same source", _values(shared["url"]), private)
     if shared["product"]:
         weight = max(rarity.weight(key) for key in shared["product"])
-        yield 0.35 * weight, f"the same system: {_values(shared['product'])}"
+        yield 0.35 * weight, _said("the same system", _values(shared["product"]), private)
     if shared["technique"]:
-        yield 0.1, f"the same technique: {_values(shared['technique'])}"
+        yield 0.1, _said("the same technique", _values(shared["technique"]), private)
     if shared["party"]:
         weight = sum(rarity.weight(key) ** 3 for key in shared["party"])
-        yield min(0.4, 0.2 * weight), f"the same parties: {_values(shared['party'])}"
+        yield min(0.4, 0.2 * weight), _said("the same parties", _values(shared["party"]), private)
     days = _days_apart(one, other)
     if days is not None and days <= 31:
         close = "on the same day" if days < 1 else f"{math.ceil(days)} days apart"
         yield (0.3 if days <= 3 else 0.12), close
     if shared["country"]:
-        yield 0.04, f"the same country: {_values(shared['country']).upper()}"
+        yield 0.04, f"the same country: {', '.join(_values(shared['country'])).upper()}"
     if shared["harm"]:
-        yield 0.03, f"the same kind of harm: {_values(shared['harm'])}"
+        yield 0.03, f"the same kind of harm: {', '.join(_values(shared['harm']))}"
 
 
 def _alike(one: Traits, other: Traits, rarity: Rarity) -> float:
@@ -155,9 +165,9 @@ def _vector(traits: Traits, rarity: Rarity) -> dict[str, float]:
 
 
 def _common_words(one: Traits, other: Traits, rarity: Rarity) -> list[str]:
-    # Numbers, keys and tokens are compared, and never repeated: they may be secrets.
+    # Numbers are compared, and never repeated: they may be secrets that nothing else gives away.
     common = [word for word in one.words & other.words if len(word) > 1 and word.isalpha()]
-    return sorted(common, key=lambda word: (-rarity.weight(word), -len(word), word))[:4]
+    return sorted(common, key=lambda word: (-rarity.weight(word), -len(word), word))
 
 
 def _days_apart(one: Traits, other: Traits) -> float | None:
@@ -174,5 +184,11 @@ def _time_apart(one: Traits, other: Traits) -> float:
     return 0.8 if days <= 366 else 0.6
 
 
-def _values(keys: frozenset[str]) -> str:
-    return ", ".join(sorted(key.partition(":")[2] for key in keys)[:3])
+def _said(what: str, values: Sequence[str], private: AbstractSet[str], most: int = 3) -> str:
+    """The reason with the first of its values; what seems to be personal data or a secret is not repeated."""
+    told = [value for value in values if private.isdisjoint(tokens(value))]
+    return f"{what}: {', '.join(told[:most]) or 'what may be personal data and is not repeated here'}"
+
+
+def _values(keys: frozenset[str]) -> list[str]:
+    return sorted(key.partition(":")[2] for key in keys)[:MOST_VALUES]

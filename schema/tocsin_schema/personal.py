@@ -48,10 +48,20 @@ _NAME: Final = r"[^\W\d_](?:[^\W\d_]|['\u2019-](?=[^\W\d_])){1,29}"
 _FULL_NAME: Final = (
     rf"{_NAME}(?: [^\W\d_]\.)?(?: (?:van|von|de|der|den|da|dos|del|di|la|le|bin|al|el|O)){{0,2}} {_NAME}"
 )
-_TITLED: Final = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Herr|Herrn|Frau|Mme|Mlle|Monsieur|Madame|Señora?|Sra?|Signora?|Nurse)"
-    rf"\.? {{1,2}}((?:(?:Dr|Prof|med)\. {{0,1}}){{0,2}}(?:[^\W\d_]\. ?){{0,2}}{_NAME}(?: {_NAME}){{0,2}})"
+_FORMS_OF_ADDRESS: Final = (
+    "Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Herr|Herrn|Frau|Mme|Mlle|Monsieur|Madame|Señora?|Sra?|Signora?|Nurse"
 )
+_CALLED: Final = rf"((?:(?:Dr|Prof|med)\. {{0,1}}){{0,2}}(?:[^\W\d_]\. ?){{0,2}}{_NAME}(?: {_NAME}){{0,2}})"
+_TITLED: Final = re.compile(rf"\b(?:{_FORMS_OF_ADDRESS})\.? {{1,2}}{_CALLED}")
+# Offices and callings are words of headlines, too ("Judge Rules Against Chatbot"): only within sentences.
+_OFFICES_WORDS: Final = """\
+Sir Dame Lady Lord Rev Reverend Pastor Rabbi Imam Sister Brother Father Mother Padre Judge Justice Magistrate Attorney
+Officer Constable Sergeant Sgt Detective Inspector Captain Capt Lieutenant Lt Colonel Col Corporal Deputy Sheriff
+Senator Councillor Matron Midwife Doctor Coach Principal Schwester Pfleger Pfarrer Richter Richterin Polizist
+Docteur Doctora
+"""
+_OFFICE: Final = re.compile(rf"\b(?:{'|'.join(_OFFICES_WORDS.split())})\.? {{1,2}}{_CALLED}")
+_LONG_WORD: Final = re.compile(r"[^\W\d_]{4,30}")
 _PEOPLE: Final = (
     "patient|victim|resident|employee|student|pupil|customer|nurse|teacher|inmate|claimant|plaintiff|defendant|tenant"
     "|worker|pedestrian|cyclist|passenger|caller|applicant|mother|father|husband|wife|son|daughter|widow|man|woman|boy"
@@ -60,9 +70,9 @@ _PEOPLE: Final = (
 _PEOPLE_NAMED: Final = re.compile(
     rf"\b(?:{_PEOPLE})(?:,? (?:named|called|identified as|is|was))? ({_FULL_NAME})", re.UNICODE
 )
-_GIVEN: Final = re.compile(
-    r"(?<![^\W_])([A-Z][a-z]{1,14})(?:-[A-Z][a-z]{1,14})? (?:[A-Z]\. )?"
-    r"((?:van |von |de |der |al-|O'|Mc|Mac)?[A-Z][^\W\d_]{2,24})(?: ([A-Z][^\W\d_]{1,24}))?"
+_GIVEN: Final = re.compile(  # ahead, so that a word in front ("Sister Maria Alvarez") hides no name
+    r"(?<![^\W_])(?=([A-Z][a-z]{1,14})(?:-[A-Z][a-z]{1,14})? (?:[A-Z]\. )?"
+    r"((?:van |von |de |der |al-|O'|Mc|Mac)?[A-Z][^\W\d_]{2,24})(?: ([A-Z][^\W\d_]{1,24}))?)"
 )
 _AGE: Final = re.compile(r"(?<=\w),? (?:\(|aged? )?\d{1,3}\)?(?:,| of | from | years| and | was | who )")
 _NAME_AT_END: Final = re.compile(rf"(?<!\w){_FULL_NAME}\Z").search
@@ -75,7 +85,7 @@ january february march april may june july august september october november dec
 wednesday thursday friday saturday sunday the a an and or in on at of to for from by with after before
 when where while its his her their this that these those it he she they new north south east west san
 los las united states kingdom street road model version level grade act article section chapter died
-claims misused
+claims misused general attorney officer department
 """
 _NO_NAMES: Final = BRANDS | ORGANISATIONS | THINGS | frozenset(_NO_NAMES_WORDS.split())
 
@@ -204,10 +214,18 @@ def _names(text: str, *, numbered: bool) -> Iterator[Spot]:
     for match in _TITLED.finditer(text):
         if _is_name(match[1], least=1):
             yield Spot("person-name", match.start(1), match.end(1))
+    for match in _OFFICE.finditer(text):
+        called = _capitals(match[1])
+        if _is_name(called, least=1) and not _is_headline(text, match):
+            yield Spot("person-name", match.start(1), match.start(1) + len(called))
+    end = 0
     for match in _GIVEN.finditer(text):
         first, last, more = match[1].lower(), match[2].lower(), (match[3] or "").lower()
-        if first in GIVEN_NAMES and last not in _NO_NAMES and more not in ORGANISATIONS:
-            yield Spot("person-name", match.start(), match.end(2))
+        if match.start() < end or first not in GIVEN_NAMES:
+            continue
+        if last not in _NO_NAMES and more not in ORGANISATIONS:
+            end = match.end(2)
+            yield Spot("person-name", match.start(), end)
     for match in _PEOPLE_NAMED.finditer(text):
         if _is_name(match[1], least=2):
             yield Spot("person-name", match.start(1), match.end(1))
@@ -226,12 +244,30 @@ def _names(text: str, *, numbered: bool) -> Iterator[Spot]:
 def _is_name(text: str, *, least: int) -> bool:
     """Whether words are written as a name is and none of them is known to be something else."""
     words = [word for word in re.split(r"[ .]+", text) if word]
+    if not words:
+        return False
     capitals = [word for word in words if word[0].isupper() and (len(word) == 1 or not word.isupper())]
     if len(capitals) < least or not words[0][0].isupper() or (least > 1 and not words[-1][0].isupper()):
         return False
     low = [word.lower() for word in words]
     judged = low[:1] if least == 1 else low
     return not (any(word in _NO_NAMES for word in judged) or any(word in ORGANISATIONS for word in low))
+
+
+def _capitals(text: str) -> str:
+    """The words in front that are written as names are."""
+    words = text.split(" ")
+    last = next((nth for nth, word in enumerate(words) if not word[:1].isupper()), len(words))
+    return " ".join(words[:last])
+
+
+def _is_headline(text: str, match: re.Match[str]) -> bool:
+    """Whether the words around are written with capitals too, so that a capital says nothing."""
+    start = max(text.rfind("\n", 0, match.start()) + 1, match.start() - _LONGEST_NAME)
+    end = text.find("\n", match.end())
+    stop = min(end if end >= 0 else len(text), match.end() + _LONGEST_NAME)
+    around = _LONG_WORD.findall(text[start : match.start()]) + _LONG_WORD.findall(text[match.end() : stop])
+    return len(around) > 1 and sum(word[0].isupper() for word in around) > len(around) / 2
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -80,12 +80,14 @@ def project(
     replace: Mapping[str, str] | None = None,
     personal_data: Literal["none", "pseudonymised"] | None = None,
     rewritten: Mapping[str, Any] | None = None,
+    nth: int = 1,
 ) -> Projection:
     """The version of a record that may be shared at `clearance`.
 
     `drop` and `replace` name places (`place.read`); `personal_data` is what the person who looked says of the
-    result; `rewritten` is the projected form after a person edited it. The same arguments give the same bytes;
-    `now` becomes `modified`.
+    result; `rewritten` is the projected form after a person edited it; `nth` counts on where earlier ones at this
+    clearance were withdrawn (`ids.projected_incident_id`). The same arguments give the same bytes; `now` becomes
+    `modified`.
     Raises: `ReportRefused` when `raw` is no sound report, `AlreadyWithdrawn`, `NoSuchPlace`, `CannotLeaveOut`,
     `PersonalDataUndecided`, `FormRefused` when what remains is no report.
     """
@@ -113,7 +115,8 @@ def project(
     form = _masked(dict(rewritten) if rewritten is not None else left, words, removed)
     form["tlp"] = clearance.value
     _say_personal_data(form, report, personal_data)
-    return _made(form, report, objects, clearance, now, words, hidden, removed)
+    identifier = ids.projected_incident_id(report.id, clearance.value, nth)
+    return _made(identifier, form, report, objects, clearance, now, words, hidden, removed)
 
 
 def _opened(raw: bytes) -> tuple[IncidentReport, list[dict[str, Any]]]:
@@ -212,6 +215,7 @@ def _say_personal_data(form: dict[str, Any], report: IncidentReport, said: str |
 
 
 def _made(
+    identifier: str,
     form: dict[str, Any],
     report: IncidentReport,
     objects: Sequence[Mapping[str, Any]],
@@ -221,7 +225,6 @@ def _made(
     hidden: Collection[str],
     removed: list[Removed],
 ) -> Projection:
-    identifier = ids.projected_incident_id(report.id, clearance.value)
     stamp, born = times.write(now), times.write(report.created)
     producer = _producer(report, objects)
     frame: dict[str, Any] = {

@@ -24,12 +24,16 @@ class Spot(msgspec.Struct, frozen=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """One kind of secret. `needles` are lower-case words of which one must be there; `test` may still say no."""
+    """One kind of secret. `needles` are lower-case words of which one must be there; `test` may still say no.
+
+    `near` is tried on the text in lower case where `pattern` is a slow one: it finds something wherever that does.
+    """
 
     kind: str
     needles: tuple[str, ...]
     pattern: re.Pattern[str]
     test: Callable[[re.Match[str]], bool] = lambda _: True
+    near: Callable[[str], object] = lambda _: True
 
 
 # Words for people, by kind.
@@ -156,25 +160,50 @@ SHAPES: Final = (
             r"[ _-]?(?:secret|key|token)|secret)[\"'`]?(?:\s{0,2}[:=]\s{0,2}|\s(?:is|was|ist|war)\s)(\S{6,200})"
         ),
         _telling,
+        re.compile(
+            r"(?:word|wd|wort|phrase|secret|key|token)[\"'`]?(?:\s{0,2}[:=]|\s(?:is|was|ist|war)\s)"
+        ).search,
     ),
 )
 
 
-_NEEDLES: Final = tuple((needle, shape) for shape in SHAPES for needle in shape.needles)
+# Needles with the character in them that is rarest in prose: where it is not, they need not be looked for.
+_RARE: Final = "_.-:="
+_NEEDLES: Final = tuple(
+    (next((sign for sign in _RARE if sign in needle), ""), needle, shape)
+    for shape in SHAPES
+    for needle in shape.needles
+)
+_SHORTEST: Final = 8  # characters; nothing that is shorter is taken for a secret
 # Without any of these there is no secret: most texts of a report are a word or two.
 _SIGNS: Final = re.compile(r"[0-9:=]|pass|pwd|secret|private key|putty").search
+
+
+def without_secrets(text: str) -> str:
+    """`text` with a space in the place of whatever looks like a secret: what an index may hold."""
+    spots = sorted((spot.start, spot.end) for spot in secrets(text))
+    if not spots:
+        return text
+    kept, at = [], 0
+    for start, end in spots:
+        kept.append(text[at:start])
+        at = max(at, end)
+    return " ".join((*kept, text[at:]))
 
 
 def secrets(text: str) -> Iterator[Spot]:
     """What in `text` looks like a secret; places may overlap, and never an error whatever the text."""
     low = text.lower()
-    if not _SIGNS(low):
+    if len(low) < _SHORTEST or not _SIGNS(low):
         return
+    there = {"", *(sign for sign in _RARE if sign in low)}
     tried: set[int] = set()
-    for needle, shape in _NEEDLES:
-        if needle not in low or id(shape) in tried:
+    for sign, needle, shape in _NEEDLES:
+        if sign not in there or needle not in low or id(shape) in tried:
             continue
         tried.add(id(shape))
+        if not shape.near(low):
+            continue
         for match in shape.pattern.finditer(text):
             if shape.test(match):
                 yield Spot(shape.kind, match.start(), match.end())

@@ -5,18 +5,19 @@ passed. stix2 takes about a millisecond an object, so it stands at the edge wher
 reports stream by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from tocsin_schema import canonical, ids, times
 from tocsin_schema.check import check_bundle
-from tocsin_schema.compose import PARTY_EPOCH, REFERENCE_NAMES, ROLES, bundle_bytes, compose
+from tocsin_schema.compose import PARTY_EPOCH, REFERENCE_NAMES, ROLES, bundle_bytes, compose, spelled_at
 from tocsin_schema.errors import (
     AlreadyWithdrawn,
     BadId,
     FormRefused,
     NoReason,
+    NotADuplicate,
     NotLater,
     NotValidStix,
     ReportRefused,
@@ -36,11 +37,25 @@ def node_identity(org: str, node_id: str) -> Object:
         "spec_version": "2.1",
         "id": ids.node_identity_id(node_id),
         "created": PARTY_EPOCH,
-        "modified": PARTY_EPOCH,
+        "modified": spelled_at(org),
         "name": org,
         "identity_class": "organization",
-        "external_references": [{"source_name": "tocsin", "external_id": node_id}],
+        "external_references": [{"source_name": ids.NODE_SOURCE, "external_id": node_id}],
     }
+
+
+def node_named(creator: str, objects: Iterable[Mapping[str, Any]]) -> str | None:
+    """The NodeID that the identity `creator` gives among `objects`, if its identifier is the one of that node.
+
+    None when it gives none, or one that its identifier does not bear out.
+    """
+    said = next((obj for obj in objects if obj["id"] == creator and obj["type"] == "identity"), {})
+    named = (
+        reference.get("external_id")
+        for reference in said.get("external_references", ())
+        if reference.get("source_name") == ids.NODE_SOURCE
+    )
+    return next((i for i in named if ids.is_node_id(i) and ids.node_identity_id(i) == creator), None)
 
 
 def build(form: Mapping[str, Any], *, producer: Object, incident_id: str, now: datetime) -> bytes:
@@ -132,9 +147,29 @@ def mark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
     }
     incident["modified"] = stamp
     wrapper.update(modified=stamp, object_refs=list(dict.fromkeys((*wrapper["object_refs"], link["id"]))))
+    new = {report.id: incident}
+    kept = [new.get(obj["id"], obj) for obj in old if obj["id"] not in (link["id"], report.wrapper_id)]
+    return seal([*kept, link, wrapper], report.id, stamp)
+
+
+def unmark_duplicate(raw: bytes, other_id: str, *, now: datetime) -> bytes:
+    """The next version of a report, which no longer says that it tells of the same event as `other_id`.
+
+    Nothing else changes.
+    Raises: `NotADuplicate` when it does not say so, `ReportRefused`, `AlreadyWithdrawn`, `NotLater`.
+    """
+    report, old = _open(raw, now)
+    ends = (DUPLICATE_OF, report.id, other_id)
+    names = ("relationship_type", "source_ref", "target_ref")
+    gone = {obj["id"] for obj in old if tuple(obj.get(name) for name in names) == ends}
+    if not gone:
+        raise NotADuplicate
+    stamp = times.write(now)
+    incident, wrapper = dict(_find(old, report.id)), dict(_find(old, report.wrapper_id))
+    incident["modified"] = stamp
+    wrapper.update(modified=stamp, object_refs=[ref for ref in wrapper["object_refs"] if ref not in gone])
     new = {report.id: incident, report.wrapper_id: wrapper}
-    kept = [new.get(obj["id"], obj) for obj in old if obj["id"] != link["id"]]
-    return seal([*kept, link], report.id, stamp)
+    return seal([new.get(obj["id"], obj) for obj in old if obj["id"] not in gone], report.id, stamp)
 
 
 def to_form(raw: bytes) -> dict[str, Any]:

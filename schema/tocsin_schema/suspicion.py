@@ -77,6 +77,16 @@ def suspicions(raw: bytes) -> tuple[Suspicion, ...]:
     return _gathered(_of_objects(objects, owner), regions)
 
 
+def suspected_texts(objects: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The very words in a bundle's objects that seem to be personal data or secrets, to keep them out of something."""
+    owner, regions = _frame(objects)
+    return tuple(
+        text[spot.start : spot.end]
+        for _, text in _of_objects(objects, owner)
+        for _, spot in _spots(text, regions)
+    )
+
+
 def suspicions_of_form(form: Mapping[str, Any]) -> tuple[Suspicion, ...]:
     """What a form seems to hold; paths are those of the form."""
     people = [

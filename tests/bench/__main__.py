@@ -99,7 +99,7 @@ class Bench:
                 self.note(figure)
         if self.wants("file", "sync", "travel"):
             async with run_node("first", self.directory) as origin:
-                await self._nodes(origin, postgres, reports)
+                await self._nodes(origin, postgres, samples.quiet(origin.identity))
         if self.wants("matrix"):
             await self._matrix()
         if self.wants("search"):
@@ -168,7 +168,6 @@ class Bench:
         return Limit("bare steps", self.step(*way) * 1000, "ms")
 
     async def _matrix(self) -> None:
-        reports = samples.ringing()
         async with travel.open_room(self.directory) as room:
             environment = room.environment(self.directory / "matrix-token")
             async with (
@@ -177,6 +176,7 @@ class Bench:
             ):
                 words = introduce(origin, peer)
                 approve(peer, "first", words)
+                reports = samples.ringing(origin.identity)
                 figure, message = await travel.to_responder(
                     origin, room, reports, self.scale.seen, self._bare_way()
                 )

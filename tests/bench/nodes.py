@@ -37,6 +37,11 @@ class BenchNode:
         with Connection(self.url) as wire:
             return wire.call(method, self.url + path, token=self.token, **named)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """In whose name reports are filed here."""
+        return self.call("GET", "/v1/node")["identity"]
+
     def filing(self, bundle: bytes, query: str = "") -> bytes:
         """The request that files `bundle`."""
         return request(

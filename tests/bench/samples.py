@@ -18,15 +18,15 @@ from tocsin_schema.stix import build, node_identity
 DEMO = Path(__file__).resolve().parents[2] / "deploy" / "demo"
 OWN = rf"(?:incident|report|bundle|relationship)--({UUID_PATTERN})"
 SERIAL = "case 0000000"
+NOBODY = node_identity("Bench", "n1" + "a" * 52)
 _numbers = count(1)
 
 
 class Reports:
-    """Reports made after one form. `size`: bytes of each."""
+    """Reports made after one form, in the name of `producer`. `size`: bytes of each."""
 
-    def __init__(self, form: dict) -> None:
+    def __init__(self, form: dict, producer: dict) -> None:
         form = {**form, "title": f"{form['title']} ({SERIAL})"}
-        producer = node_identity("Bench", "n1" + "a" * 52)
         raw = build(form, producer=producer, incident_id=f"incident--{uuid.uuid4()}", now=datetime.now(UTC))
         self.size = len(raw)
         text = raw.decode()
@@ -53,12 +53,12 @@ class Reports:
             yield self.make()
 
 
-def quiet() -> Reports:
+def quiet(producer: dict = NOBODY) -> Reports:
     """Grade IV, TLP:GREEN: stored and shared, rings nobody."""
     forms = tomllib.loads((DEMO / "incidents.toml").read_text("utf-8"))["incident"]
-    return Reports(next(form for form in forms if form["title"].startswith("Coding agent deletes")))
+    return Reports(next(form for form in forms if form["title"].startswith("Coding agent deletes")), producer)
 
 
-def ringing() -> Reports:
+def ringing(producer: dict = NOBODY) -> Reports:
     """Grade II, TLP:GREEN: rings."""
-    return Reports(tomllib.loads((DEMO / "severe.toml").read_text("utf-8")))
+    return Reports(tomllib.loads((DEMO / "severe.toml").read_text("utf-8")), producer)

@@ -83,8 +83,11 @@ class FakeNode:
     withholds: dict[str, tuple[str, str]] = field(default_factory=dict)
     reviews: list[dict[str, Any]] = field(default_factory=list)
     ours: bool = True
+    links: dict[str, tuple[str, int]] = field(default_factory=dict)  # redaction: (record, its version)
     url: str = ""
     alike: list[dict[str, Any]] = field(default_factory=list)
+    telling: dict[str, Any] = field(default_factory=lambda: {"may": True, "why": None, "never_sent": []})
+    decided: list[tuple[str, str]] = field(default_factory=list)
     snippet: str = "… as it was found"
 
     def __post_init__(self) -> None:
@@ -171,7 +174,9 @@ class FakeNode:
             web.get("/v1/reports/{id}", self._show),
             web.get("/v1/reports/{id}/duplicates", self._duplicates),
             web.post("/v1/duplicates", self._duplicates),
+            web.get("/v1/reports/{id}/duplicates/{other}", self._telling),
             web.put("/v1/reports/{id}/duplicates/{other}", self._decide),
+            web.delete("/v1/reports/{id}/duplicates/{other}", self._forget),
             web.put("/v1/reports/{id}", self._revise),
             web.post("/v1/reports/{id}/withdraw", self._withdraw),
             web.post("/v1/reports/{id}/remarks", self._remark),
@@ -241,7 +246,27 @@ class FakeNode:
                 )
             return problem(409, "report-exists", "A report with this id exists already.", "Use update.")
         self._keep(report.id, raw, 1, to)
+        self._link(request, report.id)
         return web.json_response(self._answer(report, 1, to, "stored", checked.findings), status=201)
+
+    def _link(self, request: web.Request, report_id: str) -> None:
+        if "redaction_of" in request.query:
+            self.links[report_id] = request.query["redaction_of"], int(request.query["record_ver"])
+
+    def _redactions(self, record_id: str, ver: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": each, "ver": kept.ver, "tlp": (tlp := str(check_bundle(kept.raw).report.tlp)), "state": kept.state,
+                "clearance": tlp, "record_ver": self.links[each][1],
+                "stale": kept.state == "active" and self.links[each][1] < ver,
+                "to": [{"name": n, "node_id": n, "current": True} for n in kept.to if n not in self.withholds],
+                "left_behind": [
+                    {"name": n, "node_id": n, "code": self.withholds[n][0], "reason": self.withholds[n][1]}
+                    for n in kept.to if n in self.withholds
+                ],
+            }
+            for each, kept in self.reports.items() if self.links.get(each, ("",))[0] == record_id
+        ]  # fmt: skip
 
     async def _revise(self, request: web.Request) -> web.Response:
         return await self._next_version(request, "active")
@@ -263,7 +288,13 @@ class FakeNode:
             return self._review_needed(suspected)
         if outcome == "stored":
             self._keep(report_id, raw, held.ver + 1, to, state)
+            self._link(request, report_id)
         answer = self._answer(checked.report, held.ver + 1, to, outcome, checked.findings)
+        answer["redactions"] = self._redactions(report_id, held.ver + 1)
+        for each in answer["redactions"] if state == "withdrawn" else []:
+            each["state"], each["stale"] = "withdrawn", False
+            if outcome == "stored":
+                self.reports[each["id"]].state = "withdrawn"
         left = [
             {"name": name, "node_id": f"n1{name}", "code": code, "reason": reason}
             for name, (code, reason) in self.withholds.items()
@@ -324,7 +355,7 @@ class FakeNode:
                 for name in self.peers if name not in to or name in self.withholds
                 for code, reason in [self.withholds.get(name, ("not-named", "it was not named as a recipient"))]
             ],
-            "left_behind": [],
+            "left_behind": [], "redactions": [],
             "entry": {"index": len(self.leaves) - 1, "leaf_hash": "00" * 32} if outcome == "stored" else None,
             "alert": None,
             "findings": [{k: getattr(f, k) for k in ("code", "path", "message", "hint", "level")} for f in findings],
@@ -340,6 +371,7 @@ class FakeNode:
             "realization": report.realization, "state": kept.state,
             "origin": {"name": self.org, "node_id": self.node_id, "ours": self.ours},
             "modified": report.modified.isoformat().replace("+00:00", "Z"), "stored_at": "2026-11-20T10:00:00Z",
+            "redaction_of": self.links.get(report_id, (None,))[0],
         }  # fmt: skip
 
     async def _facets(self, _: web.Request) -> web.Response:
@@ -350,8 +382,20 @@ class FakeNode:
     async def _duplicates(self, _: web.Request) -> web.Response:
         return web.json_response({"items": self.alike})
 
+    async def _telling(self, _: web.Request) -> web.Response:
+        return web.json_response(self.telling)
+
     async def _decide(self, request: web.Request) -> web.Response:
+        self.decided.append((request.match_info["id"], request.match_info["other"]))
         return web.json_response(await request.json())
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        two = request.match_info["id"], request.match_info["other"]
+        known = [each for each in self.decided if set(each) == set(two)]
+        if not known:
+            return problem(404, "decision-unknown", "Nothing was decided about the two reports.")
+        self.decided.remove(known[0])
+        return web.json_response({"verdict": "duplicate"})
 
     async def _list(self, request: web.Request) -> web.Response:
         limit, start = int(request.query.get("limit", 50)), int(request.query.get("cursor", 0))
@@ -381,6 +425,18 @@ class FakeNode:
             ],
             "remarks": self.remarks.get(report_id, []), "bundle": json.loads(kept.raw),
         }  # fmt: skip
+        if report_id in self.links:
+            record, redacted = self.links[report_id]
+            ver, state = self.reports[record].ver, self.reports[record].state
+            stale = redacted < ver
+            more["record"] = {
+                "id": record,
+                "record_ver": redacted,
+                "ver": ver,
+                "state": state,
+                "stale": stale,
+            }
+        more["redactions"] = self._redactions(report_id, kept.ver)
         return web.json_response(self._item(report_id) | more)
 
     async def _remark(self, request: web.Request) -> web.Response:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,10 +12,13 @@ from hypothesis import strategies as st
 from tests.cli.fake_node import answers, goes_away, says
 from tests.schema.imports.test_atlas import TREE
 from tests.schema.imports.test_avid import RECORD
+from tests.schema.samples import DATA
 
 from tocsin_cli.importing import MAX_BUNDLES, MAX_BYTES, Account, Importer, _batches
+from tocsin_schema.check import check_bundle
 from tocsin_schema.finding import Finding
 from tocsin_schema.imports.record import Record
+from tocsin_schema.marking import Tlp
 
 HEADER = [
     "_id", "incident_id", "date", "reports", "Alleged deployer of AI system", "Alleged developer of AI system",
@@ -33,6 +38,9 @@ def aiid_csv(*rows: dict[str, str]) -> str:
         }  # fmt: skip
         writer.writerow(usual | row)
     return out.getvalue()
+
+
+OPENCTI_BUNDLES = [f"atlas/opencti-bundles/AMLCS00{number}.json" for number in (10, 11)]
 
 
 def account(result) -> dict:
@@ -120,11 +128,45 @@ def test_objects_that_belong_to_no_incident_are_counted_and_said(tocsin, node, h
     result = tocsin("import", "stix", mixed, "--json")
     found = account(result)
     assert (result.exit_code, found["read"], found["passed_over"]) == (0, 1, {"tool": 1})
-    assert "1 object(s) that belong to no incident passed over" in tocsin("import", "stix", mixed).stdout
+    assert (
+        "1 object(s) (1 tool) that belong to no incident passed over"
+        in tocsin("import", "stix", mixed).stdout
+    )
     none = tocsin("import", "stix", str(home.file("none.json", json.dumps([tool]))))
-    assert none.exit_code == 6
-    assert "its 1 object(s) belong to none" in none.stdout
-    assert "tocsin convert stix" in none.stdout
+    assert none.exit_code == 0
+    assert "0 read = 0 imported + 0 unchanged + 0 repaired + 0 refused; 1 object(s) (1 tool)" in none.stdout
+    assert "Nothing to import: it holds no incident." in none.stderr
+    assert "tocsin convert stix" in none.stderr
+    told = account(tocsin("import", "stix", str(home.file("none.json", json.dumps([tool]))), "--json"))
+    assert (told["read"], told["refused"], told["passed_over"]) == (0, 0, {"tool": 1})
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"type": "bundle", "objects": []}', "a,b\n1,2\n"])
+def test_a_file_without_any_stix_object_is_the_wrong_file(text, tocsin, node, home):
+    found = tocsin("import", "stix", str(home.file("wrong.json", text)))
+    assert found.exit_code == 6
+    assert "refused" in found.stdout
+
+
+@pytest.mark.parametrize("name", ["attack/ics-attack-18.1.json", "atlas/stix-atlas.json", *OPENCTI_BUNDLES])
+def test_published_stix_bundles_come_through_both_doors(name, tocsin, node):
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"{name} is not beside the repository")
+    assert tocsin("import", "stix", str(path)).exit_code == 0
+    assert tocsin("convert", "stix", str(path)).exit_code == 0
+
+
+@pytest.mark.parametrize(("options", "tlp"), [((), Tlp.RED), (("--tlp", "green"), Tlp.GREEN)])
+def test_a_person_says_how_to_mark_what_carries_no_marking(tocsin, node, home, options, tlp):
+    incident = {
+        "type": "incident", "spec_version": "2.1", "id": "incident--00000000-0000-4000-8000-000000000002", "name": "Fall",
+        "created": "2024-02-06T15:29:37.168Z", "modified": "2024-02-06T15:29:37.168Z", "description": "It fell.",
+    }  # fmt: skip
+    file = str(home.file("bare.json", json.dumps([incident])))
+    assert tocsin("import", "stix", file, *options).exit_code == 0
+    (kept,) = node.reports.values()
+    assert check_bundle(kept.raw).report.tlp is tlp
 
 
 def test_many_are_sent_in_batches(tocsin, node, home):
@@ -265,3 +307,27 @@ def test_a_refused_item_is_told_with_the_nodes_detail(tocsin, node, home):
     node.fault("POST", "/v1/imports", says(json.dumps({"items": [item]}).encode()))
     result = tocsin("import", "aiid", str(home.file("one.csv", aiid_csv({}))))
     assert "It is there already. [report-exists] → Use update." in result.stdout
+
+
+def test_a_flood_of_refusals_is_cut_for_people_and_whole_for_programs(tocsin, node, home):
+    path = str(home.file("many.csv", aiid_csv(*({"title": "", "description": ""} for _ in range(50)))))
+    found = tocsin("import", "aiid", path, "--dry-run")
+    assert found.stdout.count("refused aiid:") == 20
+    assert "… and 30 more; --json has all" in found.stdout
+    assert len(account(tocsin("import", "aiid", path, "--dry-run", "--json"))["refusals"]) == 50
+    assert tocsin("convert", "aiid", path).stderr.count("refused aiid:") == 20
+
+
+def test_a_pipe_will_do_for_both_doors(tocsin, node):
+    text = aiid_csv({}, {})
+    assert account(tocsin("import", "aiid", "-", "--json", input=text))["imported"] == 2
+    assert tocsin("convert", "aiid", "-", input=text).exit_code == 0
+
+
+def test_what_cannot_be_sought_in_is_read_all_the_same(tocsin, node, home):
+    pipe = home.path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        done = writer.submit(pipe.write_text, aiid_csv({}, {}))
+        assert account(tocsin("import", "aiid", str(pipe), "--json"))["imported"] == 2
+        done.result()

@@ -64,22 +64,69 @@ def test_an_own_report_says_in_a_new_version_what_it_duplicates(tocsin, node, tw
     (link,) = [o for o in bundle["objects"] if o.get("relationship_type") == "duplicate-of"]
     assert (link["source_ref"], link["target_ref"]) == (amber, green)
     assert b"Safety desk" not in node.reports[amber].raw
-    assert json.loads(node.seen[-1].body) == {"verdict": "duplicate", "by": "Safety desk"}
+    sent = [
+        json.loads(each.body)
+        for each in node.seen
+        if each.path.endswith(f"/duplicates/{green}") and each.body
+    ]
+    assert sent == [{"verdict": "duplicate", "by": "Safety desk"}]
     assert node.reports[amber].ver == 2
     tocsin("report", "duplicate-of", amber, green, "--by", "Safety desk")
     assert node.reports[amber].ver == 2
 
 
-def test_the_id_of_a_stricter_report_is_told_to_nobody(tocsin, node, two):
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("marked-stricter", "more strictly"),
+        ("not-ours", "not your report"),
+        ("nobody-has-it", "nobody else has"),
+        ("withdrawn", "is withdrawn"),
+        ("never-sent", "lab, north ward never got the other report"),
+    ],
+)
+def test_what_must_not_be_told_is_kept_here_and_said_and_changes_no_report(tocsin, node, two, why, said):
+    node.telling = {
+        "may": False,
+        "why": why,
+        "never_sent": ["lab", "north ward"] if why == "never-sent" else [],
+    }
+    done = tocsin("report", "duplicate-of", *two, "--by", "Safety desk")
+    assert done.exit_code == 0
+    assert said in done.stderr
+    assert ("share" in done.stderr) == (why == "never-sent")
+    assert "'north ward'" in done.stderr or why != "never-sent"
+    assert "Kept at your node" in done.stderr
+    assert {kept.ver for kept in node.reports.values()} == {1}
+    assert node.decided == [two]
+
+
+def test_what_was_said_can_be_taken_back_from_either_side_and_everybody_gets_the_next_version(
+    tocsin, node, two
+):
     amber, green = two[1], two[0]
-    done = tocsin("report", "duplicate-of", green, amber, "--by", "Safety desk")
-    assert "more strictly" in done.stderr
-    assert node.reports[green].ver == 1
-    assert node.seen[-1].method == "PUT"
+    assert tocsin("report", "duplicate-of", amber, green, "--by", "Safety desk").exit_code == 0
+    tried = tocsin("report", "duplicate-of", green, amber, "--undo", "--dry-run")
+    assert (tried.exit_code, node.reports[amber].ver, len(node.decided)) == (0, 2, 1)
+    done = tocsin("report", "duplicate-of", green, amber, "--undo")
+    assert done.exit_code == 0, done.stderr
+    assert (node.reports[amber].ver, node.reports[green].ver, node.decided) == (3, 1, [])
+    assert b"duplicate-of" not in node.reports[amber].raw
+    assert green.encode() not in node.reports[amber].raw
+    again = tocsin("report", "duplicate-of", green, amber, "--undo", "--json")
+    assert json.loads(again.stderr)["code"] == "decision-unknown"
+
+
+def test_a_decision_needs_a_name_and_an_undo_takes_nothing_else(tocsin, node, two):
+    for wrong in ([], ["--undo", "--not"], ["--undo", "--reason", "x"]):
+        assert tocsin("report", "duplicate-of", *two, *wrong).exit_code == 2
+    assert node.decided == []
 
 
 def test_that_two_are_not_the_same_is_kept_and_changes_no_report(tocsin, node, two):
-    done = tocsin("report", "duplicate-of", *two, "--by", "Safety desk", "--not", "--note", "Other hospital")
+    done = tocsin(
+        "report", "duplicate-of", *two, "--by", "Safety desk", "--not", "--reason", "Other hospital"
+    )
     assert done.exit_code == 0
     assert json.loads(node.seen[-1].body)["verdict"] == "distinct"
     assert {kept.ver for kept in node.reports.values()} == {1}
@@ -88,7 +135,7 @@ def test_that_two_are_not_the_same_is_kept_and_changes_no_report(tocsin, node, t
 def test_a_dry_run_sends_nothing(tocsin, node, two):
     tocsin("report", "duplicate-of", two[1], two[0], "--by", "Safety desk", "--dry-run")
     assert {kept.ver for kept in node.reports.values()} == {1}
-    assert not node.seen[-1].path.startswith(f"/v1/reports/{two[1]}/duplicates")
+    assert node.decided == []
 
 
 def test_a_report_is_no_duplicate_of_itself(tocsin, node, two):

@@ -291,3 +291,77 @@ def test_the_line_known_without_importing_is_the_commands_own(name, late):
     group = LazyGroup("g", late={name: late})
     command = group.get_command(click.Context(group), name)
     assert late.help == command.get_short_help_str(200)
+
+
+# --- what is suspected
+
+KEY = "AKIA" + "Q7ZN3MWD5KXV2TRB"
+MAIL = raw_of(5, description="Write to anna.berg@clinic.example about it.")
+SECRET = raw_of(6, description=f"The key {KEY} stood in the answer.")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_suspected_stays_out_of_every_form_and_stderr_says_what_and_where(form, held, tocsin):
+    held(CLEAR, MAIL, SECRET)
+    found = tocsin("report", "export", form)
+    assert found.exit_code == 1
+    assert "Exported 1 report; left out: 2 with what seems to be personal data or a secret." in found.stderr
+    assert f"left out {report(MAIL).id}" in found.stderr
+    assert "email-address at incident.description, " in found.stderr
+    assert "access-key at incident.description, " in found.stderr
+    assert "--reviewed-by" in found.stderr
+    for said in (found.stdout, found.stderr):
+        assert "anna.berg" not in said
+        assert KEY not in said
+
+
+def test_a_named_reviewer_takes_it_on_and_the_account_says_so(held, tocsin):
+    held(CLEAR, MAIL)
+    found = tocsin("report", "export", "jsonl", "--reviewed-by", " Ada   Lovelace ")
+    assert (found.exit_code, len(ids_of(found.stdout))) == (0, 2)
+    assert (
+        "1 of them with what seems to be personal data or a secret, which Ada Lovelace has taken on"
+        in found.stderr
+    )
+    told = json.loads(tocsin("--json", "report", "export", "jsonl", "--reviewed-by", "Ada").stderr)
+    assert (told["taken_on"], told["reviewed_by"], told["withheld"]) == (1, "Ada", {})
+
+
+def test_leaving_the_suspected_out_is_a_choice_and_the_run_ends_with_0(held, tocsin):
+    held(CLEAR, MAIL)
+    found = tocsin("report", "export", "jsonl", "--no-suspected")
+    assert (found.exit_code, ids_of(found.stdout)) == (0, [report(CLEAR).id])
+    assert "left out: 1 with what seems" in found.stderr
+
+
+def test_no_reviewer_lets_out_what_names_people_or_is_marked_too_high(held, tocsin):
+    held(CLEAR, NAMES, RED)
+    found = tocsin("report", "export", "jsonl", "--reviewed-by", "Ada")
+    assert (found.exit_code, ids_of(found.stdout)) == (1, [report(CLEAR).id])
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\x07b", "x" * 201])
+def test_a_reviewer_is_a_name(name, tocsin):
+    found = tocsin("report", "export", "jsonl", "--reviewed-by", name)
+    assert found.exit_code == 2
+    assert "must be a name of 1 to 200 characters" in found.stderr
+
+
+def test_reviewed_and_left_out_contradict_each_other(tocsin):
+    assert tocsin("report", "export", "csv", "--reviewed-by", "Ada", "--no-suspected").exit_code == 2
+
+
+def test_what_is_suspected_is_told_with_its_places_as_json(held, tocsin):
+    held(MAIL)
+    told = json.loads(tocsin("--json", "report", "export", "jsonl").stderr.splitlines()[0])
+    (left,) = told["left_out"]
+    assert left["reason"] == "suspected"
+    assert left["found"] == [
+        {"kind": "email-address", "path": "incident.description", "place": left["found"][0]["place"]}
+    ]
+
+
+def test_a_file_is_screened_like_a_node(home, tocsin):
+    found = tocsin("report", "export", "html", "--file", str(home.file("a.json", MAIL)))
+    assert found.exit_code == 1
+    assert b"anna.berg" not in found.stdout_bytes

@@ -219,7 +219,7 @@ def test_what_the_shared_version_holds_must_be_said_when_the_record_names_people
 def test_a_record_of_somebody_else_is_not_ours_to_redact(tocsin, beta, private):
     beta.ours = False
     result = tocsin("report", "redact", private, "--dry-run", "--json")
-    assert json.loads(result.stderr)["code"] == "not-ours"
+    assert (result.exit_code, json.loads(result.stderr)["code"]) == (5, "not-ours")
 
 
 @pytest.mark.parametrize(
@@ -251,3 +251,125 @@ def test_the_editor_is_offered_again_with_what_is_suspected_written_into_the_tex
     again = editor.annotate(FORM, findings_text(found))
     assert "personal-data-suspected at description" in again
     assert tomllib.loads(again) == tomllib.loads(FORM)
+
+
+# The record and its redaction ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tocsin, beta, private):
+    """(record, its redaction at TLP:GREEN without the affected)."""
+    args = ["report", "redact", private, "--by", "Mara", "--yes", "--json", "--tlp", "green"]
+    result = tocsin(*args, "--drop", "affected", "--replace", "description=A carer was told to wait.")
+    assert result.exit_code == 0, result.stderr
+    return private, json.loads(result.stdout)["id"]
+
+
+def test_the_node_is_told_of_which_record_and_version_it_is(tocsin, beta, pair):
+    assert {("redaction_of", pair[0]), ("record_ver", "1")} <= set(beta.posts()[-1].query)
+
+
+def test_each_of_the_two_says_what_the_other_is(tocsin, beta, pair):
+    private, shared_as = pair
+    record, redaction = (" ".join(tocsin("report", "show", each).stdout.split()) for each in pair)
+    assert f"Shared as: {shared_as} (redacted, version 1, TLP:GREEN) to beta" in record
+    assert f"Redaction of: {private}, version 1" in redaction
+    assert "Stale" not in record + redaction
+    rows = tocsin("report", "list").stdout.splitlines()
+    assert [("(redaction)" in row) for row in rows if "incident--" in row] == [True, False]
+
+
+def test_an_update_says_that_the_redaction_is_stale_and_again_without_tlp_is_its_next_version(
+    tocsin, beta, pair
+):
+    private, shared_as = pair
+    change = ["report", "update", private, "--set", "title=Carers were told to wait"]
+    change += ["--reviewed-by", "Mara"]
+    for more in (["--dry-run"], []):
+        said = tocsin(*change, *more).stderr
+        assert f"Its redaction {shared_as} {'would be' if more else 'is'} of version 1 still" in said
+        assert f"tocsin report redact {private} --tlp green" in said
+    record, redaction = (" ".join(tocsin("report", "show", each).stdout.split()) for each in pair)
+    assert "its redaction is of version 1;" in record
+    assert "the record is at version 2;" in redaction
+    again = tocsin("report", "redact", private, "--by", "Mara", "--yes", "--json", "--drop", "description")
+    found = json.loads(again.stdout)
+    assert (found["id"], found["ver"], found["tlp"]) == (shared_as, 2, "green")
+    (told,) = (line for line in again.stderr.splitlines() if "did not say, or said otherwise" in line)
+    assert {"title,", "description,", "affected[0]."} <= set(told.split())
+    assert "failure_modes" not in told
+    assert "Stale" not in tocsin("report", "show", private).stdout
+
+
+def test_a_raised_marking_names_the_redactions_that_stay_as_they_are(tocsin, beta, pair):
+    private, shared_as = pair
+    said = tocsin("report", "update", private, "--set", "tlp=red", "--reviewed-by", "Mara").stderr
+    assert f"{shared_as} stays TLP:GREEN" in said
+    assert f"tocsin report withdraw {shared_as}" in said
+    lowered = tocsin("report", "update", private, "--set", "tlp=green", "--reviewed-by", "Mara").stderr
+    assert "stays" not in lowered
+
+
+def test_a_withdrawal_asks_for_both_tells_of_both_and_a_dry_run_too(tocsin, beta, pair):
+    private, shared_as = pair
+    base = ["report", "withdraw", private, "--reason", "Mistaken", "--reviewed-by", "Mara"]
+    tried = " ".join(tocsin(*base, "--dry-run").stdout.split())
+    assert f"Would withdraw too: {shared_as}, its redaction; told: beta" in tried
+    assert beta.reports[shared_as].state == "active"
+    asked = tocsin(*base, input="y\n")
+    assert f"and its redactions {shared_as} for good?" in " ".join(asked.stderr.split())
+    assert f"Withdrawn with it: {shared_as}" in " ".join(asked.stdout.split())
+    assert beta.reports[shared_as].state == "withdrawn"
+
+
+def test_who_does_not_learn_that_a_redaction_ended_is_named_with_what_to_do(tocsin, beta, pair):
+    private, shared_as = pair
+    beta.withholds["beta"] = ("no-enc-key", "its statement has expired")
+    base = ["report", "withdraw", private, "--reason", "Mistaken", "--yes", "--reviewed-by", "Mara"]
+    said = " ".join(tocsin(*base).stderr.split())
+    assert "WARNING: beta has an earlier version and was NOT told: its statement has expired." in said
+    assert f"tocsin report share {shared_as} --to beta" in said
+
+
+def test_an_override_too_says_which_redaction_is_stale(tocsin, beta, pair):
+    private, shared_as = pair
+    change = [
+        "report",
+        "override",
+        private,
+        "--level",
+        "3",
+        "--by",
+        "Mara",
+        "--reason",
+        "Known to be worse.",
+        "--yes",
+    ]
+    said = tocsin(*change)
+    assert said.exit_code == 0, said.stderr
+    assert f"Its redaction {shared_as} is of version 1 still" in said.stderr
+
+
+def test_what_was_withdrawn_by_hand_is_shared_anew_under_another_id(tocsin, beta, pair):
+    private, shared_as = pair
+    tocsin("report", "withdraw", shared_as, "--reason", "Too much", "--yes")
+    args = ["report", "redact", private, "--by", "Mara", "--yes", "--json", "--tlp", "green"]
+    found = json.loads(tocsin(*args, "--drop", "description").stdout)
+    assert (found["id"] != shared_as, found["ver"]) == (True, 1)
+    shown = " ".join(tocsin("report", "show", private).stdout.split())
+    assert f"{shared_as} (redacted, version 2, TLP:GREEN) withdrawn" in shown
+    again = json.loads(tocsin(*args, "--drop", "affected").stdout)
+    assert (again["id"], again["ver"]) == (found["id"], 2)
+
+
+def test_of_several_redactions_one_must_be_named_and_a_redaction_is_not_redacted(tocsin, beta, pair):
+    private, shared_as = pair
+    args = ["report", "redact", private, "--by", "Mara", "--yes", "--drop", "description"]
+    said = tocsin(*args, "--tlp", "clear").stderr
+    assert f"{shared_as} at TLP:GREEN stands too and is not changed." in said
+    refused = tocsin(*args, "--json")
+    assert refused.exit_code == 2
+    assert "--tlp green" in json.loads(refused.stderr)["hint"]
+    twice = tocsin("report", "redact", shared_as, "--dry-run", "--json")
+    assert json.loads(twice.stderr)["code"] == "not-a-redaction"
+    assert private in json.loads(twice.stderr)["hint"]

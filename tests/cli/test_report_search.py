@@ -72,3 +72,40 @@ def test_counts_have_no_pages(tocsin, node):
 def test_nothing_found_is_said_so(tocsin, node):
     result = tocsin("report", "search", "nowhere")
     assert (result.stdout, result.stderr) == ("", "Nothing found.\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--harm", "helth"], "physical-health"),
+        (["--flag", "going"], "ongoing"),
+        (["--realization", "accident"], "near-miss"),
+        (["--since", "last week"], "yesterday"),
+        (["--until", "never"], "2025-03-24"),
+        (["--country", "Germany"], "ISO 3166"),
+        (["--classification", "4.3"], "SCHEME:CODE"),
+    ],
+)
+def test_what_no_report_can_have_is_usage_with_what_there_is(tocsin, node, args, said):
+    found = tocsin("report", "search", *args)
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert node.seen == []
+
+
+def test_times_are_sent_as_the_node_takes_them(tocsin, node):
+    tocsin(
+        "report",
+        "search",
+        "--since",
+        "2024-02",
+        "--until",
+        "2024-02",
+        "--country",
+        "de",
+        "--harm",
+        "physical_health",
+    )
+    asked = dict(node.seen[-1].query)
+    assert (asked["since"], asked["until"]) == ("2024-02-01", "2024-02-29")
+    assert (asked["country"], asked["harm"]) == ("DE", "physical-health")

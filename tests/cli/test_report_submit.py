@@ -659,3 +659,12 @@ def test_a_recipient_that_has_ended_the_connection_is_warned_of(tocsin, node, fo
         assert "WARNING: beta may not fetch it: They have ended the connection." in warned
         assert "[not-approved since 2026-11-20 11:00:00 +01:00]" in warned
         assert "gamma" not in warned
+
+
+@pytest.mark.parametrize("more", [["--no-share"], []], ids=["kept here", "no peers"])
+def test_what_stays_at_the_node_is_looked_at_as_well_and_not_refused(tocsin, node, home, more):
+    text = FORM.replace("ten times the dose.", "ten times the dose. Write to anna.berg@clinic.example.")
+    found = tocsin("report", "submit", "--file", str(home.file("a.toml", text)), *more)
+    assert found.exit_code == 0
+    assert "suspected; it stays at your node, so nothing is refused" in found.stderr
+    assert "anna.berg" not in found.output

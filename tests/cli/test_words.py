@@ -1,9 +1,17 @@
 """What people write is taken as they mean it, and what they are asked was not answered already."""
 
+from datetime import date, datetime
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.cli.fake_node import answers
 from tests.cli.test_peer import INVITE
 from tests.cli.test_report_submit import FORM
+
+from tocsin_cli.errors import UsageFault
+from tocsin_cli.words import Listed, Since
+from tocsin_schema.vocabulary import HARM_TYPE
 
 
 @pytest.mark.parametrize("said", ["green", "GREEN", "TLP:GREEN", "tlp: green "])
@@ -68,3 +76,64 @@ def test_one_entry_is_one(tocsin, node):
     shown = tocsin("peer", "status", "beta").stdout
     assert "1 entries" not in shown
     assert shown.count("1 entry") == 2
+
+
+# --- times
+
+
+def since(text, *, end=False):
+    return Since(end=end).convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "end"),
+    [
+        ("2025-03-24", "2025-03-24", "2025-03-24"),
+        ("2025-3-4", "2025-03-04", "2025-03-04"),
+        ("2024-02", "2024-02-01", "2024-02-29"),
+        ("2024-12", "2024-12-01", "2024-12-31"),
+        ("2024", "2024-01-01", "2024-12-31"),
+        ("2025-03-24T10:15:00Z", "2025-03-24T10:15:00Z", "2025-03-24T10:15:00Z"),
+        ("2025-03-24T10:15:00+02:00", "2025-03-24T08:15:00Z", "2025-03-24T08:15:00Z"),
+        ("2999-01-01", "2999-01-01", "2999-01-01"),
+    ],
+)
+def test_a_limit_in_time_is_read_as_people_write_it(text, begin, end):
+    assert (since(text), since(text, end=True)) == (begin, end)
+
+
+def test_yesterday_is_a_day():
+    assert date.fromisoformat(since("yesterday")) < datetime.now().astimezone().date()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "tomorrow", "last week", "2025-13-01", "2025-02-30", "10:15:99", "x" * 5000, "\x00"]
+)
+def test_what_is_no_time_is_refused_with_how_times_are_written(text):
+    with pytest.raises(UsageFault) as refused:
+        since(text)
+    assert "yesterday" in refused.value.hint
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_time_that_a_node_takes_or_refused(text):
+    try:
+        found = since(text)
+    except UsageFault:
+        return
+    assert datetime.fromisoformat(found)
+
+
+# --- lists
+
+
+@pytest.mark.parametrize("text", ["physical-health", "Physical_Health", " physical health "])
+def test_a_listed_word_may_be_written_with_any_dash(text):
+    assert Listed("HARM_TYPE", "HARM", "kind of harm").convert(text, None, None) == "physical-health"
+
+
+@pytest.mark.parametrize("text", ["", "healt", "physical", "x" * 3000])
+def test_another_word_is_refused_with_all_that_there_are(text):
+    with pytest.raises(UsageFault) as refused:
+        Listed("HARM_TYPE", "HARM", "kind of harm").convert(text, None, None)
+    assert all(word in refused.value.hint for word in HARM_TYPE)

@@ -8,6 +8,7 @@ from tests.federation.nodes import REPORT_ID, A, B, C
 
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.messages import Audience, Encryption, Header
+from tocsin_schema.ids import derive, node_identity_id
 from tocsin_schema.marking import Tlp
 
 ENC = Encryption(suite=1, salt=bytes(24), kc=bytes(32), ct=bytes(32), n=1040)
@@ -22,7 +23,10 @@ def content(ver):
     return sha256(f"version {ver}".encode()).digest()
 
 
-HELD = Held(A.node_id, 2, content(2), final=False)
+PUBLIC = derive("identity", "source:aiid")
+BY_A, BY_C = (node_identity_id(node.node_id) for node in (A, C))
+HELD = Held(A.node_id, BY_A, 2, content(2), final=False)
+WITHDRAWN = Held(A.node_id, BY_A, 2, content(2), final=True)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +42,19 @@ HELD = Held(A.node_id, 2, content(2), final=False)
         (HELD, 2, content(3), A, (Outcome.REFUSED, "version-conflict")),
         (HELD, 3, content(3), A, (Outcome.STORED, None)),
         (
-            Held(A.node_id, 2, content(2), final=True),
+            WITHDRAWN,
             3,
             content(3),
             A,
             (Outcome.REFUSED, "already-withdrawn"),
         ),
-        (Held(A.node_id, 2, content(2), final=True), 1, content(1), A, (Outcome.SUPERSEDED, None)),
-        (Held(A.node_id, 2, content(2), final=True), 2, content(2), A, (Outcome.UNCHANGED, None)),
+        (WITHDRAWN, 1, content(1), A, (Outcome.SUPERSEDED, None)),
+        (WITHDRAWN, 2, content(2), A, (Outcome.UNCHANGED, None)),
     ],
 )
 def test_every_case(held, ver, sha, origin, expected):
-    assert decide(held, header(ver, by=origin), sha256=sha, origin=origin.node_id) == expected
+    head = header(ver, by=origin)
+    assert decide(held, head, sha256=sha, origin=origin.node_id, creator=BY_A) == expected
 
 
 @given(st.permutations([1, 2, 3, 4]), st.booleans())
@@ -58,15 +63,37 @@ def test_an_honest_authors_versions_end_alike_in_any_order(order, withdrawn):
     for ver in order:
         last = withdrawn and ver == 4
         outcome, _ = decide(
-            held, header(ver, "revoke" if last else "publish"), sha256=content(ver), origin=A.node_id
+            *(held, header(ver, "revoke" if last else "publish")),
+            sha256=content(ver),
+            origin=A.node_id,
+            creator=BY_A,
         )
         if outcome is Outcome.STORED:
-            held = Held(A.node_id, ver, content(ver), final=last)
-    assert held == Held(A.node_id, 4, content(4), final=withdrawn)
+            held = Held(A.node_id, BY_A, ver, content(ver), final=last)
+    assert held == Held(A.node_id, BY_A, 4, content(4), final=withdrawn)
 
 
 def test_nobody_but_the_owner_changes_anything():
-    for held_ver, ver, final in itertools.product((1, 2), (1, 2, 3), (True, False)):
-        held = Held(A.node_id, held_ver, content(held_ver), final)
-        outcome, _ = decide(held, header(ver, by=C), sha256=content(99), origin=C.node_id)
-        assert outcome is Outcome.REFUSED
+    cases = itertools.product((1, 2), (1, 2, 3), (True, False), (BY_A, PUBLIC), (BY_A, BY_C, PUBLIC))
+    for held_ver, ver, final, was, now in cases:
+        held = Held(A.node_id, was, held_ver, content(held_ver), final)
+        got = decide(held, header(ver, by=C), sha256=content(99), origin=C.node_id, creator=now)
+        assert got == (Outcome.REFUSED, "not-owner")
+
+
+def test_a_report_keeps_its_creator_through_all_versions():
+    for was, now in ((BY_A, PUBLIC), (PUBLIC, BY_A), (PUBLIC, BY_C)):
+        held = Held(A.node_id, was, 1, content(1), final=False)
+        got = decide(held, header(2), sha256=content(2), origin=A.node_id, creator=now)
+        assert got == (Outcome.REFUSED, "not-owner")
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans())
+def test_the_creator_takes_over_any_copy_of_its_report_and_nobody_takes_it_back(copy_ver, ver, said, final):
+    copy = Held(B.node_id, BY_A, copy_ver, content(copy_ver), final)
+    got = decide(copy, header(ver), sha256=content(said), origin=A.node_id, creator=BY_A)
+    assert got == (Outcome.STORED, None)
+    taken = Held(A.node_id, BY_A, ver, content(said), final=False)
+    for creator in (BY_A, BY_C):
+        got = decide(taken, header(9, by=C), sha256=content(99), origin=C.node_id, creator=creator)
+        assert got == (Outcome.REFUSED, "not-owner")

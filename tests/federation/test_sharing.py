@@ -32,7 +32,13 @@ def header(**changes):
 
 
 def admitted(head=None, *, peer=None, me=B, **changes):
-    content = {"content_id": REPORT_ID, "content_tlp": Tlp.AMBER, "content_revoked": False} | changes
+    content = {
+        "content_id": REPORT_ID,
+        "content_tlp": Tlp.AMBER,
+        "content_revoked": False,
+        "content_node": None,
+    }
+    content |= changes
     admit(head or header(), policy=peer or policy(), me=me.node_id, **content)
 
 
@@ -95,6 +101,8 @@ def test_what_should_come_in_comes_in():
         ("tlp-unknown", {"content_tlp": None}),
         ("tlp-mismatch", {"content_tlp": Tlp.RED}),
         ("tlp-mismatch", {"content_tlp": Tlp.CLEAR}),
+        ("foreign-creator", {"content_node": B.node_id}),
+        ("foreign-creator", {"content_node": C.node_id}),
         ("peer-inactive", {"peer": policy(active=False)}),
         ("above-ceiling", {"peer": policy(into=Tlp.GREEN)}),
     ],
@@ -103,6 +111,11 @@ def test_what_should_come_in_comes_in():
 def test_receipt_judges_again(code, changes):
     changes = dict(changes)
     assert refused(changes.pop("head", None), **changes) == code
+
+
+def test_what_a_node_created_comes_from_it_and_what_no_node_created_from_any():
+    for creator in (A.node_id, None):
+        admitted(content_node=creator)
 
 
 @given(st.sampled_from(Tlp), st.sampled_from(Tlp))

@@ -56,7 +56,7 @@ def test_every_exit_code_is_used():
 NEVER_SERVED = {
     "address-unavailable", "already-initialised", "identity-expired", "node-running", "not-initialised",
     "secret-unreadable", "settings-invalid", "token-invalid", "token-name-unknown",
-    "log-broken", "log-fork", "log-growth", "log-rollback", "log-root",
+    "log-fork", "log-growth", "log-rollback", "log-root",
     "database-newer", "database-not-migrated", "migration-changed", "migration-failed",
     "postgres-failed", "postgres-missing", "postgres-user-missing", "postgres-version",
 }  # fmt: skip

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 from tests.support.neighbour import MILD, introduce, start_all, until
+from tests.support.reports import PUBLIC
 
-from tocsin_schema.stix import build, node_identity
+from tocsin_schema.stix import build
 
 COUNT = 40
 
@@ -17,12 +18,11 @@ COUNT = 40
 @pytest.fixture
 def library(tmp_path, request):
     """Forty reports as somebody else's file, one bundle a line; among them one that is not whole and one double."""
-    producer = node_identity("Somebody else", "n1" + "a" * 52)
     when = datetime(2026, 3, 1, tzinfo=UTC)
     lines = [
         build(
             {"title": f"Known case {n}", "description": "It was in the papers.", "tlp": "clear", **MILD},
-            producer=producer,
+            producer=PUBLIC,
             incident_id=f"incident--{uuid.uuid5(uuid.NAMESPACE_URL, f'{request.node.name} {n}')}",
             now=when,
         )
@@ -81,7 +81,7 @@ def test_the_same_incidents_imported_on_both_sides_at_once_are_there_once(pair, 
         assert len(held) == len(set(held))
 
 
-def test_the_log_verifies_until_somebody_alters_it_by_hand(pair):
+def test_the_log_verifies_until_somebody_alters_it_by_hand(pair, tmp_path):
     archive, reader = pair
     for n in range(5):
         archive.file(f"Report {n}")
@@ -109,7 +109,8 @@ def test_the_log_verifies_until_somebody_alters_it_by_hand(pair):
     reader.await_all_of(archive)
     asyncio.run(
         alter(
-            f"delete from log_checkpoint where size > {size - 1}; delete from log_entry where idx >= {size - 1}"
+            f"delete from log_checkpoint where size > {size - 1}; delete from log_entry where idx >= {size - 1}; "
+            f"delete from log_wrap where idx >= {size - 1}"
         )
     )
     archive.stop()
@@ -117,12 +118,25 @@ def test_the_log_verifies_until_somebody_alters_it_by_hand(pair):
     ran = archive.run("log", "verify", "--json", code=4)
     assert ran.problem()["code"] == "log-rolled-back"
 
-    # And so does the peer: it takes nothing more, and says why.
+    # And so does the peer: first it asks again, and says why.
+    def troubled():
+        status = reader.get("/peers/archive")
+        return status if (status["problem"] or {}).get("code") == "log-rollback" else None
+
+    assert until(troubled, "the reader sees a shorter log", log=reader.log)["state"] == "active"
+    ran = reader.run("peer", "status", "archive")
+    assert "log-rollback" in ran.out + ran.said
+
+    # When the archive goes on from the rewritten past, its own signatures prove the fork, to strangers too.
+    for n in range(3):
+        archive.file(f"Another past, {n}")
+
     def stopped():
         status = reader.get("/peers/archive")
         return status if status["state"] == "suspect" else None
 
-    status = until(stopped, "the reader stops the archive", log=reader.log)
-    assert status["problem"]["code"] == "log-rollback"
-    ran = reader.run("peer", "status", "archive")
-    assert "log-rollback" in ran.out + ran.said
+    assert until(stopped, "the reader stops the archive", log=reader.log)["problem"]["code"] == "log-fork"
+    file = tmp_path / "evidence.json"
+    reader.run("peer", "evidence", "archive", "--out", str(file))
+    ran = reader.run("proof", "verify", str(file), "--node-id", archive.get("/node")["node_id"])
+    assert "two pasts" in ran.out

@@ -69,3 +69,28 @@ def test_a_second_redaction_reaches_those_who_have_the_first(town):
     second = town.hospital.json(*redact, "--replace", "description=A carer was told to wait.")
     assert (second["id"], second["ver"]) == (first["id"], 2)
     assert "A carer was told to wait." in json.dumps(town.lab.await_report(first["id"], ver=2)["bundle"])
+
+
+def test_a_record_takes_its_redaction_along_when_it_changes_and_when_it_ends(town):
+    form = form_text("Told thrice", description=TOLD, tlp="green", personal_data="present")
+    private = town.hospital.json("report", "submit", "--file", "-", stdin=form)
+    redact = ["report", "redact", private["id"], "--by", "Mara Ilves", "--yes"]
+    redact += ["--personal-data", "pseudonymised", "--replace", "description=Somebody was told to wait."]
+    shared = town.hospital.json(*redact)
+    town.lab.await_report(shared["id"])
+
+    town.hospital.run("report", "update", private["id"], "--set", "quantities.deaths=1")
+    said = town.hospital.run("report", "show", private["id"]).out
+    assert "again makes the next version" in " ".join(said.split())
+    assert town.hospital.json(*redact)["ver"] == 2
+    assert town.lab.await_report(shared["id"], ver=2)["bundle"]
+
+    tried = town.hospital.json("report", "withdraw", private["id"], "--reason", TOLD, "--dry-run")
+    assert [(each["id"], each["state"]) for each in tried["redactions"]] == [(shared["id"], "withdrawn")]
+    town.hospital.run(
+        "report", "withdraw", private["id"], "--reason", TOLD, "--yes", "--reviewed-by", "Mara Ilves"
+    )
+    gone = town.lab.await_report(shared["id"], ver=3)
+    assert gone["state"] == "withdrawn"
+    crossed = wire_of(town)
+    assert not [word for word in WORDS[:2] if word.encode() in json.dumps(gone["bundle"]).encode() + crossed]

@@ -10,7 +10,7 @@ STIX = {"Content-Type": "application/stix+json"}
 
 
 async def grave_report(acme, mallory):
-    raw = mallory.bundle("Grave", **GRAVE)
+    raw = acme.bundle("Grave", **GRAVE)
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
         return await answer.json()
 

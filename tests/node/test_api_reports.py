@@ -15,9 +15,9 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture
-def good(stranger):
+def good(acme):
     """A report as it should be."""
-    return stranger.bundle("As it should be")
+    return acme.bundle("As it should be")
 
 
 async def file(acme, raw, **more):
@@ -119,7 +119,7 @@ async def test_a_hundred_megabytes_are_refused_unread(acme):
 
 
 async def test_a_dry_run_says_everything_and_stores_nothing(acme, mallory):
-    raw = mallory.bundle("Only asking", **GRAVE)
+    raw = acme.bundle("Only asking", **GRAVE)
     status, said = await file(acme, raw, params={"dry_run": "1"})
     assert (status, said["outcome"]) == (200, "dry-run")
     assert [peer["name"] for peer in said["to"]] == ["mallory"]
@@ -129,7 +129,7 @@ async def test_a_dry_run_says_everything_and_stores_nothing(acme, mallory):
 
 
 async def test_red_goes_to_nobody_who_is_not_named(acme, mallory):
-    raw = mallory.bundle("Red", tlp="red")
+    raw = acme.bundle("Red", tlp="red")
     status, said = await file(acme, raw)
     assert (status, said["code"]) == (422, "audience-empty")
     await nothing_stored(acme)
@@ -139,21 +139,21 @@ async def test_red_goes_to_nobody_who_is_not_named(acme, mallory):
 
 
 async def test_an_unknown_recipient_is_refused_before_anything_is_stored(acme, mallory):
-    status, said = await file(acme, mallory.bundle("To whom"), params={"to": "nobody"})
+    status, said = await file(acme, acme.bundle("To whom"), params={"to": "nobody"})
     assert (status, said["code"]) == (404, "peer-unknown")
     await nothing_stored(acme)
 
 
 async def test_personal_data_stays_here(acme, mallory):
-    status, said = await file(acme, mallory.bundle("With names", personal_data="present"))
+    status, said = await file(acme, acme.bundle("With names", personal_data="present"))
     assert (status, said["to"], said["entry"]) == (201, [], None)
     assert [w["code"] for w in said["withheld"]] == ["personal-data"]
     assert (await get(acme, "/v1/node"))["log"]["size"] == 0
 
 
 async def test_an_import_takes_what_is_good_and_says_what_is_not(acme, mallory):
-    good = [mallory.bundle(f"Good {n}") for n in range(3)]
-    lines = [good[0], b"{", HOSTILE["nul"](mallory.bundle("As it should be")), good[1], b"null", good[2]]
+    good = [acme.bundle(f"Good {n}") for n in range(3)]
+    lines = [good[0], b"{", HOSTILE["nul"](acme.bundle("As it should be")), good[1], b"null", good[2]]
     params = {"source": "test", "share": "1"}
     async with acme.client.post(
         "/v1/imports", data=b"\n".join(lines), headers=NDJSON, params=params
@@ -257,7 +257,7 @@ async def test_documents_that_do_not_fit_are_refused(acme, mallory, path, docume
 
 
 async def test_pages_of_a_list_hold_every_report_once(acme, mallory):
-    bundles = [mallory.bundle(f"Report {n}") for n in range(23)]
+    bundles = [acme.bundle(f"Report {n}") for n in range(23)]
     await asyncio.gather(*(file(acme, raw) for raw in bundles))
     seen, cursor = [], ""
     while cursor is not None:
@@ -269,7 +269,7 @@ async def test_pages_of_a_list_hold_every_report_once(acme, mallory):
 
 
 async def test_a_title_is_called_title_and_still_name_too(acme, mallory):
-    _, filed = await file(acme, mallory.bundle("Told twice"))
+    _, filed = await file(acme, acme.bundle("Told twice"))
     shown = await get(acme, f"/v1/reports/{filed['id']}")
     (listed,) = (await get(acme, "/v1/reports"))["items"]
     for item in (filed, shown, listed):
@@ -277,8 +277,8 @@ async def test_a_title_is_called_title_and_still_name_too(acme, mallory):
 
 
 async def test_a_list_is_narrowed_by_what_a_report_is(acme, mallory):
-    await file(acme, mallory.bundle("Grave", **GRAVE))
-    await file(acme, mallory.bundle("Mild and amber 50%_", tlp="amber"))
+    await file(acme, acme.bundle("Grave", **GRAVE))
+    await file(acme, acme.bundle("Mild and amber 50%_", tlp="amber"))
     for query, names in (
         ("tlp=amber", ["Mild and amber 50%_"]),
         ("text=GRAVE", ["Grave"]),
@@ -294,7 +294,7 @@ async def test_a_list_is_narrowed_by_what_a_report_is(acme, mallory):
 
 async def test_a_report_is_not_checked_again_to_be_shown(acme, stranger):
     """It was taken by the rules of its time; those of today must not make its reasons vanish, nor cost a check."""
-    raw = stranger.bundle("Grave", **GRAVE)
+    raw = acme.bundle("Grave", **GRAVE)
     status, filed = await file(acme, raw)
     assert status == 201
     async with acme.node.pool.acquire() as conn:

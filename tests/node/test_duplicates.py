@@ -10,17 +10,17 @@ import io
 import json
 import random
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.node.test_filing import PRODUCER
 from tests.node.test_search import form, made
 from tests.schema.samples import DATA
-from tests.support.villain import get
+from tests.support.reports import PUBLIC
+from tests.support.villain import get, incident_id_of, outcomes, villain
 
 from tocsin_schema.ids import imported_incident_id, new_incident_id
 from tocsin_schema.imports import aiid
-from tocsin_schema.stix import build
+from tocsin_schema.stix import build, mark_duplicate, revise, unmark_duplicate, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -88,7 +88,7 @@ async def test_a_decision_counts_both_ways_round_and_the_last_word_holds(some):
     for asked in (1, 2):
         (item,) = (await get(some, f"/v1/reports/{id_of(asked)}/duplicates"))["items"]
         assert (item["likely"], item["decision"]["verdict"]) == (False, "distinct")
-    assert (await decide(2, 1, "duplicate", note="The same lorry."))[0] == 200
+    assert (await decide(2, 1, "duplicate", reason="The same lorry."))[0] == 200
     (item,) = (await get(some, f"/v1/reports/{id_of(1)}/duplicates"))["items"]
     assert item["decision"]["verdict"] == "duplicate"
     assert (await decide(1, 1, "distinct"))[1]["code"] == "report-itself"
@@ -108,7 +108,7 @@ def external(title, description, parties, day):
     }
     fields |= {"deployers": parties} if parties else {}
     fields |= {"occurred_start": day} if day else {}
-    return build(fields, producer=PRODUCER, incident_id=new_incident_id(), now=datetime.now(UTC))
+    return build(fields, producer=PUBLIC, incident_id=new_incident_id(), now=datetime.now(UTC))
 
 
 def of_avid():
@@ -179,3 +179,123 @@ async def test_recall_and_false_alarms_on_the_public_data(acme):
     assert recalled >= 19
     assert likely >= 19
     assert wrong <= 9
+
+
+# Who may read of it -----------------------------------------------------------------------------------------
+
+
+async def send(node, method, path, raw=None, **query):
+    pairs = [("to", name) for name in query.pop("to", ())] + list(query.items())
+    async with node.client.request(method, path, data=raw, headers=STIX, params=pairs) as answer:
+        return answer.status, await answer.json()
+
+
+async def telling(node, one, other):
+    found = await get(node, f"/v1/reports/{one}/duplicates/{other}")
+    return found["may"], found["why"], found["never_sent"]
+
+
+def naming(raw, other):
+    return mark_duplicate(raw, other, now=datetime.now(UTC) + timedelta(seconds=1))
+
+
+@pytest.fixture
+async def trudy(acme):
+    async with villain("trudy") as peer:
+        await peer.join(acme)
+        yield peer
+
+
+async def test_a_private_report_is_named_to_nobody_who_was_never_sent_it(acme, mallory, trudy):
+    known, private = (
+        made(form("Known", **SAME), 1, acme.node.producer),
+        made(form("Private", **SAME), 2, acme.node.producer),
+    )
+    await send(acme, "POST", "/v1/reports", known, to=["mallory"])
+    await send(acme, "POST", "/v1/reports", private, share="0")
+    assert await telling(acme, id_of(1), id_of(2)) == (False, "never-sent", ["mallory"])
+    assert await telling(acme, id_of(2), id_of(1)) == (False, "nobody-has-it", [])
+    told = naming(known, id_of(2))
+    for dry in ({}, {"dry_run": "1"}):
+        status, answer = await send(acme, "PUT", f"/v1/reports/{id_of(1)}", told, **dry)
+        assert (status, answer["code"]) == (422, "names-unshared")
+        assert f"report share {id_of(2)} --to mallory" in answer["hint"]
+    status, answer = await send(
+        acme, "POST", "/v1/reports", naming(made(form("New", **SAME), 3, acme.node.producer), id_of(2))
+    )
+    assert (status, answer["code"]) == (422, "names-unshared")
+    lines = naming(made(form("Imported", **SAME), 4, acme.node.producer), id_of(2))
+    async with acme.client.post("/v1/imports?share=1", data=lines, headers=NDJSON) as got:
+        assert (await got.json())["items"][0]["code"] == "names-unshared"
+
+    await send(acme, "POST", f"/v1/reports/{id_of(2)}/share", to=["mallory"])
+    assert await telling(acme, id_of(1), id_of(2)) == (True, None, [])
+    assert (await send(acme, "PUT", f"/v1/reports/{id_of(1)}", told))[0] == 201
+    status, answer = await send(acme, "POST", f"/v1/reports/{id_of(1)}/share", to=["trudy"])
+    assert (status, answer["code"]) == (422, "names-unshared")
+    await send(acme, "POST", f"/v1/reports/{id_of(2)}/share", to=["trudy"])
+    assert (await send(acme, "POST", f"/v1/reports/{id_of(1)}/share", to=["trudy"]))[0] == 201
+
+
+async def test_a_peers_report_is_named_to_that_peer_and_a_public_one_to_anybody(acme, mallory, trudy):
+    mallory.publish(acme, theirs := mallory.bundle("Theirs"))
+    await mallory.ring()
+    await outcomes(acme, 1)
+    other = incident_id_of(theirs)
+    for nth, to in ((1, ["mallory"]), (2, ["mallory", "trudy"])):
+        await send(acme, "POST", "/v1/reports", made(form("Ours", **SAME), nth, acme.node.producer), to=to)
+    assert await telling(acme, id_of(1), other) == (True, None, [])
+    assert await telling(acme, id_of(2), other) == (False, "never-sent", ["trudy"])
+    assert await telling(acme, other, id_of(1)) == (False, "not-ours", [])
+    await send(
+        acme,
+        "POST",
+        "/v1/reports",
+        made(form("Public", **{**SAME, "tlp": "clear"}), 3, acme.node.producer),
+        share="0",
+    )
+    assert await telling(acme, id_of(2), id_of(3)) == (True, None, [])
+    red = made(form("Stricter", **{**SAME, "tlp": "amber"}), 4, acme.node.producer)
+    await send(acme, "POST", "/v1/reports", red, to=["mallory", "trudy"])
+    assert await telling(acme, id_of(2), id_of(4)) == (False, "marked-stricter", [])
+
+
+async def test_who_was_told_already_gets_corrections_and_the_end_and_others_do_not_learn_of_it(
+    acme, mallory, trudy
+):
+    """Told before the other was here, as by a database of before: what is known cannot be taken back."""
+    first = naming(made(form("Ours", **SAME), 1, acme.node.producer), id_of(2))
+    assert (await send(acme, "POST", "/v1/reports", first, to=["mallory"]))[0] == 201
+    await send(acme, "POST", "/v1/reports", made(form("Private", **SAME), 2, acme.node.producer), share="0")
+    path = f"/v1/reports/{id_of(1)}"
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    second = revise(first, {"title": "Ours, put right"}, now=later)
+    assert (await send(acme, "PUT", path, second, to=["trudy"]))[1]["code"] == "names-unshared"
+    assert (await send(acme, "PUT", path, second))[0] == 201
+    gone = withdraw(second, reason="Over.", now=later + timedelta(seconds=1))
+    assert (await send(acme, "POST", f"{path}/withdraw", gone))[0] == 201
+
+
+async def test_a_decision_is_forgotten_from_either_side_and_the_report_no_longer_names_the_other(
+    acme, mallory
+):
+    ours, other = (
+        made(form("Ours", **SAME), 1, acme.node.producer),
+        made(form("Other", **SAME), 2, acme.node.producer),
+    )
+    for raw in (ours, other):
+        await send(acme, "POST", "/v1/reports", raw, to=["mallory"])
+    path = f"/v1/reports/{id_of(1)}/duplicates/{id_of(2)}"
+    async with acme.client.put(path, json={"verdict": "duplicate", "by": "Safety desk"}) as answer:
+        assert answer.status == 200
+    told = naming(ours, id_of(2))
+    assert (await send(acme, "PUT", f"/v1/reports/{id_of(1)}", told))[0] == 201
+    back = unmark_duplicate(told, id_of(2), now=datetime.now(UTC) + timedelta(seconds=2))
+    status, answer = await send(acme, "PUT", f"/v1/reports/{id_of(1)}", back)
+    assert (status, [peer["name"] for peer in answer["to"]]) == (201, ["mallory"])
+    assert id_of(2).encode() not in back
+    mirrored = f"/v1/reports/{id_of(2)}/duplicates/{id_of(1)}"
+    assert (await send(acme, "DELETE", mirrored))[1]["verdict"] == "duplicate"
+    assert (await send(acme, "DELETE", path))[1]["code"] == "decision-unknown"
+    (item,) = (await get(acme, f"/v1/reports/{id_of(1)}/duplicates"))["items"]
+    assert (item["id"], item["decision"]) == (id_of(2), None)

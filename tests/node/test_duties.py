@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.contract.test_openapi import check_answer
 from tests.support.node import open_here, settings_on
+from tests.support.reports import PUBLIC
 
 from tocsin_node.schedule import timetable
-from tocsin_schema.stix import build, node_identity, revise
+from tocsin_schema.stix import build, revise
 
 STIX = {"Content-Type": "application/stix+json"}
-PRODUCER = node_identity("Acme", "n1" + "a" * 52)
 START = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)  # a Monday
 SETTINGS = {
     "duties": {
@@ -52,6 +52,7 @@ class Place:
 
     def __init__(self, served, clock):
         self.served, self.clock = served, clock
+        self.producer = dict(served.node.producer)
 
     async def call(self, method, path, *, template=None, send=None, data=None, headers=None, expect=200):
         async with self.served.client.request(method, path, json=send, data=data, headers=headers) as answer:
@@ -63,7 +64,7 @@ class Place:
 
     async def file(self, **changes):
         incident_id = f"incident--{uuid.uuid4()}"
-        raw = build({**FORM, **changes}, producer=PRODUCER, incident_id=incident_id, now=self.clock.at)
+        raw = build({**FORM, **changes}, producer=self.producer, incident_id=incident_id, now=self.clock.at)
         await self.call("POST", "/v1/reports", data=raw, headers=STIX, expect=201)
         return incident_id, raw
 
@@ -144,6 +145,7 @@ async def test_each_threshold_is_told_once_and_survives_a_restart(place, databas
         node.pool,
         node.alarms,
         node.duties.organisation,
+        node.ownership,
         node_id=node.identity.node_id,
         history_days=90,
         now=place.clock,
@@ -167,7 +169,7 @@ async def test_a_clock_found_beyond_all_thresholds_rings_once_with_all_of_them_n
 async def test_the_alert_says_no_more_than_the_marking_allows(place):
     for tlp in ("amber", "red"):
         incident_id = f"incident--{uuid.uuid4()}"
-        raw = build({**FORM, "tlp": tlp}, producer=PRODUCER, incident_id=incident_id, now=START)
+        raw = build({**FORM, "tlp": tlp}, producer=place.producer, incident_id=incident_id, now=START)
         await place.call("POST", "/v1/reports?share=0", data=raw, headers=STIX, expect=201)
     place.clock.go(hours=40)
     await place.watch()
@@ -235,6 +237,9 @@ async def test_a_person_confirms_a_whole_rule_and_what_it_asks_for_later_is_conf
     final = by_rule(await place.duties(), "eu-nis2-23", "final")
     assert (final["clock"], final["due_conservative"]) == ("running", "2026-11-05T18:00:00Z")
     assert final["due_legal"] == "2026-11-05T23:00:00Z"
+    said = "; ".join(step["said"] or "" for step in (await place.duty(final["id"]))["history"])
+    assert "start: 2026-10-05 18:00 UTC (was not set)" in said
+    assert "None" not in said
     initial = by_rule(items, "eu-cop-9.3-1", "initial")
     await place.decide(initial["id"], "confirm")
     await place.decide(initial["id"], "done")
@@ -315,11 +320,13 @@ async def test_a_person_can_set_the_start_of_a_clock(place):
     assert (set_["start_from"], set_["due_conservative"]) == ("a person's word", "2026-10-08T10:00:00Z")
 
 
-async def test_what_was_imported_has_duties_only_when_a_person_tracks_it(place):
+@pytest.mark.parametrize(
+    "record", [{"source_record": {"source": "aiid", "id": "7"}}, {}], ids=["public", "mailed"]
+)
+async def test_what_was_imported_has_duties_only_when_a_person_tracks_it(place, record):
     incident_id = f"incident--{uuid.uuid4()}"
-    record = {"source_record": {"source": "aiid", "id": "7"}}
-    raw = build({**FORM, **record}, producer=PRODUCER, incident_id=incident_id, now=START)
-    await place.call("POST", "/v1/reports", data=raw, headers=STIX, expect=201)
+    raw = build({**FORM, **record}, producer=PUBLIC, incident_id=incident_id, now=START)
+    await place.call("POST", "/v1/imports", data=raw, headers={"Content-Type": "application/x-ndjson"})
     await place.watch()
     assert await place.duties() == []
     asked = {"report_id": incident_id, "by": "Mara Voss", "reason": "It is our assistant."}

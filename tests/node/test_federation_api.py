@@ -21,8 +21,8 @@ STIX = {"Content-Type": "application/stix+json"}
 
 
 async def filed(node, peer, title="A near miss", **query):
-    """File a report of `peer`'s making at `node`; its log entry's index, or None."""
-    raw = peer.bundle(title)
+    """File a report at `node`; its log entry's index, or None."""
+    raw = node.bundle(title)
     async with node.client.post("/v1/reports", data=raw, headers=STIX, params=query) as answer:
         said = await answer.json()
         assert answer.status == 201, said
@@ -310,7 +310,7 @@ async def test_a_join_does_not_make_anybody_active(acme, stranger):
     await stranger.join(acme, approve=False)
     (peer,) = (await get(acme, "/v1/peers"))["items"]
     assert (peer["state"], peer["ours_approved"]) == ("pending", False)
-    raw = stranger.bundle("Not for the pending")
+    raw = acme.bundle("Not for the pending")
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
         said = await answer.json()
     assert said["to"] == []
@@ -338,7 +338,7 @@ async def test_a_peer_waits_once_however_many_long_polls_it_opens(acme, mallory)
         for poll in done:
             status, note, _ = poll.result()
             assert (status, note.split(b"\n")[1]) == (200, b"0")
-    raw = mallory.bundle("Ours")
+    raw = acme.bundle("Ours")
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
         assert answer.status == 201
     status, note, _ = await waiting.pop()

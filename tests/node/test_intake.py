@@ -10,6 +10,7 @@ import orjson
 import pytest
 from tests.node.conftest import QUICK
 from tests.support.node import open_here, settings_on
+from tests.support.reports import PUBLIC, report_by
 from tests.support.villain import GRAVE, get, incident_id_of, outcomes, peer_status, post, until, villain
 
 from tocsin_federation.envelope import wrap_info
@@ -324,14 +325,14 @@ async def test_a_withdrawal_is_final(acme, mallory):
 
 
 async def test_nobody_takes_over_a_report_of_ours(acme, mallory):
-    raw = mallory.bundle("Ours")
+    raw = acme.bundle("Ours")
     async with acme.client.post("/v1/reports?share=0", data=raw, headers=STIX) as answer:
         assert answer.status == 201
     mallory.publish(acme, revise(raw, {"title": "Theirs now"}, now=now()), ver=2)
     mallory.publish(acme, withdraw(raw, reason="No.", now=now()), ver=2, t="revoke")
     mallory.publish(acme, raw)
-    got = await taken(acme, mallory)
-    assert got == [("refused", "not-owner"), ("refused", "not-owner"), ("unchanged", None)]
+    mallory.publish(acme, mallory.bundle("In their own name", incident_id=incident_id_of(raw)), ver=2)
+    assert await taken(acme, mallory) == [("refused", "foreign-creator")] * 3 + [("refused", "not-owner")]
     assert await titles(acme) == ["Ours"]
 
 
@@ -342,7 +343,8 @@ async def test_nobody_takes_over_a_report_of_another_peer(acme, mallory):
         honest.publish(acme, raw)
         await taken(acme, honest)
         mallory.publish(acme, revise(raw, {"title": "Stolen words"}, now=now()), ver=2)
-        assert await taken(acme, mallory) == [("refused", "not-owner")]
+        mallory.publish(acme, mallory.bundle("In their own name", incident_id=incident_id_of(raw)), ver=2)
+        assert await taken(acme, mallory) == [("refused", "foreign-creator"), ("refused", "not-owner")]
         honest.publish(acme, revise(raw, {"title": "Better words"}, now=now()), ver=2)
         assert (await taken(acme, honest))[1] == ("stored", None)
     assert await titles(acme) == ["Better words"]
@@ -364,7 +366,7 @@ async def test_an_entry_of_another_peer_cannot_be_passed_off_as_ones_own(acme, m
 async def test_an_acknowledgement_counts_only_from_those_who_were_told(acme, mallory):
     async with villain("honest") as honest:
         await honest.join(acme)
-        raw = mallory.bundle("For honest only")
+        raw = acme.bundle("For honest only")
         async with acme.client.post("/v1/reports?to=honest", data=raw, headers=STIX) as answer:
             leaf = bytes.fromhex((await answer.json())["entry"]["leaf_hash"])
         incident = incident_id_of(raw)
@@ -381,7 +383,7 @@ async def test_nobody_acknowledges_a_version_that_was_never_sent_to_it_nor_one_e
     acme, mallory
 ):
     """The second version is TLP:RED and stays here; the third goes out."""
-    raw = mallory.bundle("Ours", tlp="amber")
+    raw = acme.bundle("Ours", tlp="amber")
     incident = incident_id_of(raw)
     red = revise(raw, {"tlp": "red"}, now=now())
     leaves = []
@@ -401,7 +403,7 @@ async def test_nobody_acknowledges_a_version_that_was_never_sent_to_it_nor_one_e
 
 
 async def test_an_acknowledgement_from_the_far_future_is_dated_now(acme, mallory):
-    raw = mallory.bundle("Ours")
+    raw = acme.bundle("Ours")
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
         leaf = bytes.fromhex((await answer.json())["entry"]["leaf_hash"])
     incident = incident_id_of(raw)
@@ -572,8 +574,8 @@ async def forget(node, frame):
         )
 
 
-async def test_an_own_filing_and_a_peers_of_the_same_id_meet_without_harm(acme, mallory):
-    bundles = [mallory.bundle(f"Both of us {n}") for n in range(30)]
+async def meet(acme, mallory, bundles):
+    """A peer publishes what is imported at the same time: what came of each at both doors."""
     for raw in bundles:
         mallory.publish(acme, raw)
     await mallory.ring()
@@ -586,7 +588,19 @@ async def test_an_own_filing_and_a_peers_of_the_same_id_meet_without_harm(acme, 
     async with acme.node.pool.acquire() as conn:
         theirs = [row[0] for row in await conn.fetch("select outcome from remote_entry order by idx desc")]
     assert len(await titles(acme)) == 30
-    assert all(sorted(pair) == ["stored", "unchanged"] for pair in zip(ours, theirs, strict=True))
+    return list(zip(ours, theirs, strict=True))
+
+
+async def test_an_import_and_a_peers_entry_of_one_public_record_meet_without_harm(acme, mallory):
+    pairs = await meet(acme, mallory, [report_by(PUBLIC, f"Both of us {n}") for n in range(30)])
+    assert all(sorted(pair) == ["stored", "unchanged"] for pair in pairs)
+
+
+async def test_an_import_and_the_creators_own_entry_meet_and_the_creators_stands(acme, mallory):
+    pairs = await meet(acme, mallory, [mallory.bundle(f"Theirs {n}") for n in range(30)])
+    assert {theirs for _, theirs in pairs} == {"stored"}
+    found = (await get(acme, "/v1/reports?limit=100"))["items"]
+    assert {item["origin"]["name"] for item in found} == {"mallory"}
 
 
 async def test_a_node_that_stops_in_the_middle_takes_every_entry_once(database, tmp_path):
@@ -647,7 +661,7 @@ async def test_alerts_and_acknowledgements_name_a_peer_as_its_operator_does_what
     await acme.node.peering.learn_chain(mallory.node_id, list(mallory.chain))
     status = await peer_status(acme)
     assert (status["org"], status["former_orgs"]) == ("Acme", ["mallory"])
-    raw = mallory.bundle("Ours")
+    raw = acme.bundle("Ours")
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
         leaf = bytes.fromhex((await answer.json())["entry"]["leaf_hash"])
     incident = incident_id_of(raw)

@@ -85,7 +85,7 @@ class Follower:
 
 
 async def test_a_follower_of_a_hundred_writers_misses_nothing(acme, mallory):
-    bundles = [mallory.bundle(f"Report {n}") for n in range(WRITERS * EACH)]
+    bundles = [acme.bundle(f"Report {n}") for n in range(WRITERS * EACH)]
     follower = Follower(mallory, acme)
 
     async def write(number):
@@ -105,8 +105,8 @@ async def test_a_follower_of_a_hundred_writers_misses_nothing(acme, mallory):
 
 async def test_writers_that_repeat_and_collide_end_in_one_entry_a_report(acme, mallory):
     chance = random.Random(SEED)
-    bundles = [mallory.bundle(f"Report {n}") for n in range(20)]
-    others = [mallory.bundle(f"Other {n}", incident_id=incident_id_of(raw)) for n, raw in enumerate(bundles)]
+    bundles = [acme.bundle(f"Report {n}") for n in range(20)]
+    others = [acme.bundle(f"Other {n}", incident_id=incident_id_of(raw)) for n, raw in enumerate(bundles)]
     sent = [*bundles * 5, *others * 2]
     chance.shuffle(sent)
     statuses = Counter(status for status, _ in await asyncio.gather(*(file(acme, raw) for raw in sent)))
@@ -128,16 +128,16 @@ async def test_one_bad_report_fails_alone_among_those_it_shares_a_commit_with(ac
     await forbid(acme, "new.name like 'Poison%'")
     titles = [f"Report {n}" for n in range(60)] + ["Poison 1", "Poison 2"]
     random.Random(SEED).shuffle(titles)
-    answers = await asyncio.gather(*(file(acme, mallory.bundle(title)) for title in titles))
+    answers = await asyncio.gather(*(file(acme, acme.bundle(title)) for title in titles))
     failed = {title for title, (status, _) in zip(titles, answers, strict=True) if status != 201}
     assert failed == {"Poison 1", "Poison 2"}
     assert {status for status, _ in answers} == {201, 500}
     assert len(await verify_log(acme)) == 60
-    assert (await file(acme, mallory.bundle("And on it goes")))[0] == 201
+    assert (await file(acme, acme.bundle("And on it goes")))[0] == 201
 
 
 async def test_versions_made_at_once_on_one_version_do_not_overwrite_each_other(acme, mallory):
-    raw = mallory.bundle("First words")
+    raw = acme.bundle("First words")
     await file(acme, raw)
     path = f"/v1/reports/{incident_id_of(raw)}"
     now = acme.node.now()
@@ -150,7 +150,7 @@ async def test_versions_made_at_once_on_one_version_do_not_overwrite_each_other(
 
 
 async def test_a_version_made_on_an_older_one_is_refused(acme, mallory):
-    raw = mallory.bundle("First words")
+    raw = acme.bundle("First words")
     await file(acme, raw)
     path = f"/v1/reports/{incident_id_of(raw)}"
     second = revise(raw, {"title": "Second words"}, now=acme.node.now())
@@ -162,7 +162,7 @@ async def test_a_version_made_on_an_older_one_is_refused(acme, mallory):
 
 
 async def test_a_withdrawn_report_cannot_be_taken_up_again(acme, mallory):
-    raw = mallory.bundle("First words")
+    raw = acme.bundle("First words")
     await file(acme, raw)
     path = f"/v1/reports/{incident_id_of(raw)}"
     gone = withdraw(raw, reason="It was a test.", now=acme.node.now())
@@ -175,7 +175,7 @@ async def test_a_withdrawn_report_cannot_be_taken_up_again(acme, mallory):
 
 
 async def test_what_was_filed_before_is_not_said_to_go_to_anybody_new(acme, mallory):
-    raw = mallory.bundle("Kept here at first")
+    raw = acme.bundle("Kept here at first")
     status, said = await file(acme, raw, share="0")
     assert (status, said["to"]) == (201, [])
     status, said = await file(acme, raw)
@@ -202,7 +202,7 @@ async def test_what_was_written_unheard_reaches_the_peers_though_nobody_files_ag
     async with villain() as mallory:
         await mallory.join(node)
         follower = Follower(mallory, node)
-        raw = mallory.bundle("Written, but nobody heard it")
+        raw = node.bundle("Written, but nobody heard it")
         waiting = asyncio.create_task(follower.round(wait_s=20))
         await asyncio.sleep(0)
         wire.lose = b"INSERT 0 1"
@@ -223,7 +223,7 @@ async def test_what_was_not_written_is_not_in_the_log(frail):
     node, wire = frail
     async with villain() as mallory:
         await mallory.join(node)
-        raw = mallory.bundle("The database is away")
+        raw = node.bundle("The database is away")
         wire.away = True
         wire.cut()
         status, said = await file(node, raw)
@@ -256,7 +256,7 @@ async def test_answers_lost_at_any_moment_lose_and_double_nothing(frail):
         async def write():
             nonlocal done
             while not enough():
-                raw = mallory.bundle(f"Report {len(bundles)}")
+                raw = node.bundle(f"Report {len(bundles)}")
                 bundles.append(raw)
                 await until_stored(raw)
                 done += 1

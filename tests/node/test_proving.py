@@ -29,9 +29,9 @@ async def refusal(node, report_id, **query):
     return status, orjson.loads(raw)["code"]
 
 
-async def test_author_and_recipient_prove_the_same_to_a_stranger(cluster, database, tmp_path, stranger):
+async def test_author_and_recipient_prove_the_same_to_a_stranger(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path) as (one, two):
-        raw = stranger.bundle("Something to be shown later", tlp="clear")
+        raw = one.bundle("Something to be shown later", tlp="clear")
         filed = await file(one, raw)
         report_id = filed["id"]
         await arrived(two, report_id, 1)
@@ -43,11 +43,9 @@ async def test_author_and_recipient_prove_the_same_to_a_stranger(cluster, databa
             assert (await proven(node, report_id, disclose="1")).content == raw
 
 
-async def test_every_version_can_be_proven_by_its_author_and_its_words_too(
-    cluster, database, tmp_path, stranger
-):
+async def test_every_version_can_be_proven_by_its_author_and_its_words_too(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path) as (one, two):
-        first = stranger.bundle("As it was said first", tlp="clear")
+        first = one.bundle("As it was said first", tlp="clear")
         report_id = (await file(one, first))["id"]
         await arrived(two, report_id, 1)
         second = revise(first, {"title": "As it was said then"}, now=now())
@@ -60,9 +58,9 @@ async def test_every_version_can_be_proven_by_its_author_and_its_words_too(
         assert await refusal(one, report_id, ver="3") == (409, "not-in-log")
 
 
-async def test_only_the_author_discloses_what_is_not_clear(cluster, database, tmp_path, stranger):
+async def test_only_the_author_discloses_what_is_not_clear(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path, max_tlp_out="amber") as (one, two):
-        raw = stranger.bundle("Not for everybody", tlp="amber")
+        raw = one.bundle("Not for everybody", tlp="amber")
         report_id = (await file(one, raw))["id"]
         await arrived(two, report_id, 1)
         assert await refusal(two, report_id, disclose="1") == (403, "tlp-forbids")
@@ -70,24 +68,24 @@ async def test_only_the_author_discloses_what_is_not_clear(cluster, database, tm
         assert (await proven(one, report_id, disclose="1")).content == raw
 
 
-async def test_what_was_shared_with_nobody_or_is_not_there_cannot_be_proven(acme, stranger):
-    filed = await file(acme, stranger.bundle("For nobody"), share="0")
+async def test_what_was_shared_with_nobody_or_is_not_there_cannot_be_proven(acme):
+    filed = await file(acme, acme.bundle("For nobody"), share="0")
     assert await refusal(acme, filed["id"]) == (409, "not-in-log")
     unknown = "incident--00000000-0000-4000-8000-000000000000"
     assert await refusal(acme, unknown) == (404, "report-unknown")
 
 
-async def test_what_is_sent_later_can_be_proven_from_then_on(cluster, database, tmp_path, stranger):
+async def test_what_is_sent_later_can_be_proven_from_then_on(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path) as (one, two):
-        filed = await file(one, stranger.bundle("Later", tlp="clear"), share="0")
+        filed = await file(one, one.bundle("Later", tlp="clear"), share="0")
         await share(one, filed["id"], "Two")
         await arrived(two, filed["id"], 1)
         assert (await proven(two, filed["id"])).header.aud.nodes == (two.node.identity.node_id,)
 
 
-async def test_no_data_key_stands_in_the_database_unlocked(cluster, database, tmp_path, stranger):
+async def test_no_data_key_stands_in_the_database_unlocked(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path) as (one, two):
-        filed = await file(one, stranger.bundle("Locked", tlp="clear"))
+        filed = await file(one, one.bundle("Locked", tlp="clear"))
         await arrived(two, filed["id"], 1)
         shown = read_proof((await proof_of(one, filed["id"], disclose="1"))[1])
         for node, table in ((one, "log_entry"), (two, "remote_entry")):
@@ -97,11 +95,9 @@ async def test_no_data_key_stands_in_the_database_unlocked(cluster, database, tm
             assert shown.disclosed.data_key not in locked
 
 
-async def test_a_peer_that_was_removed_can_still_be_held_to_what_it_said(
-    cluster, database, tmp_path, stranger
-):
+async def test_a_peer_that_was_removed_can_still_be_held_to_what_it_said(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path) as (one, two):
-        filed = await file(one, stranger.bundle("Said and done", tlp="clear"))
+        filed = await file(one, one.bundle("Said and done", tlp="clear"))
         await arrived(two, filed["id"], 1)
         async with two.client.delete("/v1/peers/One") as answer:
             assert answer.status in {200, 204}
@@ -145,7 +141,7 @@ async def test_paths_over_tiles_are_those_over_all_leaves_and_tiles_are_read_onc
         assert len(full) == len(set(full))
 
 
-async def test_a_proof_is_for_whoever_may_read_reports(acme, stranger):
+async def test_a_proof_is_for_whoever_may_read_reports(acme):
     filed = await get(acme, "/v1/node")
     assert filed["node_id"]
     async with acme.client.get(

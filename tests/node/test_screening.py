@@ -47,7 +47,7 @@ def later(raw, **changes):
 async def test_what_seems_to_hold_personal_data_or_a_secret_is_not_sent_and_not_stored(
     acme, mallory, text, code, kind, caplog
 ):
-    raw = suspicious(mallory, text)
+    raw = suspicious(acme, text)
     with caplog.at_level(logging.DEBUG):
         status, said = await send(acme, raw)
     assert (status, said["code"], said["kinds"]) == (422, "review-needed", [kind])
@@ -60,7 +60,7 @@ async def test_what_seems_to_hold_personal_data_or_a_secret_is_not_sent_and_not_
 
 
 async def test_a_named_person_lets_it_leave_and_the_decision_is_kept_and_shown(acme, mallory):
-    raw = suspicious(mallory)
+    raw = suspicious(acme)
     status, said = await send(acme, raw, f"?personal_data_reviewed_by={NAME}")
     assert (status, [peer["name"] for peer in said["to"]]) == (201, ["mallory"])
     (review,) = (await get(acme, f"/v1/reports/{said['id']}"))["reviews"]
@@ -76,7 +76,7 @@ async def test_a_named_person_lets_it_leave_and_the_decision_is_kept_and_shown(a
 
 
 async def test_a_decision_needs_a_name(acme, mallory):
-    raws = (suspicious(mallory), mallory.bundle("Clean"))
+    raws = (suspicious(acme), acme.bundle("Clean"))
     for raw, name in itertools.product(raws, ["", "%20%20", "x" * 201, "a%07b"]):
         status, said = await send(acme, raw, f"?personal_data_reviewed_by={name}")
         assert (status, said["code"]) == (422, "reviewer-unnamed")
@@ -84,7 +84,7 @@ async def test_a_decision_needs_a_name(acme, mallory):
 
 @pytest.mark.parametrize("query", ["?share=0", "?dry_run=1"])
 async def test_what_stays_needs_no_decision(acme, mallory, query):
-    status, said = await send(acme, suspicious(mallory), query)
+    status, said = await send(acme, suspicious(acme), query)
     assert (status, said["to"] == []) == ((200, False) if "dry" in query else (201, True))
     if "dry" in query:
         assert said["review_needed"] is True
@@ -93,17 +93,17 @@ async def test_what_stays_needs_no_decision(acme, mallory, query):
 
 
 async def test_a_node_without_peers_keeps_it_without_asking(acme, stranger):
-    assert (await send(acme, suspicious(stranger)))[0] == 201
+    assert (await send(acme, suspicious(acme)))[0] == 201
 
 
 async def test_a_clean_report_leaves_without_being_asked_about(acme, mallory):
-    status, said = await send(acme, mallory.bundle("Clean"))
+    status, said = await send(acme, acme.bundle("Clean"))
     assert (status, said["findings"]) == (201, [])
     assert (await get(acme, f"/v1/reports/{said['id']}"))["reviews"] == []
 
 
 async def test_a_later_version_needs_a_decision_for_what_is_new_in_it_and_for_nothing_else(acme, mallory):
-    first = suspicious(mallory)
+    first = suspicious(acme)
     path = f"/v1/reports/{incident_id_of(first)}"
     await send(acme, first, f"?personal_data_reviewed_by={NAME}")
     second = later(first, flags=["ongoing"])
@@ -119,7 +119,7 @@ async def test_a_later_version_needs_a_decision_for_what_is_new_in_it_and_for_no
 async def test_a_withdrawal_is_told_to_those_who_have_the_report_whatever_it_holds(acme, mallory):
     from datetime import UTC, datetime
 
-    raw = suspicious(mallory)
+    raw = suspicious(acme)
     path = f"/v1/reports/{incident_id_of(raw)}"
     await send(acme, raw, f"?personal_data_reviewed_by={NAME}")
     async with acme.node.pool.acquire() as conn:
@@ -133,7 +133,7 @@ async def test_a_withdrawal_is_told_to_those_who_have_the_report_whatever_it_hol
 
 
 async def test_an_import_stores_what_is_suspected_keeps_it_here_and_says_so(acme, mallory):
-    clean, held, again = mallory.bundle("Clean"), suspicious(mallory), suspicious(mallory)
+    clean, held, again = acme.bundle("Clean"), suspicious(acme), suspicious(acme)
     lines = b"\n".join([clean, held])
     status, said = await send(acme, lines, "?share=1", path="/v1/imports")
     assert status == 200
@@ -147,7 +147,7 @@ async def test_an_import_stores_what_is_suspected_keeps_it_here_and_says_so(acme
 
 
 async def test_an_import_that_is_not_shared_is_not_asked_about(acme, mallory):
-    _, said = await send(acme, suspicious(mallory), path="/v1/imports")
+    _, said = await send(acme, suspicious(acme), path="/v1/imports")
     assert said["items"][0].keys() == {"id", "outcome"}
 
 
@@ -155,17 +155,17 @@ async def test_an_import_that_is_not_shared_is_not_asked_about(acme, mallory):
 async def test_a_report_that_says_that_it_names_people_leaves_by_no_door_whoever_says_so(
     acme, mallory, query
 ):
-    named = suspicious(mallory, personal_data="present")
+    named = suspicious(acme, personal_data="present")
     status, said = await send(acme, named, query)
     assert (status, said["to"]) == (201, [])
     assert {each["code"] for each in said["withheld"]} == {"personal-data"}
-    clean = mallory.bundle("Clean at first")
+    clean = acme.bundle("Clean at first")
     path = f"/v1/reports/{incident_id_of(clean)}"
     await send(acme, clean)
     before = await size_of_log(acme)
     status, said = await send(acme, later(clean, personal_data="present"), query, method="PUT", path=path)
     assert (status, said["to"]) == (201, [])
-    imported = suspicious(mallory, personal_data="present")
+    imported = suspicious(acme, personal_data="present")
     share = "&" if query else "?"
     _, said = await send(acme, imported, f"{query}{share}share=1", path="/v1/imports")
     assert said["items"][0]["kept_here"] == ["personal-data-present"]
@@ -173,7 +173,7 @@ async def test_a_report_that_says_that_it_names_people_leaves_by_no_door_whoever
 
 
 async def test_a_grave_report_that_names_people_rings_without_a_word_of_it(acme, mallory):
-    raw = mallory.bundle(
+    raw = acme.bundle(
         "Mrs Quirinius died", **{**GRAVE, "description": "Of Ward Seven."}, personal_data="present"
     )
     _, said = await send(acme, raw)
@@ -196,7 +196,7 @@ async def test_what_a_peer_sent_is_not_looked_at(acme, mallory):
 
 async def test_a_report_as_long_as_one_may_be_is_looked_at_to_its_end(acme, mallory):
     text = "word " * 9_000
-    raw = mallory.bundle(
+    raw = acme.bundle(
         "Long", description=text, failure_modes=[f"mail anna.quirinius{n}@example.net" for n in range(50)]
     )
     status, said = await send(acme, raw)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
-from tests.node.test_filing import PRODUCER
 from tests.support.node import open_here, settings_on
+from tests.support.reports import PUBLIC
 from tests.support.villain import get, outcomes
 
 from tocsin_node.services.finding import Finding
@@ -54,10 +54,10 @@ CHAT = form(
 PLAIN = form("Nothing much")
 
 
-def made(fields, nth):
+def made(fields, nth, by=PUBLIC):
     return build(
         fields,
-        producer=PRODUCER,
+        producer=dict(by),
         incident_id=f"incident--00000000-0000-4000-8000-{nth:012}",
         now=datetime.now(UTC),
     )
@@ -75,7 +75,7 @@ async def titles(acme, query):
 @pytest.fixture
 async def three(acme):
     for nth, fields in enumerate((SHUTTLE, CHAT, PLAIN), 1):
-        await file(acme, made(fields, nth))
+        await file(acme, made(fields, nth, acme.node.producer))
     return acme
 
 
@@ -125,9 +125,14 @@ async def test_what_is_looked_for_is_found_and_nothing_else(three):
 
 
 async def test_a_title_counts_more_than_a_description_and_the_snippet_shows_the_word(acme):
-    await file(acme, made(form("Brakes fail"), 1))
+    await file(acme, made(form("Brakes fail"), 1, acme.node.producer))
     await file(
-        acme, made(form("Something else", description="Long before. " * 30 + "The brakes were fine."), 2)
+        acme,
+        made(
+            form("Something else", description="Long before. " * 30 + "The brakes were fine."),
+            2,
+            acme.node.producer,
+        ),
     )
     found = (await get(acme, "/v1/reports?q=brakes"))["items"]
     assert [item["name"] for item in found] == ["Brakes fail", "Something else"]
@@ -136,7 +141,7 @@ async def test_a_title_counts_more_than_a_description_and_the_snippet_shows_the_
 
 
 async def test_a_new_version_is_found_by_what_it_says_now_and_a_withdrawn_one_by_its_state(acme):
-    raw = made(SHUTTLE, 1)
+    raw = made(SHUTTLE, 1, acme.node.producer)
     report_id = check_bundle(raw).report.id
     await file(acme, raw)
     newer = revise(raw, {"title": "Tram hits a truck", "countries": ["AT"]}, now=datetime.now(UTC))
@@ -200,7 +205,7 @@ async def test_pages_show_everything_once_with_words_and_without(acme):
 
 async def test_windows_of_a_word_in_very_many_reports_follow_each_other(acme):
     for nth in range(10):
-        await file(acme, made(form(f"Truck {nth}"), nth))
+        await file(acme, made(form(f"Truck {nth}"), nth, acme.node.producer))
     wanted = search.Wanted(words="truck")
     seen, at = [], search.Place()
     while at is not None:
@@ -304,7 +309,7 @@ async def test_reports_from_before_there_were_facets_are_filled_in_and_it_may_st
 async def test_a_node_that_starts_again_finds_the_same(database, tmp_path):
     settings = settings_on(tmp_path / "node", database)
     async with open_here(settings) as first:
-        await file(first, made(SHUTTLE, 1))
+        await file(first, made(SHUTTLE, 1, first.node.producer))
     async with open_here(settings) as second:
         assert "search-filling" not in str(await get(second, "/healthz"))
         assert await titles(second, "q=shuttle&harm=property") == ["Shuttle hits a truck"]

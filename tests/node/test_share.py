@@ -74,7 +74,7 @@ async def arrived(node, report_id, ver):
 async def test_a_report_goes_to_a_further_peer_later_and_only_once(cluster, database, tmp_path):
     async with pair(cluster, database, tmp_path) as (one, two), villain() as mallory:
         await mallory.join(one)
-        raw = mallory.bundle("Filed for mallory alone")
+        raw = one.bundle("Filed for mallory alone")
         filed = await file(one, raw, to="mallory")
         report_id = filed["id"]
         before = await log_size(one)
@@ -99,7 +99,7 @@ async def test_a_withdrawal_that_a_ceiling_held_back_is_told_once_the_ceiling_al
     cluster, database, tmp_path, stranger
 ):
     async with pair(cluster, database, tmp_path, max_tlp_out="green") as (one, two):
-        first = stranger.bundle("Milder than it should be")
+        first = one.bundle("Milder than it should be")
         report_id = (await file(one, first))["id"]
         await arrived(two, report_id, 1)
         amber = revise(first, {"tlp": "amber"}, now=now())
@@ -120,7 +120,7 @@ async def test_a_withdrawal_that_a_ceiling_held_back_is_told_once_the_ceiling_al
 async def test_a_later_entry_says_the_same_as_the_first(acme, mallory):
     async with villain("late") as late:
         await late.join(acme)
-        first = mallory.bundle("Twice told")
+        first = acme.bundle("Twice told")
         report_id = (await file(acme, first, to="mallory"))["id"]
         second = await file(
             acme, revise(first, {"title": "Twice, told"}, now=now()), f"/v1/reports/{report_id}", "PUT"
@@ -145,7 +145,7 @@ def body_leaf(body, index):
 async def test_an_acknowledgement_of_what_came_later_counts(acme, mallory):
     async with villain("late") as late:
         await late.join(acme)
-        raw = mallory.bundle("For mallory at first")
+        raw = acme.bundle("For mallory at first")
         report_id = (await file(acme, raw, to="mallory"))["id"]
         _, shared = await share(acme, report_id, "late")
         leaf = bytes.fromhex(shared["entry"]["leaf_hash"])
@@ -158,7 +158,7 @@ async def test_an_acknowledgement_of_what_came_later_counts(acme, mallory):
 async def test_red_goes_later_to_whom_it_names_up_to_its_ceiling(acme, mallory, stranger):
     async with villain("trusted") as trusted:
         await trusted.join(acme, max_tlp_out="red")
-        raw = stranger.bundle("For few eyes", tlp="red")
+        raw = acme.bundle("For few eyes", tlp="red")
         report_id = (await file(acme, raw, share="0"))["id"]
         assert (await get(acme, f"/v1/reports/{report_id}"))["entry"] is None
         _, said = await share(acme, report_id, "trusted", "mallory")
@@ -169,7 +169,7 @@ async def test_red_goes_later_to_whom_it_names_up_to_its_ceiling(acme, mallory, 
 
 
 async def test_a_dry_run_tells_and_writes_nothing(acme, mallory):
-    report_id = (await file(acme, mallory.bundle("Ours"), share="0"))["id"]
+    report_id = (await file(acme, acme.bundle("Ours"), share="0"))["id"]
     status, said = await share(acme, report_id, "mallory", dry_run="1")
     assert (status, said["outcome"], [p["name"] for p in said["to"]]) == (200, "dry-run", ["mallory"])
     assert await log_size(acme) == 0
@@ -180,7 +180,7 @@ async def test_only_an_own_report_is_shared_and_only_with_somebody(acme, mallory
     mallory.publish(acme, frame)
     await mallory.ring()
     await outcomes(acme, 1)
-    ours = (await file(acme, mallory.bundle("Ours"), share="0"))["id"]
+    ours = (await file(acme, acme.bundle("Ours"), share="0"))["id"]
     for report_id, names, code in (
         (incident_id_of(frame), ["mallory"], "not-ours"),
         ("incident--11111111-1111-4111-8111-111111111111", ["mallory"], "report-unknown"),
@@ -198,7 +198,7 @@ async def test_shares_and_versions_at_once_lose_nobody(acme):
     async with villain(names[0]) as a, villain(names[1]) as b, villain(names[2]) as c:
         for somebody in (a, b, c):
             await somebody.join(acme)
-        raw = a.bundle("Moving")
+        raw = acme.bundle("Moving")
         report_id = (await file(acme, raw, share="0"))["id"]
 
         async def versions():
@@ -228,7 +228,7 @@ async def test_shares_and_versions_at_once_lose_nobody(acme):
 
 
 async def test_in_the_writer_a_share_and_a_version_that_did_not_know_of_each_other_conflict(acme, mallory):
-    first = mallory.bundle("Version 1")
+    first = acme.bundle("Version 1")
     second = revise(first, {"title": "Version 2"}, now=now())
     report_id = (await file(acme, first, share="0"))["id"]
     held, newer = (check_bundle(raw).report for raw in (first, second))
@@ -257,7 +257,7 @@ async def test_a_share_whose_commit_went_unheard_is_there_once_when_it_is_said_a
             settings = settings_on(tmp_path / "frail", wire.address, QUICK)
             async with open_here(settings) as node, villain() as mallory:
                 await mallory.join(node)
-                report_id = (await file(node, mallory.bundle("Once"), share="0"))["id"]
+                report_id = (await file(node, node.bundle("Once"), share="0"))["id"]
                 wire.lose = b"COMMIT"
                 status, said = await share(node, report_id, "mallory")
                 wire.lose = b""
@@ -280,7 +280,7 @@ async def test_a_share_whose_commit_went_unheard_is_there_once_when_it_is_said_a
 async def test_what_seems_to_name_people_goes_to_nobody_later_either_unless_a_person_takes_it_on(
     acme, mallory
 ):
-    raw = mallory.bundle("Kept here", description="The carer asked us to ring +49 30 901820 back.")
+    raw = acme.bundle("Kept here", description="The carer asked us to ring +49 30 901820 back.")
     report_id = (await file(acme, raw, share="0"))["id"]
     status, said = await share(acme, report_id, "mallory")
     assert (status, said["code"]) == (422, "review-needed")
@@ -296,7 +296,7 @@ async def test_what_seems_to_name_people_goes_to_nobody_later_either_unless_a_pe
 
 async def test_what_we_say_of_a_report_goes_to_those_too_who_got_it_later(acme, mallory, stranger):
     await stranger.join(acme)
-    raw = mallory.bundle("Told in two steps")
+    raw = acme.bundle("Told in two steps")
     report_id = (await file(acme, raw, to="mallory"))["id"]
     await share(acme, report_id, "stranger")
     held = check_bundle(raw).report

@@ -102,6 +102,9 @@ PERSONAL = {
         "The patient Anneliese Quirinius was turned away.", "Mara Ilves, 43, of Northtown, was hurt.",
         "A 43-year-old nurse Mara Ilves stepped in.", "a man named Tomas Vek was arrested", "Mme Dupont a attendu",
         "Prof. O'Hara signed it off", "According to Anna Keller it went dark.", "It was Thomas van Beek who rang.", "Mara Ilves (43) was hurt",
+        "Sister Maria Alvarez saw the dose.", "Then Sister Alvarez rang.", "Officer Kowalski drew his gun.", "Yesterday Maria Alvarez rang.",
+        "It was Judge Tanaka who asked.", "Brother Anselm found him.", "Father O'Malley was named in it.", "Schwester Ilves rief an.",
+        "Detective Sgt. Ilves wrote it down.", "Sir Tomas Vek denied it.",
     ],
 }  # fmt: skip
 
@@ -115,6 +118,11 @@ OUT_OF_REACH = [
 ]
 
 HARMLESS = [
+    "Judge Rules Against Chatbot Maker After False Citations in Court",
+    "Officer Training Program Used Chatbot That Gave Wrong Legal Advice",
+    "The Attorney General purposely wrote to the Department of Justice.",
+    "Our sister company and the mother house were told; the nurse, the judge and the officer were not.",
+    "A Doctor, a Judge and an Officer were consulted.",
     "The model GPT-4 Turbo answered 12,345 questions in 2023-2024 and failed in 7.5 % of them.",
     "Version 4.2.1-rc.3 of Vigil Sepsis was rolled out on 2025-03-24 at 10:15:00.",
     "See https://example.org/2025/03/24/incident-20250324-1234567890.html?id=4111111111111111 for more.",

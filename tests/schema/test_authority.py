@@ -188,7 +188,7 @@ def test_what_no_font_can_show_is_written_by_its_number_and_the_document_says_so
     made = to_pdf(document({**FULL, "description": "Łódź Ωμέγα Жук 事故 end"}), at=NOW, fonts=bundled)
     said = read_pdf(tmp_path, made)
     assert "Łódź Ωμέγα Жук [U+4E8B][U+6545] end" in said
-    assert "2 different characters cannot be shown with the fonts of this machine (Cjk)" in " ".join(
+    assert "2 different characters cannot be shown with the fonts of this machine (CJK)" in " ".join(
         said.split()
     )
 

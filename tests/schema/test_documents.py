@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from tests.schema.samples import WING
 
+from tocsin_schema.check import check_bundle
+
 README = (WING / "README.md").read_text("utf-8")
 # Callable → which argument is the code.
 PLACES = {"Finding": 0, "refused": 1}
@@ -48,3 +50,14 @@ def test_every_code_of_the_readme_exists():
 
 def test_every_code_is_kebab_case():
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", code) for code in _used())
+
+
+def test_the_example_for_strangers_runs_as_it_stands(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert said.startswith("II (")
+    assert "eu-aia-73" in said
+    assert b"<html" in names["html"]
+    assert check_bundle(names["later"]).report is not None

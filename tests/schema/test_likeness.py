@@ -9,10 +9,11 @@ from tests.schema.samples import DATA  # noqa: F401  the samples' module is wher
 
 from tocsin_schema import ids
 from tocsin_schema.check import check_bundle
-from tocsin_schema.errors import BadId
-from tocsin_schema.facets import Facets, facets_of, key, url_key
+from tocsin_schema.errors import BadId, NotADuplicate
+from tocsin_schema.facets import Facets, duplicates_named, facets_of, key, url_key
 from tocsin_schema.likeness import LIKELY, Rarity, compare, traits_from, traits_of
-from tocsin_schema.stix import build, mark_duplicate, node_identity, revise, to_form
+from tocsin_schema.secret import without_secrets
+from tocsin_schema.stix import build, mark_duplicate, node_identity, revise, to_form, unmark_duplicate
 
 PRODUCER = node_identity("Acme", "n1" + "a" * 52)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -119,3 +120,72 @@ def test_a_duplicate_needs_another_incident(other):
     for each in (other, OTHER):
         with pytest.raises(BadId):
             mark_duplicate(raw, each, now=NOW + timedelta(seconds=1))
+
+
+def test_what_was_said_to_be_a_duplicate_is_unsaid_without_a_trace_and_can_be_said_again():
+    raw = build(FORM, producer=PRODUCER, incident_id=ids.new_incident_id(), now=NOW)
+    said = mark_duplicate(raw, OTHER, now=NOW + timedelta(seconds=1))
+    unsaid = unmark_duplicate(said, OTHER, now=NOW + timedelta(seconds=2))
+    assert OTHER.encode() not in unsaid
+    assert to_form(unsaid) == to_form(raw)
+    assert duplicates_named(check_bundle(said).report) == (OTHER,)
+    assert duplicates_named(check_bundle(unsaid).report) == ()
+    with pytest.raises(NotADuplicate):
+        unmark_duplicate(unsaid, OTHER, now=NOW + timedelta(seconds=3))
+    again = mark_duplicate(unsaid, OTHER, now=NOW + timedelta(seconds=3))
+    assert duplicates_named(check_bundle(again).report) == (OTHER,)
+
+
+# What no reason repeats, and no index holds -------------------------------------------------------------------
+
+PERSON = {
+    "title": "Mrs Quirinius was left waiting",
+    "description": "Mrs Quirinius rang +49 30 901820 and mail@quirinius.example; the queue was wrong.",
+    "affected": ["Jolanthe Quirinius"],
+}
+KEYS = {
+    "private key": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANB\n-----END PRIVATE KEY-----",
+    "token": "ghp_" + "a1B2" * 9,
+    "password": "password: hunter2hunter",
+    "url": "postgres://admin:s3cr3tword@db.example.org",
+    "aws": "AKIA" + "ABCDEFGH23456723",
+}
+
+
+def test_reasons_repeat_no_word_of_what_seems_to_be_personal_data():
+    for other in (PERSON, {**PERSON, "title": "Herr Quirinius waited"}):
+        found = like(one=PERSON, other=other)
+        assert found.score >= LIKELY
+        said = " ".join(found.reasons).casefold()
+        assert "similar words" in said
+        assert not [word for word in ("quirinius", "901820") if word in said]
+    alone = like(one={**PERSON, "title": "Quirinius"}, other={**PERSON, "title": "Quirinius"})
+    assert any("may be personal data" in reason for reason in alone.reasons)
+
+
+@pytest.mark.parametrize("secret", KEYS.values(), ids=KEYS.keys())
+def test_a_secret_is_in_nothing_that_a_report_is_found_by_or_compared_by(secret):
+    text = f"The operator pasted {secret} into the chat by mistake."
+    report = made(
+        title=text.replace("\n", " ")[:200],
+        description=text,
+        deployers=[f"Keolis {secret}".replace("\n", " ")],
+        sources=[{"name": "Paste", "url": "https://user:Xy9w0rdX@paste.example/raw"}],
+    )
+    facets, traits = facets_of(report), traits_of(report)
+    held = " ".join((*facets.keys, facets.title, facets.names, facets.text, *traits.words)).casefold()
+    words = ("miievqibadanb", "a1b2a1b2", "hunter2", "s3cr3tword", "abcdefgh23456723", "xy9w0rdx")
+    assert not [word for word in words if word in held]
+    assert "pasted" in facets.text
+    assert "mistake" in facets.text
+    assert not [reason for reason in compare(traits, traits, RARITY).reasons if "hunter" in reason]
+
+
+@given(st.text(max_size=200), st.sampled_from(sorted(KEYS.values())), st.text(max_size=200))
+def test_taking_secrets_out_leaves_none_and_keeps_what_is_around(before, secret, after):
+    text = f"{before} {secret} {after}"
+    left = without_secrets(text)
+    assert without_secrets(left) == left or len(without_secrets(left)) < len(left)
+    assert secret not in left
+    for plain in ("Nothing to hide.", "The key reason was a cache."):
+        assert without_secrets(plain) == plain

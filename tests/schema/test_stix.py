@@ -167,6 +167,27 @@ def test_the_identity_of_a_node_is_the_same_everywhere():
     assert stix.node_identity("Org", "n1")["id"] != stix.node_identity("Org", "n2")["id"]
 
 
+def test_which_node_created_something_is_known_only_by_an_identifier_that_bears_it_out():
+    node_id, other = "n1" + "a" * 52, "n1" + "q" * 52
+    true = stix.node_identity("Org", node_id)
+    lie = true | {"external_references": [{"source_name": "tocsin", "external_id": other}]}
+    both = true | {"external_references": lie["external_references"] + true["external_references"]}
+    formless = stix.node_identity("Org", "Org & Sons")
+    silent = {name: value for name, value in true.items() if name != "external_references"}
+    elsewhere = true | {"external_references": [{"source_name": "other", "external_id": node_id}]}
+    cases = [
+        (true, node_id),
+        (both, node_id),
+        (lie, None),
+        (formless, None),
+        (silent, None),
+        (elsewhere, None),
+    ]
+    for identity, expected in cases:
+        assert stix.node_named(identity["id"], [identity]) == expected
+    assert stix.node_named(true["id"], []) is None
+
+
 # --- to_form
 
 

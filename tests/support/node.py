@@ -23,6 +23,7 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import unused_port
+from tests.support.reports import report_by
 
 from tocsin_node.app import build_app
 from tocsin_node.initialise import initialise
@@ -55,6 +56,10 @@ class ServedNode:
     node: Node
     url: str
     client: aiohttp.ClientSession
+
+    def bundle(self, *title: str, **fields: Any) -> bytes:
+        """A report of this node's own."""
+        return report_by(self.node.producer, *title, **fields)
 
 
 @asynccontextmanager

@@ -7,17 +7,17 @@ did and for nothing else.
 import asyncio
 import base64
 import os
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import orjson
 from aiohttp import web
 from tests.support.node import ServedNode
+from tests.support.reports import report_by
 
 from tocsin_federation import peering as handshake
 from tocsin_federation.checkpoint import sign_checkpoint
@@ -29,10 +29,9 @@ from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path, root_of
 from tocsin_federation.request_auth import keyid_of, sign_request
 from tocsin_node.services.exchange import log_id
 from tocsin_schema.marking import Tlp
-from tocsin_schema.stix import build, node_identity
+from tocsin_schema.stix import node_identity
 
 Hook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
-MILD = {"realization": "near-miss", "description": "Nobody was hurt."}
 GRAVE = {
     "realization": "harm-event",
     "description": "Two people died.",
@@ -82,16 +81,9 @@ class Villain:
 
     # Its log ---------------------------------------------------------------------------------------------
 
-    def bundle(
-        self, title: str = "Something happened", *, incident_id: str | None = None, **fields: Any
-    ) -> bytes:
-        """A report's bytes."""
-        form = {"title": title, "tlp": "green", **MILD, **fields}
-        chosen = incident_id or f"incident--{uuid.uuid4()}"
-        a_moment_ago = datetime.now(UTC) - timedelta(
-            seconds=1
-        )  # so that a version made at once is a later one
-        return build(form, producer=self.producer, incident_id=chosen, now=a_moment_ago)
+    def bundle(self, *title: str, **fields: Any) -> bytes:
+        """A report of its own."""
+        return report_by(self.producer, *title, **fields)
 
     def sealed(self, node: ServedNode, content: bytes, **header: Any) -> Sealed:
         """`content` sealed to `node`; the header says what the content says unless told otherwise."""

@@ -7,6 +7,7 @@ import click
 
 from tocsin_cli.client import segment
 from tocsin_cli.command import LazyGroup
+from tocsin_cli.commands.report_table import whence
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -73,5 +74,4 @@ def _row(item: Mapping[str, Any]) -> list[object]:
 
 
 def _origin(each: Mapping[str, Any]) -> object:
-    origin = each.get("origin") or {}
-    return "us" if origin.get("ours") else origin.get("name", "?")
+    return whence(each.get("origin"))

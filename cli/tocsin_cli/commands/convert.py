@@ -1,6 +1,5 @@
 """`tocsin convert aiid|avid|atlas|stix`: a file of another form as one STIX bundle, without any node."""
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import closing
@@ -26,6 +25,8 @@ from tocsin_cli.sources import (
     classifications_option,
     file_argument,
     opened,
+    read_of,
+    size_of,
     techniques_option,
 )
 
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
 def convert() -> None:
     """Turn a file of another form into one STIX 2.1 bundle.
 
-    No node is needed. The bundle goes to stdout and holds every object once. The account goes to stderr (with
-    --json as one document, with -v with every repair) and adds up: read = converted + repaired + refused. The
-    exit code is 0 when every record came through, 6 when some were refused; the others are in the bundle all
-    the same.
+    No node is needed; FILE may be - for standard input. The bundle goes to stdout and holds every object once. The
+    account goes to stderr (with --json as one document, with -v with every repair) and adds up: read =
+    converted + repaired + refused. The exit code is 0 when every record came through, 6 when some were refused;
+    the others are in the bundle all the same.
     """
 
 
@@ -97,10 +98,10 @@ def _run(session: Session, file: Path, reader: PassingReader) -> None:
     unreadable: CliError | None = None
     with opened(file) as stream, Merger() as merger:
         try:
-            size = os.fstat(stream.fileno()).st_size
+            size = size_of(stream)
             records = closing(cast("Generator[Record | Passed]", reader(stream)))
             with progress(session.out, "Convert", size) as advance, records as source:
-                account.run(source, merger, lambda: advance(stream.tell()))
+                account.run(source, merger, lambda: advance(read_of(stream)))
         except SchemaError as exc:  # raised below: here its traceback would hold the reader beyond the file
             unreadable = FileUnreadable(f"{file}: {exc}", code=exc.code, hint=exc.hint)
         if unreadable is None and account.objects:
@@ -118,8 +119,8 @@ def _tell(session: Session, account: Conversion) -> None:
     if out.as_json:
         sys.stderr.write(json_text(account.document(), sys.stderr) + "\n")
         return
-    for each in account.refused:
-        out.warn(f"refused {each['key']}: {each['reason']} [{each['code']}]")
+    told = [f"refused {each['key']}: {each['reason']} [{each['code']}]" for each in account.refused]
+    out.first(out.warn, told)
     for each in account.repairs:
         out.detail(f"repaired {each['key']}: {'; '.join(each['repairs'])}")
     out.say(account.line())

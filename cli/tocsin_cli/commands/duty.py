@@ -1,7 +1,7 @@
 """`tocsin duty`: what is owed to which authority, by when, why, and how sure that is; a named person decides."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -10,27 +10,12 @@ from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
-from tocsin_cli.plain import local_time
+from tocsin_cli.plain import local_time, utc_text
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.when import read_when
+from tocsin_cli.words import When
 
 _BY = click.option("--by", metavar="NAME", required=True, help="The person who says so.")
 _NUMBER = click.argument("duty_id", metavar="DUTY", type=click.IntRange(min=1))
-
-
-class Moment(click.ParamType[str]):
-    """A time that has passed, as people write it."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it in UTC."""
-        del param, ctx  # click hands them over; the message needs neither
-        found = read_when(str(value), now=datetime.now(UTC).astimezone())
-        if found is None:
-            hint = "Write it as 2026-11-20 14:30, in your own zone; it may not lie in the future."
-            raise UsageFault(f"{value!r} is not understood as a time.", hint=hint)
-        return found[0]
 
 
 @click.group("duty", cls=LazyGroup, no_args_is_help=True)
@@ -113,10 +98,10 @@ def track(session: Session, report_id: str, by: str, reason: str | None) -> None
 @_BY
 @click.option("--reason", metavar="TEXT", help="Why it applies.")
 @click.option(
-    "--start", type=Moment(), metavar="TIME", help="When this clock started, if the report does not say."
+    "--start", type=When(), metavar="TIME", help="When this clock started, if the report does not say."
 )
 @pass_session
-def confirm(session: Session, duty_id: int, by: str, reason: str | None, start: str | None) -> None:
+def confirm(session: Session, duty_id: int, by: str, reason: str | None, start: datetime | None) -> None:
     """Say that a rule applies: to all of its stages for this report."""
     asked = {"by": by, **_given(reason=reason, start=start)}
     _tell(session, session.client.json("POST", f"/v1/duties/{duty_id}/confirm", send=asked))
@@ -137,16 +122,19 @@ def dismiss(session: Session, duty_id: int, by: str, reason: str) -> None:
 @_NUMBER
 @_BY
 @click.option("--reference", metavar="TEXT", help="The authority's reference.")
-@click.option("--at", type=Moment(), metavar="TIME", help="When the report was made; else now.")
+@click.option("--at", type=When(), metavar="TIME", help="When the report was made; else now.")
 @pass_session
-def done(session: Session, duty_id: int, by: str, reference: str | None, at: str | None) -> None:
+def done(session: Session, duty_id: int, by: str, reference: str | None, at: datetime | None) -> None:
     """Record that this report to the authority was made. Clocks that start with it start."""
     asked = {"by": by, **_given(reference=reference, at=at)}
     _tell(session, session.client.json("POST", f"/v1/duties/{duty_id}/done", send=asked))
 
 
-def _given(**values: str | None) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value is not None}
+def _given(**values: str | datetime | None) -> dict[str, str]:
+    texts = {
+        name: utc_text(value) if isinstance(value, datetime) else value for name, value in values.items()
+    }
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def _row(item: Mapping[str, Any]) -> list[object]:

@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
+from tocsin_cli.durable import write_durably
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -181,3 +183,24 @@ def _skew(seconds: object) -> str:
     if abs(seconds) < 1:
         return "agrees with ours"
     return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} ours"
+
+
+@click.command("evidence", cls=Command)
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, else on stdout."
+)
+@pass_session
+def evidence(session: Session, name: str, out: Path | None) -> None:
+    """Write the proof that a peer has forked its log.
+
+    Two checkpoints, both signed by the peer, that cannot both be true. Anybody can verify it offline: tocsin proof
+    verify FILE.
+    """
+    raw = session.client.raw("GET", f"/v1/peers/{segment(name)}/evidence")
+    if out is None:
+        session.out.raw(raw)
+        return
+    write_durably(out, raw)
+    session.out.say(f"{len(raw)} bytes: {out}")
+    session.out.next_step(f"tocsin proof verify {out}")

@@ -14,6 +14,7 @@ from tocsin_cli.plain import local_time, utc_text
 from tocsin_cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from tocsin_federation.errors import FederationError
     from tocsin_federation.proof import Proven
 
 _KINDS = {
@@ -39,14 +40,18 @@ def proof() -> None:
 )
 @pass_session
 def verify(session: Session, file: Path, node_id: str | None, report: Path | None) -> None:
-    """Verify a proof on this machine, without a node.
+    """Verify a proof on this machine, without a node: of a report, or that a node has forked its log.
 
     Nothing in the file is believed: signatures, tree and content are checked. What it cannot show is who is behind a
     NodeID: compare it with what the organisation says, or give --node-id. Exit code 4 when the proof does not hold.
     """
     if node_id is not None:
         refuse_malformed(node_id)
-    proven = _proven(file, node_id)
+    raw = _bytes(file)
+    if raw.startswith(b"{"):
+        _tell_fork(session, raw, node_id)
+        return
+    proven = _proven(raw, node_id)
     if report is not None:
         _write_report(session, proven, report)
     if session.out.as_json:
@@ -57,19 +62,53 @@ def verify(session: Session, file: Path, node_id: str | None, report: Path | Non
         session.out.next_step(f"tocsin proof verify {file} --report REPORT.json")
 
 
-def _proven(file: Path, node_id: str | None) -> "Proven":
-    from tocsin_federation.errors import FederationError
-    from tocsin_federation.proof import MAX_PROOF_BYTES, read_proof, verify_proof
+def _bytes(file: Path) -> bytes:
+    from tocsin_federation.proof import MAX_PROOF_BYTES
 
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_PROOF_BYTES + 1)
+            return stream.read(MAX_PROOF_BYTES + 1)
     except OSError as exc:
         raise FileUnreadable(f"{file} cannot be read: {exc.strerror}.") from exc
+
+
+def _proven(raw: bytes, node_id: str | None) -> "Proven":
+    from tocsin_federation.errors import FederationError
+    from tocsin_federation.proof import read_proof, verify_proof
+
     try:
         return verify_proof(read_proof(raw), expected=node_id)
     except FederationError as exc:
-        raise NotVerified(f"The proof does not hold: {exc}", code=exc.code, hint=exc.hint) from exc
+        raise _not_held(exc) from exc
+
+
+def _not_held(exc: "FederationError") -> NotVerified:
+    return NotVerified(f"The proof does not hold: {exc}", code=exc.code, hint=exc.hint)
+
+
+def _tell_fork(session: Session, raw: bytes, node_id: str | None) -> None:
+    from tocsin_federation.errors import FederationError
+    from tocsin_federation.evidence import read_evidence, verify_evidence
+
+    try:
+        found = verify_evidence(read_evidence(raw), expected=node_id)
+    except FederationError as exc:
+        raise _not_held(exc) from exc
+    first, second, who = found.first, found.second, found.identity
+    if session.out.as_json:
+        heads = [{"size": head.size, "root": head.root.hex()} for head in (first, second)]
+        told = {"verified": True, "kind": "fork", "node_id": who.node_id, "org": who.statement.org.name}
+        session.out.document(told | {"origin": first.origin, "heads": heads})
+        return
+    session.out.facts(
+        [
+            ("Proven", "it has signed two pasts of its log"),
+            ("By", f"{who.node_id} (calls itself {who.statement.org.name})"),
+            ("Log", first.origin),
+            ("One", f"{first.size} entries, root {first.root.hex()}"),
+            ("Other", f"{second.size} entries, root {second.root.hex()}"),
+        ]
+    )
 
 
 def _write_report(session: Session, proven: "Proven", report: Path) -> None:

@@ -12,14 +12,16 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.redaction_told import standing_in, warn_looser
 from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, UsageFault
-from tocsin_cli.filing import post, reviewed_query
+from tocsin_cli.filing import member, post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.suspects import STAYS, warn_suspected
 from tocsin_cli.toml_text import toml_text
 
 
@@ -64,7 +66,9 @@ def update(
     """  # noqa: D301  click fills no lines after it
     if sum(map(bool, (sets, file, use_editor))) != 1:
         raise UsageFault("Say what changes: one of --set, --file and --editor.")
-    held = session.client.raw("GET", f"/v1/reports/{segment(report_id)}", accept=STIX)
+    path = f"/v1/reports/{segment(report_id)}"
+    refuse_foreign(session, path)
+    held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     source: handin.Source | None = None
     if sets:
@@ -75,12 +79,15 @@ def update(
     query = [("to", name) for name in to] + ([("dry_run", "1")] if dry_run else [])
     query += reviewed_query(reviewed_by)
     with _text_kept(source):
-        answer = post(session.client, "PUT", f"/v1/reports/{segment(report_id)}", bundle, query)
+        answer = post(session.client, "PUT", path, bundle, query)
     if dry_run:
         tell_tried(session.out, answer, bundle, full=full, heading="Updated")
     else:
         tell_answer(session.out, answer, heading="Updated")
+        if not answer.get("to"):  # the node looks at what leaves
+            warn_suspected(session.out, bundle, much=STAYS)
     warn_not_sent(session.out, answer, to=to)
+    warn_looser(session.out, answer, str(form_of(held).get("tlp", "")))
     if source is not None and not dry_run:
         source.release()
     elif source is not None and (kept := source.tried()):
@@ -105,21 +112,23 @@ def withdraw(
     """Withdraw a report, for good.
 
     Everybody who has it is told, as far as their ceilings allow it; whoever cannot be told is named, and what to do
-    about it. A withdrawn report cannot be taken up again.
+    about it. A withdrawn report cannot be taken up again. Its redactions that stand are withdrawn with it, in the
+    same act; those who have them are told that it is over, and not your reason.
     """
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import withdraw as withdrawn
 
     ask = Asker(session.out, instead="Without a person to ask give --reason TEXT and --yes.")
     path = f"/v1/reports/{segment(report_id)}"
-    _refuse_foreign(session, path)
+    redacted = standing_in(refuse_foreign(session, path))
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     if not reason:
         reason = ask.text("Why is it withdrawn? Everybody who has it will read this:", required=True)
     if not yes and not dry_run:
         title = form_of(held).get("title", report_id)
-        if not ask.yes(f"Withdraw {title!r} for good?", default=False):
+        too = f" and its redactions {', '.join(str(each['id']) for each in redacted)}" if redacted else ""
+        if not ask.yes(f"Withdraw {title!r}{too} for good?", default=False):
             session.out.warn("Nothing is changed.")
             return
     try:
@@ -132,15 +141,21 @@ def withdraw(
     warn_not_sent(session.out, answer)
 
 
-def _refuse_foreign(session: Session, path: str) -> None:
-    """Before anything is asked of the person."""
-    origin = session.client.json("GET", path).get("origin") or {}
+def refuse_foreign(session: Session, path: str) -> Mapping[str, Any]:
+    """What the node says of a report that is our own to change, before anything is asked of the person.
+
+    Raises: NotAllowed.
+    """
+    shown: Mapping[str, Any] = session.client.json("GET", path)
+    origin = member(shown, "origin") or {}
     if not origin.get("ours"):
+        by = (shown.get("created_by") or origin).get("name", "somebody else")
         raise NotAllowed(
-            f"The report was filed by {origin.get('name', 'somebody else')}; only they may withdraw it.",
+            f"The report was created by {by}; only they make versions of it.",
             code="not-ours",
-            hint="Tell its origin, or file a report of your own that refers to it.",
+            hint="Say what you know of it (tocsin report sight ID), or file a report of your own that refers to it.",
         )
+    return shown
 
 
 def refuse_withdrawn(held: bytes, report_id: str) -> None:

@@ -13,10 +13,13 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.errors import CliError, UsageFault
 from tocsin_cli.filing import member
+from tocsin_cli.placing import check_place, put
 from tocsin_cli.session import Session, pass_session
+from tocsin_cli.suspects import warn_suspected
 
 if TYPE_CHECKING:
     from tocsin_schema.authority.document import Document
+    from tocsin_schema.report import IncidentReport
 
 _FORMATS = ("md", "html", "pdf")
 
@@ -36,22 +39,32 @@ _FORMATS = ("md", "html", "pdf")
     help="How it is written.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, else on stdout."
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, for you alone (0600)."
 )
+@click.option("--force", is_flag=True, help="Overwrite the file.")
 @pass_session
 def authority(
-    session: Session, report_id: str, regime: str, stage: str | None, form: str, out: Path | None
+    session: Session, report_id: str, regime: str, stage: str | None, form: str, out: Path | None, force: bool
 ) -> None:
     """Fill an authority's form from a report.
 
     Nothing is sent to anybody. What the record does not hold is marked MISSING, counted at the top and on
-    stderr. With --json: the filled form as data.
+    stderr; what seems to be personal data or a secret is named there too, since the authority will read it. With
+    --json: the filled form as data.
     """
-    document = _filled(session, report_id, regime, stage)
+    out = None if str(out) == "-" else out
+    if form == "pdf" and out is None and not session.out.as_json and sys.stdout.isatty():
+        raise UsageFault("A PDF is no text for a terminal.", hint="Name a file: --out FILE.")
+    check_place(out, force=force)
+    report = _report(session, report_id)
+    document = _filled(session, report, regime, stage)
     if session.out.as_json:
         session.out.document(_as_json(document, regime))
     else:
-        _write(session, _bytes(document, form), form, out)
+        put(session.out, out, [_bytes(document, form)], force=force)
+        if out is not None:
+            session.out.say(f"Written to {out}.")
+    warn_suspected(session.out, report.raw, much="; look whether the authority needs it")
     if document.missing:
         session.out.say(f"{len(document.missing)} items are missing:")
         for gap in document.missing:
@@ -59,9 +72,17 @@ def authority(
         session.out.next_step(f"tocsin report update {report_id} --editor")
 
 
-def _filled(session: Session, report_id: str, name: str, stage: str | None) -> "Document":
-    from tocsin_schema.authority.document import fill_form, kept_of
+def _report(session: Session, report_id: str) -> "IncidentReport":
     from tocsin_schema.check import check_bundle
+
+    report = check_bundle(session.client.raw("GET", f"/v1/reports/{segment(report_id)}", accept=STIX)).report
+    if report is None:
+        raise CliError("The node's report does not pass the check here.", code="answer-broken")
+    return report
+
+
+def _filled(session: Session, report: "IncidentReport", name: str, stage: str | None) -> "Document":
+    from tocsin_schema.authority.document import fill_form, kept_of
     from tocsin_schema.errors import RegimeUnknown
     from tocsin_schema.regime import regimes
 
@@ -72,10 +93,7 @@ def _filled(session: Session, report_id: str, name: str, stage: str | None) -> "
             raise UsageFault(f"{name} has no stage {stage!r}.", hint=f"There are: {names}.")
     except RegimeUnknown as exc:
         raise UsageFault(str(exc), code=exc.code, hint=exc.hint) from exc
-    report = check_bundle(session.client.raw("GET", f"/v1/reports/{segment(report_id)}", accept=STIX)).report
-    if report is None:
-        raise CliError("The node's report does not pass the check here.", code="answer-broken")
-    found = session.client.json("GET", "/v1/duties", query=[("report", report_id), ("limit", "500")])
+    found = session.client.json("GET", "/v1/duties", query=[("report", report.id), ("limit", "500")])
     rows = [row for row in member(found, "items") if row.get("regime") == name]
     org = str(member(member(found, "organisation"), "name"))
     return fill_form(report, regime, stage, org=org, kept=kept_of(rows), now=datetime.now(UTC))
@@ -97,21 +115,6 @@ def _bytes(document: "Document", form: str) -> bytes:
     from tocsin_schema.authority.markdown import to_markdown
 
     return to_markdown(document).encode()
-
-
-def _write(session: Session, data: bytes, form: str, out: Path | None) -> None:
-    if out is None or str(out) == "-":
-        if form == "pdf" and sys.stdout.isatty():
-            raise UsageFault("A PDF is no text for a terminal.", hint="Name a file: --out FILE.")
-        session.out.raw(data)
-        return
-    try:
-        out.write_bytes(data)
-    except OSError as exc:
-        raise UsageFault(
-            f"{out} cannot be written: {exc.strerror}.", code="file-unwritable", hint="Name another file."
-        ) from exc
-    session.out.say(f"Written to {out}.")
 
 
 def _as_json(document: "Document", regime: str) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,13 +12,13 @@ import click
 from tocsin_cli import exporting
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_read import ReportId
-from tocsin_cli.durable import stream_durably
-from tocsin_cli.errors import FileExists, FileUnwritable, UsageFault
+from tocsin_cli.errors import UsageFault
 from tocsin_cli.exporting import Account, Limits
-from tocsin_cli.plain import utc_text
+from tocsin_cli.placing import check_place, put
 from tocsin_cli.progress import progress
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.words import Grade, Tlp
+from tocsin_cli.suspects import reviewer_named
+from tocsin_cli.words import Grade, Since, Tlp
 
 if TYPE_CHECKING:
     from tocsin_schema.report import IncidentReport
@@ -33,12 +32,9 @@ _OPTIONS = (
     click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade."),
     click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking."),
     click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these."),
-    click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own."),
+    click.option("--origin", metavar="NAME", help="Only what this peer sent; us for what was filed or imported here."),
     click.option("--text", metavar="WORDS", help="Only reports with these words in their title."),
-    click.option(
-        "--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), metavar="DATE",
-        help="Only versions made since then (UTC).",
-    ),
+    click.option("--since", type=Since(), metavar="WHEN", help="Only versions made since then (UTC)."),
     click.option(
         "--max-tlp", type=Tlp(), metavar="TLP",
         help="Leave out what is marked above this; green unless you say otherwise.",
@@ -47,6 +43,11 @@ _OPTIONS = (
         "--include-personal-data/--no-personal-data", "personal_data", default=None,
         help="Whether reports that name people may be in it; no unless you say so.",
     ),
+    click.option(
+        "--reviewed-by", metavar="NAME",
+        help="Who has looked for personal data and secrets and takes it on that what is suspected leaves.",
+    ),
+    click.option("--no-suspected", is_flag=True, help="Leave out what seems to hold personal data or secrets."),
     click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write here, for you alone (0600)."),
     click.option("--force", is_flag=True, help="Overwrite the file."),
     click.option("--losses", is_flag=True, help="Say what this form has no place for, and export nothing."),
@@ -139,11 +140,11 @@ def _run(session: Session, form: str, write: Write, losses: Sequence[str], optio
         _tell_losses(session, form, losses)
         return
     wish = _wish(form, options)
-    _check_place(wish)
+    check_place(wish.out, force=wish.force)
     account = Account()
     with progress(session.out, "Export", None) as advance:
         admitted = exporting.admitted(_reports(session, wish, account), wish.limits, account, advance)
-        _put(session, wish, write(admitted))
+        put(session.out, wish.out, write(admitted), force=wish.force)
     _tell(session, wish, account)
     exporting.check_complete(account, wish.limits)
 
@@ -162,15 +163,20 @@ def _wish(form: str, options: dict[str, Any]) -> Wish:
 
     ids, files, max_tlp, personal = (options.pop(n) for n in ("ids", "files", "max_tlp", "personal_data"))
     out, force, since = (options.pop(name) for name in ("out", "force", "since"))
-    moment = utc_text(since.replace(tzinfo=UTC)) if isinstance(since, datetime) else ""
+    moment = since or ""
+    reviewer, narrow = options.pop("reviewed_by"), options.pop("no_suspected")
+    if reviewer is not None and narrow:
+        said = "--reviewed-by and --no-suspected contradict each other."
+        raise UsageFault(said, hint="Take one of them away.")
     filters = exporting.filters_of(options)
     if (ids and files) or ((ids or files) and (filters or moment)):
         said = "Ids, --file and filters do not go together."
         raise UsageFault(said, hint="Name reports, or name files, or filter what the node holds.")
-    named = [("above-tlp", max_tlp), ("personal-data", personal)]
+    named = [("above-tlp", max_tlp), ("personal-data", personal), (exporting.SUSPECTED, narrow or None)]
     limits = Limits(
         Tlp(max_tlp) if max_tlp else DEFAULT_TLP,
         bool(personal),
+        reviewer_named(reviewer),
         frozenset(reason for reason, value in named if value is not None),
     )
     return Wish(form, ids, files, filters, moment, limits, out, force)
@@ -184,35 +190,11 @@ def _reports(session: Session, wish: Wish, account: Account) -> Iterator["Incide
     return exporting.from_node(session.client, wish.filters, wish.since, wish.limits, account)
 
 
-def _check_place(wish: Wish) -> None:
-    """Before anything is fetched: the file is not there yet, or it may be overwritten."""
-    if wish.out is None or not (wish.out.exists() or wish.out.is_symlink()):
-        return
-    if not wish.out.is_file() or wish.out.is_symlink():
-        said = f"{wish.out} is no plain file."
-        raise FileUnwritable(said, hint="Name another file, or leave --out away for standard output.")
-    if not wish.force:
-        raise FileExists(f"{wish.out} is there already.")
-
-
-def _put(session: Session, wish: Wish, pieces: Iterator[bytes]) -> None:
-    if wish.out is None:
-        for piece in pieces:
-            session.out.raw(piece)
-        return
-    try:
-        stream_durably(wish.out, pieces, overwrite=wish.force)
-    except FileExistsError as exc:
-        raise FileExists(f"{wish.out} appeared meanwhile; it was left as it is.") from exc
-    except OSError as exc:
-        raise FileUnwritable(f"{wish.out} cannot be written: {exc.strerror}.") from exc
-
-
 def _tell(session: Session, wish: Wish, account: Account) -> None:
     """The account on stderr; with --json and --out on stdout, since nothing else is there."""
     out = session.out
     if out.as_json:
-        document = account.document(wish.form)
+        document = account.document(wish.form, wish.limits)
         if wish.out is not None:
             out.document({**document, "out": str(wish.out)})
         else:
@@ -220,6 +202,10 @@ def _tell(session: Session, wish: Wish, account: Account) -> None:
         return
     for each in account.left:
         reason = exporting.SAID[each["reason"]].format(tlp=wish.limits.max_tlp.label)
-        out.detail(f"left out {each['id']}: {reason}")
+        tell = out.warn if each["reason"] == exporting.SUSPECTED else out.detail
+        where = "".join(
+            f"\n  {one['kind']} at {one['path']}, {one['place']}" for one in each.get("found", ())
+        )
+        tell(f"left out {each['id']}: {reason}{where}")
     say = out.warn if account.withheld else out.say
     say(account.line(wish.limits))

@@ -36,7 +36,7 @@ from tocsin_cli.guide import Guide
 from tocsin_cli.output import findings_text
 from tocsin_cli.queue import Waiting
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND, suspected, warn_suspected
+from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND, STAYS, suspected, warn_suspected
 from tocsin_cli.wording import RED_STAYS_HERE
 
 _DRIVER = re.compile(r"(\S+): level (\d) \((.+)\)")
@@ -114,7 +114,7 @@ def new(
     except CliError as exc:
         exc.hint = f"{exc.hint} Your answers are kept. {again}".strip()
         raise
-    _tell_filed(session, filed, audience)
+    _tell_filed(session, filed, audience, handed)
 
 
 def with_text_kept(exc: FindingsFound, kept: str) -> FindingsFound:
@@ -252,7 +252,7 @@ def submit(
         if source.draft:
             exc.hint = f"{exc.hint} The text is kept in {source.path}.".strip()
         raise
-    _tell_filed(session, answer, audience)
+    _tell_filed(session, answer, audience, handed)
 
 
 def tlp_of(handed: handin.Form | handin.Bundle) -> object:
@@ -307,8 +307,12 @@ def _write_again(path: Path, source: handin.Source, found: list[dict[str, Any]])
     editor.edit(path)
 
 
-def _tell_filed(session: Session, answer: Answer, audience: Audience) -> None:
+def _tell_filed(
+    session: Session, answer: Answer, audience: Audience, handed: handin.Form | handin.Bundle
+) -> None:
     tell_answer(session.out, answer)
+    if not answer.get("to"):  # the node looks at what leaves
+        warn_suspected(session.out, handed, much=STAYS)
     warn_not_sent(session.out, answer, to=audience.to or ())
     warn_of_likely(session, answer["id"])
     session.out.next_step(f"tocsin report show {answer['id']}")

@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.redaction_told import redaction_lines
 from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
@@ -53,7 +54,9 @@ class ReportId(click.ParamType[str]):
 @click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade.")
 @click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking.")
 @click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
-@click.option("--origin", metavar="NAME", help="Only what this peer sent; us for your own.")
+@click.option(
+    "--origin", metavar="NAME", help="Only what this peer sent; us for what was filed or imported here."
+)
 @click.option("--text", metavar="WORDS", help="Only reports with these words in their title.")
 @pass_session
 def list_(session: Session, /, limit: int, **filters: str | None) -> None:
@@ -125,18 +128,35 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     pairs += explanation_lines(explanation) if explanation else []
     pairs += [
         ("State", f"{found.get('state')}; {found.get('realization')}"),
-        ("From", "us" if origin.get("ours") else f"{origin.get('name')} ({origin.get('node_id')})"),
+        ("From", _brought_by(origin)),
+        *_creator(found, origin),
         ("Modified", local_time(found.get("modified"))),
         ("Stored", local_time(found.get("stored_at"))),
     ]
-    if origin.get("ours"):
+    if origin.get("ours") or origin.get("imported"):
         pairs += _sealed_to(found)
+    if origin.get("ours"):
+        pairs += redaction_lines(found)
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     return [*pairs, *remark_lines(found)]
+
+
+def _brought_by(origin: Mapping[str, Any]) -> str:
+    if origin.get("ours"):
+        return "us"
+    return "imported here" if origin.get("imported") else f"{origin.get('name')} ({origin.get('node_id')})"
+
+
+def _creator(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Who alone makes versions of it; nothing when that is who brought it."""
+    by = found.get("created_by")
+    if not by or origin.get("ours") or by.get("node_id") == origin.get("node_id"):
+        return []
+    return [("Created by", f"{by.get('name')} ({by.get('node_id') or by.get('id')})")]
 
 
 def _sealed_to(found: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,11 +11,13 @@ from tocsin_cli import editor, handin
 from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.redaction_told import again, redactions_in, standing_in
+from tocsin_cli.commands.report_change import refuse_foreign
 from tocsin_cli.commands.report_file import full_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.errors import CliError, FindingsFound, Refused, UsageFault
-from tocsin_cli.filing import Answer, member, names, post, reviewed_query
+from tocsin_cli.filing import Answer, names, post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.suspects import NAMES_ARE_NOT_FOUND
@@ -22,6 +25,7 @@ from tocsin_cli.toml_text import toml_text
 from tocsin_cli.words import Tlp
 
 if TYPE_CHECKING:
+    from tocsin_schema.marking import Tlp as Marking
     from tocsin_schema.redaction import Projection
 
 Asked = Mapping[str, Any]  # the arguments of project(), but for the record and the time
@@ -29,7 +33,12 @@ Asked = Mapping[str, Any]  # the arguments of project(), but for the record and 
 
 @click.command("redact", cls=Command)
 @click.argument("report_id", metavar="ID", type=ReportId())
-@click.option("--tlp", type=Tlp(), metavar="TLP", help="How far it may travel; as the report itself.")
+@click.option(
+    "--tlp",
+    type=Tlp(),
+    metavar="TLP",
+    help="How far it may travel; as the version before, or the report itself.",
+)
 @click.option("--drop", multiple=True, metavar="PATH", help="Leave this out; may be repeated.")
 @click.option("--replace", multiple=True, metavar="PATH=TEXT", help="Say this instead; may be repeated.")
 @click.option("--editor", "use_editor", is_flag=True, help="Change the rest in your editor.")
@@ -62,8 +71,10 @@ def redact(
 
     The report itself stays as it is. Left out are: what is marked above --tlp, private persons, all of evidence
     but its hash, and what --drop names; their words are masked wherever else they stand. You see exactly what would
-    leave, and to whom, before it does. The grade stays that of the report. Again with the same --tlp it is the
-    next version for those who have the first.
+    leave, and to whom, before it does. The grade stays that of the report.
+
+    Again it is the next version for those who have the first; say again what to leave out. Your node keeps the link
+    and tells it to nobody: the redaction rings nobody here and is withdrawn together with its report.
 
     \b
       tocsin report redact ID --drop affected --drop 'harms[0].note' --dry-run
@@ -75,19 +86,22 @@ def redact(
         )
     if session.out.as_json and not (yes or dry_run):
         raise UsageFault("With --json nobody is asked.", hint="Look with --dry-run first, then give --yes.")
-    held = _record(session, report_id)
-    asked = _asked(held, tlp, drop, replace, personal_data)
+    record, held = _record(session, report_id)
+    asked = _asked(record, held, tlp, drop, replace, personal_data)
     done = _projected(held, asked)
     if use_editor:
         done = _edited(session, report_id, held, asked, done)
-    method, path = _door(session, done)
-    query = [("to", name) for name in to] + reviewed_query(by)
+    before = _before(session, record, done)
+    path = f"/v1/reports/{segment(done.id)}" if before else "/v1/reports"
+    link = [("redaction_of", report_id), ("record_ver", str(record.get("ver")))]
+    query = [("to", name) for name in to] + reviewed_query(by) + link
+    method = "PUT" if before else "POST"
     tried = post(session.client, method, path, done.raw, [*query, ("dry_run", "1")])
+    if dry_run or not session.out.as_json:
+        _show(session, tried, done, full=full)
+    _warn_new(session, before, done)
     if dry_run:
-        _show(session, tried, done, full=full)
         return
-    if not session.out.as_json:
-        _show(session, tried, done, full=full)
     if not yes and not _confirmed(session, tried):
         session.out.warn("Nothing is sent.")
         return
@@ -97,22 +111,27 @@ def redact(
     session.out.next_step(f"tocsin report show {done.id}")
 
 
-def _record(session: Session, report_id: str) -> bytes:
+def _record(session: Session, report_id: str) -> tuple[Mapping[str, Any], bytes]:
     path = f"/v1/reports/{segment(report_id)}"
-    shown = session.client.json("GET", path)
-    if not (member(shown, "origin") or {}).get("ours"):
+    shown = refuse_foreign(session, path)
+    if record := shown.get("redaction_of"):
         raise Refused(
-            "The report is another organisation's.",
-            code="not-ours",
-            hint="What may be passed on of it is for its origin to say; ask them.",
+            "The report is itself a redaction.",
+            code="not-a-redaction",
+            hint=f"Make its next version from the full one: tocsin report redact {record}",
         )
-    return session.client.raw("GET", path, accept=STIX)
+    return shown, session.client.raw("GET", path, accept=STIX)
 
 
 def _asked(
-    held: bytes, tlp: str | None, drop: tuple[str, ...], replace: tuple[str, ...], personal_data: str | None
+    record: Mapping[str, Any],
+    held: bytes,
+    tlp: str | None,
+    drop: tuple[str, ...],
+    replace: tuple[str, ...],
+    personal_data: str | None,
 ) -> Asked:
-    from tocsin_schema.check import check_bundle
+    from tocsin_schema.ids import projected_incident_id
     from tocsin_schema.marking import Tlp
 
     texts = {}
@@ -123,9 +142,27 @@ def _asked(
                 f"{each!r} is not PATH=TEXT.", hint="Write it like --replace 'title=A call was missed'."
             )
         texts[place] = text
+    clearance = Tlp(tlp) if tlp else _clearance(record, held)
+    over = {each["id"] for each in redactions_in(record) if each.get("state") == "withdrawn"}
+    ids = (projected_incident_id(str(record["id"]), clearance.value, nth) for nth in count(1))
+    nth = next(nth for nth, each in enumerate(ids, 1) if each not in over)
+    asked = {"clearance": clearance, "drop": drop, "replace": texts, "personal_data": personal_data}
+    return {**asked, "nth": nth}
+
+
+def _clearance(record: Mapping[str, Any], held: bytes) -> "Marking":
+    """Without --tlp: that of the redaction that stands, else that of the record. Raises: UsageFault for several."""
+    from tocsin_schema.check import check_bundle
+    from tocsin_schema.marking import Tlp
+
+    standing = standing_in(record)
+    if len(standing) > 1:
+        found = "; ".join(again(str(record["id"]), each) for each in standing)
+        raise UsageFault("It has several redactions; say which with --tlp.", hint=found)
+    if standing:
+        return Tlp(standing[0]["clearance"])
     own = check_bundle(held).report
-    clearance = Tlp(tlp) if tlp else own.tlp if own else Tlp.RED
-    return {"clearance": clearance, "drop": drop, "replace": texts, "personal_data": personal_data}
+    return own.tlp if own else Tlp.RED
 
 
 def _projected(held: bytes, asked: Asked, rewritten: Mapping[str, Any] | None = None) -> "Projection":
@@ -167,25 +204,34 @@ def _edited(session: Session, report_id: str, held: bytes, asked: Asked, done: "
             return made
 
 
-def _door(session: Session, done: "Projection") -> tuple[str, str]:
-    """Where it goes: a first version to the list of reports, a later one to its own address."""
+def _before(session: Session, record: Mapping[str, Any], done: "Projection") -> bytes | None:
+    """The version that stands and that this one follows; None: it is the first."""
+    others = [each for each in standing_in(record) if each["id"] != done.id]
+    for each in others:
+        session.out.say(f"{each['id']} at TLP:{str(each.get('tlp')).upper()} stands too and is not changed.")
+    if all(each["id"] != done.id for each in standing_in(record)):
+        return None
+    return session.client.raw("GET", f"/v1/reports/{segment(done.id)}", accept=STIX)
+
+
+def _warn_new(session: Session, before: bytes | None, done: "Projection") -> None:
+    """Say in what it differs from the version before: what was left out then is left out only if it is said again."""
+    from tocsin_schema import place
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import to_form
 
-    path = f"/v1/reports/{segment(done.id)}"
     try:
-        before = session.client.raw("GET", path, accept=STIX)
-    except Refused as exc:
-        if exc.code == "report-unknown":
-            return "POST", "/v1/reports"
-        raise
-    try:
-        same = to_form(before) == to_form(done.raw)
+        said, says = (dict(place.leaves(to_form(raw))) for raw in (before or done.raw, done.raw))
     except SchemaError:
-        same = False
-    if same:
+        return
+    new = [place.written(where) for where, value in says.items() if said.get(where) != value]
+    if new:
+        session.out.warn(
+            f"The version before did not say, or said otherwise: {', '.join(new)}. "
+            "What you left out or replaced then is left out or replaced only if you say it again."
+        )
+    elif before is not None and said == says:
         session.out.say("It says the same as the version that is shared already.")
-    return "PUT", path
 
 
 def _show(session: Session, tried: Answer, done: "Projection", *, full: bool) -> None:

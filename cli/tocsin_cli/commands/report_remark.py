@@ -19,7 +19,7 @@ from tocsin_cli.errors import AnswerBroken, CliError, FindingsFound, UsageFault
 from tocsin_cli.filing import Answer, member, post
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.when import read_when
+from tocsin_cli.words import When
 
 if TYPE_CHECKING:
     from tocsin_schema.remark import Remark
@@ -30,29 +30,6 @@ EXPOSURES = ("affected", "not-affected", "investigating")
 STEPS = ("strongly-agree", "agree", "neutral", "disagree", "strongly-disagree")
 _HEADINGS = {"stored": "Said", "unchanged": "Said before, unchanged", "dry-run": "Not said, only tried"}
 Make = Callable[["IncidentReport", Mapping[str, Any], datetime, "Remark | None"], bytes]
-
-
-class When(click.ParamType[datetime]):
-    """A time as people write it, or as STIX does."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the moment, aware, in UTC."""
-        del param, ctx  # click hands them over; the message needs neither
-        text = str(value)
-        found = read_when(text, now=datetime.now().astimezone())
-        try:
-            moment = datetime.fromisoformat(found[0] if found else text)
-            past = moment.astimezone(UTC) if moment.tzinfo else None
-        except (ValueError, OverflowError):
-            past = None
-        if past is None or past > datetime.now(UTC):
-            raise UsageFault(
-                f"{value!r} is not a time that has passed.",
-                hint="Write it like 2026-11-20, 2026-11-20 14:30, yesterday, 14:30 or 2026-11-20T14:30:00Z.",
-            )
-        return past
 
 
 _NOTE = click.option("--note", metavar="TEXT", default="", help="In your own words; up to 2,000 characters.")

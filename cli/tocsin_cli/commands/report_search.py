@@ -1,5 +1,6 @@
 """`tocsin report search`: reports by words and facets, and how often each facet occurs among them."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,26 +12,65 @@ from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.words import Grade, Tlp
+from tocsin_cli.words import Grade, Listed, Since, Tlp
 
 NAMES = {"q": "words"}
 SHOWN = 8
-_OPTIONS = (
-    ("harm", "HARM", "Only with this kind of harm, such as privacy."),
+
+
+class Country(click.ParamType[str]):
+    """Two letters of ISO 3166."""
+
+    name = "CODE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return them in capitals."""
+        del param, ctx  # click hands them over; the message needs neither
+        code = str(value).strip().upper()
+        if not re.fullmatch(r"[A-Z]{2}", code):
+            raise UsageFault(
+                f"{value!r} is no country.", hint="Write its two letters (ISO 3166): DE, US, JP."
+            )
+        return code
+
+
+class SchemeCode(click.ParamType[str]):
+    """A class of a taxonomy."""
+
+    name = "SCHEME:CODE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as written."""
+        del param, ctx
+        scheme, _, code = str(value).partition(":")
+        if not (scheme.strip() and code.strip()):
+            from tocsin_schema.vocabulary import CLASSIFICATION_SCHEME_OV
+
+            known = ", ".join(CLASSIFICATION_SCHEME_OV)
+            raise UsageFault(
+                f"{value!r} is no class of a taxonomy.",
+                hint=f"Write SCHEME:CODE, such as mit-ai-risk-domain:4.3. Schemes: {known}.",
+            )
+        return str(value)
+
+
+_OPTIONS: tuple[tuple[str, str | click.ParamType[str], str], ...] = (
+    ("harm", Listed("HARM_TYPE", "HARM", "kind of harm"), "Only with this kind of harm, such as privacy."),
     ("system", "NAME", "Only about this system: vendor and name, with or without its version, or its id."),
     ("party", "NAME", "Only with this organisation or group as a party."),
-    ("origin", "NAME", "Only what this peer sent; us for your own."),
-    ("country", "CODE", "Only from this country, such as DE."),
-    ("classification", "SCHEME:CODE", "Only in this class of a taxonomy."),
+    ("origin", "NAME", "Only what this peer sent; us for what was filed or imported here."),
+    ("country", Country(), "Only from this country, such as DE."),
+    ("classification", SchemeCode(), "Only in this class of a taxonomy."),
     ("technique", "ID", "Only with this technique, such as AML.T0051."),
-    ("flag", "FLAG", "Only with this circumstance, such as ongoing."),
-    ("realization", "WORD", "Only this, such as near-miss."),
+    ("flag", Listed("FLAG", "FLAG", "circumstance"), "Only with this circumstance, such as ongoing."),
+    ("realization", Listed("REALIZATION", "WORD", "realization"), "Only this, such as near-miss."),
 )
 
 
 def _filters(command: Callable[..., None]) -> Callable[..., None]:
-    for name, metavar, text in reversed(_OPTIONS):
-        command = click.option(f"--{name}", multiple=True, metavar=metavar, help=text)(command)
+    for name, kind, text in reversed(_OPTIONS):
+        typed = {"metavar": kind} if isinstance(kind, str) else {"metavar": kind.name, "type": kind}
+        command = click.option(f"--{name}", multiple=True, help=text, **typed)(command)
     return command
 
 
@@ -43,10 +83,12 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--min-level", type=click.IntRange(0, 5), metavar="N", help="Only of this severity level or above."
 )
-@click.option("--since", metavar="WHEN", help="Only what began then or later: 2025-03-24.")
-@click.option("--until", metavar="WHEN", help="Only what began then or earlier.")
-@click.option("--stored-since", metavar="WHEN", help="Only what came here then or later.")
-@click.option("--stored-until", metavar="WHEN", help="Only what came here then or earlier.")
+@click.option("--since", type=Since(), metavar="WHEN", help="Only what began then or later: 2025-03-24.")
+@click.option("--until", type=Since(end=True), metavar="WHEN", help="Only what began then or earlier.")
+@click.option("--stored-since", type=Since(), metavar="WHEN", help="Only what came here then or later.")
+@click.option(
+    "--stored-until", type=Since(end=True), metavar="WHEN", help="Only what came here then or earlier."
+)
 @click.option("--facets", is_flag=True, help="Show counts for each facet instead of the reports.")
 @click.option(
     "--limit",

@@ -8,7 +8,7 @@ import click
 from tocsin_cli.ask import Asker
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
-from tocsin_cli.commands.report_change import form_of, refuse_withdrawn, revised
+from tocsin_cli.commands.report_change import form_of, refuse_foreign, refuse_withdrawn, revised
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
 from tocsin_cli.errors import UsageFault
@@ -50,6 +50,7 @@ def override(
     if clear is (level is not None):
         raise UsageFault("Say either --level or --clear.")
     path = f"/v1/reports/{segment(report_id)}"
+    refuse_foreign(session, path)
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     form = {name: value for name, value in form_of(held).items() if name not in OVERRIDE}

@@ -8,7 +8,7 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.report_file import reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import audience_lines, severity_line, tell_answer, warn_not_sent
-from tocsin_cli.errors import CliError, UsageFault
+from tocsin_cli.errors import CliError
 from tocsin_cli.filing import Answer, member, reviewed_query
 from tocsin_cli.session import Session, pass_session
 
@@ -17,7 +17,13 @@ HAS_IT = "has-it"
 
 @click.command("share", cls=Command)
 @click.argument("report_id", metavar="ID", type=ReportId())
-@click.option("--to", multiple=True, metavar="NAME", help="Send it to this peer; may be repeated.")
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="NAME",
+    required=True,
+    help="Send it to this peer (tocsin peer list); may be repeated.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show who would get what; send nothing.")
 @reviewed_by_option
@@ -35,8 +41,6 @@ def share(
     They get the version that stands, unchanged, also when it is a withdrawal; a peer with an earlier version
     gets this one in its place. Whoever has it already notices nothing. Later versions go to them as well.
     """
-    if not to:
-        raise UsageFault("Nobody is named.", hint="Give --to NAME; `tocsin peer list` shows the names.")
     tried = _send(session, report_id, to, reviewed_by, dry_run=True)
     if dry_run:
         tell_answer(session.out, tried, dry_run=True)

@@ -46,7 +46,7 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
         item["id"],
         item.get("grade"),
         item.get("tlp"),
-        item.get("state", ""),
+        f"{item.get('state', '')}{' (redaction)' if item.get('redaction_of') else ''}",
         whence(item.get("origin")),
         local_time(item.get("modified")),
         item.get("name"),
@@ -54,12 +54,15 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
 
 
 def whence(origin: object) -> str:
-    """Who filed a report, in a list: us, or the peer by our name for it. A peer that is called us is not us."""
+    """Who brought a report, in a list: us, or the peer by our name for it; `imported` is what others created.
+
+    A peer that is called us is not us.
+    """
     found = origin if isinstance(origin, Mapping) else {}
-    if found.get("ours"):
-        return "us"
+    if found.get("ours") or found.get("imported"):
+        return "us" if found.get("ours") else "imported"
     name = str(found.get("name", "?"))
-    return repr(name) if name == "us" else name
+    return repr(name) if name in {"us", "imported"} else name
 
 
 def _values(given: str | Sequence[str] | int | None) -> list[str]:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tocsin_cli.commands.redaction_told import ending_lines, redactions_in, warn_stale
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.filing import Answer, names
 from tocsin_cli.output import Output, findings_text
@@ -25,6 +26,7 @@ def tell_answer(out: Output, answer: Answer, *, dry_run: bool = False, heading: 
     pairs.append(("Severity", severity_line(answer)))
     pairs += [("because of", driver) for driver in answer.get("drivers") or []]
     pairs += audience_lines(answer, dry_run=dry_run)
+    pairs += ending_lines(answer, dry_run=dry_run)
     if isinstance(entry := answer.get("entry"), Mapping):
         pairs.append(("Log entry", entry.get("index")))
     if answer.get("alert") is not None:
@@ -51,15 +53,14 @@ def tell_warnings(out: Output, answer: Mapping[str, Any]) -> None:
 def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = ()) -> None:
     """Warn, whatever -q and --json say, of each peer that was meant to get the report and does not get it.
 
-    Meant were the names in `to` and, with an update or a withdrawal, everybody who has an earlier version.
+    And of each redaction of it that says what an earlier version said. Meant were the names in `to` and, with an update
+    or a withdrawal, everybody who has an earlier version.
     """
     dry_run = answer.get("outcome") == "dry-run"
-    left = [each for each in answer.get("left_behind") or [] if isinstance(each, Mapping)]
-    behind = {each.get("name") for each in left}
-    for each in left:
-        told = "would NOT be told" if dry_run else "was NOT told"
-        out.warn(f"WARNING: {each.get('name')} has an earlier version and {told}: {each.get('reason')}.")
-        _remedy(out, each, answer)
+    behind = _warn_left_behind(out, answer)
+    for each in redactions_in(answer):
+        _warn_left_behind(out, {**answer, **each})
+    warn_stale(out, answer)
     for each in answer.get("to") or []:
         if isinstance(problem := each.get("problem"), Mapping):
             known = f"{problem.get('code')} since {local_time(problem.get('at'))}"
@@ -70,6 +71,16 @@ def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = ()) -> N
             sent = "would NOT be sent" if dry_run else "NOT sent"
             out.warn(f"WARNING: {sent} to {name}: {each.get('reason')}.")
             _remedy(out, each, answer)
+
+
+def _warn_left_behind(out: Output, answer: Answer) -> set[object]:
+    """Warn of each who has an earlier version and does not get this one; returns their names."""
+    told = "would NOT be told" if answer.get("outcome") == "dry-run" else "was NOT told"
+    left = [each for each in answer.get("left_behind") or [] if isinstance(each, Mapping)]
+    for each in left:
+        out.warn(f"WARNING: {each.get('name')} has an earlier version and {told}: {each.get('reason')}.")
+        _remedy(out, each, answer)
+    return {each.get("name") for each in left}
 
 
 def _remedy(out: Output, missed: Mapping[str, Any], answer: Answer) -> None:

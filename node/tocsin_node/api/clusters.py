@@ -47,6 +47,7 @@ def _member(node: Node, member: Any) -> dict[str, Any]:
         "origin": {
             "name": node.peering.name_of(member.origin),
             "node_id": member.origin,
-            "ours": member.origin == node.identity.node_id,
+            "ours": node.ownership.ours(member),
+            "imported": node.ownership.imported(member),
         },
     }

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
+from tocsin_federation.evidence import Evidence, write_evidence
+from tocsin_federation.merkle import HASH_BYTES
+from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.intake import lesser_budget
 from tocsin_node.services.peering import Peer
@@ -17,6 +20,13 @@ from tocsin_schema.marking import Tlp
 
 RECENT = 20
 MAX_TTL_S = 7 * 86_400
+
+
+class EvidenceUnknown(NodeError):
+    """Nothing convicts that peer of a fork."""
+
+    code = "evidence-unknown"
+    hint = "`tocsin peer status NAME` says what else is wrong with it, if anything is."
 
 
 class InviteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +56,21 @@ class SyncRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`resume`: a person has looked at a suspect peer and takes it back."""
 
     resume: bool = False
+
+
+async def evidence(request: web.Request) -> web.Response:
+    """GET /v1/peers/{name}/evidence: the newest proof that the peer has forked its log, for anybody to verify."""
+    node = request.app[NODE]
+    peer = node.peering.named(request.match_info["name"])
+    async with node.pool.acquire() as conn:
+        kept = await remote.evidence_of(conn, peer.node_id)
+    if kept is None:
+        raise EvidenceUnknown
+    path = tuple(kept.path[i : i + HASH_BYTES] for i in range(0, len(kept.path), HASH_BYTES))
+    told = Evidence(
+        v=1, kind="fork", chain=peer.identity.chain, held=kept.held, offered=kept.offered, path=path
+    )
+    return web.Response(body=write_evidence(told), content_type="application/json")
 
 
 async def listing(request: web.Request) -> web.Response:

@@ -1,13 +1,19 @@
 """A report as lists show it, and peers by their names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tocsin_node.node import Node
 from tocsin_node.storage.reports import StoredReport
 
 
-def item_of(node: Node, report: StoredReport) -> dict[str, Any]:
-    """One line of a list."""
+async def items_of(node: Node, found: Sequence[StoredReport]) -> list[dict[str, Any]]:
+    """The lines of a list."""
+    records = await node.reporting.redactions.records([each.id for each in found])
+    return [_item_of(node, each, records.get(each.id)) for each in found]
+
+
+def _item_of(node: Node, report: StoredReport, record: str | None) -> dict[str, Any]:
     return {
         "id": report.id,
         "ver": report.ver,
@@ -22,10 +28,12 @@ def item_of(node: Node, report: StoredReport) -> dict[str, Any]:
         "origin": {
             "name": node.peering.name_of(report.origin),
             "node_id": report.origin,
-            "ours": report.origin == node.identity.node_id,
+            "ours": node.ownership.ours(report),
+            "imported": node.ownership.imported(report),
         },
         "modified": report.modified,
         "stored_at": report.stored_at,
+        "redaction_of": record,
     }
 
 

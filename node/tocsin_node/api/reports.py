@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tocsin_node.api.redactions import basis_of, left_json, links_of, redactions_json
 from tocsin_node.api.remarks import remarks_of
-from tocsin_node.api.report_item import item_of
+from tocsin_node.api.report_item import items_of
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.reporting import FindingsRefused, Submission
@@ -30,6 +31,7 @@ async def submit(request: web.Request) -> web.Response:
         share=flag(request, "share", default=True),
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
+        redaction_of=basis_of(request),
     )
     return _answer(node, submission)
 
@@ -44,6 +46,7 @@ async def revise(request: web.Request) -> web.Response:
         to=_to(request),
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
+        redaction_of=basis_of(request),
     )
     return _answer(node, submission)
 
@@ -83,9 +86,16 @@ async def show(request: web.Request) -> web.Response:
     entry = None
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
+    (item,) = await items_of(node, [report])
+    links = await links_of(node, report)
+    remarks = await remarks_of(node, report.id)
+    for made in links["redactions"]:
+        remarks += [one for one in await remarks_of(node, made["id"]) if not one["by"]["ours"]]
     return json_response(
-        item_of(node, report)
+        item
+        | links
         | {
+            "created_by": _creator(node, report.creator, bundle),
             "drivers": list(_drivers(bundle)),
             "to": [
                 {"name": node.peering.name_of(i), "node_id": i, "current": i in having}
@@ -93,7 +103,7 @@ async def show(request: web.Request) -> web.Response:
             ],
             "entry": entry,
             "acknowledgements": await node.alarms.acknowledgements(report.id),
-            "remarks": await remarks_of(node, report.id),
+            "remarks": remarks,
             "reviews": await node.reporting.screening.reviews(report.id),
             "bundle": bundle,
         }
@@ -154,10 +164,8 @@ def _answer(node: Node, done: Submission) -> web.Response:
         "withheld": [
             {"name": w.peer.name, "code": w.code, "reason": w.reason} for w in done.release.withheld
         ],
-        "left_behind": [
-            {"name": each.name, "node_id": each.node_id, "code": each.code, "reason": each.reason}
-            for each in done.left
-        ],
+        "left_behind": left_json(done.left),
+        "redactions": redactions_json(node, done.redactions),
         "entry": None
         if done.place is None
         else {"gen": done.place.gen, "index": done.place.index, "leaf_hash": done.place.leaf_hash.hex()},
@@ -172,6 +180,16 @@ def _answer(node: Node, done: Submission) -> web.Response:
             "objects": [{k: o[k] for k in ("type", "id", "name") if k in o} for o in objects],
         }
     return json_response(body, status=201 if done.outcome == "stored" else 200)
+
+
+def _creator(node: Node, creator: str, bundle: dict[str, Any]) -> dict[str, Any]:
+    """Who created a report: by our name for it when a node did that we know, else as the report says."""
+    said: dict[str, Any] = next((o for o in bundle["objects"] if o["id"] == creator), {})
+    node_id = node.ownership.node_of(creator, bundle["objects"])
+    name = said.get("name", creator)
+    if node_id is not None and node.peering.name_of(node_id) != node_id:
+        name = node.peering.name_of(node_id)
+    return {"id": creator, "name": name, "node_id": node_id}
 
 
 def _drivers(bundle: dict[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from tocsin_node.api.report_item import item_of, node_id_of
+from tocsin_node.api.report_item import items_of, node_id_of
 from tocsin_node.node import NODE, Node
 from tocsin_node.storage.reports import StoredReport
 from tocsin_node.storage.search import Wanted
@@ -22,7 +22,9 @@ async def listing(request: web.Request) -> web.Response:
     sought, at = _wanted(request, node), place(request)
     found = await node.finding.page(sought, at=at, limit=limit)
     words = tokens(request.query["q"]) if sought.words is not None else []
-    items = [item_of(node, report) | (_snippet(report, words) if words else {}) for report in found.items]
+    items = await items_of(node, found.items)
+    if words:
+        items = [item | _snippet(each, words) for item, each in zip(items, found.items, strict=True)]
     return json_response({"items": items, "next": cursor(found.next)})
 
 

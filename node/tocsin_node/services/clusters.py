@@ -1,10 +1,14 @@
 """Early warning: several organisations report the same system or technique within a window.
 
-Found anew at each look, so a restart loses nothing. If `alerts.cluster` is set, a cluster rings once, and once more
-for each further organisation: the alert, its message and that it rang are one transaction.
+Found anew at each look, so a restart loses nothing. If `alerts.cluster` is set, a look follows whenever a report was
+filed or came, and a cluster rings once, and once more for each further organisation: the alert, its message and that it
+rang are one transaction.
 """
 
+import asyncio
 import hashlib
+import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +19,15 @@ from tocsin_node.services.alarms import Alarms, AlertPlan
 from tocsin_node.settings import AlertSettings
 from tocsin_node.storage import clusters
 from tocsin_node.storage.clusters import Group, Member
+from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
 from tocsin_schema.marking import Tlp
 from tocsin_schema.severity import GRADES
 
 NAMED = 5
 PRIORITY = 3
+REST = 10  # times as long as a look took: in a flood of reports, looks take a tenth of the time at most
+logger = logging.getLogger(__name__)
 
 
 class ClusterUnknown(NodeError):
@@ -51,13 +58,38 @@ class Clusters:
     """The clusters there are now, and ringing for them."""
 
     def __init__(
-        self, pool: Pool, alarms: Alarms, settings: AlertSettings, name_of: Callable[[str], str]
+        self,
+        pool: Pool,
+        alarms: Alarms,
+        settings: AlertSettings,
+        name_of: Callable[[str], str],
+        *,
+        org: str,
     ) -> None:
-        """`name_of`: the name of the organisation behind a NodeID."""
+        """`name_of`: the name of the organisation behind a NodeID; `org`: ours, since the warning is the node's own."""
         self._pool = pool
         self._alarms = alarms
         self._settings = settings
         self._name_of = name_of
+        self._org = org
+        self._woken = asyncio.Event()
+        self._ringing = asyncio.Lock()
+
+    def wake(self) -> None:
+        """A report was filed or came: look soon."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Look and ring after each `wake`; ends at once where clusters do not ring. Start it once."""
+        while self._settings.cluster:
+            await self._woken.wait()
+            self._woken.clear()
+            began = time.monotonic()
+            try:
+                await self.ring()
+            except StorageError as exc:
+                logger.warning("clusters are looked for again within a minute: %s", exc)
+            await asyncio.sleep(REST * (time.monotonic() - began))
 
     async def list(self) -> Sequence[Cluster]:
         """All clusters of the window, the most organisations first."""
@@ -82,8 +114,9 @@ class Clusters:
         if not self._settings.cluster:
             return 0
         rang = 0
-        for cluster in await self.list():
-            rang += await self._ring(cluster)
+        async with self._ringing:  # two looks at once would both ring
+            for cluster in await self.list():
+                rang += await self._ring(cluster)
         if rang:
             self._alarms.wake()
         return rang
@@ -101,7 +134,7 @@ class Clusters:
             cluster=f"{cluster.id}/{cluster.organisations}",
             since=cluster.first_at.isoformat(),
         )
-        plan = AlertPlan(self._alarms.cut(facts), cluster.level, "", ours=False, priority=PRIORITY)
+        plan = AlertPlan(self._alarms.cut(facts), cluster.level, self._org, ours=True, priority=PRIORITY)
         async with self._pool.transaction() as conn:
             days = self._settings.cluster_days
             if await clusters.has_rung(conn, cluster.id, cluster.organisations, days=days):

@@ -1,23 +1,26 @@
 """Duplicates: which reports may tell of the same event as one, why, and what a person decided.
 
 The node suggests and never merges. It compares with a bounded number of reports: those that share the rarest words,
-a system, a party or a source. What was decided is kept and stays here; that an own report is a duplicate is also told
-in a new version of it, which the command line makes.
+a system, a party or a source. What was decided is kept and stays here. That an own report is a duplicate is also told
+in a new version of it, which the command line makes, if everybody who has it may know of the other: `telling`.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from tocsin_node.errors import NodeError
+from tocsin_node.services.naming import never_sent
 from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
 from tocsin_node.storage import likeness, reports
 from tocsin_node.storage.likeness import Decision, Verdict
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.reports import StoredReport
+from tocsin_node.storage.reports import Held, StoredReport
 from tocsin_schema.check import check_bundle
 from tocsin_schema.likeness import LIKELY, Likeness, Rarity, Traits, compare, traits_of
+from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
 WORDS = 40
@@ -34,6 +37,22 @@ class ReportItself(NodeError):
     hint = "Name two reports."
 
 
+class DecisionUnknown(NodeError):
+    """Nothing was decided about the two reports."""
+
+    code = "decision-unknown"
+    hint = "`tocsin report duplicates ID` shows what was decided about a report."
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Whether a new version of the report may name the other; else why not, and who was never sent the other."""
+
+    may: bool
+    why: Literal["not-ours", "withdrawn", "nobody-has-it", "marked-stricter", "never-sent"] | None = None
+    never_sent: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """A report that may tell of the same event. `likely`: worth a look; `decision`: what was said of both."""
@@ -48,8 +67,10 @@ class Suggestion:
 class Duplicates:
     """Suggestions and decisions."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, node_id: str, name_of: Callable[[str], str]) -> None:
         self._pool = pool
+        self._node_id = node_id
+        self._name_of = name_of
         self._rarity: tuple[float, Rarity] | None = None
 
     async def of(self, report_id: str) -> list[Suggestion]:
@@ -75,22 +96,44 @@ class Duplicates:
         return await self._suggest(checked.report)
 
     async def decide(
-        self, report_id: str, other_id: str, verdict: Verdict, *, by: str, note: str | None
+        self, report_id: str, other_id: str, verdict: Verdict, *, by: str, reason: str | None
     ) -> Decision:
         """Keep what a person says about two reports that are here.
 
         Raises: ReportItself, ReportUnknown.
         """
-        if report_id == other_id:
-            raise ReportItself
         async with self._pool.transaction() as conn:
-            held = await reports.held(conn, [report_id, other_id])
-            missing = [each for each in (report_id, other_id) if each not in held]
-            if missing:
-                raise ReportUnknown(f"There is no report {missing[0]} here.")
-            await likeness.decide(conn, report_id, other_id, verdict, by=by, note=note)
+            await _both(conn, report_id, other_id)
+            await likeness.decide(conn, report_id, other_id, verdict, by=by, reason=reason)
             decisions = await likeness.decided(conn, report_id)
         return next(each for each in decisions if other_id in {each.report_id, each.other_id})
+
+    async def undo(self, report_id: str, other_id: str) -> Decision:
+        """Forget what was decided about two reports. Raises: DecisionUnknown."""
+        async with self._pool.acquire() as conn:
+            decision = await likeness.undo(conn, report_id, other_id)
+        if decision is None:
+            raise DecisionUnknown
+        return decision
+
+    async def telling(self, report_id: str, other_id: str) -> Telling:
+        """Whether a new version of the report may name the other as its duplicate: all its readers must know of that.
+
+        Raises: ReportItself, ReportUnknown.
+        """
+        async with self._pool.acquire() as conn:
+            report, other = await _both(conn, report_id, other_id)
+            unknown = await never_sent(conn, self._node_id, [other_id], report.audience)
+        if report.origin != self._node_id:
+            return Telling(False, "not-ours")
+        if report.state == "withdrawn":
+            return Telling(False, "withdrawn")
+        if not report.audience:
+            return Telling(False, "nobody-has-it")
+        if Tlp(other.tlp).rank > Tlp(report.tlp).rank:
+            return Telling(False, "marked-stricter")
+        names = tuple(map(self._name_of, unknown.get(other_id, ())))
+        return Telling(not names, "never-sent" if names else None, names)
 
     async def _suggest(self, report: IncidentReport) -> list[Suggestion]:
         traits = traits_of(report)
@@ -125,6 +168,17 @@ class Duplicates:
         rarity = Rarity(*await likeness.seen(conn))
         self._rarity = (now, rarity)
         return rarity
+
+
+async def _both(conn: Connection, report_id: str, other_id: str) -> tuple[Held, Held]:
+    """What is held under two ids. Raises: ReportItself, ReportUnknown."""
+    if report_id == other_id:
+        raise ReportItself
+    held = await reports.held(conn, [report_id, other_id])
+    for each in (report_id, other_id):
+        if each not in held:
+            raise ReportUnknown(f"There is no report {each} here.")
+    return held[report_id], held[other_id]
 
 
 def _compared(traits: Traits, found: Mapping[str, bytes], rarity: Rarity) -> dict[str, Likeness]:

@@ -20,8 +20,9 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.duty_book import NEVER, reckon
 from tocsin_node.services.duty_clock import tell
 from tocsin_node.services.duty_view import duty_as_json, history_as_json
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.reporting import ReportUnknown
-from tocsin_node.storage import duties, reports
+from tocsin_node.storage import duties, redactions, reports
 from tocsin_node.storage.duties import Event, StoredDuty
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
@@ -77,6 +78,7 @@ class Duties:
         pool: Pool,
         alarms: Alarms,
         organisation: Organisation,
+        ownership: Ownership,
         *,
         node_id: str,
         history_days: int,
@@ -85,6 +87,7 @@ class Duties:
         self._pool = pool
         self._alarms = alarms
         self._organisation = organisation
+        self._ownership = ownership
         self._node_id = node_id
         self._history = timedelta(days=history_days)
         self._now = now
@@ -245,9 +248,15 @@ class Duties:
         if report is None:
             logger.error("a report that was stored does not pass the check; its duties are not reckoned")
             return
-        filed_here = stored.origin == self._node_id and report.source is None
-        if filed_here or tracked:
+        filed_here = self._ownership.ours(stored) and report.source is None
+        if tracked or (filed_here and not await self._spoken_for(conn, report_id)):
             await reckon(conn, report, self._organisation, now)
+
+    async def _spoken_for(self, conn: Connection, report_id: str) -> bool:
+        """Whether what is owed is owed for the record that this is a redaction of; what was reckoned before goes on."""
+        if await redactions.source(conn, report_id) is None:
+            return False
+        return not await duties.of_report(conn, report_id)
 
     async def _tell(self) -> None:
         """Tell what clocks have crossed; a clock that ran out may start another, so its report is reckoned again."""

@@ -134,7 +134,7 @@ def _changes(old: StoredDuty, new: Reckoned) -> Iterable[str]:
     )
     for name, was, now in pairs:
         if was != now:
-            yield f"{name}: {_text(was)} → {_text(now)}"
+            yield f"{name}: {_change(was, now)}"
 
 
 async def _drop(conn: Connection, one: StoredDuty, now: datetime, *, whole: bool) -> None:
@@ -148,5 +148,20 @@ async def _drop(conn: Connection, one: StoredDuty, now: datetime, *, whole: bool
     await duties.note(conn, one.id, Event(now, "reckoned", None, None, "the facts no longer ask for it"))
 
 
+_SAID = {True: "yes", False: "no"}
+
+
+def _change(was: object, now: object) -> str:
+    if was is None:
+        return f"{_text(now)} (was not set)"
+    return f"not set any more (was {_text(was)})" if now is None else f"{_text(was)} → {_text(now)}"
+
+
 def _text(value: object) -> str:
-    return f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else str(value)
+    return (
+        f"{value:%Y-%m-%d %H:%M} UTC"
+        if isinstance(value, datetime)
+        else _SAID[value]
+        if isinstance(value, bool)
+        else str(value)
+    )

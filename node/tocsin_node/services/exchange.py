@@ -5,8 +5,8 @@ hold, keep its leaf hashes, then fetch the entries we may see and hand them to t
 the index in the origin's log; no clock decides anything.
 
 Two kinds of wrong are kept apart. A bad *entry* (forged, malformed, against policy) gets its outcome in the intake
-and the stream goes on. A bad *structure* (signature, rollback, fork) stops the peer, keeps the evidence and says so,
-until a person resumes it.
+and the stream goes on. A log that *contradicts* itself is not taken: if the peer's own signatures show it (a fork),
+the peer is stopped, the evidence kept and people told, until a person resumes it; all else is asked for again.
 """
 
 import asyncio
@@ -17,7 +17,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
-from tocsin_federation.errors import CheckpointRefused, FederationError, IdentityRefused
+from tocsin_federation.errors import (
+    FederationError,
+    FramesRefused,
+    IdentityRefused,
+    LogBroken,
+)
+from tocsin_federation.following import grow, look, new_leaves, past_of, tiles, within
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
@@ -29,23 +35,13 @@ from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.remote import RemoteLog
 
-TILE_WIDTH = 256
 _CLOSED = frozenset({"not-approved", "not-authenticated"})
 _NOT_YET = "They have not approved us yet; it starts by itself when they do."
 _ENDED = "They have ended the connection, or not approved it anew: they fetch nothing of ours. Call them."
-FORK = "log-fork"  # two roots signed for one size: no proxy can make that, so once is enough
 LEAST_ROUND_S = 1.0  # a round that brings nothing takes at least this long
 PATIENCE = 60  # seconds that a peer may ask us to wait for one tile
-DOUBTS = 3  # a stale or spoilt answer may be a proxy's doing: look this often before blaming the peer
-MAX_GROWTH = 1_000_000  # leaves in one step; a claim beyond it is not a log but an attack
+DOUBTS = 3  # at every so-manieth contradiction in a row the whole log is fetched, to prove it or not
 logger = logging.getLogger(__name__)
-
-
-class StructureBroken(NodeError):
-    """The peer's log contradicts itself or what it showed before."""
-
-    code = "log-broken"
-    hint = "Nothing more is taken from this peer. Call their operator; then `tocsin peer sync NAME --resume`."
 
 
 class Exchange:
@@ -118,14 +114,14 @@ class Exchange:
                     peer = await self._refresh_chain(peer)
                     fresh = True
                 began = asyncio.get_running_loop().time()
-                grown = await self._round(peer, wait_s=0 if fresh else self._settings.long_poll_s)
+                wait_s = 0 if fresh else self._settings.long_poll_s
+                grown = await self._round(peer, wait_s=wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
                 if not grown and not fresh:
                     await self._rest(node_id, began)
                 failures, doubts, fresh = 0, 0, False
-            except (StructureBroken, CheckpointRefused) as exc:
+            except LogBroken as exc:
                 doubts, failures = doubts + 1, failures + 1
-                stop = exc.code == FORK or doubts >= DOUBTS
-                if await self._noted(peer, exc, suspect=stop) and stop:
+                if await self._noted(peer, exc, suspect=exc.proven) and exc.proven:
                     return
                 await self._pause(node_id, failures)
             except (NodeError, FederationError) as exc:
@@ -221,8 +217,8 @@ class Exchange:
 
     # One round ---------------------------------------------------------------------------------------
 
-    async def _round(self, peer: Peer, *, wait_s: float) -> bool:
-        """Ask, verify, take; whether there was anything new."""
+    async def _round(self, peer: Peer, *, wait_s: float, doubted: bool = False) -> bool:
+        """Ask, verify, take; whether there was anything new. `doubted`: prove it if its past is another."""
         log_key = peer.identity.statement.log
         async with self._pool.acquire() as conn:
             log = await remote.open_log(conn, peer.node_id, log_key.gen, Frontier().to_bytes())
@@ -230,59 +226,62 @@ class Exchange:
             await self._intake.retry(peer, log)
         if log.next_index < log.size:
             log = await self._take_entries(peer, log)
+        size = log.size
         answer = await self._client.checkpoint(
             peer.row.url, peer.node_id, log_id(log_key.origin), since=log.size, wait_s=wait_s
         )
-        head = open_checkpoint(answer.body, log_key.vkey)
+        known = answer.body == log.note  # verified when it was kept
+        head = None if known else open_checkpoint(answer.body, log_key.vkey)
         self._open.add(peer.node_id)
+        if head is not None:
+            log = await self._grown(peer, log, head, answer.body, doubted=doubted)
         await self._peering.note_contact(peer.node_id, clock_skew_s=answer.clock_skew_s, well=True)
-        await self._refuse_contradiction(log, head, answer.body)
-        if head.size > log.size:
-            log = await self._extend(peer, log, head, answer.body)
-            await self._take_entries(peer, log)
-            return True
-        return False
+        if head is None or head.size == size:
+            return False
+        await self._take_entries(peer, log)
+        return True
 
-    async def _refuse_contradiction(self, log: RemoteLog, head: Checkpoint, note: bytes) -> None:
-        code = None
-        if head.size < log.size:
-            code = "log-rollback"
-        elif head.size == log.size and head.root != Frontier.from_bytes(log.frontier).root():
-            code = FORK
-        if code is not None:
+    async def _grown(
+        self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes, *, doubted: bool
+    ) -> RemoteLog:
+        """The log as it stands with `head`; what its own signatures convict it of is kept as evidence."""
+        try:
+            look(log.size, log.frontier, head)
+            return await self._extend(peer, log, head, note) if head.size > log.size else log
+        except LogBroken as exc:
+            path: tuple[bytes, ...] | None = ()
+            if exc.code == "log-root":
+                path = await self._other_past(peer, log, head) if doubted else None
+            if path is None or not (exc.proven or path):
+                raise
+            convicted = LogBroken("log-fork") if path else exc
             async with self._pool.acquire() as conn:
-                await remote.keep_evidence(conn, log.origin, code, held=log.note or b"", offered=note)
-            raise StructureBroken(
-                f"The peer's log does not extend what it showed before ({code}).", code=code
-            )
-        if head.size - log.size > MAX_GROWTH:
-            raise StructureBroken("The peer's log grew beyond all measure.", code="log-growth")
+                await remote.keep_evidence(
+                    conn, log.origin, convicted.code, held=log.note or b"", offered=note, path=b"".join(path)
+                )
+            raise convicted from exc
+
+    async def _other_past(self, peer: Peer, log: RemoteLog, head: Checkpoint) -> tuple[bytes, ...] | None:
+        """Fetch the whole log, to see whether it is another than the one that was verified."""
+        leaves = await self._leaf_hashes(peer, 0, head)
+        return await asyncio.to_thread(past_of, log.size, leaves, head)
 
     async def _extend(self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes) -> RemoteLog:
         """Fetch the leaf hashes between our size and the new one; they must yield the signed root."""
-        leaves = await self._leaf_hashes(peer, log.size, head.size)
-        frontier = Frontier.from_bytes(log.frontier)
-        for leaf_hash in leaves:
-            frontier.append(leaf_hash)
-        if frontier.root() != head.root:
-            async with self._pool.acquire() as conn:
-                await remote.keep_evidence(conn, log.origin, "log-root", held=log.note or b"", offered=note)
-            raise StructureBroken("The peer's leaves do not yield the root that it signed.", code="log-root")
+        leaves = await self._leaf_hashes(peer, log.size, head)
+        frontier = grow(log.frontier, leaves, head)
         async with self._pool.acquire() as conn:
             await remote.advance_head(
-                conn, log, leaves, size=head.size, root=head.root, frontier=frontier.to_bytes(), note=note
+                conn, log, leaves, size=head.size, root=head.root, frontier=frontier, note=note
             )
-        return replace(log, size=head.size, frontier=frontier.to_bytes(), note=note)
+        return replace(log, size=head.size, frontier=frontier, note=note)
 
-    async def _leaf_hashes(self, peer: Peer, start: int, stop: int) -> list[bytes]:
-        log = log_id(peer.identity.statement.log.origin)
-        hashes: list[bytes] = []
-        for tile in range(start // TILE_WIDTH, -(-stop // TILE_WIDTH)):
-            width = min(TILE_WIDTH, stop - tile * TILE_WIDTH)
-            body = await self._tile(peer, log, tile, width)
-            first = max(0, start - tile * TILE_WIDTH)
-            hashes += [body[32 * i : 32 * i + 32] for i in range(first, width)]
-        return hashes
+    async def _leaf_hashes(self, peer: Peer, size: int, head: Checkpoint) -> list[bytes]:
+        name = log_id(peer.identity.statement.log.origin)
+        leaves: list[bytes] = []
+        for tile in tiles(size, head):
+            leaves += new_leaves(tile, await self._tile(peer, name, tile.index, tile.width))
+        return leaves
 
     async def _tile(self, peer: Peer, log: str, tile: int, width: int) -> bytes:
         """One tile; a peer that asks for patience gets it, so that a long log can be fetched at its pace."""
@@ -301,10 +300,10 @@ class Exchange:
         try:
             while log.next_index < log.size:
                 batch = await coming
-                next_index = min(batch.next_index, log.size)
-                frames = [f for f in batch.frames if f.idx < next_index]
-                if next_index <= log.next_index or any(f.idx < log.next_index for f in frames):
-                    raise PeerUnreachable("The peer's entries do not move on.", code="bad-answer")
+                try:
+                    frames, next_index = within(log.next_index, log.size, batch.frames, batch.next_index)
+                except FramesRefused as exc:
+                    raise PeerUnreachable("The peer's entries do not move on.", code="bad-answer") from exc
                 if next_index < log.size:
                     coming = asyncio.create_task(self._entries(peer, next_index))
                 current = self._peering.by_id(peer.node_id)  # a ceiling may have changed while we waited

@@ -27,6 +27,7 @@ from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_remarks import RemarkDesk
+from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import remote, reports, shares
 from tocsin_node.storage.errors import StorageError
@@ -84,6 +85,7 @@ class Intake:
         self,
         pool: Pool,
         alarms: Alarms,
+        ownership: Ownership,
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
@@ -94,15 +96,17 @@ class Intake:
     ) -> None:
         self._pool = pool
         self._alarms = alarms
+        self._ownership = ownership
         self._node_id = node_id
         self._enc_private = enc_private
         self._data_keys = data_keys
         self._alert_budget = alert_budget
         self._call_limits = calls
         self._now = now
-        self.on_called: Callable[[], None] = _nothing  # after calls of peers were stored
+        self.on_called: Callable[[], None] = _nobody  # after calls of peers were stored
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
+        self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
         """Take `frames` (ascending, all in [log.next_index, next_index)) and move the cursor to `next_index`.
@@ -181,6 +185,7 @@ class Intake:
                 content_id=report.id,
                 content_tlp=report.tlp,
                 content_revoked=report.revoked,
+                content_node=self._ownership.node_behind(report),
                 policy=peer.policy,
                 me=self._node_id,
             )
@@ -276,6 +281,8 @@ class Intake:
             self._alarms.wake()
         if calls:
             self.on_called()
+        if batch.versions:
+            self.on_stored()
         return replace(log, next_index=next_index)
 
     async def _hear(self, conn: Connection, peer: Peer, desk: RemarkDesk, called: CallDesk) -> bool:
@@ -297,7 +304,8 @@ class Intake:
                     new.report,
                     origin=peer.called,
                     ours=False,
-                    previous_grade=before.grade if before else None,
+                    # A copy that came another way was nobody's word, and rang for nobody.
+                    previous_grade=before.grade if before and before.origin == new.origin else None,
                 )
             )
         ]
@@ -312,6 +320,10 @@ class Intake:
         if over:
             logger.warning("peer %s: %d alerts are over its budget of a day", peer.row.name, over)
         return bool(within)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def lesser_budget(budget: int) -> int:
@@ -406,7 +418,13 @@ def _judge(
         return Outcome.STORED, None
     report = arrival.report
     assert report is not None, "an entry of no other kind is opened"
-    outcome, code = decide(_standing(before), opened.header, sha256=report.sha256, origin=peer.node_id)
+    outcome, code = decide(
+        _standing(before),
+        opened.header,
+        sha256=report.sha256,
+        origin=peer.node_id,
+        creator=report.created_by_ref,
+    )
     if outcome is Outcome.STORED:
         new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
         batch.versions.append((new, before))
@@ -433,14 +451,22 @@ async def _write_reports(conn: Connection, batch: _Batch) -> None:
     if len(await reports.insert(conn, first)) != len(first):
         raise _LookAgain  # an own filing took one of the ids meanwhile
     for new, before in batch.versions:
-        if before is not None and not await reports.replace(conn, new, held_ver=before.ver):
+        if before is not None and not await reports.replace(
+            conn, new, held_ver=before.ver, held_origin=before.origin
+        ):
             raise _LookAgain
 
 
 def _standing(held: reports.Held | None) -> Held | None:
     if held is None:
         return None
-    return Held(origin=held.origin, ver=held.ver, sha256=held.sha256, final=held.state == "withdrawn")
+    return Held(
+        origin=held.origin,
+        creator=held.creator,
+        ver=held.ver,
+        sha256=held.sha256,
+        final=held.state == "withdrawn",
+    )
 
 
 def _as_held(new: reports.NewReport) -> reports.Held:
@@ -456,8 +482,5 @@ def _as_held(new: reports.NewReport) -> reports.Held:
         audience=(),
         leaf_hash=new.place.leaf_hash if new.place else None,
         modified=report.modified,
+        creator=report.created_by_ref,
     )
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

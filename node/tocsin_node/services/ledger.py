@@ -10,7 +10,7 @@ The writer works on the leader's connection, which holds the database-wide lock:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,7 +37,7 @@ class Posting:
 
     `held_ver` is the version that this one replaces (None: the first). With `wider` the report is that very version,
     as it stands, and `audience` are the further recipients. `after` runs inside the transaction with the index of the
-    entry.
+    entry, `beside` whether there is one or not. Postings of one call with the same `together` are all written or none.
     """
 
     sealed: Sealed | None = None
@@ -47,6 +47,8 @@ class Posting:
     wider: bool = False
     alert: AlertPlan | None = None
     after: Callable[[Connection, int], Awaitable[None]] | None = None
+    beside: Callable[[Connection], Awaitable[None]] | None = None
+    together: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Ledger:
         self._grown = asyncio.Event()
         self._closing = False
         self._letting_go = False
+        self.on_stored: Callable[[], None] = _nobody  # after reports of ours were committed
 
     @property
     def head(self) -> log.Head:
@@ -234,6 +237,10 @@ class Ledger:
         self._stand_at(after)
         if any(p.alert_id is not None for p in posted):
             self._alarms.wake()
+        if any(
+            p.report is not None and was.outcome == "stored" for p, was in zip(postings, posted, strict=True)
+        ):
+            self.on_stored()
         return posted
 
     async def _file(
@@ -243,7 +250,9 @@ class Ledger:
 
         None when the batch is another, or one of its ids is taken: then nothing has been written.
         """
-        usual = {p.report.id for p in postings if p.report and not (p.held_ver or p.alert or p.after)}
+        usual = {
+            p.report.id for p in postings if p.report and not (p.held_ver or p.alert or p.after or p.beside)
+        }
         if len(usual) != len(postings):
             return None
         page = self._page(postings, {}, before)
@@ -268,18 +277,36 @@ class Ledger:
                 raise
             raise _LookAgain from exc  # a peer's report took one of the ids between our look and our insert
         for new, held_ver in page.replacing:
-            if not await reports.replace(conn, new, held_ver=held_ver):
+            if not await reports.replace(conn, new, held_ver=held_ver, held_origin=self._node_id):
                 raise _LookAgain
         for share in page.wider:
             await shares.record(conn, share)
         return await self._finish(conn, postings, page.posted), page.head
 
     def _page(self, postings: Sequence[Posting], held: dict[str, reports.Held], before: log.Head) -> "_Page":
+        """What the postings come to; those of which one cannot be written go together, and none of them is."""
+        broken: set[object] = set()
+        while True:
+            page = self._paged(postings, held, before, broken)
+            more = {p.together for p, was in zip(postings, page.posted, strict=True) if _is_refused(was)}
+            if more <= broken | {None}:
+                return page
+            broken |= more - {None}
+
+    def _paged(
+        self,
+        postings: Sequence[Posting],
+        held: dict[str, reports.Held],
+        before: log.Head,
+        broken: Collection[object],
+    ) -> "_Page":
         page = _Page(before)
         frontier = Frontier.from_bytes(before.frontier)
         seen: dict[str, bytes] = {}
         for posting in postings:
             verdict = _judge(posting, held, seen, self._node_id)
+            if verdict is None and posting.together in broken:
+                verdict = Posted("conflict")
             if verdict is not None:
                 page.posted.append(verdict)
                 continue
@@ -320,6 +347,8 @@ class Ledger:
                     alert_id = await self._alarms.record(conn, posting.alert, report_ver=ver)
                 if posting.after is not None and was.place is not None:
                     await posting.after(conn, was.place.index)
+                if posting.beside is not None:
+                    await posting.beside(conn)
             finished.append(Posted(was.outcome, was.place, alert_id, was.held))
         return finished
 
@@ -349,7 +378,11 @@ def _judge(
         return None
     standing = held.get(report.id)
     if posting.wider:
-        stands = standing is not None and (standing.ver, standing.sha256) == (posting.held_ver, report.sha256)
+        stands = standing is not None and (standing.origin, standing.ver, standing.sha256) == (
+            node_id,
+            posting.held_ver,
+            report.sha256,
+        )
         return None if stands and seen.get(report.id, report.sha256) == report.sha256 else Posted("conflict")
     if report.id in seen:
         taken: Literal["exists", "conflict"] = "exists" if posting.held_ver is None else "conflict"
@@ -358,10 +391,18 @@ def _judge(
         return Posted("conflict") if posting.held_ver is not None else None
     if standing.sha256 == report.sha256:
         return Posted("unchanged", held=standing)
-    if standing.origin != node_id or posting.held_ver is None:
+    if posting.held_ver is None or (standing.origin, standing.creator) != (node_id, report.created_by_ref):
         return Posted("exists", held=standing)
     kept = set(standing.audience) <= set(posting.audience)  # else somebody got the version meanwhile
     return None if kept and standing.ver == posting.held_ver else Posted("conflict", held=standing)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
+def _is_refused(posted: Posted) -> bool:
+    return posted.outcome in {"exists", "conflict"}
 
 
 async def _write_page(conn: Connection, page: _Page) -> None:

@@ -157,6 +157,10 @@ class Peering:
         """All peers but the removed, oldest first."""
         return [p for p in self._peers.values() if p.row.state != "removed"]
 
+    def known(self) -> Sequence[str]:
+        """NodeIDs of all peers there ever were."""
+        return list(self._peers)
+
     def named(self, name: str) -> Peer:
         """The peer we call `name` (or whose NodeID it is). Raises: PeerUnknown."""
         for peer in self.present():

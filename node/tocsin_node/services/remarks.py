@@ -19,6 +19,7 @@ from tocsin_federation.envelope import Sealed, seal
 from tocsin_federation.sharing import Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.services.ledger import Ledger, Posting
+from tocsin_node.services.ownership import ForeignCreator
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.reporting import (
     THREAD_FROM,
@@ -35,13 +36,6 @@ from tocsin_schema.finding import Finding
 from tocsin_schema.ids import node_identity_id
 from tocsin_schema.marking import Tlp
 from tocsin_schema.remark import Remark, check_remark
-
-
-class ForeignCreator(NodeError):
-    """The remark is made in another organisation's name."""
-
-    code = "foreign-creator"
-    hint = "A node speaks for its own organisation alone: `tocsin report sight` and `opinion` name the right one."
 
 
 class MarkingLooser(NodeError):
@@ -95,7 +89,7 @@ class Remarks:
         """
         remark = _checked(raw, report_id)
         if remark.created_by_ref != node_identity_id(self._node_id):
-            raise ForeignCreator
+            raise ForeignCreator("The remark is made in another organisation's name.")
         async with self._pool.acquire() as conn:
             held = (await reports.held(conn, [report_id])).get(report_id)
             before = {one.kind: one for one in await remarks.of_node(conn, self._node_id, [report_id])}

@@ -19,12 +19,17 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.ledger import Ledger, Posted, Posting
+from tocsin_node.services.naming import refuse_unshared
+from tocsin_node.services.ownership import NotOurs, Ownership
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.redactions import Basis, Redacted, Redactions, as_ended, ended, keeping
 from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
 from tocsin_node.storage import reports, shares
 from tocsin_node.storage.pool import Connection, Pool
+from tocsin_node.storage.redactions import Link
 from tocsin_node.storage.reports import StoredReport
 from tocsin_schema.check import Finding, check_bundle
+from tocsin_schema.facets import duplicates_named
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
@@ -59,13 +64,6 @@ class ReportExists(NodeError):
 
     code = "report-exists"
     hint = "To change it: `tocsin report update ID`."
-
-
-class NotOurs(NodeError):
-    """Only the organisation that filed a report may change it."""
-
-    code = "not-ours"
-    hint = "Tell its origin, or file a report of your own that refers to it."
 
 
 class VersionConflict(NodeError):
@@ -110,6 +108,15 @@ class Submission:
     review_needed: bool = False  # a dry run: nobody has taken it on yet
     kept: tuple[str, ...] = ()  # an import that stays here: the kinds of what it seems to hold
     left: tuple[Left, ...] = ()
+    redactions: tuple[Redacted, ...] = ()  # of this record, as they stand after this act
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """The withdrawal of a redaction, written together with its record's."""
+
+    posting: Posting
+    told: Redacted
 
 
 class Reporting:
@@ -121,6 +128,8 @@ class Reporting:
         ledger: Ledger,
         peering: Peering,
         alarms: Alarms,
+        ownership: Ownership,
+        redactions: Redactions,
         *,
         node_id: str,
         org: str,
@@ -132,6 +141,8 @@ class Reporting:
         self._ledger = ledger
         self._peering = peering
         self._alarms = alarms
+        self._ownership = ownership
+        self.redactions = redactions
         self._node_id = node_id
         self._org = org
         self._now = now
@@ -148,21 +159,55 @@ class Reporting:
         share: bool = True,
         dry_run: bool = False,
         reviewed_by: str | None = None,
+        redaction_of: Basis | None = None,
     ) -> Submission:
-        """File a new report: `raw` is a STIX bundle, kept and shared as exactly these bytes.
+        """File a new report of ours: `raw` is a STIX bundle, kept and shared as exactly these bytes.
 
         `to`: names or NodeIDs of peers; None: all whose policy admits the report's TLP (RED: nobody).
         `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
-        Raises: FindingsRefused, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty, PeerUnknown, StorageError.
+        `redaction_of`: the record of which it is a version for others.
+        Raises: FindingsRefused, ForeignCreator, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty,
+        PeerUnknown, StorageError, NotARedaction, RecordChanged.
         """
         report, findings = _checked(raw)
+        self._ownership.refuse_foreign(report)
+        if redaction_of is None:
+            return await self._submit(
+                report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by
+            )
+        async with await self.redactions.family(redaction_of.record_id):
+            link = await self.redactions.admit(report, redaction_of)
+            return await self._submit(
+                report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by, link=link
+            )
+
+    async def _submit(
+        self,
+        report: IncidentReport,
+        findings: tuple[Finding, ...],
+        to: Sequence[str] | None,
+        *,
+        share: bool,
+        dry_run: bool,
+        reviewed_by: str | None,
+        link: Link | None = None,
+    ) -> Submission:
         release_ = self._release(report, to, share=share)
+        await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run:
             return Submission("dry-run", report, 1, release_, findings, review_needed=screened.needed)
         kind: Kind = "revoke" if report.revoked else "publish"
-        posting = await self._posting(report, release_, held=None, kind=kind, screened=screened.admit())
+        posting = await self._posting(
+            report,
+            release_,
+            held=None,
+            kind=kind,
+            screened=screened.admit(),
+            alert=link is None,
+            beside=keeping(link) if link else None,
+        )
         (posted,) = await self._ledger.post(posting)
         return await self._told(self._answer(posted, report, release_, findings, ver=1))
 
@@ -174,14 +219,31 @@ class Reporting:
         to: Sequence[str] | None,
         dry_run: bool = False,
         reviewed_by: str | None = None,
+        redaction_of: Basis | None = None,
     ) -> Submission:
         """File a new version of an own report; it goes to the former recipients and to those in `to`.
 
         A former recipient keeps getting versions: it must learn of corrections and of a raised marking. But TLP:RED
-        goes to those alone who were named for it (`_for_whom`).
+        goes to those alone who were named for it (`_for_whom`). A withdrawal withdraws the report's standing
+        redactions in the same transaction; after any other version the answer says which are stale.
         Raises: as submit, and ReportUnknown, NotOurs, AlreadyWithdrawn, VersionConflict (also when `modified` is not
         later than that of the version held: it was made on an older one).
         """
+        async with await self.redactions.family(report_id):
+            return await self._revise(
+                raw, report_id, to, dry_run=dry_run, reviewed_by=reviewed_by, redaction_of=redaction_of
+            )
+
+    async def _revise(
+        self,
+        raw: bytes,
+        report_id: str,
+        to: Sequence[str] | None,
+        *,
+        dry_run: bool,
+        reviewed_by: str | None,
+        redaction_of: Basis | None,
+    ) -> Submission:
         report, findings = _checked(raw)
         if report.id != report_id:
             raise NodeError(
@@ -193,27 +255,52 @@ class Reporting:
             held = (await reports.held(conn, [report_id])).get(report_id)
         if held is None:
             raise ReportUnknown
-        if held.origin != self._node_id:
+        if not self._ownership.ours(held):
             raise NotOurs
+        self._ownership.refuse_foreign(report)
         if held.sha256 != report.sha256:
             if held.state == "withdrawn":
                 raise AlreadyWithdrawn
             if report.modified <= held.modified:
                 raise VersionConflict
         release_ = await self._release_next(report, held, to)
+        await self._refuse_unshared(report, release_)
         left = left_behind(held.audience, release_, self._peering.name_of)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
+        link = await self.redactions.admit(report, redaction_of) if redaction_of else None
+        speaks = link is None and await self.redactions.source(report_id) is None
+        together = object()
+        endings = await self._endings(report_id, together) if report.revoked else []
+        told = tuple(each.told for each in endings)
+        if not report.revoked:
+            told = await self.redactions.of(report_id, ver=held.ver + 1)
         if dry_run:
             needed = screened.needed
             return Submission(
-                "dry-run", report, held.ver + 1, release_, findings, review_needed=needed, left=left
+                "dry-run",
+                report,
+                held.ver + 1,
+                release_,
+                findings,
+                review_needed=needed,
+                left=left,
+                redactions=told,
             )
-        kind: Kind = "revoke" if report.revoked else "publish"
-        posting = await self._posting(report, release_, held=held, kind=kind, screened=screened.admit())
-        (posted,) = await self._ledger.post(posting)
+        posting = await self._posting(
+            report,
+            release_,
+            held=held,
+            kind="revoke" if report.revoked else "publish",
+            screened=screened.admit(),
+            alert=speaks or report.revoked,  # who was rung by it, before links were kept, is told of its end
+            beside=keeping(link) if link else None,
+        )
+        posted, *_ = await self._ledger.post(
+            replace(posting, together=together), *(each.posting for each in endings)
+        )
         done = await self._told(self._answer(posted, report, release_, findings, ver=held.ver + 1))
-        return replace(done, left=left) if done.outcome == "stored" else done
+        return replace(done, left=left, redactions=told) if done.outcome == "stored" else done
 
     async def withdraw(
         self, raw: bytes, report_id: str, *, dry_run: bool = False, reviewed_by: str | None = None
@@ -239,23 +326,28 @@ class Reporting:
         dry_run: bool = False,
         reviewed_by: str | None = None,
     ) -> Submission:
-        """Send the version of an own report that stands to the peers `to`, those that do not have it yet.
+        """Send the version that stands, of what this node brought in, to the peers `to` that do not have it yet.
 
-        The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing.
+        The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing. What
+        another node created is that node's to send.
         Raises: ReportUnknown, NotOurs, PeerUnknown, RecipientsMissing, ReviewNeeded, ReviewerUnnamed,
         VersionConflict, StorageError.
         """
         if not to:
             raise RecipientsMissing
         stored = await self.get(report_id)
-        if stored.origin != self._node_id:
-            raise NotOurs
         report, findings = _checked(stored.bundle)
+        if stored.origin != self._node_id or self._ownership.of_another_node(report):
+            raise NotOurs(
+                "Only the node that published a report, or created it, may send it on.",
+                hint="Ask that organisation to share it with them.",
+            )
         release_ = self._release(report, to, share=True)
         async with self._pool.acquire() as conn:
             having = await shares.recipients(conn, report_id, stored.ver)
             before = await reports.place_of(conn, report_id, stored.ver - 1)
         release_ = split_off(release_, having, "has-it", "it has this version already")
+        await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
         if dry_run or not release_.to:
@@ -293,8 +385,10 @@ class Reporting:
         """Import many bundles in one transaction, each with an outcome of its own, in order.
 
         What is held already is not sealed again: the same import may be repeated at little cost. A later
-        version of what was imported before is filed as `revise` would; an older one changes nothing. What seems to
-        hold personal data or secrets is stored and goes to nobody, unless `reviewed_by` takes all of them on.
+        version of what was imported before, by the same creator, is filed as `revise` would; an older one changes
+        nothing, and neither does a file what is ours or what a peer has published. What seems to hold personal data or
+        secrets is stored and goes to nobody, unless `reviewed_by` takes all of them on; what another node created goes
+        to nobody.
         Raises: PeerUnknown for a name in `to`, ReviewerUnnamed.
         """
         reviewer(reviewed_by)
@@ -317,25 +411,28 @@ class Reporting:
         postings: list[tuple[int, Posting]] = []
         for nth, (position, report, release_, findings) in enumerate(sound):
             standing = held.get(report.id)
-            if standing is not None and self._is_settled(report, standing):
+            if standing is not None and _is_settled(report, standing):
                 results[position] = _unchanged(report, standing, release_, findings)
+                continue
+            if standing is not None and (refusal := self._why_not_next(report, standing)):
+                results[position] = refusal
                 continue
             await asyncio.sleep(0)  # the same
             going = release_
-            before = standing if standing is not None and self._is_next(report, standing) else None
-            if before is not None:
-                try:
-                    going = await self._release_next(report, before, to)  # who had it learns of it
-                except NodeError as exc:
-                    results[position] = exc
-                    continue
+            try:
+                if standing is not None:
+                    going = await self._release_next(report, standing, to)  # who had it learns of it
+                await self._refuse_unshared(report, going)
+            except NodeError as exc:
+                results[position] = exc
+                continue
             screened = await self._screened(report, going, reviewed_by)
             going = self._kept_here() if screened.needed else going
             sound[nth] = (position, report, going, findings)
             looked[nth] = screened
             kind: Kind = "revoke" if report.revoked else "publish"
             posting = await self._posting(
-                report, going, held=before, kind=kind, alert=False, screened=screened
+                report, going, held=standing, kind=kind, alert=False, screened=screened
             )
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []
@@ -347,7 +444,7 @@ class Reporting:
             except NodeError as exc:
                 results[position] = exc
             else:
-                results[position] = replace(done, kept=_why_kept(report, looked[nth]) if share else ())
+                results[position] = replace(done, kept=self._why_kept(report, looked[nth]) if share else ())
         return results
 
     async def get(self, report_id: str) -> StoredReport:
@@ -359,6 +456,22 @@ class Reporting:
         return report
 
     # -------------------------------------------------------------------------------------------------
+
+    async def _endings(self, record_id: str, together: object) -> list[_Ending]:
+        """The withdrawals of what stands of a record's redactions, each to everybody who has it."""
+        endings = []
+        for standing in await self.redactions.of(record_id):
+            if standing.state == "withdrawn":
+                continue
+            report, _ = _checked(ended(await self.get(standing.id), self._now()))
+            async with self._pool.acquire() as conn:
+                held = (await reports.held(conn, [standing.id]))[standing.id]
+            release_ = await self._release_next(report, held, None)
+            posting = await self._posting(report, release_, held=held, kind="revoke")
+            left = left_behind(held.audience, release_, self._peering.name_of)
+            told = as_ended(standing, [p.node_id for p in release_.to], left)
+            endings.append(_Ending(replace(posting, together=together), told))
+        return endings
 
     async def _told(self, done: Submission) -> Submission:
         if done.outcome == "stored":
@@ -409,6 +522,14 @@ class Reporting:
             return NOTHING
         return await self.screening.screen(report, leaves=leaves, reviewed_by=reviewed_by)
 
+    async def _refuse_unshared(self, report: IncidentReport, release_: Release) -> None:
+        """Raises: NamesUnshared."""
+        if not (release_.to and duplicates_named(report)):
+            return
+        async with self._pool.acquire() as conn:
+            standing = await reports.get(conn, report.id)
+            await refuse_unshared(conn, self._node_id, report, release_, standing, self._peering.name_of)
+
     def _kept_here(self) -> Release:
         return _nobody(
             self._peering.policies(),
@@ -422,6 +543,8 @@ class Reporting:
             return _nobody(policies, "not-shared", "it was filed with --no-share")
         if report.personal_data == "present":
             return _nobody(policies, "personal-data", "it holds personal data, which never leaves this node")
+        if self._ownership.of_another_node(report):
+            return _nobody(policies, "foreign-creator", "another node created it, and it alone sends it on")
         requested = None if to is None else [self._peering.named(name).node_id for name in to]
         released = release(report.tlp, policies, requested=requested)
         if requested is None and report.tlp.value == "red" and policies:
@@ -435,15 +558,30 @@ class Reporting:
         wanted = await self._for_whom(report, held, to)
         return self._release(report, wanted, share=bool(wanted))
 
-    def _is_settled(self, report: IncidentReport, held: reports.Held) -> bool:
-        """Whether an import brings what is held, or an older version of what this node has filed."""
-        older = held.origin == self._node_id and report.modified < held.modified
-        return held.sha256 == report.sha256 or older
+    def _why_not_next(self, report: IncidentReport, held: reports.Held) -> NodeError | None:
+        """Why an import does not take the place of what is held; None when it brings the next version."""
+        if held.origin != self._node_id:
+            return NotOurs(
+                f"{self._peering.name_of(held.origin)} has published this report; a file does not change it.",
+                hint="Its next version comes from there by itself.",
+            )
+        if held.creator != report.created_by_ref:
+            return ReportExists(
+                "Another creator's report stands under this id.", hint="`tocsin report show ID` says whose."
+            )
+        if self._ownership.ours(held):
+            return ReportExists("This report is your own; a file does not change it.")
+        if held.state == "withdrawn" or report.modified == held.modified:
+            return ReportExists()
+        return None
 
-    def _is_next(self, report: IncidentReport, held: reports.Held) -> bool:
-        """Whether an import brings a later version of what this node has filed and not withdrawn."""
-        ours = held.origin == self._node_id and held.state != "withdrawn"
-        return ours and report.modified > held.modified
+    def _why_kept(self, report: IncidentReport, screened: Screened) -> tuple[str, ...]:
+        """Why an import that was to be shared stays here: the kinds of what it seems to hold, or its creator."""
+        if report.personal_data == "present":
+            return ("personal-data-present",)
+        if self._ownership.of_another_node(report):
+            return ("foreign-creator",)
+        return screened.kinds if screened.needed else ()
 
     async def _posting(
         self,
@@ -454,6 +592,7 @@ class Reporting:
         kind: Kind,
         alert: bool = True,
         screened: Screened = NOTHING,
+        beside: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> Posting:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
@@ -472,6 +611,7 @@ class Reporting:
             audience=kept,
             alert=plan,
             after=_recording(screened, report.id, ver) if sealed and screened.reviewed_by else None,
+            beside=beside,
         )
 
     async def _seal(
@@ -543,11 +683,10 @@ def _recording(screened: Screened, report_id: str, ver: int) -> Callable[[Connec
     return after
 
 
-def _why_kept(report: IncidentReport, screened: Screened) -> tuple[str, ...]:
-    """Why an import that was to be shared stays here: the kinds of what it seems to hold."""
-    if report.personal_data == "present":
-        return ("personal-data-present",)
-    return screened.kinds if screened.needed else ()
+def _is_settled(report: IncidentReport, held: reports.Held) -> bool:
+    """Whether an import brings what is held, or an older version of it."""
+    older = held.creator == report.created_by_ref and report.modified < held.modified
+    return held.sha256 == report.sha256 or older
 
 
 def _checked(raw: bytes) -> tuple[IncidentReport, tuple[Finding, ...]]:

@@ -75,6 +75,15 @@ class StoredAck:
 _ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
     (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking"""
 _FROM = "from alert a left join emergency e on e.id = a.emergency"
+# What was acknowledged; what a peer said of a redaction it said of its record too, of the version that was redacted.
+_SAID = """(
+    select id, alert_id, report_id, ver, node, by, via, note, at, revoked_at from acknowledgement
+    union all
+    select k.id, null, d.record_id, case when k.ver >= p.ver then d.record_ver else 1 end, k.node, k.by, k.via, k.note,
+        k.at, k.revoked_at
+    from acknowledgement k join redaction d on d.report_id = k.report_id join report p on p.id = k.report_id
+    where k.via = 'peer'
+)"""
 _ACK = "k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.revoked_at"
 
 INSERT = """
@@ -93,7 +102,7 @@ LIST = f"""
 select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
-    and not exists (select from acknowledgement k where k.via = 'peer' and k.report_id = a.report_id
+    and not exists (select from {_SAID} k where k.via = 'peer' and k.report_id = a.report_id
                     and k.ver >= a.ver and k.revoked_at is null)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (
         select from delivery d where d.alert_id = a.id
@@ -103,12 +112,12 @@ order by a.id desc limit $3
 
 # A peer's acknowledgement of a version stands for that version and those before it.
 ACKS = f"""
-select {_ACK} from acknowledgement k
+select {_ACK} from {_SAID} k
 where k.alert_id = any($1::bigint[]) or k.via = 'peer' and k.report_id = any($2::text[])
 order by k.at, k.id
 """
 
-ACKS_OF_REPORT = f"select {_ACK} from acknowledgement k where k.report_id = $1 order by k.at, k.id"
+ACKS_OF_REPORT = f"select {_ACK} from {_SAID} k where k.report_id = $1 order by k.at, k.id"
 
 ACKNOWLEDGE = """
 insert into acknowledgement (alert_id, report_id, ver, by, via, event_id, note, at)

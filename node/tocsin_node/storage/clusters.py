@@ -21,6 +21,7 @@ class Member:
 
     report_id: str
     origin: str
+    creator: str
     level: int
     tlp: str
     first_at: datetime
@@ -37,11 +38,13 @@ class Group:
 
 
 # A peer counts once, whatever creators it names; a creator counts once, whoever passed its reports on. What was long
-# over when it came is history and warns of nothing, as it does not ring; nor do records without any time.
+# over when it came is history and warns of nothing, as it does not ring; nor do records without any time. A redaction
+# of ours is counted with its record.
 CLUSTERS = f"""
 with recent as materialized (
     select f.report_id, f.origin, f.creator, f.level, f.first_at, f.keys from report_facet f
     where f.first_at > now() - make_interval(days => $1) and not f.keys && array['state:withdrawn']
+      and not exists (select from redaction d where d.report_id = f.report_id)
       and (f.keys && array['flag:ongoing', 'flag:imminent-risk-to-life']
            or f.newest_at > f.first_at - make_interval(days => $2)
            or f.newest_at is null and not exists (select from unnest(f.keys) s where s like 'source:%'))
@@ -58,7 +61,7 @@ with recent as materialized (
         row_number() over (partition by s.k order by s.first_at desc, s.report_id) as nth
     from found f join shared s on s.k = f.k
 )
-select n.k, n.organisations, n.reports, n.report_id, n.origin, n.level, r.tlp, n.first_at
+select n.k, n.organisations, n.reports, n.report_id, n.origin, n.creator, n.level, r.tlp, n.first_at
 from numbered n join report r on r.id = n.report_id where n.nth <= {MEMBERS}
 order by n.organisations desc, n.last_at desc, n.k, n.first_at, n.report_id
 """

@@ -47,7 +47,7 @@ def insertion(first: int, filed: str, *, many: bool) -> str:
 REPLACE = f"""
 with filed as (select id, seq from report where id = $1)
 {insertion(1, "filed", many=False)}
-on conflict (report_id) do update set creator = excluded.creator, level = excluded.level,
+on conflict (report_id) do update set origin = excluded.origin, creator = excluded.creator, level = excluded.level,
     occurred_at = excluded.occurred_at, newest_at = excluded.newest_at, keys = excluded.keys, words = excluded.words,
     stored_at = now()
 """

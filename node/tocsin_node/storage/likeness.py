@@ -24,10 +24,11 @@ class Decision:
     other_id: str
     verdict: str
     by: str
-    note: str | None
+    reason: str | None
     at: datetime
 
 
+# A redaction of ours is like what its record is like, and the record is suggested. To the redaction itself it is not.
 # A word that more reports hold than were asked for tells nothing, and one that two hold very much.
 CANDIDATES = """
 with bound as (
@@ -47,6 +48,8 @@ hint as (
     ) found
 )
 select report_id from hint, bound where n <= bound.most and report_id <> $1
+    and not exists (select from redaction d where d.report_id = hint.report_id)
+    and not exists (select from redaction d where d.report_id = $1 and d.record_id = hint.report_id)
 group by report_id order by sum(ln(1 + 1e5 / n)) desc, report_id limit $4
 """
 
@@ -62,11 +65,16 @@ where split_part(k, ':', 1) in ('party', 'product', 'url') group by k having cou
 SAMPLED = f"select count(*) from (select from report_facet order by seq desc limit {SAMPLE}) f"
 
 DECIDED = """
-select report_id, other_id, verdict, by, note, at from likeness
+select report_id, other_id, verdict, by, note as reason, at from likeness
 where report_id = $1 or other_id = $1 order by at, other_id
 """
 
 FORGET = "delete from likeness where report_id = $2 and other_id = $1"
+
+UNDO = """
+delete from likeness where (report_id, other_id) in (($1, $2), ($2, $1))
+returning report_id, other_id, verdict, by, note, at
+"""
 
 DECIDE = """
 insert into likeness (report_id, other_id, verdict, by, note) values ($1, $2, $3, $4, $5)
@@ -101,8 +109,14 @@ async def decided(conn: Connection, report_id: str) -> list[Decision]:
 
 
 async def decide(
-    conn: Connection, report_id: str, other_id: str, verdict: Verdict, *, by: str, note: str | None
+    conn: Connection, report_id: str, other_id: str, verdict: Verdict, *, by: str, reason: str | None
 ) -> None:
     """Keep a decision in the place of an earlier one about the same two."""
     await conn.execute(FORGET, report_id, other_id)
-    await conn.execute(DECIDE, report_id, other_id, verdict, by, note)
+    await conn.execute(DECIDE, report_id, other_id, verdict, by, reason)
+
+
+async def undo(conn: Connection, report_id: str, other_id: str) -> Decision | None:
+    """Forget what was decided about two reports; returns what it was."""
+    row = await conn.fetchrow(UNDO, report_id, other_id)
+    return None if row is None else Decision(*row)

@@ -54,6 +54,15 @@ class KeptLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEvidence:
+    """Two notes of one log that contradict each other; `path`: hashes, 32 bytes each, one after the other."""
+
+    held: bytes
+    offered: bytes
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RecentOutcome:
     """One line of an operator's view of a peer."""
 
@@ -116,7 +125,11 @@ delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint
 """
 
 KEEP_EVIDENCE = """
-insert into evidence (origin, code, held, offered) values ($1, $2, $3, $4) on conflict do nothing
+insert into evidence (origin, code, held, offered, path) values ($1, $2, $3, $4, $5) on conflict do nothing
+"""
+
+EVIDENCE_OF = """
+select held, offered, path from evidence where origin = $1 and code = 'log-fork' order by id desc limit 1
 """
 
 COUNTS = "select outcome, code, count(*) from remote_entry where origin = $1 group by outcome, code"
@@ -222,9 +235,17 @@ async def forget_outcomes(conn: Connection, log: RemoteLog, indices: Sequence[in
     await conn.execute(FORGET_OUTCOMES, log.origin, log.gen, list(indices))
 
 
-async def keep_evidence(conn: Connection, origin: str, code: str, *, held: bytes, offered: bytes) -> None:
-    """Keep two checkpoints of `origin` that contradict each other."""
-    await conn.execute(KEEP_EVIDENCE, origin, code, held, offered)
+async def keep_evidence(
+    conn: Connection, origin: str, code: str, *, held: bytes, offered: bytes, path: bytes
+) -> None:
+    """Keep two checkpoints of `origin` that contradict each other, and the hashes (32 bytes each) that show it."""
+    await conn.execute(KEEP_EVIDENCE, origin, code, held, offered, path)
+
+
+async def evidence_of(conn: Connection, origin: str) -> StoredEvidence | None:
+    """The newest proof that `origin` has forked its log."""
+    row = await conn.fetchrow(EVIDENCE_OF, origin)
+    return None if row is None else StoredEvidence(*row)
 
 
 async def outcome_counts(conn: Connection, origin: str) -> list[tuple[str, str | None, int]]:

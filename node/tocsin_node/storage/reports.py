@@ -43,6 +43,7 @@ class Held:
     audience: tuple[str, ...]
     leaf_hash: bytes | None
     modified: datetime
+    creator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,18 @@ class StoredReport:
     leaf_hash: bytes | None
     stored_at: datetime
     seq: int
+    creator: str
     bundle: bytes = field(repr=False)
 
 
-HELD = """
-select id, origin, ver, state, grade, tlp, sha256, audience, leaf_hash, modified from report where id = any($1::text[])
+# The `created_by_ref` of the report `r` with the facets `f`; from its bytes while an earlier program's report has none.
+CREATOR = """coalesce(nullif(f.creator, ''), (
+    select o.value ->> 'created_by_ref' from json_array_elements(convert_from(r.bundle, 'UTF8')::json -> 'objects') o
+    where o.value ->> 'id' = r.id limit 1))"""
+
+HELD = f"""
+select r.id, r.origin, r.ver, r.state, r.grade, r.tlp, r.sha256, r.audience, r.leaf_hash, r.modified, {CREATOR}
+from report r left join report_facet f on f.report_id = r.id where r.id = any($1::text[])
 """
 
 _COLUMNS = """id, origin, ver, state, name, tlp, grade, level, score, realization, modified, sha256, bundle,
@@ -121,18 +129,25 @@ select id, ver, tlp, grade, sha256, bundle, log_gen, log_index, leaf_hash, store
 from report where id = $1 and ver = $2
 """
 
+# What a copy's versions were called does not stand in the way of its creator's own count, and is looked up by nobody.
+# Whoever reckoned by the copy reckons anew.
+SET_ASIDE = """
+with looked as (update duty_subject set basis = '' where report_id = $1)
+update report_version set ver = -ver where report_id = $1 and ver > 0
+"""
+
 REPLACE = """
-update report set ver = $3, state = $4, name = $5, tlp = $6, grade = $7, level = $8, score = $9, realization = $10,
-    modified = $11, sha256 = $12, bundle = $13, audience = $14, log_gen = $15, log_index = $16, leaf_hash = $17,
-    stored_at = now()
-where id = $1 and ver = $2
+update report set origin = $3, ver = $4, state = $5, name = $6, tlp = $7, grade = $8, level = $9, score = $10,
+    realization = $11, modified = $12, sha256 = $13, bundle = $14, audience = $15, log_gen = $16, log_index = $17,
+    leaf_hash = $18, stored_at = now()
+where id = $1 and ver = $2 and origin = $19
 returning ver
 """
 
-GET = """
-select id, origin, ver, state, name, tlp, grade, level, score, realization, modified, audience, log_gen, log_index,
-    leaf_hash, stored_at, seq, bundle
-from report where id = $1
+GET = f"""
+select r.id, r.origin, r.ver, r.state, r.name, r.tlp, r.grade, r.level, r.score, r.realization, r.modified, r.audience,
+    r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq, {CREATOR}, r.bundle
+from report r left join report_facet f on f.report_id = r.id where r.id = $1
 """
 
 VERSION_PLACE = """
@@ -168,11 +183,18 @@ async def insert(conn: Connection, reports: Sequence[NewReport]) -> set[str]:
     return {row[0] for row in await conn.fetch(INSERT, *columns(reports))}
 
 
-async def replace(conn: Connection, new: NewReport, *, held_ver: int) -> bool:
-    """Put `new` in the place of version `held_ver`, keeping the old; False when another version stands there."""
+async def replace(conn: Connection, new: NewReport, *, held_ver: int, held_origin: str) -> bool:
+    """Put `new` in the place of version `held_ver` of `held_origin` (NodeID), keeping the old.
+
+    False when another version stands there. When another node brings it now, the count of versions begins anew.
+    """
     await conn.execute(KEEP_OLD, new.report.id, held_ver)
+    if new.origin != held_origin:
+        await conn.execute(SET_ASIDE, new.report.id)
     values = row(new)
-    ver = await conn.fetchval(REPLACE, values[0], held_ver, *values[2:13], list(new.audience), *values[14:17])
+    ver = await conn.fetchval(
+        REPLACE, values[0], held_ver, *values[1:13], list(new.audience), *values[14:17], held_origin
+    )
     if ver is None:
         return False
     await facets.replace(conn, new.report, new.origin)

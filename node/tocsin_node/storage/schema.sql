@@ -249,6 +249,7 @@ create table evidence (
     held bytea not null,
     offered bytea not null,
     at timestamp with time zone default now() not null,
+    path bytea default '\x'::bytea not null,
     constraint evidence_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
@@ -353,6 +354,17 @@ create table quarantine (
     at timestamp with time zone default now() not null,
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
+
+create table redaction (
+    report_id text not null,
+    record_id text,
+    record_ver integer not null,
+    clearance text not null,
+    constraint redaction_pkey PRIMARY KEY (report_id),
+    constraint redaction_record_id_fkey FOREIGN KEY (record_id) REFERENCES report(id),
+    constraint redaction_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
+);
+CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
 
 create table remark (
     report_id text not null,

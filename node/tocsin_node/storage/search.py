@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.reports import StoredReport
+from tocsin_node.storage.reports import CREATOR, StoredReport
 
 WINDOW = 200
 COUNTED = 5000
@@ -68,8 +68,8 @@ class Counted:
     facets: Mapping[str, list[tuple[str, int]]] = field(default_factory=dict)
 
 
-_REPORT = """r.id, r.origin, r.ver, r.state, r.name, r.tlp, r.grade, r.level, r.score, r.realization, r.modified,
-    r.audience, r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq"""
+_REPORT = f"""r.id, r.origin, r.ver, r.state, r.name, r.tlp, r.grade, r.level, r.score, r.realization, r.modified,
+    r.audience, r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq, {CREATOR}"""
 
 
 async def page(pool: Pool, wanted: Wanted, *, at: Place, limit: int, window: int = WINDOW) -> Page:
@@ -84,9 +84,9 @@ async def page(pool: Pool, wanted: Wanted, *, at: Place, limit: int, window: int
 
 
 async def count(pool: Pool, wanted: Wanted) -> Counted:
-    """How often each value of each facet occurs among what is wanted."""
+    """How often each value of each facet occurs among what is wanted; a redaction is counted with its record."""
     args: list[object] = [UNSEEN]
-    hits = _hits(wanted, args)
+    hits = _hits(wanted, args) + " and not exists (select from redaction d where d.report_id = f.report_id)"
     args += [COUNTED, list(COUNTABLE), PER_FACET]
     query = f"""
     with hit as materialized ({hits.format(columns="f.keys")} order by f.seq desc limit ${len(args) - 2} + 1),
@@ -141,8 +141,10 @@ def _hits(wanted: Wanted, args: list[object]) -> str:
 async def _newest(conn: Connection, hits: str, args: list[object], limit: int) -> Page:
     args.append(limit + 1)
     query = f"""
-    with hit as materialized ({hits.format(columns="f.report_id, f.seq")} order by f.seq desc limit ${len(args)})
-    select {_REPORT}, ''::bytea as bundle from hit join report r on r.id = hit.report_id order by hit.seq desc
+    with hit as materialized (
+        {hits.format(columns="f.report_id, f.seq, f.creator")} order by f.seq desc limit ${len(args)}
+    )
+    select {_REPORT}, ''::bytea as bundle from hit f join report r on r.id = f.report_id order by f.seq desc
     """
     found = [StoredReport(*row) for row in await conn.fetch(query, *args)]
     return Page(found[:limit], Place(found[limit].seq) if len(found) > limit else None)
@@ -157,13 +159,13 @@ async def _ranked(
     args += [window, at.skip, limit]
     query = f"""
     with hit as materialized (
-        {hits.format(columns="f.report_id, f.seq, f.words")} order by f.seq desc limit ${len(args) - 2}
+        {hits.format(columns="f.report_id, f.seq, f.words, f.creator")} order by f.seq desc limit ${len(args) - 2}
     ), best as materialized (
-        select report_id, seq, ts_rank(words, websearch_to_tsquery('simple', ${words})) as rank from hit
+        select report_id, seq, creator, ts_rank(words, websearch_to_tsquery('simple', ${words})) as rank from hit
         order by rank desc, seq desc offset ${len(args) - 1} limit ${len(args)}
     ), bounds as (select count(*) as n, min(seq) as lowest from hit)
     select {_REPORT}, r.bundle, bounds.n, bounds.lowest
-    from best join report r on r.id = best.report_id, bounds order by best.rank desc, best.seq desc
+    from best f join report r on r.id = f.report_id, bounds order by f.rank desc, f.seq desc
     """
     rows = await conn.fetch(query, *args)
     if not rows:

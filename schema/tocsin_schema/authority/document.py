@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tocsin_schema import times
-from tocsin_schema.authority.filling import FILL, Material
+from tocsin_schema.authority.filling import FILL, Material, said_at
 from tocsin_schema.errors import RegimeUnknown
 from tocsin_schema.marking import Tlp
 from tocsin_schema.regime import Item, Regime, Stage
@@ -22,6 +22,7 @@ from tocsin_schema.stix import to_form
 
 MISSING: Final = "MISSING"
 LINE_CHARACTERS: Final = 60_000
+LONGEST_NUMBER: Final = 3
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,6 +33,11 @@ class Entry(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
     missing: str = ""
     note: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title under the authority's number; what the authority does not number has none."""
+        return f"{self.id}. {self.title}" if len(self.id) <= LONGEST_NUMBER else self.title
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -218,13 +224,13 @@ def _head(
     if duty is not None:
         decided = f", by {duty.decided_by}" if duty.decided_by else ""
         pairs += [
-            ("Due, on the safe side", duty.due_conservative),
-            ("Due, as the days are counted", duty.due_legal),
+            ("Due, on the safe side", said_at(duty.due_conservative)),
+            ("Due, as the days are counted", said_at(duty.due_legal)),
             ("Duty", f"{duty.number}: {duty.standing}, {duty.state}{decided}"),
         ]
     pairs += [
-        ("Report", f"{report.id}, as of {times.write(report.modified)}"),
+        ("Report", f"{report.id}, as of {said_at(times.write(report.modified))}"),
         ("Marking", report.tlp.label),
-        ("Form made", times.write(now)),
+        ("Form made", said_at(times.write(now))),
     ]
     return [(label, value) for label, value in pairs if value]

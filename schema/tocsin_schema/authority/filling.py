@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tocsin_schema import times
 from tocsin_schema import vocabulary as voc
 from tocsin_schema.regime import FILLINGS, Regime, Stage
 from tocsin_schema.report import IncidentReport
@@ -30,6 +31,19 @@ class Material(msgspec.Struct, frozen=True):
     duty: "Kept | None"
 
 
+_PARTS: Final = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "second": "%Y-%m-%d %H:%M:%S UTC"}
+
+
+def said_at(text: str, fidelity: str | None = None) -> str:
+    """A time for people, as exactly as it is known; without a word on that, to the minute."""
+    moment = times.parse(text)
+    return text if moment is None else f"{moment:{_PARTS.get(fidelity or '', '%Y-%m-%d %H:%M UTC')}}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.2f}".removesuffix(".00")
+
+
 def _words(name: str, words: voc.Words) -> Callable[[Material], Lines]:
     """A filling that says the words of a property with their meaning."""
 
@@ -42,7 +56,9 @@ def _words(name: str, words: voc.Words) -> Callable[[Material], Lines]:
 def _meant(material: Material, name: str, words: voc.Words, label: str = "") -> Lines:
     value = material.form.get(name)
     said = [value] if isinstance(value, str) else list(value or ())
-    text = "; ".join(f"{word} ({words[word]})" if word in words else str(word) for word in said)
+    text = "; ".join(
+        f"{word} ({words[word]})" if words.get(word, word) != word else str(word) for word in said
+    )
     return [f"{label}: {text}" if label else text] if text else []
 
 
@@ -63,7 +79,7 @@ def _occurred(material: Material) -> Lines:
     exact = form.get("occurred_fidelity")
     about = f" (good to the {exact})" if exact else ""
     labels = (("occurred_start", "Began"), ("occurred_end", "Ended"))
-    return [f"{label}: {form[name]}{about}" for name, label in labels if form.get(name)]
+    return [f"{label}: {said_at(form[name], exact)}{about}" for name, label in labels if form.get(name)]
 
 
 def _aware(material: Material) -> Lines:
@@ -74,7 +90,7 @@ def _aware(material: Material) -> Lines:
         ("aware_at", "Aware since"),
         ("causal_link_at", "Causal link established"),
     )
-    return [f"{label}: {material.form[name]}" for name, label in labels if material.form.get(name)]
+    return [f"{label}: {said_at(material.form[name])}" for name, label in labels if material.form.get(name)]
 
 
 def _places(material: Material) -> Lines:
@@ -105,7 +121,7 @@ def _numbers(material: Material) -> Lines:
     loss = quantities.pop("economic_loss", None)
     lines = [f"{name.replace('_', ' ')}: {value:,}" for name, value in quantities.items()]
     if loss:
-        lines.append(f"economic loss: {loss['amount']:,} {loss['currency']}")
+        lines.append(f"economic loss: {_amount(loss['amount'])} {loss['currency']}")
     return [*lines, *(["These numbers are estimates."] if estimated and lines else [])]
 
 
@@ -165,10 +181,10 @@ def _response(material: Material) -> Lines:
     lines = []
     for action in material.form.get("actions_taken", ()):
         kind = voc.ACTION_KIND.get(action["kind"], action["kind"])
-        at = f"{action['at']}: " if action.get("at") else ""
+        at = f"{said_at(action['at'])}: " if action.get("at") else ""
         lines.append(f"{at}{kind}" + (f". {action['text']}" if action.get("text") else ""))
     if material.form.get("contained_at") and lines:
-        lines.append(f"Contained: {material.form['contained_at']}")
+        lines.append(f"Contained: {said_at(material.form['contained_at'])}")
     return lines
 
 
@@ -191,7 +207,7 @@ def _severity(material: Material) -> Lines:
 def _status(material: Material) -> Lines:
     lines = _meant(material, "report_status", voc.REPORT_STATUS, "Status")
     if material.form.get("resolved_at"):
-        lines.append(f"Resolved: {material.form['resolved_at']}")
+        lines.append(f"Resolved: {said_at(material.form['resolved_at'])}")
     return lines
 
 
@@ -225,7 +241,7 @@ def _recipient(material: Material) -> Lines:
 
 
 def _deadline(material: Material) -> Lines:
-    return [material.duty.due_legal] if material.duty and material.duty.due_legal else []
+    return [said_at(material.duty.due_legal)] if material.duty and material.duty.due_legal else []
 
 
 def _reference(material: Material) -> Lines:

@@ -47,7 +47,7 @@ def _page(document: Document) -> Iterator[str]:
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    yield f"<h2>{escape(entry.id)}. {escape(entry.title)}</h2>"
+    yield f"<h2>{escape(entry.heading)}</h2>"
     for line in entry.lines:
         yield f'<p dir="auto">{escape(line)}</p>'
     if entry.missing:

@@ -32,7 +32,7 @@ def _line(line: str) -> str:
 
 
 def _entry(entry: Entry) -> list[str]:
-    parts = [f"## {escaped(entry.id)}. {escaped(entry.title)}", *map(escaped, entry.lines)]
+    parts = [f"## {escaped(entry.heading)}", *map(escaped, entry.lines)]
     if entry.missing:
         parts.append(f"**{MISSING}:** {escaped(entry.missing)}")
     if entry.note:

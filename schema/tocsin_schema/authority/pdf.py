@@ -127,13 +127,19 @@ def _without(document: Document, hidden: frozenset[str]) -> Document:
     changed: Document = msgspec.convert(_replaced(msgspec.to_builtins(document), hidden), Document)
     if not hidden:
         return changed
-    scripts = sorted({unicodedata.name(one, "UNKNOWN").split()[0].title() for one in hidden})
+    scripts = sorted({_script(one) for one in hidden})
     said = (
         f"{len(hidden)} different characters cannot be shown with the fonts of this machine "
         f"({', '.join(scripts[:6])}); they stand here as their numbers, U+…. "
         "Install fonts for them, or take the HTML form."
     )
     return msgspec.structs.replace(changed, warnings=(said, *changed.warnings))
+
+
+def _script(character: str) -> str:
+    """The script of a character, as far as its name tells: CJK, Hangul, Emoji."""
+    word = unicodedata.name(character, "unknown").split()[0]
+    return word if len(word) <= len("CJK") else word.title()
 
 
 def _replaced(value: Any, hidden: frozenset[str]) -> Any:

@@ -11,8 +11,10 @@ from tocsin_schema.report import IncidentReport
 
 LOSSES: Final = (
     (
-        "An object that several reports carry is there once, in its latest version. Systems have no versions: of two"
-        " descriptions of one system the one out of the report changed last is there. With --lines nothing is lost."
+        "An object that several reports carry (a party, a system, a technique) is there once, in its latest version; of"
+        " two spellings or descriptions that claim one version, that of the report changed last. Each report whose own"
+        " objects differ is there a second time, as it was signed, in an artifact: tocsin import stix gives every"
+        " report back byte for byte; another tool may show the one spelling for all."
     ),
     (
         "The bundle holds everything that its reports hold, so it must be handled as the strictest of them. An object"
@@ -27,7 +29,8 @@ def write(reports: Iterable[IncidentReport]) -> Iterator[bytes]:
     with Merger() as merger:
         merger.add(announcements())
         for report in reports:
-            merger.add(report.raw)
+            merger.add_report(report)
+        merger.complete()
         yield from bundle(merger)
 
 

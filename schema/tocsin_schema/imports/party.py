@@ -150,6 +150,15 @@ _PERSONAL: Final = re.compile(
 _SMALL: Final = frozenset(
     ("and", "of", "the", "in", "on", "at", "for", "by", "to", "with", "de", "van", "von")
 )
+# How makers and products write themselves, where a capital letter at the front is not it.
+_SPELLED_WORDS: Final = """\
+AliExpress BlackRock BuzzFeed ByteDance ChatGPT CNET COMPAS DALL-E DeepFaceLab DeepMind DeepSeek DeviantArt
+DoorDash EleutherAI FaceApp FaceTime GitHub GitLab GPT-2 GPT-3 GPT-3.5 GPT-4 HireVue iFlytek iPhone JetBlue
+JPMorgan KPMG LaMDA LexisNexis LinkedIn LLaMA MiniMax MIT MTA NASA NATO NHTSA NVIDIA NYPD OpenAI OpenCV PayPal
+PimEyes PredPol QuickBooks SafeRent SenseTime ShotSpotter SoftBank SoundCloud SpaceX TaskRabbit TikTok
+TripAdvisor WhatsApp WeChat WikiHow xAI YouTube
+"""
+_SPELLED: Final = {name.lower(): name for name in _SPELLED_WORDS.split()}
 _UPPER: Final = frozenset(
     ("ai", "uk", "us", "usa", "eu", "un", "nyc", "bbc", "cnn", "ibm", "nhs", "hsbc", "lgbtq", "fbi")
 )
@@ -197,7 +206,7 @@ def display(slug: str, kind: Kind) -> str:
     """A party key as people write it: "Keolis North America", "bus passengers"."""
     words = " ".join(slug.replace("_", " ").replace("-", " ").split())
     if kind == "class":
-        return words
+        return " ".join(_SPELLED.get(word.lower(), word) for word in words.split(" "))
     shown = [_cased(word, first=index == 0) for index, word in enumerate(words.split(" "))]
     return " ".join(shown)
 
@@ -263,6 +272,8 @@ def _owned_by_person(words: list[str]) -> bool:
 
 
 def _cased(word: str, *, first: bool) -> str:
+    if word.lower() in _SPELLED:
+        return _SPELLED[word.lower()]
     if word.lower() in _UPPER:
         return word.upper()
     if word.lower() in _SMALL and not first:

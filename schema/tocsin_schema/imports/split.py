@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 import orjson
 
 MAX_PIECE: Final = 1024 * 1024
+MAX_OBJECT: Final = MAX_PIECE * 3 // 2  # a report of full size, as an artifact carries it
 _CHUNK: Final = 64 * 1024
 _LIST: Final = re.compile(rb'\A\s*\[|"objects"\s*:\s*\[')
 # A whole string (possessive, so no backtracking), a bracket, or the quote of a string that has not ended yet.
@@ -146,7 +147,7 @@ class _ListScan:
                     return
                 if self._depth == 0:
                     yield from self._give(match.end())
-        if self._start >= 0 and len(self.buffer) - self._start > MAX_PIECE and not self._passing:
+        if self._start >= 0 and len(self.buffer) - self._start > MAX_OBJECT and not self._passing:
             self._passing = True
             yield "too-large", b""
 

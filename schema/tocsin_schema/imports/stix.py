@@ -10,7 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
+import orjson
+
 from tocsin_schema import canonical, ids, times
+from tocsin_schema.artefacts import announcements
+from tocsin_schema.assembly import MAX_RELATED, assembled, related, sealed
 from tocsin_schema.check import check_bundle
 from tocsin_schema.compose import PARTY_EPOCH, bundle_bytes, compose
 from tocsin_schema.errors import SchemaError
@@ -20,10 +24,11 @@ from tocsin_schema.imports.clean import clean, marking_refs, statements, summary
 from tocsin_schema.imports.passing import pass_on
 from tocsin_schema.imports.record import Passed, Record
 from tocsin_schema.imports.source import HINT
-from tocsin_schema.imports.split import Piece, split
+from tocsin_schema.imports.split import MAX_OBJECT, Piece, split
 from tocsin_schema.imports.store import Store
 from tocsin_schema.marking import MARKING_OBJECTS, Tlp, strictest
 from tocsin_schema.objects import OBJECTS
+from tocsin_schema.signed import carried, carrier_id
 
 Object = dict[str, Any]
 
@@ -37,8 +42,8 @@ IDENTITY: Final[Mapping[str, Any]] = {
     "name": "STIX import",
     "identity_class": "system",
 }
-MAX_RELATED: Final = 400  # objects beside the incident; more would not fit a report
-_FRAME: Final = ("identity--", "marking-definition--")  # what says whose an object is and who may see it
+# What our own exports carry to announce the extensions is no loss.
+_ANNOUNCED: Final = frozenset(obj["id"] for obj in announcements())
 
 
 def read(
@@ -49,7 +54,7 @@ def read(
     `default_tlp` is for incidents without a marking; without it they become TLP:RED and stay on this node
     until a person marks them. Whole reports come first, in the order of the file; single objects follow, by
     identifier. `passed_over` counts, by type, the objects that belong to no incident; it is complete at the
-    end.
+    end. A file that has such objects alone gives no record; one without any object gives a refusal.
     """
     over: Counter[str] = Counter() if passed_over is None else passed_over
     found = False
@@ -58,14 +63,9 @@ def read(
             found = True
             yield part
         else:
-            over.update(obj["type"] for obj in part.unused())
-    if not found:
-        said = "The file holds no incident."
-        hint = "Check that this is the right file."
-        if over:
-            said = f"The file holds no incident; its {over.total():,} object(s) belong to none."
-            hint = "A node keeps incidents only. Pass the objects on with tocsin convert stix."
-        yield Record(SOURCE, None, (), Finding("no-incident", "", said, hint))
+            over.update(obj["type"] for obj in part.unused() if obj["id"] not in _ANNOUNCED)
+    if not found and not over:
+        yield _empty()
 
 
 def convert(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Record | Passed]:
@@ -76,8 +76,12 @@ def convert(stream: BinaryIO, *, default_tlp: Tlp | None = None) -> Iterator[Rec
             found = True
             yield one
     if not found:
-        said = "The file holds no STIX object."
-        yield Record(SOURCE, None, (), Finding("no-incident", "", said, "Check that this is the right file."))
+        yield _empty()
+
+
+def _empty() -> Record:
+    said = "The file holds no STIX object."
+    return Record(SOURCE, None, (), Finding("no-incident", "", said, "Check that this is the right file."))
 
 
 def _parts(stream: BinaryIO, default_tlp: Tlp | None) -> Iterator[Record | Store]:
@@ -102,7 +106,7 @@ def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Reco
         yield Record(f"{SOURCE}:{report.id}", raw)
         return
     try:
-        value = canonical.parse_strict(raw)
+        value = canonical.parse_strict(raw, max_bytes=MAX_OBJECT)
     except SchemaError as exc:
         yield Record(key, None, (), Finding(exc.code, "", str(exc), exc.hint))
         return
@@ -147,105 +151,37 @@ def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Reco
 
 def _record(incident: Object, store: Store, default_tlp: Tlp | None) -> Record:
     key = f"{SOURCE}:{incident['id']}"
-    repairs: list[str] = []
-    related = _related(incident, store, repairs)
-    store.use([incident["id"], *related])
-    for make in (_whole, _completed):
-        bundle = make(incident, related)
-        if bundle is not None:
+    around, left = related(incident, store)
+    repairs = [f"{left} related object(s) beyond {MAX_RELATED} left out"] if left else []
+    store.use([incident["id"], *around])
+    signed = _signed(incident, store)
+    if signed is not None:
+        return Record(key, signed)
+    for make in (assembled, _completed):
+        bundle = make(incident, around)
+        if bundle is not None and check_bundle(bundle).report is not None:
             said = ["the report object that wraps it was added"] if make is _completed else []
             return Record(key, bundle, tuple(repairs + said))
-    return _taken_over(key, incident, related, default_tlp, repairs)
+    return _taken_over(key, incident, around, default_tlp, repairs)
 
 
-def _related(incident: Object, store: Store, repairs: list[str]) -> dict[str, Object]:
-    """What the incident refers to, what refers to it, and what those name: by identifier, without other incidents."""
-    found: dict[str, Object] = {}
-    about = store.about(incident["id"], MAX_RELATED)
-    wanted: list[str] = list(_refs(incident))
-    for obj in about:
-        named = obj.get("object_refs")
-        listed = named if isinstance(named, list) else []
-        shared = obj["type"] == "report" and sum(str(ref).startswith("incident--") for ref in listed) > 1
-        found[obj["id"]] = obj
-        wanted += [
-            ref for ref in _refs(obj) if not shared or ref.startswith(("identity--", "marking-definition--"))
-        ]
-    for ref in wanted:
-        if ref in found or ref == incident["id"]:
-            continue
-        target = store.get(ref) if len(found) < MAX_RELATED else None
-        if target is not None and target["type"] != "incident":
-            found[ref] = target
-            wanted += [one for one in _refs(target) if one.startswith(_FRAME)]
-    left = sum(1 for ref in set(wanted) - found.keys() if not ref.startswith("incident--") and store.get(ref))
-    if left:
-        repairs.append(f"{left} related object(s) beyond {MAX_RELATED} left out")
-    return found
+def _signed(incident: Object, store: Store) -> bytes | None:
+    """The report as it was signed, where the file carries it because its objects alone would not give it back."""
+    carrier = store.get(carrier_id(incident["id"]))
+    wrapper = store.get(ids.wrapper_id(incident["id"])) if carrier is not None else None
+    raw = carried(carrier, incident, wrapper) if carrier is not None and wrapper is not None else None
+    if raw is not None:
+        store.use([carrier_id(incident["id"]), *(obj["id"] for obj in orjson.loads(raw)["objects"])])
+    return raw
 
 
-def _refs(value: object) -> Iterator[str]:
-    """Every identifier that an object refers to, in any property whose name ends in _ref or _refs."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if name.endswith("_ref") and isinstance(item, str):
-                yield item
-            elif name.endswith("_refs") and isinstance(item, list):
-                yield from (one for one in item if isinstance(one, str))
-            elif isinstance(item, dict | list):
-                yield from _refs(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _refs(item)
-
-
-def _sealed(objects: Sequence[Mapping[str, Any]], incident: Mapping[str, Any]) -> bytes | None:
-    """The canonical bundle of the objects when it is a sound report."""
-    try:
-        raw = bundle_bytes(objects, incident["id"], str(incident.get("modified")))
-    except SchemaError:
-        return None
-    return raw if check_bundle(raw).report is not None else None
-
-
-def _whole(incident: Object, related: Mapping[str, Object]) -> bytes | None:
-    """A report of ours out of a larger file: its own objects, and of other reports none."""
-    wrapper = related.get(ids.wrapper_id(incident["id"]))
-    if wrapper is None:
-        return None
-    refs = wrapper.get("object_refs")
-    listed = [ref for ref in refs if isinstance(ref, str)] if isinstance(refs, list) else []
-    # In the order in which `compose` puts them: what a feed took apart comes together byte for byte.
-    order = {ref: index for index, ref in enumerate([str(wrapper.get("created_by_ref")), *listed])}
-    others = [
-        obj
-        for obj in (*related.values(), incident)
-        if obj["type"] != "report" and not _tells_of_another(obj, incident["id"], order)
-    ]
-    others.sort(
-        key=lambda obj: (obj["type"] != "marking-definition", order.get(obj["id"], len(order)), obj["id"])
-    )
-    return _sealed([*others, wrapper], incident)
-
-
-def _tells_of_another(obj: Object, incident_id: str, listed: Mapping[str, int]) -> bool:
-    """Whether it is what another incident says of this one, and so belongs to the report of that one."""
-    source = obj.get("source_ref")
-    return (
-        isinstance(source, str)
-        and source.startswith("incident--")
-        and source != incident_id
-        and obj["id"] not in listed
-    )
-
-
-def _completed(incident: Object, related: Mapping[str, Object]) -> bytes | None:
+def _completed(incident: Object, around: Mapping[str, Object]) -> bytes | None:
     """An incident of ours whose wrapper is missing: the same incident, wrapped again in its creator's name."""
     extension = (
         incident.get("extensions", {}).get(ids.INCIDENT_EXTENSION) if _has_extensions(incident) else None
     )
-    creator = related.get(str(incident.get("created_by_ref")))
-    found = tlp_among(incident.get("object_marking_refs"), related)
+    creator = around.get(str(incident.get("created_by_ref")))
+    found = tlp_among(incident.get("object_marking_refs"), around)
     if not isinstance(extension, dict) or creator is None or len(found) != 1:
         return None
     form, findings = examine(
@@ -265,7 +201,7 @@ def _completed(incident: Object, related: Mapping[str, Object]) -> bytes | None:
     }
     if not all(times.parse(frame[name]) for name in ("created", "modified")):
         return None
-    others = {ref: obj for ref, obj in related.items() if obj["type"] != "report"}
+    others = {ref: obj for ref, obj in around.items() if obj["type"] != "report"}
     wrapper = compose(form, producer=creator, **frame)[-1]
     level, score, grade = (extension.get(f) for f in ("severity_level", "severity_score", "response_grade"))
     if level is not None and score is not None and grade is not None:
@@ -277,7 +213,7 @@ def _completed(incident: Object, related: Mapping[str, Object]) -> bytes | None:
         incident["id"],
         *(ref for ref in others if not ref.startswith("marking-definition--")),
     ]
-    return _sealed([*others.values(), incident, wrapper], incident)
+    return sealed([*others.values(), incident, wrapper], incident)
 
 
 def _has_extensions(incident: Mapping[str, Any]) -> bool:
@@ -285,10 +221,10 @@ def _has_extensions(incident: Mapping[str, Any]) -> bool:
 
 
 def _taken_over(
-    key: str, incident: Object, related: Mapping[str, Object], default_tlp: Tlp | None, repairs: list[str]
+    key: str, incident: Object, around: Mapping[str, Object], default_tlp: Tlp | None, repairs: list[str]
 ) -> Record:
     """A foreign incident as a report of the import identity."""
-    tlp, licences = _marking(incident, related, default_tlp, repairs)
+    tlp, licences = _marking(incident, around, default_tlp, repairs)
     lost: dict[str, int] = {}
     form, findings = examine(_form(incident, tlp, repairs))
     wrong = next((finding for finding in findings if finding.level == "error"), None)
@@ -297,7 +233,7 @@ def _taken_over(
     new_id = ids.imported_incident_id(SOURCE, incident["id"])
     created, modified = _times(incident, repairs)
     objects = compose(form, producer=IDENTITY, incident_id=new_id, created=created, modified=modified)
-    beside = _beside(incident["id"], new_id, related, licences, lost, repairs)
+    beside = _beside(incident["id"], new_id, around, licences, lost, repairs)
     made, wrapper = _find(objects, new_id), objects[-1]
     _enrich(
         made,
@@ -326,14 +262,14 @@ def _unseen(incident: Mapping[str, Any]) -> Object:
 
 
 def _marking(
-    incident: Object, related: Mapping[str, Object], default_tlp: Tlp | None, repairs: list[str]
+    incident: Object, around: Mapping[str, Object], default_tlp: Tlp | None, repairs: list[str]
 ) -> tuple[Tlp, list[str]]:
     """The strictest marking of everything that comes along, and the statements that the incident is under."""
-    own = tlp_among(incident.get("object_marking_refs"), related)
-    others = [tlp_among(obj.get("object_marking_refs"), related) for obj in related.values()]
-    granular = [part.get("marking_ref") for obj in (incident, *related.values()) for part in _granular(obj)]
-    everything = own.union(*others, tlp_among(granular, related))
-    licences = statements(incident.get("object_marking_refs"), related)
+    own = tlp_among(incident.get("object_marking_refs"), around)
+    others = [tlp_among(obj.get("object_marking_refs"), around) for obj in around.values()]
+    granular = [part.get("marking_ref") for obj in (incident, *around.values()) for part in _granular(obj)]
+    everything = own.union(*others, tlp_among(granular, around))
+    licences = statements(incident.get("object_marking_refs"), around)
     if not own:
         fallback = default_tlp or Tlp.RED
         everything.add(fallback)
@@ -405,7 +341,7 @@ def _times(incident: Mapping[str, Any], repairs: list[str]) -> tuple[str, str]:
 def _beside(
     old_id: str,
     new_id: str,
-    related: Mapping[str, Object],
+    around: Mapping[str, Object],
     licences: Sequence[str],
     lost: dict[str, int],
     repairs: list[str],
@@ -413,7 +349,7 @@ def _beside(
     """The related objects, cleaned, without markings of their own, pointing at the new incident."""
     kept: list[Object] = []
     left = 0
-    for obj in related.values():
+    for obj in around.values():
         kind = obj["type"]
         if kind == "marking-definition":
             if obj["id"] in licences:

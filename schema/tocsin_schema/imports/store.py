@@ -10,20 +10,17 @@ from typing import Any, Final
 import orjson
 
 from tocsin_schema import ids
-from tocsin_schema.disk import Disk
+from tocsin_schema.shelf import Shelf
 
 _SCHEMA: Final = """
 create table object (id text primary key, type text, modified text, raw blob, used int default 0) without rowid;
-create table reference (target text, source text, primary key (target, source)) without rowid;
 create table refused (id text primary key) without rowid;
 create table renamed (id text primary key) without rowid;
 """
 _RELATING: Final = "('relationship', 'sighting', 'report', 'note', 'opinion', 'grouping')"
-# The properties by which an object is about others.
-_ABOUT: Final = ("source_ref", "target_ref", "object_refs", "sighting_of_ref")
 
 
-class Store(Disk):
+class Store(Shelf):
     """Objects by identifier."""
 
     def __init__(self) -> None:
@@ -43,10 +40,7 @@ class Store(Disk):
             " where excluded.modified > modified",
             (obj["id"], obj["type"], modified if isinstance(modified, str) else "", orjson.dumps(obj)),
         )
-        targets = {ref for name in _ABOUT for ref in _texts(obj.get(name))}
-        self._db.executemany(
-            "insert or ignore into reference values (?, ?)", [(ref, obj["id"]) for ref in targets]
-        )
+        self._refer(obj)
 
     def _told_apart(self, obj: Mapping[str, Any]) -> Mapping[str, Any]:
         held = self.get(obj["id"])
@@ -59,19 +53,6 @@ class Store(Disk):
     def is_renamed(self, identifier: str) -> bool:
         """Whether a relationship got this identifier here, since its own stood for another one."""
         return self._db.execute("select 1 from renamed where id = ?", (identifier,)).fetchone() is not None
-
-    def get(self, identifier: str) -> dict[str, Any] | None:
-        """The object of that identifier, or None."""
-        row = self._db.execute("select raw from object where id = ?", (identifier,)).fetchone()
-        return orjson.loads(row[0]) if row is not None else None
-
-    def about(self, identifier: str, limit: int) -> list[dict[str, Any]]:
-        """At most `limit` relationships, reports, notes, opinions and sightings that name the object, by identifier."""
-        rows = self._db.execute(
-            "select raw from reference join object on id = source where target = ? order by source limit ?",
-            (identifier, limit),
-        )
-        return [orjson.loads(raw) for (raw,) in rows]
 
     def incidents(self) -> Iterator[dict[str, Any]]:
         """Every incident, by identifier."""
@@ -111,9 +92,3 @@ class Store(Disk):
 
 def _ends(relationship: Mapping[str, Any]) -> tuple[object, ...]:
     return tuple(relationship.get(name) for name in ("relationship_type", "source_ref", "target_ref"))
-
-
-def _texts(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -1,3 +1,4 @@
+import base64
 import gc
 import io
 import itertools
@@ -5,6 +6,7 @@ import json
 import re
 import tracemalloc
 import warnings
+from collections import Counter
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_string
 from tests.schema import strategies
 from tests.schema.exports.reports import report, rich, rich_raw, sound
-from tests.schema.samples import DATA, FULL_RAW, LATER, NOW, PRODUCER
+from tests.schema.samples import DATA, FULL_RAW, LATER, NOW, PRODUCER, build, find
 
 from tocsin_schema import ids, stix
 from tocsin_schema.errors import FormRefused
@@ -90,21 +92,36 @@ def test_a_report_with_objects_of_every_kind_comes_back_as_the_same_incident_wit
     assert before == after
 
 
+SPELLINGS = ("Vendor", "VENDOR", "vendor", "Ｖendor")
+more_facts = st.dictionaries(
+    st.sampled_from(["weights_access", "license", "training_framework"]),
+    st.sampled_from(["open", "closed"]),
+    max_size=3,
+)
+
+
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
 @given(
-    facts=st.lists(strategies.extensions, min_size=1, max_size=3),
+    facts=st.lists(
+        st.tuples(strategies.extensions, st.sampled_from(SPELLINGS), more_facts, st.booleans()),
+        min_size=1,
+        max_size=4,
+    ),
     title=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=60),
     later=st.booleans(),
     withdrawn=st.booleans(),
+    seed=st.randoms(use_true_random=False),
 )
-def test_any_valid_report_survives_export_and_import(facts, title, later, withdrawn):
+def test_any_valid_reports_survive_export_and_import_whatever_they_share(
+    facts, title, later, withdrawn, seed
+):
     reports = []
-    for number, extension in enumerate(facts):
+    for number, (extension, spelt, more, shuffled) in enumerate(facts):
         form = {"title": title, "description": f"{title} {number}", "tlp": "green", **extension}
-        form["systems"] = [{"name": f"Model {number}", "vendor": "Vendor"}]
-        form["developers"] = ["Vendor"]
+        form["systems"] = [{"name": "Model", "vendor": "Vendor", **more}]
+        form["developers"] = [spelt]
         own = f"incident--5ee864f7-a0d5-4b08-9887-{number:012}"
         try:
             raw = stix.build(form, producer=PRODUCER, incident_id=own, now=NOW)
@@ -114,9 +131,102 @@ def test_any_valid_report_survives_export_and_import(facts, title, later, withdr
             continue
         if withdrawn:
             raw = stix.withdraw(raw, reason="It was another system.", now=LATER.replace(year=2026))
-        reports.append(report(raw))
+        reports.append(report(otherwise_written(raw, seed) if shuffled else raw))
     if reports:
         assert taken_back(written(reports)) == {one.raw for one in reports}
+
+
+def otherwise_written(raw: bytes, seed) -> bytes:
+    """The same report as another program may have composed it: its objects in another order, indented, named otherwise."""
+    bundle = json.loads(raw)
+    seed.shuffle(bundle["objects"])
+    bundle["id"] = "bundle--5ee864f7-a0d5-4b08-9887-a4ceda5c2f7a"
+    return json.dumps(bundle, indent=seed.choice([None, 1])).encode()
+
+
+def two_that_differ():
+    """Two reports that tell of one system in different words."""
+    form = {"title": "A", "description": "B", "tlp": "green", "realization": "unknown"}
+    own = [f"incident--5ee864f7-a0d5-4b08-9887-{number:012}" for number in range(2)]
+    return [
+        report(build({**form, "systems": [{"name": "Model", "license": said}]}, one))
+        for one, said in zip(own, ("MIT", "Apache-2.0"), strict=True)
+    ]
+
+
+def artifacts(raw: bytes) -> list:
+    return [obj for obj in json.loads(raw)["objects"] if obj["type"] == "artifact"]
+
+
+def test_a_report_whose_objects_gave_way_comes_along_as_it_was_signed_in_strict_stix():
+    one, two = reports = two_that_differ()
+    raw = written(reports)
+    (carrier,) = artifacts(raw)
+    assert base64.b64decode(carrier["payload_bin"]) in {one.raw, two.raw}
+    assert errors(raw) == []
+    assert taken_back(raw) == {one.raw, two.raw}
+    assert written(reversed(reports)).count(b'"artifact"') == 1
+
+
+def test_nothing_of_an_export_belongs_to_no_incident():
+    over = Counter()
+    assert list(read(io.BytesIO(written([*sound(), *two_that_differ()])), passed_over=over))
+    assert over == {}
+
+
+def test_reports_that_come_together_from_their_objects_are_not_there_twice():
+    assert artifacts(written(sound())) == []
+
+
+def test_a_carried_report_larger_than_an_object_of_other_files_comes_back():
+    form = {"title": "A", "description": "b" * 49_000, "tlp": "green", "realization": "unknown"}
+    form["actions_taken"] = [{"kind": "other", "text": "c" * 2_000} for _ in range(100)]
+    bundle = json.loads(build(form))
+    note = {
+        "type": "note", "spec_version": "2.1", "created_by_ref": PRODUCER["id"], "content": "d" * 45_000,
+        "created": find(bundle, "incident")["created"], "modified": find(bundle, "incident")["created"],
+        "object_refs": [find(bundle, "incident")["id"]],
+    }  # fmt: skip
+    for number in range(15):
+        own = f"note--{number:08}-a0d5-4b08-9887-a4ceda5c2f7a"
+        bundle["objects"].insert(0, {**note, "id": own})
+        find(bundle, "report")["object_refs"].append(own)
+    large = report(json.dumps(bundle).encode())
+    assert len(large.raw) > 900_000
+    raw = written([large, *sound()])
+    assert len(artifacts(raw)) == 1
+    assert large.raw in taken_back(raw)
+
+
+@pytest.mark.parametrize("name", ["payload_bin", "mime_type"])
+@pytest.mark.parametrize("value", [None, 7, "", "!", "eA==", "e30=", "W10="])
+def test_a_broken_carrier_is_passed_over_and_the_objects_are_taken(name, value):
+    reports = two_that_differ()
+    bundle = json.loads(written(reports))
+    carrier = next(obj for obj in bundle["objects"] if obj["type"] == "artifact")
+    carrier[name] = value
+    back = [report(raw) for raw in taken_back(json.dumps(bundle).encode())]
+    assert {one.id for one in back} == {one.id for one in reports}
+
+
+@pytest.mark.parametrize("kind", ["incident", "report"])
+def test_a_carrier_that_says_something_else_than_the_bundle_shows_is_not_believed(kind):
+    one, two = two_that_differ()
+    bundle = json.loads(written([one, two]))
+    carrier = next(obj for obj in bundle["objects"] if obj["type"] == "artifact")
+    hidden = json.loads(base64.b64decode(carrier["payload_bin"]))
+    find(hidden, kind)["name"] = "What nobody saw"
+    carrier["payload_bin"] = base64.b64encode(json.dumps(hidden).encode()).decode()
+    back = taken_back(json.dumps(bundle).encode())
+    assert len(back) == 2
+    assert not any(b"What nobody saw" in raw for raw in back)
+
+
+def test_what_another_report_says_of_this_one_does_not_come_along():
+    first, second = sound()[:2]
+    linked = report(stix.mark_duplicate(second.raw, first.id, now=LATER))
+    assert artifacts(written([first, linked])) == []
+    assert taken_back(written([first, linked])) == {first.raw, linked.raw}
 
 
 def test_the_same_reports_give_the_same_bytes_and_others_another_bundle():

@@ -1,0 +1,448 @@
+"""An honest node: the protocol's core, with a disk and a crash where the product has Postgres and kill -9.
+
+Everything that decides is the core's own (`seal`, `open_entry`, `look`, `grow`, `within`, `admit`, `decide`, `release`); here
+is only the order in which it is called and what is kept, as the product's services have it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from tests.simulation.cast import START, Player
+from tests.simulation.state import Disk, Entry, Followed, Stored
+from tests.simulation.world import Request, World
+
+from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from tocsin_federation.envelope import Sealed, open_entry, seal
+from tocsin_federation.errors import EntryRefused, FederationError, FramesRefused, LogBroken
+from tocsin_federation.following import grow, look, new_leaves, past_of, tiles, within
+from tocsin_federation.frames import Frame, FrameReader, encode_frame, encode_trailer
+from tocsin_federation.inbox import Held, Outcome, decide
+from tocsin_federation.merkle import TILE_WIDTH
+from tocsin_federation.messages import Header, read_acknowledgement, write_acknowledgement
+from tocsin_federation.sharing import PeerPolicy, admit, admit_acknowledgement, release, servable
+from tocsin_schema.check import check_bundle
+from tocsin_schema.marking import Tlp
+
+POLL_S = 30.0
+LEAST_ROUND_S = 1.0  # who answers at once is not asked more often
+BACKOFF_MAX_S = 60.0
+BATCH = 64
+DOUBTS = 3
+DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+RINGING = frozenset({"I", "II"})
+
+Step = Generator[Any, Any, Any]
+
+
+class NoAnswerError(Exception):
+    """None came in time."""
+
+
+class Node:
+    """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read."""
+
+    def __init__(self, world: World, player: Player, *, skew_s: float = 0.0, commit_s: float = 0.02) -> None:
+        self.world = world
+        self.player = player
+        self.disk = Disk()
+        self.policies: dict[str, PeerPolicy] = {}
+        self.room: list[tuple[str, int]] = []
+        self.signed: dict[
+            int, bytes
+        ] = {}  # every root that this node ever signed, by size: what a god would see
+        self.up = False
+        self._skew_s = skew_s
+        self._commit_s = commit_s
+        self._life = 0  # counts crashes: what belongs to an earlier life does nothing any more
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
+        self._writes: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
+        self._tries: dict[tuple[str, int], int] = {}
+        self._sign()
+
+    @property
+    def node_id(self) -> str:
+        return self.player.node_id
+
+    # Life ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Come up with what is on the disk."""
+        self.up = True
+        self._life += 1
+        self._writes.clear()
+        self._waiting.clear()
+        self._tries.clear()
+        self.world.servers[self.node_id] = self.serve
+        for peer in self.policies:
+            self._work(self._follow(peer))
+        self._work(self._courier())
+        self._work(self._receipts())
+
+    def crash(self) -> None:
+        """Lose everything that is not on the disk."""
+        self.up = False
+        self._life += 1
+        self.world.servers.pop(self.node_id, None)
+
+    def _work(self, steps: Step) -> None:
+        """Drive one task: it yields a Request, a number of seconds to rest, or a transaction to commit."""
+        life = self._life
+
+        def resume(value: Any = None, error: Exception | None = None) -> None:
+            if life != self._life:
+                return
+            try:
+                wanted = steps.send(value) if error is None else steps.throw(error)
+            except StopIteration:
+                return
+            if isinstance(wanted, Request):
+                self.world.ask(
+                    wanted, lambda body: resume(body) if body is not None else resume(error=NoAnswerError())
+                )
+            elif callable(wanted):
+                self._commit(wanted, resume)
+            else:
+                self.world.at(wanted, resume)
+
+        resume()
+
+    def _commit(self, change: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """One writer: changes of the disk happen whole, one after the other, each after the time that a disk takes."""
+        self._writes.append((change, done))
+        if len(self._writes) == 1:
+            self._write_next(self._life)
+
+    def _write_next(self, life: int) -> None:
+        def written() -> None:
+            if life != self._life:
+                return
+            change, done = self._writes[0]
+            result = change()
+            self._writes.popleft()
+            if self._writes:
+                self._write_next(life)
+            done(result)
+
+        self.world.at(self.world.dice.uniform(0, self._commit_s), written)
+
+    # Its log ---------------------------------------------------------------------------------------------
+
+    def post(self, change: Callable[[], Any], done: Callable[[Any], None] = lambda _: None) -> None:
+        """Have a change written by the one writer; only if the node is up."""
+        if self.up:
+            self._commit(change, done)
+
+    def file(self, report_id: str, raw: bytes, *, to: list[str] | None) -> bool:
+        """Inside a transaction: file a first or a later version of an own report; False: it is not ours to version."""
+        report = check_bundle(raw).report
+        assert report is not None
+        stored = self.disk.reports.get(report_id)
+        if stored is not None and (stored.held.origin != self.node_id or stored.held.final):
+            return False
+        ver = 1 if stored is None else stored.held.ver + 1
+        peers = list(self.policies.values())
+        chosen = {p.node_id for p in release(report.tlp, peers, requested=to).to} if to != [] else set()
+        if stored is not None:
+            former = [p for p in stored.audience if p in self.policies]
+            if report.tlp is not Tlp.RED or report.revoked:
+                chosen |= {p.node_id for p in release(report.tlp, peers, requested=former).to}
+        leaves = {} if stored is None else dict(stored.leaves)
+        if chosen:
+            sealed = self.seal(
+                t="revoke" if report.revoked else "publish",
+                id=report_id,
+                ver=ver,
+                tlp=report.tlp,
+                content=raw,
+                to=chosen,
+                prev=leaves.get(ver - 1),
+            )
+            leaves[ver] = self.append(sealed)
+        held = Held(self.node_id, ver, report.sha256, report.revoked)
+        audience = chosen | (set() if stored is None else stored.audience)
+        grave = report.severity.grade in RINGING
+        self.disk.reports[report_id] = Stored(held, raw, report.tlp.value, grave, audience, leaves)
+        if grave and not report.revoked:
+            self.disk.alerts.setdefault((report_id, ver), False)
+        return True
+
+    def seal(self, *, to: set[str], content: bytes, **header: Any) -> Sealed:
+        """Seal to those nodes, all of them players."""
+        return seal(
+            by=self.node_id,
+            content=content,
+            recipients={node: self.others[node].identity.enc_key(START) for node in to},
+            now=START + timedelta(seconds=self.world.now_s + self._skew_s),
+            rng=self.world.dice.randbytes,
+            **header,
+        )
+
+    @property
+    def others(self) -> Mapping[str, Player]:
+        """Everybody who plays, by NodeID."""
+        return self._others
+
+    def meet(self, player: Player, policy: PeerPolicy) -> None:
+        """Hold that peer, approved, from the start."""
+        self._others = {**getattr(self, "_others", {}), player.node_id: player}
+        self.policies[player.node_id] = policy
+
+    def append(self, sealed: Sealed) -> bytes:
+        """Inside a transaction: entry and checkpoint together; then the long polls are answered."""
+        self.disk.entries.append(Entry(sealed.leaf, sealed.leaf_hash, sealed.ct, dict(sealed.wraps)))
+        self.disk.frontier.append(sealed.leaf_hash)
+        self._sign()
+        for since, answer in self._waiting:
+            if since != self.disk.frontier.size:
+                self.world.at(0, answer)
+        self._waiting = [w for w in self._waiting if w[0] == self.disk.frontier.size]
+        return sealed.leaf_hash
+
+    def _sign(self) -> None:
+        size, root = self.disk.frontier.size, self.disk.frontier.root()
+        assert self.signed.setdefault(size, root) == root, "an honest node signed two roots for one size"
+        self.disk.note = sign_checkpoint(
+            self.player.identity.statement.log.origin, size, root, self.player.keys.log
+        )
+
+    # What it answers ---------------------------------------------------------------------------------------
+
+    def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        """A peer asks. Who is not a peer, or was stopped, gets nothing."""
+        policy = self.policies.get(request.src)
+        if policy is None or request.src in self.disk.stopped:
+            return
+        if request.kind == "checkpoint":
+            self._serve_checkpoint(request, answer)
+        elif request.kind == "tile":
+            start = request.at * TILE_WIDTH
+            if start + request.width <= len(self.disk.entries):
+                answer(b"".join(e.leaf_hash for e in self.disk.entries[start : start + request.width]))
+        else:
+            answer(self._entries(request, policy))
+
+    def _serve_checkpoint(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        life = self._life
+
+        def now() -> None:
+            if life == self._life:
+                answer(self.disk.note)
+
+        if request.at == self.disk.frontier.size and request.wait_s > 0:
+            self._waiting.append((request.at, now))
+            self.world.at(request.wait_s, now)
+        else:
+            now()
+
+    def _entries(self, request: Request, policy: PeerPolicy) -> bytes:
+        frames, following = [], len(self.disk.entries)
+        for idx in range(request.at, len(self.disk.entries)):
+            entry = self.disk.entries[idx]
+            if request.src in entry.wraps and self._servable(entry, policy):
+                if len(frames) == BATCH:
+                    following = idx
+                    break
+                frames.append(encode_frame(idx, entry.leaf, entry.wraps[request.src], entry.ct))
+        return b"".join([*frames, encode_trailer(following)])
+
+    def _servable(self, entry: Entry, policy: PeerPolicy) -> bool:
+        return servable(entry.leaf, policy)
+
+    # Following ---------------------------------------------------------------------------------------------
+
+    def _follow(self, peer: str) -> Step:
+        failures = doubts = 0
+        fresh = True
+        self.disk.followed.setdefault(peer, Followed())
+        while peer not in self.disk.stopped:
+            try:
+                began_s = self.world.now_s
+                wait_s = 0.0 if fresh else POLL_S
+                yield from self._round(peer, wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
+                failures, doubts, fresh = 0, 0, False
+                yield max(0.0, began_s + LEAST_ROUND_S - self.world.now_s)
+                continue
+            except LogBroken as exc:
+                doubts += 1
+                failures += 1
+                if exc.proven:
+                    yield lambda code=exc.code: self.disk.stopped.setdefault(peer, code)
+                    return
+            except (NoAnswerError, FederationError):
+                failures += 1
+            fresh = True
+            yield self.world.dice.uniform(0.05, min(BACKOFF_MAX_S, 2.0**failures / 2))
+
+    def _round(self, peer: str, wait_s: float, *, doubted: bool) -> Step:
+        log, vkey = self.disk.followed[peer], self.others[peer].identity.statement.log.vkey
+        yield from self._take(peer)
+        note = yield self._request(peer, "checkpoint", log.size, wait_s=wait_s)
+        if note == log.note:
+            return
+        head = open_checkpoint(note, vkey)
+        try:
+            look(log.size, log.frontier, head)
+            leaves = yield from self._leaves(peer, log.size, head)
+            frontier = grow(log.frontier, leaves, head)
+        except LogBroken as exc:
+            path: tuple[bytes, ...] | None = ()
+            if exc.code == "log-root":
+                whole = (yield from self._leaves(peer, 0, head)) if doubted else []
+                path = past_of(log.size, whole, head)
+            if path is None or not (exc.proven or path):
+                raise
+            convicted = LogBroken("log-fork") if path else exc
+            evidence = (peer, convicted.code, log.note, note, path)
+            yield lambda: self.disk.evidence.append(evidence)
+            raise convicted from exc
+
+        def keep() -> None:
+            if head.size > log.size:
+                log.size, log.frontier, log.note = head.size, frontier, note
+                log.leaves += leaves
+
+        yield keep
+        yield from self._take(peer)
+
+    def _leaves(self, peer: str, size: int, head: Checkpoint) -> Step:
+        leaves: list[bytes] = []
+        for tile in tiles(size, head):
+            body = yield self._request(peer, "tile", tile.index, width=tile.width)
+            if len(body) != 32 * tile.width:
+                raise FramesRefused("frames-truncated")
+            leaves += new_leaves(tile, body)
+        return leaves
+
+    def _take(self, peer: str) -> Step:
+        log = self.disk.followed[peer]
+        while log.next < log.size:
+            start = log.next
+            body = yield self._request(peer, "entries", start)
+            reader = FrameReader(start=start)
+            frames = reader.feed(body)
+            frames, following = within(start, log.size, frames, reader.finish())
+            opened = [self._open(peer, frame) for frame in frames]
+            self._refuse_damage(peer, opened)
+            yield lambda o=opened, n=following, s=start: self._apply(peer, o, s, n)
+
+    def _request(self, peer: str, kind: str, at: int, **more: Any) -> Request:
+        return Request(self.node_id, peer, kind, at, **more)
+
+    def _open(self, peer: str, frame: Frame) -> tuple[Frame, Any, Any, str | None]:
+        """Frame, header, what it holds, or the code that refuses it."""
+        try:
+            opened = open_entry(
+                frame,
+                expected_leaf_hash=self.disk.followed[peer].leaves[frame.idx],
+                origin=peer,
+                me=self.node_id,
+                enc_private=self.player.enc,
+            )
+            header, policy = opened.header, self.policies[peer]
+            if header.t == "ack":
+                said = read_acknowledgement(opened.content)
+                admit_acknowledgement(header, said, policy=policy, me=self.node_id)
+                return frame, header, said, None
+            report = check_bundle(opened.content).report
+            if report is None:
+                return frame, header, None, "content-invalid"
+            admit(
+                header,
+                content_id=report.id,
+                content_tlp=report.tlp,
+                content_revoked=report.revoked,
+                policy=policy,
+                me=self.node_id,
+            )
+        except EntryRefused as exc:
+            return frame, None, None, exc.code
+        return frame, header, report, None
+
+    def _refuse_damage(self, peer: str, opened: list[tuple[Frame, Any, Any, str | None]]) -> None:
+        damaged = [(peer, frame.idx) for frame, _, _, code in opened if code in DAMAGE]
+        for key in damaged:
+            self._tries[key] = self._tries.get(key, 0) + 1
+        if any(self._tries[key] < DOUBTS for key in damaged):
+            raise NoAnswerError
+
+    def _apply(
+        self, peer: str, opened: list[tuple[Frame, Any, Any, str | None]], start: int, following: int
+    ) -> None:
+        """Inside a transaction: outcomes, what they store, alerts and the cursor, together."""
+        log = self.disk.followed[peer]
+        if log.next != start:
+            return
+        for frame, header, content, refused in opened:
+            assert frame.idx not in log.outcomes, "an entry got a second outcome"
+            if refused is not None:
+                policy = EntryRefused(refused).by_policy if refused in EntryRefused.reasons else False
+                outcome = (Outcome.REFUSED if policy else Outcome.QUARANTINED).value
+                log.outcomes[frame.idx] = outcome, refused
+            elif header.t == "ack":
+                log.outcomes[frame.idx] = self._take_ack(peer, header, content)
+            else:
+                log.outcomes[frame.idx] = self._take_report(peer, frame, header, content)
+        log.next = following
+
+    def _take_ack(self, peer: str, header: Header, said: Any) -> tuple[str, str | None]:
+        stored = self.disk.reports.get(header.id)
+        ours = stored is not None and stored.held.origin == self.node_id
+        if (
+            not ours
+            or stored is None
+            or stored.leaves.get(header.ver) != header.ref
+            or peer not in stored.audience
+        ):
+            return Outcome.REFUSED.value, "not-ours"
+        self.disk.acknowledged.add((header.id, said.ver, peer))
+        return Outcome.STORED.value, None
+
+    def _take_report(self, peer: str, frame: Frame, header: Header, report: Any) -> tuple[str, str | None]:
+        stored = self.disk.reports.get(report.id)
+        held = None if stored is None else stored.held
+        outcome, code = decide(held, header, sha256=report.sha256, origin=peer)
+        if outcome is Outcome.STORED:
+            now = Held(peer, header.ver, report.sha256, report.revoked)
+            grave = report.severity.grade in RINGING
+            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave)
+            if grave and not report.revoked:
+                self.disk.alerts.setdefault((report.id, header.ver), False)
+                leaf_hash = self.disk.followed[peer].leaves[frame.idx]
+                self.disk.untold.append((peer, report.id, header.ver, leaf_hash))
+        return outcome.value, code
+
+    # Its people --------------------------------------------------------------------------------------------
+
+    def _courier(self) -> Step:
+        """Ring the room: under one name a message, until the room is known to have it."""
+        while True:
+            for key in [key for key, there in self.disk.alerts.items() if not there]:
+                if self.world.dice.random() < self.world.faults.lost:
+                    continue
+                if key not in self.room:  # the homeserver takes a repeated name for the message it has
+                    self.room.append(key)
+                if self.world.dice.random() < self.world.faults.lost:
+                    continue  # its answer was lost: the same is sent again
+                yield lambda key=key: self.disk.alerts.__setitem__(key, True)
+            yield 5.0
+
+    def _receipts(self) -> Step:
+        """Tell origins that somebody saw their report: entry and mark in one transaction."""
+        while True:
+            if self.disk.untold:
+                yield self._tell_one
+            yield 5.0
+
+    def _tell_one(self) -> None:
+        if not self.disk.untold:
+            return
+        origin, report_id, ver, ref = self.disk.untold[0]
+        if origin not in self.disk.stopped:
+            content = write_acknowledgement(report_id, ver, START, revoked=False)
+            sealed = self.seal(
+                t="ack", id=report_id, ver=ver, tlp=Tlp.CLEAR, content=content, to={origin}, ref=ref
+            )
+            self.append(sealed)
+        self.disk.untold.pop(0)

@@ -1,0 +1,291 @@
+"""One run: a federation, a bad quarter of an hour, then calm; at the end, what must be true of every run.
+
+`play(seed)` is deterministic: the same seed is the same run, event for event.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.simulation.cast import NAMES, bundle, player
+from tests.simulation.node import Node
+from tests.simulation.villains import VILLAINS, Villain, new_id
+from tests.simulation.world import Faults, World
+
+from tocsin_federation.errors import FederationError
+from tocsin_federation.evidence import Evidence, read_evidence, verify_evidence, write_evidence
+from tocsin_federation.messages import read_header
+from tocsin_federation.sharing import PeerPolicy
+from tocsin_schema.marking import Tlp
+
+STORM_S = 600.0
+CALM_S = 600.0
+LIMITS = (Tlp.GREEN, Tlp.AMBER, Tlp.AMBER_STRICT, Tlp.RED)
+
+
+@dataclass
+class Play:
+    """A run as it ended. `published`: (origin, id, version) → bytes, of honest nodes."""
+
+    seed: int
+    world: World
+    nodes: dict[str, Node]
+    published: dict[tuple[str, str, int], bytes] = field(default_factory=dict)
+    did: Counter[str] = field(default_factory=Counter)
+    lowest: dict[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # rank of the strictest ceiling that ever held
+
+    @property
+    def honest(self) -> list[Node]:
+        return [n for n in self.nodes.values() if not isinstance(n, Villain)]
+
+
+def play(seed: int) -> Play:
+    """Play one run to its end."""
+    world = World(seed)
+    dice = world.dice
+    world.faults = Faults(
+        lost=dice.choice([0.0, 0.05, 0.3]),
+        twice=dice.choice([0.0, 0.1]),
+        damaged=dice.choice([0.0, 0.0, 0.02]),
+        delay_s=dice.choice([0.05, 2.0, 15.0]),
+    )
+    names = dice.sample(NAMES, dice.randint(3, 5))
+    bad = dice.randint(0, 1 + (len(names) > 4))
+    run = Play(seed, world, {})
+    for nth, name in enumerate(names):
+        kind = dice.choice(VILLAINS) if nth < bad else Node
+        node = kind(
+            world, player(name), skew_s=dice.uniform(-1e6, 1e6), commit_s=dice.choice([0.0, 0.05, 5.0])
+        )
+        run.nodes[node.node_id] = node
+    for node in run.nodes.values():
+        for other in run.nodes.values():
+            if other is not node:
+                policy = PeerPolicy(
+                    other.node_id, other.player.name, dice.choice(LIMITS), dice.choice(LIMITS), active=True
+                )
+                node.meet(other.player, policy)
+                run.lowest[node.node_id, other.node_id] = policy.max_tlp_out.rank
+        node.start()
+    _storm(run)
+    world.run(STORM_S)
+    world.faults, world.parted = Faults(), set()
+    for node in run.nodes.values():
+        if not node.up:
+            node.start()
+    world.run(STORM_S + CALM_S)
+    return run
+
+
+def _storm(run: Play) -> None:
+    """Lay out everything that people, machines and chance do in the first ten minutes."""
+    world, dice = run.world, run.world.dice
+    nodes = list(run.nodes.values())
+    acts = [_file, _file, _file, _revise, _revise, _withdraw, _crash, _part, _lower, _villainy]
+    for _ in range(dice.randint(10, 60)):
+        act, node = dice.choice(acts), dice.choice(nodes)
+        world.at(dice.uniform(0, STORM_S * 0.9), lambda act=act, node=node: act(run, node))
+
+
+def _file(run: Play, node: Node) -> None:
+    dice = run.world.dice
+    report_id, tlp = new_id(dice.randbytes(16)), dice.choice(list(Tlp)).value
+    to = dice.choice([None, None, [], dice.sample(sorted(node.policies), 1), sorted(node.policies)])
+    _publish(run, node, report_id, tlp, to=to)
+
+
+def _publish(
+    run: Play, node: Node, report_id: str, tlp: str, *, to: list[str] | None = None, revoked: bool = False
+) -> None:
+    grave = run.world.dice.random() < 0.5
+
+    def change() -> bool:
+        stored = node.disk.reports.get(report_id)
+        ver = 1 if stored is None else stored.held.ver + 1
+        raw = bundle(
+            node.player.name, report_id, f"Version {ver}", ver, tlp=tlp, grave=grave, revoked=revoked
+        )
+        if not node.file(report_id, raw, to=to):
+            return False
+        if not isinstance(node, Villain):
+            run.published[node.node_id, report_id, ver] = raw
+        run.did["published"] += 1
+        return True
+
+    node.post(change)
+
+
+def _own(run: Play, node: Node) -> str | None:
+    own = [i for i, s in node.disk.reports.items() if s.held.origin == node.node_id and not s.held.final]
+    return run.world.dice.choice(own) if own else None
+
+
+def _revise(run: Play, node: Node) -> None:
+    if report_id := _own(run, node):
+        _publish(run, node, report_id, run.world.dice.choice(list(Tlp)).value)
+
+
+def _withdraw(run: Play, node: Node) -> None:
+    if report_id := _own(run, node):
+        _publish(run, node, report_id, node.disk.reports[report_id].tlp, revoked=True)
+
+
+def _crash(run: Play, node: Node) -> None:
+    if node.up:
+        run.did["crashes"] += 1
+        node.crash()
+        run.world.at(run.world.dice.uniform(0.1, 120), lambda: None if node.up else node.start())
+
+
+def _part(run: Play, node: Node) -> None:
+    other = run.world.dice.choice(sorted(node.policies))
+    pair = frozenset((node.node_id, other))
+    run.world.parted.add(pair)
+    run.did["partitions"] += 1
+    run.world.at(run.world.dice.uniform(1, 200), lambda: run.world.parted.discard(pair))
+
+
+def _lower(run: Play, node: Node) -> None:
+    """An operator changes what may go to a peer, or come from it."""
+    dice = run.world.dice
+    other = dice.choice(sorted(node.policies))
+    before = node.policies[other]
+    now = PeerPolicy(other, before.name, dice.choice(LIMITS), before.max_tlp_in, active=True)
+    node.policies[other] = now
+    key = node.node_id, other
+    run.lowest[key] = min(run.lowest[key], now.max_tlp_out.rank)
+
+
+def _villainy(run: Play, _node: Node) -> None:
+    bad = [n for n in run.nodes.values() if isinstance(n, Villain) and n.up]
+    for node in bad:
+        run.did["villainies"] += 1
+        node.mischief()
+
+
+# What must be true ------------------------------------------------------------------------------------------
+
+
+def judge(run: Play) -> list[str]:
+    """What is wrong with a run; nothing, if the protocol holds."""
+    return [
+        *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run),
+    ]  # fmt: skip
+
+
+def _lost(run: Play) -> list[str]:
+    """Whatever an honest node sealed to an honest node that may have it has an outcome there, and the newest stands."""
+    wrong = []
+    for origin in run.honest:
+        for reader in run.honest:
+            if reader is origin or origin.node_id in reader.disk.stopped:
+                continue
+            log = reader.disk.followed[origin.node_id]
+            if log.next != len(origin.disk.entries):
+                wrong.append(
+                    f"{_name(reader)} is at {log.next} of {len(origin.disk.entries)} of {_name(origin)}"
+                )
+            newest: dict[str, int] = {}
+            for idx, entry in enumerate(origin.disk.entries[: log.next]):
+                if reader.node_id not in entry.wraps:
+                    continue
+                header = read_header(entry.leaf)
+                if idx not in log.outcomes:
+                    if header.t == "ack" or header.tlp.rank <= run.lowest[origin.node_id, reader.node_id]:
+                        wrong.append(f"an entry of {_name(origin)} has no outcome at {_name(reader)}")
+                    continue
+                outcome, code = log.outcomes[idx]
+                if outcome == "quarantined":
+                    wrong.append(f"{_name(reader)} quarantined an honest entry of {_name(origin)}: {code}")
+                if header.t in {"publish", "revoke"} and outcome in {"stored", "unchanged", "superseded"}:
+                    newest[header.id] = max(newest.get(header.id, 0), header.ver)
+            for report_id, ver in newest.items():
+                stored = reader.disk.reports.get(report_id)
+                if stored is None or stored.held.ver != ver:
+                    wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
+        for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
+            if run.nodes[by] in run.honest and (key[0], key[1]) not in run.nodes[by].disk.alerts:
+                wrong.append(f"{_name(origin)} believes that {by} acknowledged what never rang there")
+    return wrong
+
+
+def _leaked(run: Play) -> list[str]:
+    """Nobody holds what was not sealed to it, or is marked above what it takes from that peer."""
+    wrong = []
+    sealed: dict[tuple[str, int], set[str]] = {}
+    for origin in run.honest:
+        for entry in origin.disk.entries:
+            header = read_header(entry.leaf)
+            sealed.setdefault((header.id, header.ver), set()).update(header.aud.nodes)
+            if set(entry.wraps) != set(header.aud.nodes):
+                wrong.append(f"an entry of {_name(origin)} has other wraps than readers")
+    for reader in run.nodes.values():
+        for report_id, stored in reader.disk.reports.items():
+            origin = run.nodes.get(stored.held.origin)
+            if origin is None or origin is reader or isinstance(origin, Villain):
+                continue
+            if reader.node_id not in sealed.get((report_id, stored.held.ver), set()):
+                wrong.append(f"{_name(reader)} holds {report_id}, which was not for it")
+            if not isinstance(reader, Villain):
+                limit = reader.policies[origin.node_id].max_tlp_in
+                if Tlp(stored.tlp).rank > limit.rank:
+                    wrong.append(f"{_name(reader)} holds {stored.tlp} above its limit {limit.value}")
+    return wrong
+
+
+def _forged(run: Play) -> list[str]:
+    """What is held in an honest node's name is what that node said, byte for byte."""
+    wrong = []
+    for reader in run.nodes.values():
+        for report_id, stored in reader.disk.reports.items():
+            origin = run.nodes.get(stored.held.origin)
+            if origin is None or isinstance(origin, Villain):
+                continue
+            if run.published.get((origin.node_id, report_id, stored.held.ver)) != stored.raw:
+                wrong.append(f"{_name(reader)} holds words in the name of {_name(origin)} that it never said")
+    return wrong
+
+
+def _doubled(run: Play) -> list[str]:
+    """What rang is in the room once, and everything that should have rung is there."""
+    wrong = []
+    for node in run.honest:
+        if len(node.room) != len(set(node.room)):
+            wrong.append(f"the room of {_name(node)} was rung twice for one thing")
+        if set(node.room) != set(node.disk.alerts):
+            wrong.append(f"the room of {_name(node)} was not rung for everything")
+    return wrong
+
+
+def _accused(run: Play) -> list[str]:
+    """No honest node was stopped, and no evidence speaks against one."""
+    wrong = []
+    for node in run.honest:
+        for peer, code in node.disk.stopped.items():
+            if run.nodes[peer] in run.honest:
+                wrong.append(f"{_name(node)} stopped {_name(run.nodes[peer])}, who is honest: {code}")
+    return wrong
+
+
+def _unproven(run: Play) -> list[str]:
+    """Whoever was stopped is convicted by its own signatures: the evidence verifies for a stranger."""
+    wrong = []
+    for node in run.honest:
+        for peer, code, held, offered, path in node.disk.evidence:
+            if code != "log-fork":
+                continue
+            chain = tuple(run.nodes[peer].player.identity.chain)
+            told = Evidence(v=1, kind="fork", chain=chain, held=held, offered=offered, path=path)
+            try:
+                verify_evidence(read_evidence(write_evidence(told)), expected=peer)
+            except FederationError as exc:
+                wrong.append(f"{_name(node)} keeps evidence that proves nothing: {exc.code}")
+        convicted = {peer for peer, code, *_ in node.disk.evidence if code in {"log-fork", "log-growth"}}
+        if not set(node.disk.stopped) <= convicted:
+            wrong.append(f"{_name(node)} stopped somebody without evidence")
+    return wrong
+
+
+def _name(node: Node) -> str:
+    return node.player.name

@@ -1,0 +1,60 @@
+"""What a node keeps on its disk. A crash loses everything else."""
+
+from dataclasses import dataclass, field
+
+from tocsin_federation.inbox import Held
+from tocsin_federation.merkle import Frontier
+
+
+@dataclass
+class Entry:
+    """An entry of one's own log."""
+
+    leaf: bytes
+    leaf_hash: bytes
+    ct: bytes
+    wraps: dict[str, bytes]
+
+
+@dataclass
+class Stored:
+    """A report that is held. `sent`: NodeIDs that our versions went to, and the leaf hash that carried each version."""
+
+    held: Held
+    raw: bytes
+    tlp: str
+    grave: bool
+    audience: set[str] = field(default_factory=set)
+    leaves: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Followed:
+    """A peer's log as it was verified, and what became of its entries: index → (outcome, code)."""
+
+    size: int = 0
+    frontier: bytes = field(default_factory=lambda: Frontier().to_bytes())
+    note: bytes = b""
+    leaves: list[bytes] = field(default_factory=list)
+    next: int = 0
+    outcomes: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+
+
+@dataclass
+class Disk:
+    """Everything that survives."""
+
+    frontier: Frontier = field(default_factory=Frontier)
+    entries: list[Entry] = field(default_factory=list)
+    note: bytes = b""
+    reports: dict[str, Stored] = field(default_factory=dict)
+    followed: dict[str, Followed] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    evidence: list[tuple[str, str, bytes, bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    alerts: dict[tuple[str, int], bool] = field(
+        default_factory=dict
+    )  # → whether the room is known to have it
+    untold: list[tuple[str, str, int, bytes]] = field(
+        default_factory=list
+    )  # acknowledgements: origin, id, ver, ref
+    acknowledged: set[tuple[str, int, str]] = field(default_factory=set)  # of ours: id, ver, by whom

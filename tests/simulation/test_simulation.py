@@ -1,0 +1,183 @@
+"""A thousand federations on a bad wire, with crashes and liars: every promise holds in each, and a broken one is found.
+
+A seed that fails is played again with `python -m tests.simulation SEED`.
+"""
+
+from dataclasses import replace
+
+import pytest
+from tests.simulation import play as playing
+from tests.simulation.node import NoAnswerError, Node
+from tests.simulation.play import judge, play
+from tests.simulation.villains import VILLAINS, Forker, Leech, Villain
+
+from tocsin_federation.frames import FramesRefused
+from tocsin_federation.inbox import Outcome
+
+CHUNK = 50
+SEEDS = 1000
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_promise_holds_whatever_happens(first):
+    broken = {seed: wrong for seed in range(first, first + CHUNK) if (wrong := judge(play(seed)))}
+    assert not broken, f"python -m tests.simulation {min(broken)}"
+
+
+def test_the_same_seed_is_the_same_run():
+    one, two = play(30), play(30)
+    assert (one.world.events, one.world.messages, one.world.carried) == (
+        two.world.events,
+        two.world.messages,
+        two.world.carried,
+    )
+    assert one.did == two.did
+    assert [n.signed for n in one.nodes.values()] == [n.signed for n in two.nodes.values()]
+
+
+def test_the_runs_are_worth_playing():
+    """They publish, crash, part and lie; forks are caught; and much arrives."""
+    runs = [play(seed) for seed in range(2000, 2060)]
+    did = sum((run.did for run in runs), start=runs[0].did - runs[0].did)
+    assert min(did["published"], did["crashes"], did["partitions"], did["villainies"]) > 50
+    kinds = {type(node) for run in runs for node in run.nodes.values()}
+    assert kinds == {Node, *VILLAINS}
+    codes = {
+        code
+        for run in runs
+        for node in run.honest
+        for log in node.disk.followed.values()
+        for _, code in log.outcomes.values()
+    }
+    assert codes >= {
+        None, "bad-wrap", "ciphertext-mismatch", "not-owner", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
+    }  # fmt: skip
+    stopped = {code for run in runs for node in run.honest for code in node.disk.stopped.values()}
+    assert stopped >= {"log-fork", "log-growth"}
+
+
+# Nodes that break one rule each: the judge has to see it ---------------------------------------------------
+
+
+class Hasty(Node):
+    """Moves its cursor first, and keeps what it fetched a little later."""
+
+    def _apply(self, peer, opened, start, following):
+        log = self.disk.followed[peer]
+        if log.next == start:
+            log.next = following
+            life = self._life
+            self.world.at(5.0, lambda: life == self._life and self._keep(peer, opened, following))
+
+    def _keep(self, peer, opened, following):
+        log = self.disk.followed[peer]
+        reached, log.next = log.next, following - 1
+        super()._apply(peer, opened, following - 1, following)
+        log.next = reached
+
+
+class Careless(Node):
+    """Takes a cut answer for a whole one."""
+
+    def _take(self, peer):
+        try:
+            yield from super()._take(peer)
+        except FramesRefused:
+            self.disk.followed[peer].next = self.disk.followed[peer].size
+
+
+class Gullible(Node):
+    """Takes whatever comes under an id, whoever sends it."""
+
+    def _take_report(self, peer, frame, header, report):
+        stored = self.disk.reports.get(report.id)
+        if stored is not None and stored.held.origin != peer and stored.held.sha256 != report.sha256:
+            stored.raw = report.raw
+            return Outcome.STORED.value, None
+        return super()._take_report(peer, frame, header, report)
+
+
+class Chatty(Node):
+    """Hands everybody what was sealed to one."""
+
+    def append(self, sealed):
+        wraps = dict.fromkeys(self.policies, next(iter(sealed.wraps.values())))
+        return super().append(replace(sealed, wraps=wraps))
+
+
+class Ringer(Node):
+    """Rings again when it does not know whether it has rung."""
+
+    def _courier(self):
+        while True:
+            for key in [key for key, there in self.disk.alerts.items() if not there]:
+                self.room.append(key)
+                if self.world.dice.random() < self.world.faults.lost:
+                    continue
+                yield lambda key=key: self.disk.alerts.__setitem__(key, True)
+            yield 5.0
+
+
+class Accuser(Node):
+    """Believes a single spoilt answer."""
+
+    def _follow(self, peer):
+        steps = super()._follow(peer)
+        value = None
+        while True:
+            try:
+                wanted = steps.send(value)
+            except StopIteration:
+                return
+            try:
+                value = yield wanted
+            except NoAnswerError as exc:
+                try:
+                    value = yield steps.throw(exc)
+                except StopIteration:
+                    return
+            if isinstance(value, bytes) and self.world.dice.random() < 0.01:
+                self.disk.stopped.setdefault(peer, "log-root")
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        (Hasty, "no outcome"),
+        (Careless, "no outcome"),
+        (Gullible, "never said"),
+        (Chatty, "above its limit|was not for it|other wraps"),
+        (Ringer, "rung twice"),
+        (Accuser, "who is honest"),
+    ],
+    ids=lambda p: p.__name__ if isinstance(p, type) else "",
+)
+def test_a_node_that_breaks_a_rule_is_found_out(kind, word, monkeypatch):
+    import re
+
+    monkeypatch.setattr(playing, "Node", kind)
+    for seed in range(3000, 3100):
+        wrong = judge(play(seed))
+        if any(re.search(word, each) for each in wrong):
+            return
+    pytest.fail(f"a hundred runs, and nobody noticed what {kind.__name__} does")
+
+
+def test_a_leech_gets_nothing_that_is_not_its_own():
+    for seed in range(4000, 4040):
+        run = play(seed)
+        for node in run.nodes.values():
+            if isinstance(node, Leech):
+                assert not [w for w in judge(run) if node.player.name in w]
+
+
+def test_two_faces_are_proven_to_whoever_saw_both():
+    seen = 0
+    for seed in range(5000, 5200):
+        run = play(seed)
+        forkers = {n.node_id for n in run.nodes.values() if isinstance(n, Forker)}
+        for node in run.honest:
+            caught = {peer for peer, code in node.disk.stopped.items() if code in {"log-fork", "log-root"}}
+            assert caught <= forkers | {n.node_id for n in run.nodes.values() if isinstance(n, Villain)}
+            seen += bool(caught & forkers)
+    assert seen > 5

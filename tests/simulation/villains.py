@@ -1,0 +1,199 @@
+"""Peers that lie, each in its way. They have real keys and a seat in the federation; only their conduct is bad."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tests.simulation.cast import bundle
+from tests.simulation.node import Node
+from tests.simulation.state import Entry
+from tests.simulation.world import Request
+
+from tocsin_federation.checkpoint import sign_checkpoint
+from tocsin_federation.frames import encode_frame, encode_trailer
+from tocsin_federation.merkle import leaf_hash, root_of
+from tocsin_federation.sharing import PeerPolicy
+from tocsin_schema.marking import Tlp
+
+
+class Villain(Node):
+    """Follows the others as an honest node does, so that it has what they send it, and remembers what it was served."""
+
+    honest = False
+
+    def mischief(self) -> None:
+        """Something bad, now and then."""
+
+    def _servable(self, entry: Entry, policy: PeerPolicy) -> bool:  # noqa: ARG002  it does not care
+        return True
+
+
+class Forker(Villain):
+    """Shows one log to some and another to others, and now and then the other one to all: `two faces`."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._other: list[bytes] | None = None
+        self._fooled: set[str] = set()
+        self.shown: set[str] = set()  # who was shown a face after having seen the other
+
+    def mischief(self) -> None:
+        if self._other is None and self.disk.entries:
+            self._other = [e.leaf_hash for e in self.disk.entries]
+            self._other[self.world.dice.randrange(len(self._other))] = self.world.dice.randbytes(32)
+            self._fooled = {p for p in self.policies if self.world.dice.random() < 0.5}
+        elif self._other is not None and self.world.dice.random() < 0.3:
+            self._fooled = {p for p in self.policies if self.world.dice.random() < 0.5}
+            self._other.append(self.world.dice.randbytes(32))
+
+    def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        if self._other is None or request.src not in self._fooled:
+            super().serve(request, answer)
+        elif request.kind == "checkpoint":
+            origin, keys = self.player.identity.statement.log.origin, self.player.keys
+            answer(sign_checkpoint(origin, len(self._other), root_of(self._other), keys.log))
+        elif request.kind == "tile":
+            answer(b"".join(self._other[request.at * 256 : request.at * 256 + request.width]))
+        else:
+            answer(encode_trailer(len(self._other)))
+
+
+class Shrinker(Villain):
+    """Shows old heads."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._notes: list[bytes] = []
+
+    def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        self._notes.append(self.disk.note)
+        if request.kind == "checkpoint" and self.world.dice.random() < 0.3:
+            answer(self.world.dice.choice(self._notes))
+        else:
+            super().serve(request, answer)
+
+
+class Boaster(Villain):
+    """Claims a log of a size that nobody could fetch, and answers with what no reader can use."""
+
+    def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        dice = self.world.dice
+        if request.kind == "checkpoint" and dice.random() < 0.2:
+            origin = self.player.identity.statement.log.origin
+            answer(sign_checkpoint(origin, 10**12, bytes(32), self.player.keys.log))
+        elif request.kind == "entries" and dice.random() < 0.5:
+            huge = encode_frame(request.at, bytes(20_000), b"", b"") + encode_trailer(request.at + 1)
+            still = encode_trailer(request.at)
+            answer(dice.choice([huge, still, b"\xff" * 9, b"", encode_trailer(2**63)]))
+        else:
+            super().serve(request, answer)
+
+
+class Forger(Villain):
+    """Fills its log with entries that must not be taken: spoilt, stolen, squatting, mislabelled."""
+
+    def mischief(self) -> None:
+        victims = [s for s in self.disk.reports.values() if s.held.origin != self.node_id]
+        ways = [self._junk, self._mislabelled, self._spoilt, self._unasked_ack]
+        ways += [self._squat, self._repeat] if victims else []
+        way = self.world.dice.choice(ways)
+        self.post(lambda: way(self.world.dice.choice(victims)) if victims else way(None))
+
+    def _all(self) -> set[str]:
+        return set(self.policies)
+
+    def _put(self, leaf: bytes, ct: bytes, wraps: dict[str, bytes]) -> None:
+        self.disk.entries.append(Entry(leaf, leaf_hash(leaf), ct, wraps))
+        self.disk.frontier.append(leaf_hash(leaf))
+        self._sign()
+
+    def _junk(self, _victim: Any) -> None:
+        dice = self.world.dice
+        leaf = dice.choice([b"{}", b"", dice.randbytes(40), b'{"v":9}', b'{"v":1,"t":"publish"}'])
+        self._put(
+            leaf, dice.randbytes(dice.randrange(2000)), {p: dice.randbytes(1168) for p in self.policies}
+        )
+
+    def _report(
+        self, report_id: str | None = None, *, said: Tlp = Tlp.GREEN, ver: int = 1, grave: bool = True
+    ) -> Any:
+        report_id = report_id or new_id(self.world.dice.randbytes(16))
+        raw = bundle(self.player.name, report_id, "A lie", ver, tlp=said.value, grave=grave, revoked=False)
+        return report_id, raw
+
+    def _mislabelled(self, _victim: Any) -> None:
+        """Marked otherwise inside than outside, or above what is taken from it."""
+        dice = self.world.dice
+        said, shown = dice.choice(list(Tlp)), dice.choice(list(Tlp))
+        report_id, raw = self._report(said=said)
+        self.append(self.seal(t="publish", id=report_id, ver=1, tlp=shown, content=raw, to=self._all()))
+
+    def _spoilt(self, _victim: Any) -> None:
+        """A good entry, of which one part was spoilt for one reader or for all."""
+        dice = self.world.dice
+        report_id, raw = self._report()
+        sealed = self.seal(t="publish", id=report_id, ver=1, tlp=Tlp.GREEN, content=raw, to=self._all())
+        wraps = dict(sealed.wraps)
+        one = dice.choice(sorted(wraps))
+        match dice.randrange(3):
+            case 0:
+                wraps[one] = dice.randbytes(1168)
+            case 1:
+                wraps[one] = wraps[dice.choice(sorted(wraps))][:-1]
+            case _:
+                sealed = replace(sealed, ct=sealed.ct[:-1] + bytes([sealed.ct[-1] ^ 1]))
+        self.append(replace(sealed, wraps=wraps))
+
+    def _squat(self, victim: Any) -> None:
+        """Its own words under the id of somebody else's report."""
+        report_id = next(i for i, s in self.disk.reports.items() if s is victim)
+        _, raw = self._report(report_id, ver=victim.held.ver + 1)
+        header = {"t": "publish", "id": report_id, "ver": victim.held.ver + 1, "tlp": Tlp.GREEN}
+        self.append(self.seal(content=raw, to=self._all(), **header))
+
+    def _repeat(self, victim: Any) -> None:
+        """Somebody else's very bytes, as if they were its own to send, to those whom they were not for."""
+        report_id = next(i for i, s in self.disk.reports.items() if s is victim)
+        header = {"t": "publish", "id": report_id, "ver": victim.held.ver, "tlp": Tlp(victim.tlp)}
+        if victim.tlp in {
+            "clear",
+            "green",
+        }:  # what it was given in confidence it could always retell in its own words
+            self.append(self.seal(content=victim.raw, to=self._all(), **header))
+
+    def _unasked_ack(self, _victim: Any) -> None:
+        from tests.simulation.cast import START
+
+        from tocsin_federation.messages import write_acknowledgement
+
+        report_id = self.world.dice.choice([*self.disk.reports, new_id(self.world.dice.randbytes(16))])
+        content = write_acknowledgement(report_id, 1, START, revoked=False)
+        self.append(
+            self.seal(
+                t="ack", id=report_id, ver=1, tlp=Tlp.CLEAR, content=content, to=self._all(), ref=bytes(32)
+            )
+        )
+
+
+class Leech(Villain):
+    """Asks for everything, whosever it is, and keeps what it gets."""
+
+    def mischief(self) -> None:
+        dice = self.world.dice
+        for peer in self.policies:
+            kind = dice.choice(["entries", "tile", "checkpoint"])
+            request = Request(
+                self.node_id, peer, kind, dice.choice([0, 1, 10**9]), width=dice.randrange(1, 257)
+            )
+            self.world.ask(request, lambda _body: None)
+
+
+VILLAINS = (Forker, Shrinker, Boaster, Forger, Leech)
+
+
+def new_id(raw: bytes) -> str:
+    """A report's id from 16 bytes."""
+    hexed = bytearray(raw)
+    hexed[6], hexed[8] = hexed[6] & 0x0F | 0x40, hexed[8] & 0x3F | 0x80
+    text = hexed.hex()
+    return f"incident--{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
