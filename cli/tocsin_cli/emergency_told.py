@@ -22,7 +22,8 @@ _STAGE_WORDS = {
 }
 _RANG = {
     "ordinary": "over the caller's limit of a day: it rang as an ordinary alert of grade I",
-    "silent": "it rang nobody: it was over or old when it came, or a drill over the limit of a day",
+    "silent": "over the caller's limit of a day: it rang nobody",
+    "late": "it was over, or more than a week old, when it came: it rang nobody",
 }
 NODE_COLUMNS = ("who", "says", "stored", "rung", "acknowledged", "answered", "in their words")
 LIST_COLUMNS = ("id", "what", "state", "from", "declared", "called", "title")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 from tests.node.test_intake import taken
-from tests.node.test_remarks import QUICK, at, file, producer, said
+from tests.node.test_remarks import QUICK, STIX, at, file, producer, said
 from tests.support.node import open_here, settings_on
 from tests.support.pager import pager
 from tests.support.villain import get, post, until, villain
@@ -17,7 +17,7 @@ from tests.support.villain import get, post, until, villain
 from tocsin_federation.calls import ANSWER, CALL, Call, CallAnswer, emergency_id
 from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
-from tocsin_schema.stix import build
+from tocsin_schema.stix import build, revise
 
 STEP = {"name": "Stop the nightly scoring", "description": "Turn the schedule off."}
 COUNT = itertools.count(1)
@@ -431,7 +431,7 @@ async def test_what_was_stood_down_before_we_heard_of_it_rings_nobody(alone):
     calls(node, peer, first)
     calls(node, peer, msgspec.structs.replace(first, seq=2, state="stood-down", reason="Over."))
     await taken(node, peer)
-    assert await kinds(node) == [(False, "silent")]
+    assert await kinds(node) == [(False, "late")]
     assert await alerts_of(node, emergency_id(peer.node_id, first.key)) == []
 
 
@@ -440,7 +440,43 @@ async def test_what_was_said_long_ago_is_shown_and_rings_nobody(alone):
     long_ago = int((datetime.now(UTC) - timedelta(days=8)).timestamp() * 1000)
     calls(node, peer, call_of(reported(node, peer), since=long_ago, at=long_ago))
     await taken(node, peer)
-    assert await kinds(node) == [(False, "silent")]
+    assert await kinds(node) == [(False, "late")]
+
+
+async def test_what_was_old_when_it_came_rings_when_more_is_told_of_it(alone):
+    node, peer, _ = alone
+    long_ago = int((datetime.now(UTC) - timedelta(days=8)).timestamp() * 1000)
+    first = call_of(reported(node, peer), since=long_ago, at=long_ago)
+    name = emergency_id(peer.node_id, first.key)
+    calls(node, peer, first)
+    await taken(node, peer)
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    calls(node, peer, msgspec.structs.replace(first, seq=2, state="updated", reason="Still on.", at=now))
+    await peer.ring()
+    await emergency_at(node, name, seq=2, rang="emergency")
+    assert len(await alerts_of(node, name)) == 1
+
+
+async def test_an_alert_is_closed_when_its_emergency_is_over_and_the_end_reaches_who_may_not_have_more(pair):
+    """The report is marked more strictly meanwhile: the end is told to all that were called."""
+    acme, birch = pair
+    raw, incident = await report_of(acme, tlp="green")
+    await arrived(birch, incident)
+    name = (await declare(acme, incident))["emergency"]["id"]
+    await emergency_at(birch, name)
+    report = check_bundle(raw).report
+    stricter = revise(raw, {"tlp": "red"}, now=report.modified + timedelta(seconds=1))
+    async with acme.client.put(f"/v1/reports/{incident}?to=birch", data=stricter, headers=STIX) as answer:
+        assert answer.status < 300, await answer.json()
+    more = {"reason": "More.", "by": "Ada"}
+    assert (await post(acme, f"/v1/emergencies/{name}/update", more))["to"] == []
+    done = await post(acme, f"/v1/emergencies/{name}/stand-down", {"reason": "Over.", "by": "Ada"})
+    assert [to["name"] for to in done["to"]] == ["birch"]
+    await emergency_at(birch, name, state="stood-down")
+    for node in pair:
+        (alert,) = await alerts_of(node, name)
+        assert alert["state"] == "closed"
+        assert alert["id"] not in [each["id"] for each in (await get(node, "/v1/alerts?open=1"))["items"]]
 
 
 async def test_a_flood_of_calls_rings_three_times_as_emergency_then_as_any_alert_and_drills_not_at_all(alone):

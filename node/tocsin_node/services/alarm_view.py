@@ -23,13 +23,16 @@ def alert_as_json(
 
     `title` is what a room of that `ceiling` may see now: the marking is the report's own of today, if that is
     stricter than when the alert was raised. It is open until somebody acknowledges it, here or, if the report is
-    ours, at a peer that got it; a test is closed once the room has it, and after an hour.
+    ours, at a peer that got it; a test is closed once the room has it, and after an hour, an emergency once it is over.
     """
     said = [a for a in acks if a.alert_id == alert.id or _peer_means(a, alert)]
     taken_up = any(a.revoked_at is None for a in said)
-    closed = alert.kind == "test" and (
-        utc_now() - alert.raised_at > TEST_OPEN
-        or any(m.alert_id == alert.id and _arrived(m) for m in messages)
+    closed = alert.over or (
+        alert.kind == "test"
+        and (
+            utc_now() - alert.raised_at > TEST_OPEN
+            or any(m.alert_id == alert.id and _arrived(m) for m in messages)
+        )
     )
     marking = Tlp(alert.marking) if alert.marking else None
     facts = still(msgspec.json.decode(alert.facts, type=AlertFacts), marking, ceiling)

@@ -226,6 +226,7 @@ class Emergencies:
             known = await self._known(conn, emergency)
             place = await reports.place_of(conn, known.report_id, known.ver)
             given = await shares.recipients(conn, known.report_id, known.ver)
+            spoken = await remarks.tlps(conn, [(known.report_id, known.ver)])
         if known.origin != self._node_id:
             raise NotCaller
         told = tidy_reason(reason)
@@ -250,7 +251,10 @@ class Emergencies:
         )
         screened(call)
         way = frozenset(known.audience) | given
-        ground = _Ground(known.ver, strictest(Tlp(known.tlp), Tlp(known.marking)), place, way)
+        # Whoever was called must hear that it is over, even if the report was marked more strictly since.
+        under = Tlp(spoken.get((known.report_id, known.ver), known.tlp))
+        tlp = under if state == "stood-down" else strictest(under, Tlp(known.marking))
+        ground = _Ground(known.ver, tlp, place, way)
         released = Release((), ()) if known.local else self._release(ground, (*known.audience, *to))
         return await self._say(call, known.id, ground, released, by)
 

@@ -29,7 +29,7 @@ async def ring(
 
     `caller`: who calls, as we call it.
     """
-    if emergency.rang == "silent":
+    if emergency.rang in {"silent", "late"}:
         return
     facts, level = await _facts(conn, emergency, caller=caller, ours=ours)
     priority = PRIORITIES[GRADE] if facts.ordinary else URGENT

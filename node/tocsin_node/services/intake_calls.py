@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -136,7 +136,10 @@ class CallDesk:
         for name in dict.fromkeys(name for name, _, _ in self._calls):
             stored = await emergencies.get(conn, name)
             assert stored is not None, "it was written a moment ago"
-            say = tell if name in self._held else ring
+            late = name in self._held and stored.rang == "late"
+            if late:
+                stored = await self._late(conn, stored, limits, now)
+            say = tell if name in self._held and not late else ring
             await say(conn, alarms, stored, caller=caller, ours=False)
         await self._hear(conn, alarms, caller)
         return bool(self._calls or self._answers)
@@ -153,10 +156,18 @@ class CallDesk:
         new = NewEmergency(name, last.key, last.report_id, self._peer, last.drill, moment(last.since), rang)
         await emergencies.insert(conn, new)
 
+    async def _late(
+        self, conn: Connection, stored: StoredEmergency, limits: CallLimits, now: datetime
+    ) -> StoredEmergency:
+        """What was old when it came, and woke nobody, is spoken of again."""
+        rang = await self._rings_as(conn, self._last(stored.id), limits, now)
+        await emergencies.set_rang(conn, stored.id, rang)
+        return replace(stored, rang=rang)
+
     async def _rings_as(self, conn: Connection, call: Call, limits: CallLimits, now: datetime) -> Rang:
         """As what an emergency rings that is heard of for the first time (P-145)."""
         if call.state == "stood-down" or now - moment(call.at) > FRESH:
-            return "silent"
+            return "late"
         rang = await emergencies.rang_today(conn, self._peer)
         limit = limits.drills if call.drill else limits.emergencies
         if rang.get(("emergency", call.drill), 0) < limit:

@@ -29,7 +29,8 @@ class NewAlert:
 class StoredAlert:
     """An alert as it was stored; `facts` is JSON. `marking`: its report's TLP now, None without a report here.
 
-    `incident`: what it is about, the same for all alerts of one report or cluster.
+    `incident`: what it is about, the same for all alerts of one report or cluster. `over`: its emergency was stood
+    down.
     """
 
     id: int
@@ -44,6 +45,7 @@ class StoredAlert:
     raised_at: datetime
     incident: str
     marking: str | None
+    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class StoredAck:
 
 
 _ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
-    (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking"""
+    (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking,
+    exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down') as over"""
 _FROM = "from alert a left join emergency e on e.id = a.emergency"
 # What was acknowledged; what a peer said of a redaction it said of its record too, of the version that was redacted.
 _SAID = """(
@@ -102,6 +105,7 @@ LIST = f"""
 select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+    and not exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down')
     and not exists (select from {_SAID} k where k.via = 'peer' and k.report_id = a.report_id
                     and k.ver >= a.ver and k.revoked_at is null)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (

@@ -8,7 +8,7 @@ from typing import Literal
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
-Rang = Literal["emergency", "ordinary", "silent"]
+Rang = Literal["emergency", "ordinary", "silent", "late"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,8 @@ insert into emergency (id, key, report_id, origin, drill, local, since, rang)
 values ($1::uuid, $2::uuid, $3, $4, $5, $6, least($7, now()), $8) on conflict (id) do nothing returning id
 """
 
+SET_RANG = "update emergency set rang = $2 where id = $1::uuid"
+
 INSERT_CALL = """
 insert into emergency_call (emergency, seq, ver, state, reason, steps, tlp, at, by, sha256, audience, log_gen,
     log_index, leaf_hash)
@@ -160,11 +162,9 @@ where k.leaf_hash = any($1::bytea[]) and e.origin = $2 and $3 = any(k.audience)
 STANDINGS = """
 select count(*) filter (where not e.drill), count(*) filter (where e.drill),
     (select count(*) from emergency o where o.origin <> $1 and o.stored_at > now() - interval '24 hours'
-        and o.rang <> 'emergency' and exists (select from emergency_call k where k.emergency = o.id
-            and k.seq = (select min(seq) from emergency_call where emergency = o.id) and k.state <> 'stood-down'))
+        and o.rang in ('ordinary', 'silent'))
 from emergency e
-where exists (select from emergency_call k where k.emergency = e.id
-    and k.seq = (select max(seq) from emergency_call where emergency = e.id) and k.state <> 'stood-down')
+where not exists (select from emergency_call k where k.emergency = e.id and k.state = 'stood-down')
 """
 
 
@@ -231,6 +231,11 @@ async def insert_call(conn: Connection, new: NewCall) -> bool:
         None if place is None else place.leaf_hash,
     )
     return done is not None
+
+
+async def set_rang(conn: Connection, emergency_id: str, rang: Rang) -> None:
+    """It rings after all."""
+    await conn.execute(SET_RANG, emergency_id, rang)
 
 
 async def rang_today(conn: Connection, origin: str) -> dict[tuple[str, bool], int]:

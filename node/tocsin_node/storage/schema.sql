@@ -189,7 +189,7 @@ create table emergency (
     nth bigint generated always as identity not null,
     constraint emergency_pkey PRIMARY KEY (id),
     constraint emergency_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id),
-    constraint emergency_rang_check CHECK ((rang = ANY (ARRAY['emergency'::text, 'ordinary'::text, 'silent'::text])))
+    constraint emergency_rang_check CHECK ((rang = ANY (ARRAY['emergency'::text, 'ordinary'::text, 'silent'::text, 'late'::text])))
 );
 CREATE INDEX emergency_origin ON public.emergency USING btree (origin, stored_at);
 CREATE INDEX emergency_report ON public.emergency USING btree (report_id);

@@ -8,8 +8,8 @@ create table emergency (
     drill      boolean not null,
     local      boolean not null default false,          -- of our own people alone: nobody else is called
     since      timestamptz not null,                    -- when it was declared, by its author's clock, but not in our future
-    rang       text not null                            -- as what: none, it was over or old, or over the limit of a day
-               check (rang in ('emergency', 'ordinary', 'silent')),
+    rang       text not null                            -- as what; past the limit of a day ordinary, or not at all (silent);
+               check (rang in ('emergency', 'ordinary', 'silent', 'late')), -- late: it was over, or old, when it came
     stored_at  timestamptz not null default now(),
     nth        bigint generated always as identity
 );
