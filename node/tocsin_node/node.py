@@ -31,7 +31,7 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
-from tocsin_node.services.intake import Intake
+from tocsin_node.services.intake import Intake, lesser_budget
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
@@ -184,7 +184,7 @@ async def open_node(
             calls=CallLimits(
                 settings.emergency.peer_per_day,
                 settings.emergency.peer_drills_per_day,
-                settings.alerts.peer_budget_per_day,
+                lesser_budget(settings.alerts.peer_budget_per_day),
             ),
             now=now,
         )

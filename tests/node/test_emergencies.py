@@ -499,6 +499,26 @@ async def test_a_flood_of_calls_rings_three_times_as_emergency_then_as_any_alert
     assert health["hint"].startswith("4 calls")
 
 
+async def test_a_flood_of_calls_leaves_room_for_a_grave_report(cluster, tmp_path):
+    values = {**QUICK, "alerts": {"peer_budget_per_day": 5}}
+    async with AsyncExitStack() as opened:
+        database = await opened.enter_async_context(cluster.database())
+        node = await opened.enter_async_context(open_here(settings_on(tmp_path / "Acme", database, values)))
+        peer = await opened.enter_async_context(villain())
+        await peer.join(node)
+        theirs = reported(node, peer)
+        for _ in range(10):
+            calls(node, peer, call_of(theirs))
+        await taken(node, peer)
+        assert [as_what for _, as_what in await kinds(node)] == ["emergency"] * 3 + ["ordinary"] * 4 + [
+            "silent"
+        ] * 3
+        grave = reported(node, peer, flags=["imminent-risk-to-life"])
+        await peer.ring()
+        await arrived(node, grave)
+        assert [a for a in (await get(node, "/v1/alerts"))["items"] if a["report_id"] == grave]
+
+
 async def test_a_flood_of_updates_is_told_a_dozen_times_and_the_end_always(alone):
     node, peer, receiver = alone
     first = call_of(reported(node, peer))

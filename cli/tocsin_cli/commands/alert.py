@@ -206,8 +206,12 @@ def _row(item: Mapping[str, Any]) -> list[object]:
     room = ", ".join(str(each.get("state")) for each in deliveries) or "nowhere"
     raised = local_time(item.get("raised_at"))
     people = ", ".join(dict.fromkeys(_whose(each) for each in _standing(item))) or "-"
-    facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
+    facts = [item["id"], item.get("grade"), _kind(item), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
+
+
+def _kind(item: Mapping[str, Any]) -> object:
+    return "DRILL" if item.get("drill") else item.get("kind")
 
 
 def _tell(session: Session, found: Mapping[str, Any]) -> None:
@@ -216,11 +220,12 @@ def _tell(session: Session, found: Mapping[str, Any]) -> None:
         session.out.document(found)
         return
     pairs: list[tuple[str, object]] = [
-        ("Alert", f"{found['id']} ({found.get('kind')})"),
+        ("Alert", f"{found['id']} ({_kind(found)})"),
         ("Title", found.get("title")),
         ("Grade", f"{found.get('grade')}, level {found.get('level')}; TLP:{str(found.get('tlp')).upper()}"),
         ("Report", f"{found.get('report_id') or '-'} (version {found.get('ver') or '-'})"),
         ("From", f"{whence(found.get('from'))} ({found.get('origin')})"),
+        *([("Emergency", found["emergency"])] if found.get("emergency") else []),
         ("Raised", local_time(found.get("raised_at"))),
         ("State", found.get("state")),
     ]

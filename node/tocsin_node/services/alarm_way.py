@@ -162,7 +162,11 @@ def _body(told: Telling) -> dict[str, Any]:
         **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
-        **({"emergency": facts.emergency, "drill": facts.drill} if facts.emergency else {}),
+        **(
+            {"emergency": facts.emergency, "drill": facts.drill, "over": facts.over}
+            if facts.emergency
+            else {}
+        ),
         "raised_at": _text(told.raised_at),
         "text": _plain(told),
     }

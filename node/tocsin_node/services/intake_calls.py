@@ -30,7 +30,7 @@ from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.emergency_ring import ring, tell, tell_answer
-from tocsin_node.storage import emergencies, emergency_answers, remarks, reports
+from tocsin_node.storage import emergencies, emergency_answers, remarks, remote, reports
 from tocsin_node.storage.emergencies import NewCall, NewEmergency, Rang, StoredEmergency
 from tocsin_node.storage.emergency_answers import NewAnswer
 from tocsin_node.storage.pool import Connection
@@ -43,7 +43,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """What rings as an emergency, in a day and of one peer. `budget`: alerts of a day that further ones may use up."""
+    """What rings as an emergency, in a day and of one peer. `budget`: alerts of a day that further ones may use up.
+
+    A part of the peer's alerts must be left for its reports.
+    """
 
     emergencies: int
     drills: int
@@ -129,11 +132,11 @@ class CallDesk:
         self, conn: Connection, alarms: AlarmPlanner, *, caller: str, limits: CallLimits, now: datetime
     ) -> bool:
         """Store what stands, after the reports of the batch, and ring; whether anything is to be sent."""
-        for name, call, row in self._calls:
-            if name not in self._held and call is self._first(name):
-                await self._begin(conn, name, limits, now)
-            await emergencies.insert_call(conn, row)
         for name in dict.fromkeys(name for name, _, _ in self._calls):
+            if name not in self._held:
+                await self._begin(conn, name, limits, now)
+            for row in (row for other, _, row in self._calls if other == name):
+                await emergencies.insert_call(conn, row)
             stored = await emergencies.get(conn, name)
             assert stored is not None, "it was written a moment ago"
             late = name in self._held and stored.rang == "late"
@@ -143,9 +146,6 @@ class CallDesk:
             await say(conn, alarms, stored, caller=caller, ours=False)
         await self._hear(conn, alarms, caller)
         return bool(self._calls or self._answers)
-
-    def _first(self, name: str) -> Call:
-        return next(call for other, call, _ in self._calls if other == name)
 
     def _last(self, name: str) -> Call:
         return next(call for other, call, _ in reversed(self._calls) if other == name)
@@ -174,7 +174,8 @@ class CallDesk:
             return "emergency"
         kind = "drills" if call.drill else "emergencies"
         logger.warning("peer %s: over its limit of %d %s a day", self._peer, limit, kind)
-        return "silent" if call.drill or limits.budget <= rang.get(("ordinary", False), 0) else "ordinary"
+        spent = await remote.alerts_in_a_day(conn, self._peer)
+        return "silent" if call.drill or spent >= limits.budget else "ordinary"
 
     async def _hear(self, conn: Connection, alarms: AlarmPlanner, who: str) -> None:
         for each in self._answers:
