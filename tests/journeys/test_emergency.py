@@ -8,10 +8,18 @@ from tests.journeys.test_chaos import back
 from tests.support.neighbour import Neighbour, introduce, start_all, until
 
 
+def look(node: Neighbour, path: str):
+    """A document of the API; None when it is not there, or the database is away for a moment."""
+    answer = node.call("GET", f"/v1{path}")
+    assert answer.status in {200, 404, 503}, answer
+    return answer.json() if answer.status == 200 else None
+
+
 def of_emergency(node: Neighbour, name: str):
     """The bot's messages in the node's room that are about an emergency's alert, oldest first."""
     assert node.room is not None
-    alert = next(a for a in node.get("/alerts?limit=500")["items"] if a["emergency"] == name)
+    listed = until(lambda: look(node, "/alerts?limit=500"), "alerts are listed", log=node.log)
+    alert = next(a for a in listed["items"] if a["emergency"] == name)
     return alert, [m for m in node.room.alerts() if m["content"]["org.tocsin.alert"]["alert"] == alert["id"]]
 
 
@@ -19,7 +27,7 @@ def called(node: Neighbour, name: str, **wanted):
     """The emergency as soon as the node has it, with those values."""
 
     def there():
-        found = node.get(f"/emergencies/{name}")
+        found = look(node, f"/emergencies/{name}")
         return found if found and all(found[key] == value for key, value in wanted.items()) else None
 
     return until(there, f"{node.name} knows of {name} {wanted}", log=node.log)
