@@ -15,6 +15,7 @@ from tests.support.pager import pager
 from tests.support.villain import get, post, until, villain
 
 from tocsin_federation.calls import ANSWER, CALL, Call, CallAnswer, emergency_id
+from tocsin_node.services.alarm_listener import RoomAnswer
 from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import build, revise
@@ -619,3 +620,86 @@ async def test_a_lie_about_when_is_cut_to_what_is_possible(alone):
     (span,) = [each for each in times["nodes"] if not each["node"]["ours"]]
     assert span["stored_s"] == 0
     assert 0 <= span["rung_s"] < 60
+
+
+async def test_calls_that_an_older_program_did_not_know_are_taken_after_the_update(database, tmp_path):
+    """As an older program leaves them: kept whole. One emergency is over by then and rings nobody, the other rings."""
+    settings = settings_on(tmp_path / "acme", database, QUICK)
+    async with villain() as peer:
+        async with open_here(settings) as node:
+            await peer.join(node)
+            theirs = reported(node, peer)
+            over, on = call_of(theirs), call_of(theirs)
+            last = msgspec.structs.replace(over, seq=2, state="stood-down", reason="Over.")
+            for call in (over, on, last):
+                calls(node, peer, call)
+            await taken(node, peer)
+            async with node.node.pool.transaction() as conn:
+                await conn.execute("delete from emergency_told")
+                await conn.execute("delete from delivery")
+                await conn.execute("delete from alert")
+                await conn.execute("delete from emergency_call")
+                await conn.execute("delete from emergency")
+                await conn.execute(
+                    "update remote_entry set outcome = 'quarantined', code = 'unsupported' where idx > 0"
+                )
+                for frame in peer.entries[1:]:
+                    await conn.execute(
+                        "insert into quarantine (origin, gen, idx, code, leaf, wrap, ct)"
+                        " select origin, gen, $1, 'unsupported', $2, $3, $4 from remote_log",
+                        frame.idx, frame.leaf, frame.wrap, frame.ct,
+                    )  # fmt: skip
+        async with open_here(settings) as node:
+            await emergency_at(node, emergency_id(peer.node_id, on.key), rang="emergency")
+            await emergency_at(node, emergency_id(peer.node_id, over.key), rang="late", state="stood-down")
+            rung = [a["emergency"] for a in (await get(node, "/v1/alerts"))["items"] if a["emergency"]]
+            assert rung == [emergency_id(peer.node_id, on.key)]
+
+
+async def test_a_word_from_the_room_becomes_a_remark_even_if_the_node_dies_in_between(database, tmp_path):
+    settings = settings_on(tmp_path / "acme", database, QUICK)
+    async with villain() as peer:
+        async with open_here(settings) as node:
+            await peer.join(node)
+            theirs = reported(node, peer)
+            first = call_of(theirs)
+            calls(node, peer, first)
+            await taken(node, peer)
+            name = emergency_id(peer.node_id, first.key)
+            (alert,) = await alerts_of(node, name)
+            now = datetime.now(UTC)
+            async with node.node.pool.transaction() as conn:  # as the listener does it; nothing is woken
+                for word in (
+                    RoomAnswer("affected", "@bo:x", now, ""),
+                    RoomAnswer("not-affected", "@bo:x", now - timedelta(minutes=1), ""),
+                ):
+                    await node.node.emergencies.answer_in_room(conn, alert["id"], word)
+            assert await said(node, theirs) == []
+        async with open_here(settings) as node:
+
+            async def remarked():
+                return [(kind, word) for _, kind, word, _ in await said(node, theirs)] == [
+                    ("exposure", "affected")
+                ]
+
+            await until(remarked)
+            row = row_of(await get(node, f"/v1/emergencies/{name}"), node.node.settings.node.org)
+            assert row["says"] == "affected"
+
+
+async def test_what_is_said_on_a_report_after_the_room_is_not_overruled_by_what_the_room_said(alone):
+    node, peer, _ = alone
+    theirs = reported(node, peer)
+    first = call_of(theirs)
+    calls(node, peer, first)
+    await taken(node, peer)
+    name = emergency_id(peer.node_id, first.key)
+    (alert,) = await alerts_of(node, name)
+    async with node.node.pool.transaction() as conn:
+        word = RoomAnswer("affected", "@bo:x", datetime.now(UTC), "")
+        await node.node.emergencies.answer_in_room(conn, alert["id"], word)
+    await node.node.emergencies.catch_up()
+    await post(node, f"/v1/emergencies/{name}/answer", {"says": "not-affected"})
+    for _ in range(2):
+        await node.node.emergencies.catch_up()
+    assert [word for _, _, word, _ in await said(node, theirs)] == ["not-affected"]
