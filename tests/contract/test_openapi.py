@@ -167,6 +167,7 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     )
     assert alert["state"] == "acknowledged"
     await ask("GET", "/v1/alerts", "/v1/alerts?open=1")
+    await ask("GET", "/v1/alerts/check")
     await emergencies_have_their_form(ask, incident_id)
     await ask("GET", "/v1/clusters")
     status, problem = await ask("GET", "/v1/clusters/{id}", "/v1/clusters/0")

@@ -24,6 +24,7 @@ from tocsin_federation.messages import Header, read_acknowledgement, write_ackno
 from tocsin_federation.sharing import PeerPolicy, admit, admit_acknowledgement, release, servable
 from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
+from tocsin_schema.stix import node_named
 
 POLL_S = 30.0
 LEAST_ROUND_S = 1.0  # who answers at once is not asked more often
@@ -160,7 +161,7 @@ class Node:
                 prev=leaves.get(ver - 1),
             )
             leaves[ver] = self.append(sealed)
-        held = Held(self.node_id, ver, report.sha256, report.revoked)
+        held = Held(self.node_id, report.created_by_ref, ver, report.sha256, report.revoked)
         audience = chosen | (set() if stored is None else stored.audience)
         grave = report.severity.grade in RINGING
         self.disk.reports[report_id] = Stored(held, raw, report.tlp.value, grave, audience, leaves)
@@ -353,6 +354,7 @@ class Node:
                 content_id=report.id,
                 content_tlp=report.tlp,
                 content_revoked=report.revoked,
+                content_node=node_named(report.created_by_ref, report.objects),
                 policy=policy,
                 me=self.node_id,
             )
@@ -402,9 +404,10 @@ class Node:
     def _take_report(self, peer: str, frame: Frame, header: Header, report: Any) -> tuple[str, str | None]:
         stored = self.disk.reports.get(report.id)
         held = None if stored is None else stored.held
-        outcome, code = decide(held, header, sha256=report.sha256, origin=peer)
+        creator = report.created_by_ref
+        outcome, code = decide(held, header, sha256=report.sha256, origin=peer, creator=creator)
         if outcome is Outcome.STORED:
-            now = Held(peer, header.ver, report.sha256, report.revoked)
+            now = Held(peer, creator, header.ver, report.sha256, report.revoked)
             grave = report.severity.grade in RINGING
             self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave)
             if grave and not report.revoked:

@@ -50,7 +50,7 @@ def test_the_runs_are_worth_playing():
         for _, code in log.outcomes.values()
     }
     assert codes >= {
-        None, "bad-wrap", "ciphertext-mismatch", "not-owner", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
+        None, "bad-wrap", "ciphertext-mismatch", "not-owner", "foreign-creator", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
     }  # fmt: skip
     stopped = {code for run in runs for node in run.honest for code in node.disk.stopped.values()}
     assert stopped >= {"log-fork", "log-growth"}

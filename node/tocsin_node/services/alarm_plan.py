@@ -18,8 +18,8 @@ from tocsin_federation.messages import Acknowledgement
 from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
 from tocsin_node.links.alert_thread import NOTICE, Saying
 from tocsin_node.services.alarm_rule import AlarmRule
-from tocsin_node.services.alarm_way import MATRIX, URGENT, Root, Telling, Way, marked
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.services.alarm_way import MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
+from tocsin_node.storage import alerts, deliveries, rerouting
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -54,6 +54,7 @@ class AlarmPlanner:
         self._now = now
         self._ways = {way.channel: way for way in ways}
         self._wake = wake
+        self.on_sent: Callable[[], None] = _nothing  # after a channel took a message
 
     def plan(
         self, report: IncidentReport, *, origin: str, ours: bool, previous_grade: str | None
@@ -155,6 +156,26 @@ class AlarmPlanner:
             return
         told, less = _still(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert, told, priority, *less)
+
+    async def reroute(self, conn: Connection, alert: StoredAlert, channel: str) -> str | None:
+        """Put an alert that a channel does not take into the outbox of the next way that does not have it.
+
+        Ways stand in for each other in their order, whatever grades they are for. Where another room has rung with it
+        already, that is its way. Returns that way's channel; None: there is none.
+        """
+        others = [room for room in ROOMS if room != channel]
+        if channel in ROOMS and (rung := await rerouting.taken_by(conn, alert.id, others)) is not None:
+            return rung
+        order = list(self._ways)
+        later = order[order.index(channel) + 1 :] if channel in order else []
+        known = set(await rerouting.channels_of(conn, alert.id))
+        to = next((name for name in later if name not in known), None)
+        if to is not None:
+            way = self._ways[to]
+            told, less = _still(alert, way, way.ceiling.value)
+            priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
+            await self._enqueue(conn, way, alert, told, priority, *less)
+        return to
 
     async def enqueue_short(
         self,
@@ -288,6 +309,10 @@ class AlarmPlanner:
         """Up to which marking some channel may read details."""
         ceilings = [way.ceiling for way in self._ways.values()]
         return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def renamed(content: str, txn: str) -> tuple[str, str]:
