@@ -5,7 +5,8 @@ also of what would be markup.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tocsin_cli.commands.report_table import whence
@@ -75,16 +76,24 @@ def facts(found: Found) -> list[tuple[str, object]]:
 
 
 def node_rows(found: Found) -> list[list[object]]:
-    """Who was called, how far it got there, and who says what."""
+    """Who was called, how far it got there, so long after the declaration, and who says what."""
+    declared = moment_of(found.get("declared_at"))
     return [
         [
             whence(row.get("node")) + (" (calls)" if row.get("caller") else ""),
             row.get("says") or "-",
-            *(local_time(row.get(f"{stage}_at")) for stage in STAGES),
+            *(_after(declared, row.get(f"{stage}_at")) for stage in STAGES),
             row.get("text") or "",
         ]
         for row in found.get("nodes") or []
     ]
+
+
+def _after(declared: datetime | None, at: object) -> str:
+    moment = moment_of(at) if at else None
+    if declared is None or moment is None:
+        return "-"
+    return f"+{seconds(max((moment - declared).total_seconds(), 0.0))}"
 
 
 def list_row(item: Found) -> list[object]:
@@ -114,11 +123,11 @@ def stage_rows(found: Found) -> list[list[object]]:
     ]
 
 
-def span_rows(found: Found) -> list[list[object]]:
-    """How long it took at each node, from the declaration on."""
+def span_rows(found: Found, name: Callable[[object], str] = whence) -> list[list[object]]:
+    """How long it took at each node, from the declaration on. `name`: how a node is called."""
     return [
         [
-            whence(row.get("node")),
+            name(row.get("node")),
             *(seconds(row.get(f"{stage}_s")) for stage in STAGES),
             row.get("says") or "-",
         ]
@@ -147,7 +156,7 @@ def markdown(found: Found) -> str:
         f"# Times of the {what}: {_md(found.get('title'))}",
         "",
         *(["**This was a DRILL. Nothing had happened.**", ""] if found.get("drill") else []),
-        f"- Called by: {_md(whence(found.get('caller')))}",
+        f"- Called by: {_md((found.get('caller') or {}).get('name'))}",
         f"- About: `{_md(found.get('report_id'))}`",
         f"- Declared: {_utc(found.get('declared_at'))}",
         f"- Stood down: {_utc(found.get('stood_down_at'))}",
@@ -157,10 +166,15 @@ def markdown(found: Found) -> str:
         "",
         *_table(STAGE_COLUMNS, stage_rows(found)),
         "",
-        *_table(SPAN_COLUMNS, span_rows(found)),
+        *_table(SPAN_COLUMNS, span_rows(found, name=_name)),
         "",
     ]
     return "\n".join(lines)
+
+
+def _name(node: object) -> str:
+    """A node by its name, ours too: the document is read elsewhere."""
+    return str(node.get("name", "?")) if isinstance(node, Mapping) else "?"
 
 
 def _utc(value: object) -> str:

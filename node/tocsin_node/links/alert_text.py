@@ -250,8 +250,9 @@ def _visible(text: str) -> str:
 
 def _paragraphs(facts: AlertFacts) -> list[str]:
     """What strangers wrote, as far as it may be read here."""
-    texts = (facts.title, TITLE_BYTES), (facts.summary, SUMMARY_BYTES), (facts.call, REASON_BYTES)
-    return [text for text in (foreign(text, most) for text, most in texts) if text]
+    title, summary = foreign(facts.title, TITLE_BYTES), foreign(facts.summary, SUMMARY_BYTES)
+    reason = foreign(facts.call, REASON_BYTES)
+    return [text for text in (title, summary, f"Because: {reason}" if reason else "") if text]
 
 
 def _notes(facts: AlertFacts) -> list[str]:
