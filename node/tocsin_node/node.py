@@ -44,6 +44,7 @@ from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.silencing import Silences
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.settings import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
@@ -78,6 +79,7 @@ class Node:
     receipts: Receipts
     proving: Proving
     alarms: Alarms
+    silences: Silences
     ops: Ops
     heartbeat: Heartbeat | None
     duties: Duties
@@ -265,6 +267,7 @@ async def open_node(
                 receipts=receipts,
                 proving=Proving(pool, peering, identity, data_keys),
                 alarms=alarms,
+                silences=Silences(pool, alarms),
                 ops=ops,
                 heartbeat=heartbeat,
                 duties=duties,

@@ -18,6 +18,7 @@ from tocsin_node.api import (
     remarks,
     reports,
     search,
+    silences,
 )
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
@@ -42,6 +43,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/reports/{id}/duplicates/{other}", duplicates.decide, "report:write", "decideDuplicate"),
     Route("DELETE", "/v1/reports/{id}/duplicates/{other}", duplicates.undo, "report:write", "undoDuplicate"),
     Route("POST", "/v1/duplicates", duplicates.of_bundle, "report:read", "findDuplicates"),
+    Route("GET", "/v1/reports/{id}/route", alerts.route_of_report, "alert:read", "routeReport"),
     Route("POST", "/v1/reports/{id}/share", reports.share, "report:write", "shareReport"),
     Route("GET", "/v1/reports/{id}/proof", reports.prove, "report:read", "proveReport"),
     Route("POST", "/v1/imports", reports.take_in, "report:write", "importReports"),
@@ -55,6 +57,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts"),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
+    Route("POST", "/v1/alerts/route", alerts.route_of_bundle, "alert:read", "routeBundle"),
     Route("GET", "/v1/alerts/check", alerts.check, "alert:read", "checkAlerts"),
     Route("GET", "/v1/alerts/{id}", alerts.show, "alert:read", "getAlert"),
     Route("POST", "/v1/alerts/{id}/ack", alerts.acknowledge, "alert:write", "acknowledgeAlert"),
@@ -71,6 +74,9 @@ ROUTES: tuple[Route, ...] = (
         "standDownEmergency",
     ),
     Route("POST", "/v1/emergencies/{id}/answer", emergencies.answer, "report:write", "answerEmergency"),
+    Route("GET", "/v1/silences", silences.listing, "alert:read", "listSilences"),
+    Route("POST", "/v1/silences", silences.add, "alert:write", "addSilence"),
+    Route("POST", "/v1/silences/{id}/expire", silences.expire, "alert:write", "expireSilence"),
     Route("GET", "/v1/duties", duties.listing, "duty:read", "listDuties"),
     Route("POST", "/v1/duties/track", duties.track, "duty:write", "trackDuties"),
     Route("GET", "/v1/duties/{id}", duties.show, "duty:read", "getDuty"),

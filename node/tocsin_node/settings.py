@@ -25,8 +25,11 @@ FILE_NAME = "node.toml"
 ENVIRONMENT_PREFIX = "TOCSIN_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Patience = Annotated[float, Meta(ge=0, le=604_800)]
 Bytes = Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)]
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z"
+ROOM_TLPS = ("clear", "green")
+ENCRYPTED_ROOM_TLPS = ("amber", "amber+strict")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -220,6 +223,38 @@ class EmergencySettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 3
 
 
+class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How alerts are told together, so that many do not bury the one that counts. Grade I never waits."""
+
+    wait_ii_s: Annotated[
+        Patience,
+        Meta(description="Seconds that a new incident of grade II waits for what belongs to it."),
+    ] = 10.0
+    wait_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder.")] = 60.0
+    interval_s: Annotated[
+        Patience,
+        Meta(
+            description="A message that was told is edited at most so often, and a digest followed by another."
+        ),
+    ] = 300.0
+    repeat_i_s: Annotated[
+        Patience,
+        Meta(description="What nobody acknowledged rings again after so long: grade I; 0: never."),
+    ] = 900.0
+    repeat_ii_s: Annotated[Patience, Meta(description="The same for grade II; 0: never.")] = 3600.0
+    repeat_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder; 0: never.")] = 0.0
+    flood_window_s: Annotated[
+        Patience, Meta(description="Window of the two limits below; what is over one is told in a digest.")
+    ] = 300.0
+    flood_room: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most new incidents that ring one by one in a room.")
+    ] = 8
+    flood_origin: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Most of them from one organisation, so that others are heard."),
+    ] = 4
+
+
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the organisation is before the law: from this follow the duties to authorities (tocsin duty list)."""
 
@@ -293,10 +328,35 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
         Meta(description="Matrix users who are mentioned and may acknowledge. Empty: all in the room."),
     ] = ()
+    fellows: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
+        Meta(
+            description="Bots of other Tocsin nodes in the same room: what one of them told, this one does not tell "
+            "again. Each node names the others."
+        ),
+    ] = ()
+    encrypted: Annotated[
+        bool,
+        Meta(
+            description="The room is end-to-end encrypted (needs the extra e2ee). A room that is what this does not "
+            "say is refused, so that nothing goes out in the clear by mistake."
+        ),
+    ] = False
+    only_verified: Annotated[
+        bool,
+        Meta(
+            description="In an encrypted room: only devices that their owner has verified can read alerts. "
+            "Otherwise all devices of those in the room can."
+        ),
+    ] = False
     room_max_tlp: Annotated[
-        Literal["clear", "green", "amber", "amber+strict", "red"],
-        Meta(description="Up to which TLP marking the room may read details; above it: id and grade only."),
-    ] = "amber"
+        str,
+        Meta(
+            description="Up to which TLP marking the room may read details; above it: id and grade only. Empty: "
+            "amber in an encrypted room, green in any other. An encrypted room may have amber+strict, another at "
+            "most green; none may have red. One of: clear, green, amber, amber+strict."
+        ),
+    ] = ""
     request_timeout_s: Annotated[Seconds, Meta(description="How long the homeserver may take to answer.")] = (
         10.0
     )
@@ -316,6 +376,11 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     canary_back_s: Annotated[
         Seconds, Meta(description="It is lost when the bot has not heard it itself within so long.")
     ] = 60.0
+
+    @property
+    def max_tlp(self) -> str:
+        """Up to which marking the room may read details, as `Tlp` spells it."""
+        return self.room_max_tlp or ("amber" if self.encrypted else "green")
 
 
 class SecondMatrixSettings(MatrixSettings, frozen=True, forbid_unknown_fields=True):
@@ -479,6 +544,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSettings = DatabaseSettings()
     federation: FederationSettings = FederationSettings()
     alerts: AlertSettings = AlertSettings()
+    grouping: GroupingSettings = GroupingSettings()
     limits: LimitSettings = LimitSettings()
     emergency: EmergencySettings = EmergencySettings()
     duties: DutySettings = DutySettings()
@@ -510,6 +576,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "database": DatabaseSettings,
     "federation": FederationSettings,
     "alerts": AlertSettings,
+    "grouping": GroupingSettings,
     "limits": LimitSettings,
     "emergency": EmergencySettings,
     "duties": DutySettings,
@@ -661,6 +728,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def _unfit_channels(settings: Settings) -> Iterator[str]:
     """Ways on which an alert could be read by others."""
     webhook, mail = settings.webhook, settings.mail
+    if settings.matrix is not None:
+        yield from _unfit_room("matrix", settings.matrix)
+    if settings.matrix_second is not None:
+        yield from _unfit_room("matrix_second", settings.matrix_second)
     if webhook is not None:
         address = urlsplit(webhook.url)
         plain = address.scheme == "http" and (webhook.allow_http or address.hostname in LOOPBACK)
@@ -687,6 +758,24 @@ def _unfit_reserve(settings: Settings) -> Iterator[str]:
     for name in settings.ops.channels:
         if there[name] is None:
             yield f"ops.channels names {name}, but there is no section for it."
+
+
+def _unfit_room(name: str, matrix: MatrixSettings) -> Iterator[str]:
+    """A room that would be told more than rooms of its kind may be."""
+    tlp = matrix.room_max_tlp
+    if tlp == "red":
+        yield (
+            f"{name}.room_max_tlp cannot be red: TLP:RED is for named people, and whoever is let into a room reads "
+            "there. Set amber+strict or less for an encrypted room, green or clear for any other."
+        )
+    elif tlp in ENCRYPTED_ROOM_TLPS and not matrix.encrypted:
+        yield (
+            f"{name}.room_max_tlp = {tlp} needs an encrypted room: what is marked above green never goes into a "
+            "room in the clear. Leave the setting out (it is then green), or encrypt the room and set "
+            f"{name}.encrypted = true."
+        )
+    elif tlp not in {"", *ROOM_TLPS, *ENCRYPTED_ROOM_TLPS}:
+        yield f"{name}.room_max_tlp: {tlp} is none of {', '.join((*ROOM_TLPS, *ENCRYPTED_ROOM_TLPS))}."
 
 
 def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:

@@ -78,6 +78,8 @@ class FakeNode:
     seen: list[Seen] = field(default_factory=list)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    silences: list[dict[str, Any]] = field(default_factory=list)
+    way: dict[str, Any] = field(default_factory=dict)
     alert_check: dict[str, Any] = field(default_factory=dict)
     faults: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
     test_deliveries: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -195,6 +197,11 @@ class FakeNode:
             web.get("/v1/alerts/{id}", self._alert_show),
             web.post("/v1/alerts/test", self._alert_test),
             web.post("/v1/alerts/{id}/ack", self._alert_ack),
+            web.post("/v1/alerts/route", self._alert_route),
+            web.get("/v1/reports/{id}/route", self._alert_route),
+            web.get("/v1/silences", self._silence_list),
+            web.post("/v1/silences", self._silence_add),
+            web.post("/v1/silences/{id}/expire", self._silence_expire),
             web.get("/v1/log/keys", self._log_keys),
             web.get("/v1/log/checkpoint", self._log_checkpoint),
             web.get("/v1/log/leaves", self._log_leaves),
@@ -614,6 +621,30 @@ class FakeNode:
         }
         alert["state"], alert["acknowledgements"] = "acknowledged", [*alert["acknowledgements"], ack]
         return web.json_response(alert)
+
+    async def _alert_route(self, request: web.Request) -> web.Response:
+        self.asked = {"path": request.path, "body": await request.read()}
+        return web.json_response(self.way)
+
+    async def _silence_list(self, request: web.Request) -> web.Response:
+        found = [s for s in self.silences[::-1] if s["active"] or request.query.get("all")]
+        return web.json_response({"items": found, "next": None})
+
+    async def _silence_add(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        nothing = dict.fromkeys(
+            ("origin", "report_id", "system", "harm", "technique", "ended_at", "ended_by")
+        )
+        given = {k: v for k, v in self.asked.items() if k != "for_s"}
+        times = {"at": "2026-11-20T10:00:00Z", "until": "2026-11-20T12:00:00Z", "active": True, "holding": 2}
+        self.silences.append({"id": len(self.silences) + 1, **nothing, **times, **given})
+        return web.json_response(self.silences[-1], status=201)
+
+    async def _silence_expire(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        found = self.silences[int(request.match_info["id"]) - 1]
+        found |= {"active": False, "ended_at": "2026-11-20T11:00:00Z", "ended_by": self.asked["by"]}
+        return web.json_response(found)
 
     async def _alert_test(self, _: web.Request) -> web.Response:
         self.add_alert(kind="test", title="TEST", report_id=None, ver=None)

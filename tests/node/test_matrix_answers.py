@@ -129,7 +129,8 @@ def test_no_event_that_anybody_can_write_breaks_the_ear(kind, content, unsigned,
     for one in found:
         answer.read(one)
         assert one.at <= datetime.now(UTC) + timedelta(seconds=1)
-    room_trouble(found)
+    room_trouble(found, encrypted=False)
+    room_trouble(found, encrypted=True)
     may_post(found, "@amy:hs")
     joined(found)
 

@@ -15,11 +15,13 @@ from tests.support.homeserver import Room
 
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret
 from tocsin_node.services.alarm_line import ops_settings
 from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
 from tocsin_node.services.alarms import Alarms, Carriers, other_senders
 from tocsin_node.settings import (
     AlertSettings,
+    GroupingSettings,
     MailSettings,
     MatrixSettings,
     NodeSettings,
@@ -33,6 +35,8 @@ from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 from tocsin_schema.severity import Severity
 
+# What belongs together is a matter for its own tests: elsewhere every alert rings, at once and by itself.
+AT_ONCE = {"wait_ii_s": 0, "wait_iii_s": 0, "flood_room": 10_000, "flood_origin": 10_000}
 LEVELS = {"I": 5, "II": 4, "III": 3, "IV": 2, "none": 0}
 TITLE = "Shuttle did not see a cyclist"
 SUMMARY = "At a roundabout the shuttle drove on."
@@ -180,6 +184,24 @@ class Bell:
         return await self.until(found, within_s=within_s)
 
 
+def transport_of(
+    matrix: MatrixSettings, pool: Pool, directory: Path, read_token: Callable[[], str], *, poll_s: float = 5
+) -> MatrixTransport:
+    """The transport for a room, as the node makes it but for where it reads the token."""
+    if not matrix.encrypted:
+        return MatrixTransport(matrix, read_token, poll_s=poll_s)
+    from tocsin_node.links.matrix_e2ee import EncryptedTransport
+    from tocsin_node.storage.matrix_crypto import KeyStore
+
+    return EncryptedTransport(
+        matrix,
+        read_token,
+        lambda: KeyStore(pool, matrix.user_id, read_secret(directory, PICKLE_KEY).decode()),
+        lambda: read_secret(directory, RECOVERY_KEYS[0]).decode(),
+        poll_s=poll_s,
+    )
+
+
 @asynccontextmanager
 async def bell(
     pool: Pool,
@@ -188,6 +210,7 @@ async def bell(
     *,
     run: bool = True,
     alerts: dict[str, Any] | None = None,
+    grouping: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
     ops: dict[str, Any] | None = None,
@@ -196,13 +219,17 @@ async def bell(
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
-    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
+    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured.
+
+    `grouping`: what differs from `AT_ONCE`.
+    """
     chosen = None if room is None else MatrixSettings(**(_fields(room) | matrix))
     reserve = None if second is None else SecondMatrixSettings(**(_fields(second) | (second_fields or {})))
     settings = Settings(
         dir=directory,
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
+        grouping=GroupingSettings(**{**AT_ONCE, **(grouping or {})}),
         matrix=chosen,
         matrix_second=reserve,
         ops=OpsSettings(**(ops or {})),
@@ -210,7 +237,7 @@ async def bell(
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
-    transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
+    transport = None if chosen is None else transport_of(chosen, pool, directory, lambda: opened[0].token)
     more_rooms = {}
     if reserve is not None and second is not None:
         more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)

@@ -37,8 +37,13 @@ class Room:
         return await asyncio.to_thread(self.responder.wait_for, self.id, wanted, within_s=within_s)
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
-        """The next alert to reach the responder's client."""
-        return await self.wait_for(lambda event: "org.tocsin.alert" in event["content"], within_s=within_s)
+        """The next alert to reach the responder's client; an edit of one is none."""
+
+        def wanted(event: dict[str, Any]) -> bool:
+            relation = event["content"].get("m.relates_to", {})
+            return "org.tocsin.alert" in event["content"] and relation.get("rel_type") != "m.replace"
+
+        return await self.wait_for(wanted, within_s=within_s)
 
     async def read_up_to(self, event_id: str, *, by: Person | None = None, **more: Any) -> None:
         """Let the responder's client say that they have read the room as far as an event."""
@@ -105,3 +110,16 @@ def limited_homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syn
 @pytest.fixture
 def room(homeserver: Synapse) -> Room:
     return open_room(homeserver)
+
+
+def open_encrypted_room(synapse: Synapse, **limits: int) -> Room:
+    """The same, end-to-end encrypted; `limits`: when the room's key is changed."""
+    content = {"algorithm": "m.megolm.v1.aes-sha2", **limits}
+    return open_room(
+        synapse, initial_state=[{"type": "m.room.encryption", "state_key": "", "content": content}]
+    )
+
+
+@pytest.fixture
+def encrypted_room(homeserver: Synapse) -> Room:
+    return open_encrypted_room(homeserver)

@@ -1,6 +1,5 @@
 """`tocsin alert`: what rang, where it went, who has taken it up."""
 
-import getpass
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Late, LazyGroup
+from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.commands.report_read import acknowledgement_line, cursor_refused
 from tocsin_cli.commands.report_table import whence
 from tocsin_cli.deliveries import SPOKEN, read_back, state_of
@@ -35,6 +35,8 @@ class AlertNumber(click.IntRange):
 
 
 _LATE = {
+    "route": Late("tocsin_cli.commands.alert_route:route", "Say whether a report would ring, and why not."),
+    "silence": Late("tocsin_cli.commands.alert_silence:silence", "Keep alerts from ringing for a while."),
     "check": Late("tocsin_cli.commands.alert_check:check", "Say whether an alert would get to a person now."),
 }
 
@@ -132,14 +134,6 @@ def _standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in found.get("acknowledgements") or [] if each.get("revoked_at") is None]
 
 
-def name_here() -> str:
-    """The name of whoever runs this, as the machine knows it; empty where it does not."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers: the node takes the token's
-        return ""
-
-
 def _whose(each: Mapping[str, Any]) -> str:
     return f"{each.get('by')} (peer)" if each.get("node") else str(each.get("by"))
 
@@ -205,11 +199,19 @@ def _blame(each: Mapping[str, Any]) -> str:
 
 def _row(item: Mapping[str, Any]) -> list[object]:
     deliveries = item.get("deliveries") or []
-    room = ", ".join(state_of(each) for each in deliveries) or "nowhere"
+    rings = [each for each in deliveries if each.get("kind", "ring") != "update"]
+    room = ", ".join(_state(each) for each in rings) or "nowhere"
     raised = local_time(item.get("raised_at"))
     people = ", ".join(dict.fromkeys(_whose(each) for each in _standing(item))) or "-"
+    if item.get("silenced"):
+        room = f"{room} until {local_time(item['silenced'].get('until'))} by {item['silenced'].get('by')}"
     facts = [item["id"], item.get("grade"), _kind(item), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
+
+
+def _state(each: Mapping[str, Any]) -> str:
+    held = str(each.get("held") or "")
+    return "silenced" if held.startswith("silence ") and _waits(each) else state_of(each)
 
 
 def _kind(item: Mapping[str, Any]) -> object:
@@ -231,14 +233,30 @@ def _tell(session: Session, found: Mapping[str, Any]) -> None:
         ("Raised", local_time(found.get("raised_at"))),
         ("State", found.get("state")),
     ]
+    pairs += [("Silenced", _silence_line(found["silenced"]))] if found.get("silenced") else []
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     pairs += [("Delivery", _delivery_line(each)) for each in found.get("deliveries") or []]
     session.out.facts(pairs)
 
 
+def _waits(each: Mapping[str, Any]) -> bool:
+    return each.get("state") == "pending" and bool(each.get("not_before"))
+
+
+def _silence_line(silence: Mapping[str, Any]) -> str:
+    until = local_time(silence.get("until"))
+    return f"until {until} by {silence.get('by')}: {silence.get('reason')} (silence {silence.get('id')})"
+
+
 def _delivery_line(each: Mapping[str, Any]) -> str:
     when = each.get("seen_at") or each.get("echoed_at") or each.get("accepted_at")
-    parts = [f"{each.get('channel')} {each.get('room')}: {state_of(each)}"]
+    kind = each.get("kind") or "ring"
+    what = "" if kind == "ring" else f" {kind}"
+    parts = [f"{each.get('channel')} {each.get('room')}{what}: {state_of(each)}"]
+    parts += [f"in the thread of delivery {each['thread']}"] if each.get("thread") else []
+    parts += [f"in the place of delivery {each['edits']}"] if each.get("edits") else []
+    parts += [str(each["held"])] if each.get("held") else []
+    parts += [f"not before {local_time(each['not_before'])}"] if _waits(each) else []
     parts += [local_time(when)] if when else []
     parts += [f"{each.get('attempts')} tries"] if int(each.get("attempts") or 0) > 1 else []
     parts += [f"last error: {each['last_error']}"] if each.get("last_error") else []

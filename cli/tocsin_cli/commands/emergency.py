@@ -11,7 +11,7 @@ import click
 from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import segment
 from tocsin_cli.command import LazyGroup
-from tocsin_cli.commands.alert import name_here
+from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.commands.report_read import ReportId, cursor_refused
 from tocsin_cli.commands.report_remark import EXPOSURES
 from tocsin_cli.durable import write_durably

@@ -8,14 +8,20 @@ from aiohttp import web
 
 from tocsin_node.links.alert_text import foreign
 from tocsin_node.node import NODE, Node
+from tocsin_node.services.alarm_route import explain
 from tocsin_node.services.heartbeat import NONE as NO_HEARTBEAT
+from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
+from tocsin_node.storage import reports
 from tocsin_node.storage.alert_sources import sources
 from tocsin_node.web.auth import caller
-from tocsin_node.web.body import read_json
+from tocsin_node.web.body import read_body, read_json
 from tocsin_node.web.paging import flag, identifier, integer, page_limit
 from tocsin_node.web.problems import json_response
+from tocsin_schema.check import check_bundle
+from tocsin_schema.report import IncidentReport
 
 BY_BYTES = 120
+STIX = "application/stix+json"
 
 
 class AcknowledgeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +59,40 @@ async def acknowledge(request: web.Request) -> web.Response:
 async def test(request: web.Request) -> web.Response:
     """POST /v1/alerts/test: an alert that says TEST, the whole way."""
     return await _answer(request, await request.app[NODE].alarms.test(), status=201)
+
+
+async def route_of_bundle(request: web.Request) -> web.Response:
+    """POST /v1/alerts/route: the way that an alert about a report of ours would take; nothing is stored or sent."""
+    node = request.app[NODE]
+    limit = node.settings.limits.max_report_bytes
+    raw = await read_body(request, limit=limit, content_types=(STIX,))
+    return await _route(node, _checked(raw), node.identity.node_id)
+
+
+async def route_of_report(request: web.Request) -> web.Response:
+    """GET /v1/reports/{id}/route: the same for a report that is here, as if it came now."""
+    node = request.app[NODE]
+    async with node.pool.acquire() as conn:
+        held = await reports.get(conn, request.match_info["id"])
+    if held is None:
+        raise ReportUnknown
+    return await _route(node, _checked(held.bundle), held.origin)
+
+
+def _checked(raw: bytes) -> IncidentReport:
+    """Raises: FindingsRefused."""
+    checked = check_bundle(raw)
+    if checked.report is None:
+        raise FindingsRefused(checked.findings)
+    return checked.report
+
+
+async def _route(node: Node, report: IncidentReport, origin: str) -> web.Response:
+    ours = origin == node.identity.node_id
+    name = node.identity.statement.org.name if ours else node.peering.name_of(origin)
+    async with node.pool.acquire() as conn:
+        told = await explain(conn, node.alarms, report, node_id=origin, origin=name, ours=ours)
+    return json_response(told)
 
 
 async def check(request: web.Request) -> web.Response:

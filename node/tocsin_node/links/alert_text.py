@@ -23,7 +23,7 @@ from tocsin_node.links import emergency_words
 from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster", "emergency"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster", "digest", "emergency"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
@@ -37,6 +37,7 @@ DRIVERS = 5
 SYSTEMS = 3
 MENTIONS = 30
 SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
+DIGESTED = "Several incidents came at once and were told together. See each: tocsin alert list --open"
 ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
 HEADLINES = {
     "raise": "ALERT, grade {grade}",
@@ -44,6 +45,7 @@ HEADLINES = {
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
     "duty": "LEGAL CLOCK: {clock}",
     "cluster": "EARLY WARNING: several organisations report the same, up to grade {grade}",
+    "digest": "MANY ALERTS AT ONCE, up to grade {grade}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 
@@ -175,6 +177,8 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
     head = headline(facts)
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts reach this room."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
     else:
         paragraphs = _paragraphs(facts) or ["What happened may not be shown in this room."]
     paragraphs = [*_notes(facts), *paragraphs]
@@ -189,6 +193,8 @@ def plain_text(facts: AlertFacts, alert_id: int) -> str:
     """The same in plain text, for ways that nothing is read back from."""
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts arrive here."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
     else:
         paragraphs = _paragraphs(facts) or ["What happened may not be shown here."]
     paragraphs = [*_notes(facts), *paragraphs]

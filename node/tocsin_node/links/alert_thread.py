@@ -7,13 +7,14 @@ a message that begins with an asterisk.
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tocsin_node.links.alert_text import MENTIONS, AlertFacts, words
 
-NOTICE = "notice"  # the kind of message for which no device rings
+NOTICE: Final = "notice"  # kinds of messages for which no device rings
+UPDATE: Final = "update"
 
 
 class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,7 +52,7 @@ def said_words(
         "body": body,
         "format": "org.matrix.custom.html",
         "formatted_body": html,
-        "m.mentions": {} if kind == NOTICE else _mentions(named, everybody=saying.everybody),
+        "m.mentions": {} if kind in {NOTICE, UPDATE} else _mentions(named, everybody=saying.everybody),
         "org.tocsin.alert": {**full["org.tocsin.alert"], "message": kind},
     }
 

@@ -1,5 +1,6 @@
 """The parts that work on one channel, put together: what carries, what listens, what looks whether it can."""
 
+from asyncio import Event
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -115,8 +116,11 @@ def room_line(
         stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
         acknowledged=acknowledged,
         answered=answered,
+        fellows=matrix.fellows,
+        taken_over=planner.wake,
     )
-    courier = _room_courier(pool, planner, name, matrix, transport, channel)
+    heard = listener.heard if matrix.fellows else None
+    courier = _room_courier(pool, planner, name, matrix, transport, channel, heard)
     return Line(name, room.id, transport, channel, courier, listener, canary)
 
 
@@ -146,14 +150,27 @@ def other_line(
 
 
 def ops_settings(settings: Settings) -> MatrixSettings | None:
-    """The first homeserver's settings, for the operators' room; None where there is no such room."""
+    """The first homeserver's settings, for the operators' room; None where there is no such room.
+
+    That room is in the clear: it shares the first room's device, whose keys only one may read.
+    """
     if settings.matrix is None or not settings.ops.room:
         return None
-    return msgspec.structs.replace(settings.matrix, room=settings.ops.room, responders=())
+    clear = {"encrypted": False, "room_max_tlp": ""}
+    return msgspec.structs.replace(settings.matrix, room=settings.ops.room, responders=(), **clear)
 
 
 def _room_courier(
-    pool: Pool, planner: AlarmPlanner, name: str, matrix: MatrixSettings, transport: Sender, channel: Channel
+    pool: Pool,
+    planner: AlarmPlanner,
+    name: str,
+    matrix: MatrixSettings,
+    transport: Sender,
+    channel: Channel,
+    listening: Event | None = None,
 ) -> Courier:
     pace = Pace(matrix.sends_per_s, matrix.send_burst)
-    return Courier(pool, transport, name, channel, planner, pace, request_timeout_s=matrix.request_timeout_s)
+    timeout_s = matrix.request_timeout_s
+    return Courier(
+        pool, transport, name, channel, planner, pace, request_timeout_s=timeout_s, listening=listening
+    )

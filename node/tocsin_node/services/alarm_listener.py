@@ -18,9 +18,10 @@ from tocsin_node.links.matrix_answers import CANARY, mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
 from tocsin_node.services.alarm_canary import Canary
 from tocsin_node.services.alarm_channel import Channel
+from tocsin_node.services.alarm_fellow import told_by_fellow
 from tocsin_node.services.alarm_readings import Readings
 from tocsin_node.services.alarm_way import Room
-from tocsin_node.storage import alerts, channels, deliveries
+from tocsin_node.storage import alerts, channels, deliveries, fellows
 from tocsin_node.storage.alerts import NewAck
 from tocsin_node.storage.pool import Connection, Pool
 
@@ -61,6 +62,8 @@ class Listener:
         stream: str,
         acknowledged: Callable[[], None],
         answered: Callable[[Connection, int, RoomAnswer], Awaitable[None]],
+        fellows: tuple[str, ...] = (),
+        taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -73,8 +76,11 @@ class Listener:
         self._stream = stream
         self._acknowledged = acknowledged
         self._answered = answered
+        self._fellows = fellows
+        self._taken_over = taken_over
         self._position: str | None = None
         self._reconcile_at_s = 0.0
+        self.heard = asyncio.Event()  # that the room was read up to the present, once
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -97,13 +103,17 @@ class Listener:
         caught_up = (
             self._channel.caught_up
         )  # otherwise a long wait would keep it from being known that it is back
-        heard = await self._transport.sync(self._room.id, self._position, wait=caught_up)
+        since = self._position
+        heard = await self._transport.sync(self._room.id, since, wait=caught_up)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
+        self.heard.set()
         if not heard.complete:
             self._reconcile_at_s = 0.0
-        await self._channel.worked()
+        elif not since:  # what was sent while the present was looked for may lie before it
+            self._reconcile_at_s = began_s + RETRY_S
+        await self._channel.worked(warning=heard.warning)
         self._channel.heard()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)
@@ -162,12 +172,20 @@ class Listener:
             if event.sender == self._me:
                 await self._see_own(conn, event)
                 continue
+            if event.sender in self._fellows:
+                message = told_by_fellow(event, self._room.id)
+                if message is not None:
+                    await fellows.heard(conn, message)
+                if event.type != "m.room.redaction":
+                    continue
             answer = read(event)
             if answer is None:
                 continue
             if isinstance(answer, TakenBack):
                 changed |= await alerts.revoke(conn, answer.target, event.at)
                 await deliveries.removed(conn, answer.target)
+                if await fellows.removed(conn, answer.target):
+                    self._taken_over()
                 continue
             alert_id = await _alert_meant(conn, answer)
             if alert_id is None:

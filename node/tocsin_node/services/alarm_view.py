@@ -1,6 +1,6 @@
 """Alerts as the API shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -12,13 +12,18 @@ from tocsin_node.links.alert_text import AlertFacts, still, title_of
 from tocsin_node.services.alarm_way import ROOMS
 from tocsin_node.storage.alerts import StoredAck, StoredAlert
 from tocsin_node.storage.deliveries import StoredDelivery
+from tocsin_node.storage.silences import StoredSilence
 from tocsin_schema.marking import Tlp
 
 TEST_OPEN = timedelta(hours=1)
 
 
 def alert_as_json(
-    alert: StoredAlert, acks: Sequence[StoredAck], messages: Sequence[StoredDelivery], ceiling: Tlp
+    alert: StoredAlert,
+    acks: Sequence[StoredAck],
+    messages: Sequence[StoredDelivery],
+    ceiling: Tlp,
+    silenced: Mapping[str, StoredSilence],
 ) -> dict[str, Any]:
     """An alert with what was said about it and how far its messages got, picked from what is given.
 
@@ -52,6 +57,7 @@ def alert_as_json(
         "origin": alert.origin,
         "raised_at": alert.raised_at,
         "state": "acknowledged" if taken_up else "closed" if closed else "open",
+        "silenced": _silence(alert, messages, silenced),
         "acknowledgements": [ack_as_json(a) for a in said],
         "deliveries": [
             {name: value for name, value in asdict(m).items() if name != "alert_id"}
@@ -59,6 +65,22 @@ def alert_as_json(
             if m.alert_id == alert.id
         ],
     }
+
+
+def _silence(
+    alert: StoredAlert, messages: Sequence[StoredDelivery], silenced: Mapping[str, StoredSilence]
+) -> dict[str, Any] | None:
+    """The silence that keeps it from ringing, by the reason that its messages are held for."""
+    for message in messages:
+        silence = silenced.get(message.held or "")
+        if (
+            message.alert_id == alert.id
+            and message.state == "pending"
+            and silence is not None
+            and silence.active
+        ):
+            return {"id": silence.id, "by": silence.by, "reason": silence.reason, "until": silence.until}
+    return None
 
 
 def _arrived(message: StoredDelivery) -> bool:
@@ -69,6 +91,8 @@ def _arrived(message: StoredDelivery) -> bool:
 def _title(kind: str, facts: AlertFacts) -> str:
     if kind == "test":
         return "Test of the alarm"
+    if kind == "digest":
+        return "Many alerts at once, told together"
     return f"{facts.clock}: {title_of(facts)}" if kind == "duty" else title_of(facts)
 
 

@@ -19,26 +19,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from tocsin_node.errors import NodeError, SecretError
+from tocsin_node.errors import EncryptionMissing, NodeError, SecretError
 from tocsin_node.health import Check, utc_now
 from tocsin_node.links.alert_text import AlertFacts, foreign
 from tocsin_node.links.mail import Mail
 from tocsin_node.links.transport import Sender, Transport
 from tocsin_node.links.webhook import Webhook
-from tocsin_node.secrets import read_secret_at
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret, read_secret_at
 from tocsin_node.services import alarm_check
 from tocsin_node.services.alarm_channel import jitter_s
+from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_gate import SILENCED
 from tocsin_node.services.alarm_line import Line, ops_line, ops_settings, other_line, room_line
 from tocsin_node.services.alarm_listener import RoomAnswer
 from tocsin_node.services.alarm_notice import Notices
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
 from tocsin_node.services.alarm_reroute import Rerouter
+from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.services.alarm_rule import AlarmRule
+from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
 from tocsin_node.services.alarm_way import MAIL, MATRIX, MATRIX_2, OPS, WEBHOOK, Way, ways_from
 from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.settings import MatrixSettings, Settings
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage import alerts, deliveries, fellows, silences
 from tocsin_node.storage.alerts import NewAck, StoredAlert
 from tocsin_node.storage.deliveries import Backlog
 from tocsin_node.storage.errors import StorageError
@@ -89,12 +93,14 @@ class Alarms(AlarmPlanner):
         rule = AlarmRule.from_settings(
             settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
         )
-        super().__init__(rule, tuple(ways.values()), self._woken, now)
+        timing = Timing.from_settings(settings.grouping, settings.matrix)
+        super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self.on_room_answer: Callable[[Connection, int, RoomAnswer], Awaitable[None]] = _nobody
         self._pool = pool
         self._org = settings.node.org
         self._unanswered_s = settings.ops.unacknowledged_s
+        self._rounds = Rounds(pool, self, self._wake_couriers)
         self._lines = self._lines_from(settings, ways, carriers)
         places = {name: line.place for name, line in self._lines.items()}
         self.notices = Notices(settings.node.org, places, now)
@@ -139,9 +145,20 @@ class Alarms(AlarmPlanner):
         """Whether an alert that is raised now would go out now, some way."""
         return any(line.alive() for line in self._ringing.values())
 
+    async def forget(self) -> None:
+        """Let go of what fellows told long ago."""
+        async with self._pool.acquire() as conn:
+            await fellows.forget(conn)
+
+    def courier(self, channel: str) -> Courier:
+        """Who carries the outbox of a channel that the settings have."""
+        return self._lines[channel].courier
+
     async def run(self) -> None:
         """Ring and listen until cancelled; returns at once when there is no channel."""
         async with asyncio.TaskGroup() as group:
+            if self._lines:
+                group.create_task(_kept_up("rounds", self._rounds.run), name="alarm rounds")
             for channel, line in self._lines.items():
                 works = dict(line.works())
                 if channel != OPS:
@@ -179,7 +196,7 @@ class Alarms(AlarmPlanner):
         async with self._pool.acquire() as conn:
             new = await alerts.acknowledge(conn, alert_id, said)
         if new:
-            self.on_acknowledged()
+            self._acknowledged()
         return await self.get(alert_id)
 
     async def acknowledgements(self, report_id: str) -> Sequence[dict[str, Any]]:
@@ -229,6 +246,10 @@ class Alarms(AlarmPlanner):
         self.wake()
 
     def _woken(self) -> None:
+        self._rounds.wake()
+        self._wake_couriers()
+
+    def _wake_couriers(self) -> None:
         for line in self._lines.values():
             line.courier.wake()
 
@@ -237,6 +258,7 @@ class Alarms(AlarmPlanner):
         self._rerouter.wake()
 
     def _acknowledged(self) -> None:
+        self._rounds.wake()
         self.on_acknowledged()
         self.wake()  # what was said in the room may have led to a message
 
@@ -252,11 +274,7 @@ async def open_alarms(
     async with AsyncExitStack() as stack:
         rooms: dict[str, Transport] = {}
         for name, matrix in _rooms(settings).items():
-            from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
-
-            credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
-            token = partial(_read_token, settings.path(matrix.access_token_file), credential)
-            rooms[name] = MatrixTransport(matrix, token, rings=name != OPS)
+            rooms[name] = room_transport(settings, name, matrix, pool)
             stack.push_async_callback(rooms[name].close)
         others = other_senders(settings, now=now)
         for sender in others.values():
@@ -268,6 +286,34 @@ def _rooms(settings: Settings) -> dict[str, MatrixSettings]:
     """The rooms that the settings name, by channel."""
     named = {MATRIX: settings.matrix, MATRIX_2: settings.matrix_second, OPS: ops_settings(settings)}
     return {name: matrix for name, matrix in named.items() if matrix is not None}
+
+
+def room_transport(settings: Settings, name: str, matrix: MatrixSettings, pool: Pool) -> Transport:
+    """What carries messages into the room of the channel `name`.
+
+    Raises: EncryptionMissing.
+    """
+    credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
+    token = partial(_read_token, settings.path(matrix.access_token_file), credential)
+    if not matrix.encrypted:
+        from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
+
+        return MatrixTransport(matrix, token, rings=name != OPS)
+    try:
+        from tocsin_node.links.matrix_e2ee import EncryptedTransport  # noqa: PLC0415  an extra
+        from tocsin_node.storage.matrix_crypto import KeyStore  # noqa: PLC0415  the same
+    except ImportError as exc:
+        raise EncryptionMissing from exc
+
+    def read(secret: str) -> str:
+        return read_secret(settings.dir, secret).decode("ascii", "replace")
+
+    return EncryptedTransport(
+        matrix,
+        token,
+        lambda: KeyStore(pool, matrix.user_id, read(PICKLE_KEY)),
+        lambda: read(RECOVERY_KEYS[name == MATRIX_2]),
+    )
 
 
 def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> dict[str, Sender]:
@@ -290,7 +336,11 @@ def _beside(settings: Settings, file: str) -> Path | None:
 async def _shown(conn: Connection, found: Sequence[StoredAlert], ceiling: Tlp) -> Sequence[dict[str, Any]]:
     acks = await alerts.acks_of(conn, found)
     messages = await deliveries.of_alerts(conn, [a.id for a in found])
-    return [alert_as_json(alert, acks, messages, ceiling) for alert in found]
+    holding = {
+        SILENCED.format(s.id): s
+        for s in await silences.listing(conn, before=None, active_only=True, limit=500)
+    }
+    return [alert_as_json(alert, acks, messages, ceiling, holding) for alert in found]
 
 
 def _read_token(file: Path, credential: str) -> str:

@@ -50,7 +50,7 @@ async def tell(
     line = f"update {emergency.seq - 1} by {who}." if emergency.open else f"over: stood down by {who}."
     words = said(line, drill=emergency.drill)
     saying = Saying(what=f"call {emergency.seq}", line=words, facts=True, instead=facts)
-    await alarms.say(conn, emergency.alert_id, "update", saying)
+    await alarms.say(conn, emergency.alert_id, "call", saying)
 
 
 async def tell_answer(

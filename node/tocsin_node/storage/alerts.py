@@ -102,6 +102,8 @@ returning id
 
 GET = f"select {_ALERT} {_FROM} where a.id = $1"
 
+MANY = f"select {_ALERT} {_FROM} where a.id = any($1::bigint[]) order by a.id"
+
 LIST = f"""
 select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
@@ -166,6 +168,7 @@ where r.id = $1 and $3 = any(r.audience)
 on conflict (report_id, ver, node) where via = 'peer' do update set
     at = case when $6 then acknowledgement.at else excluded.at end, revoked_at = excluded.revoked_at,
     by = excluded.by
+returning id
 """
 
 
@@ -192,6 +195,11 @@ async def get(conn: Connection, alert_id: int) -> StoredAlert | None:
     """One alert."""
     row = await conn.fetchrow(GET, alert_id)
     return None if row is None else StoredAlert(*row)
+
+
+async def many(conn: Connection, alert_ids: Sequence[int]) -> list[StoredAlert]:
+    """These alerts, oldest first."""
+    return [StoredAlert(*row) for row in await conn.fetch(MANY, list(alert_ids))]
 
 
 async def listing(conn: Connection, *, before: int | None, open_only: bool, limit: int) -> list[StoredAlert]:
@@ -236,9 +244,10 @@ async def revoke_missing(conn: Connection, alert_id: int, channel: str, standing
 
 async def record_peer_ack(
     conn: Connection, *, report_id: str, ver: int, node_id: str, org: str, at_ms: int, revoked: bool
-) -> None:
+) -> bool:
     """Keep what a peer says about its own people: one row a peer and version, the latest word counts.
 
-    Nothing is kept about a report that was not sealed to that peer.
+    False: nothing is kept about a report that was not sealed to that peer.
     """
-    await conn.execute(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked)
+    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked)
+    return kept is not None

@@ -40,7 +40,7 @@ create table alert (
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
     constraint alert_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
-    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text, 'emergency'::text])))
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text, 'digest'::text, 'emergency'::text])))
 );
 CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
@@ -110,14 +110,17 @@ create table delivery (
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint delivery_edits_fkey FOREIGN KEY (edits) REFERENCES delivery(id),
     constraint delivery_thread_fkey FOREIGN KEY (thread) REFERENCES delivery(id),
-    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text]))),
+    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text, 'call'::text]))),
     constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'seen'::text, 'failed'::text, 'superseded'::text, 'covered'::text, 'rerouted'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
+CREATE INDEX delivery_digest ON public.delivery USING btree (channel, id) WHERE (kind = 'digest'::text);
+CREATE INDEX delivery_edits ON public.delivery USING btree (edits) WHERE (edits IS NOT NULL);
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX delivery_rerouted ON public.delivery USING btree (channel) WHERE ((state = 'rerouted'::text) AND (returned_at IS NULL));
 CREATE INDEX delivery_thread ON public.delivery USING btree (thread) WHERE (thread IS NOT NULL);
+CREATE INDEX delivery_told ON public.delivery USING btree (channel, first_try_at);
 
 create table duty (
     id bigint generated always as identity not null,
@@ -266,6 +269,20 @@ create table evidence (
 );
 CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
 
+create table fellow_message (
+    event_id text not null,
+    room text not null,
+    sender text not null,
+    report_id text not null,
+    ver integer not null,
+    kind text not null,
+    grade text not null,
+    at timestamp with time zone not null,
+    removed_at timestamp with time zone,
+    constraint fellow_message_pkey PRIMARY KEY (event_id)
+);
+CREATE INDEX fellow_message_report ON public.fellow_message USING btree (report_id, ver);
+
 create table heartbeat (
     one boolean default true not null,
     tried_at timestamp with time zone not null,
@@ -330,6 +347,25 @@ create table log_wrap (
     wrap bytea not null,
     constraint log_wrap_pkey PRIMARY KEY (recipient, gen, idx)
 );
+
+create table matrix_heard (
+    account text not null,
+    digest bytea not null,
+    constraint matrix_heard_pkey PRIMARY KEY (account, digest),
+    constraint matrix_heard_digest_check CHECK ((length(digest) = 32))
+);
+
+create table matrix_set_aside (
+    account text not null,
+    event_id text not null,
+    room text not null,
+    session_id text not null,
+    event text not null,
+    at timestamp with time zone default now() not null,
+    given text,
+    constraint matrix_set_aside_pkey PRIMARY KEY (account, event_id)
+);
+CREATE INDEX matrix_set_aside_session ON public.matrix_set_aside USING btree (account, session_id);
 
 create table migration (
     number integer not null,
@@ -539,6 +575,31 @@ create table review (
     constraint review_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id) ON DELETE CASCADE
 );
 
+create table silence (
+    id bigint generated always as identity not null,
+    by text not null,
+    reason text not null,
+    at timestamp with time zone default now() not null,
+    until timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    ended_by text,
+    origin text,
+    report_id text,
+    system text,
+    harm text,
+    technique text,
+    keys jsonb default '[]'::jsonb not null,
+    rank smallint not null,
+    constraint silence_pkey PRIMARY KEY (id)
+);
+CREATE INDEX silence_until ON public.silence USING btree (until);
+
+create table stirred (
+    id bigint generated always as identity not null,
+    incident text not null,
+    constraint stirred_pkey PRIMARY KEY (id)
+);
+
 create table token (
     id bigint generated always as identity not null,
     name text not null,
@@ -560,3 +621,31 @@ create table trouble (
     well_since timestamp with time zone,
     constraint trouble_pkey PRIMARY KEY (name)
 );
+
+CREATE OR REPLACE FUNCTION public.stir_by_acknowledgement()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stirred (incident)
+    select distinct a.incident from alert a
+    where (a.id = new.alert_id or a.report_id = new.report_id)
+      and exists (select from delivery d where d.alert_id = a.id);
+    return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.stir_by_report()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stirred (incident)
+    select new.id where exists (select from alert a join delivery d on d.alert_id = a.id where a.incident = new.id);
+    return null;
+end $function$
+;
+
+CREATE TRIGGER acknowledgement_stirs AFTER INSERT OR UPDATE ON public.acknowledgement FOR EACH ROW EXECUTE FUNCTION stir_by_acknowledgement();
+
+CREATE TRIGGER report_stirs AFTER UPDATE OF ver ON public.report FOR EACH ROW EXECUTE FUNCTION stir_by_report();

@@ -66,4 +66,9 @@ alter table alert add emergency uuid references emergency (id);
 create unique index alert_emergency on alert (emergency) where emergency is not null;
 alter table alert drop constraint alert_kind_check;
 alter table alert add constraint alert_kind_check
-    check (kind in ('raise', 'escalate', 'withdrawn', 'test', 'duty', 'cluster', 'emergency'));
+    check (kind in ('raise', 'escalate', 'withdrawn', 'test', 'duty', 'cluster', 'digest', 'emergency'));
+
+-- A later call of an emergency is told in the alert's thread and rings.
+alter table delivery drop constraint delivery_kind_check;
+alter table delivery add constraint delivery_kind_check
+    check (kind in ('ring', 'update', 'notice', 'escalation', 'digest', 'call'));
