@@ -212,7 +212,7 @@ async def test_a_drill_is_one_everywhere_and_touches_no_report_no_remark_and_no_
             await post(acme, f"/v1/emergencies/{name}/stand-down", {"reason": "Done.", "by": "Ada"})
             await emergency_at(birch, name, state="stood-down")
             await until(lambda: _soon(len([a for a in receiver.alerts if a["kind"] == "call"]) == 1))
-            (over,) = [each for each in receiver.alerts if each["kind"] == "update"]
+            (over,) = [each for each in receiver.alerts if each["kind"] == "call"]
             assert over["text"].splitlines()[0] == "DRILL, over: stood down by acme."
             assert over["drill"] is True
             assert [await get(birch, "/v1/reports/facets"), await get(birch, "/v1/duties")] == before
