@@ -16,11 +16,12 @@ def look(node: Neighbour, path: str):
 
 
 def of_emergency(node: Neighbour, name: str):
-    """The bot's messages in the node's room that are about an emergency's alert, oldest first."""
+    """The bot's messages in the node's room about an emergency's alert, oldest first, without what edits the first."""
     assert node.room is not None
     listed = until(lambda: look(node, "/alerts?limit=500"), "alerts are listed", log=node.log)
     alert = next(a for a in listed["items"] if a["emergency"] == name)
-    return alert, [m for m in node.room.alerts() if m["content"]["org.tocsin.alert"]["alert"] == alert["id"]]
+    said = [m for m in node.room.alerts() if m["content"]["org.tocsin.alert"].get("alert") == alert["id"]]
+    return alert, [m for m in said if m["content"].get("m.relates_to", {}).get("rel_type") != "m.replace"]
 
 
 def called(node: Neighbour, name: str, **wanted):
