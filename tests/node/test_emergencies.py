@@ -15,7 +15,7 @@ from tests.support.pager import pager
 from tests.support.villain import get, post, until, villain
 
 from tocsin_federation.calls import ANSWER, CALL, Call, CallAnswer, emergency_id
-from tocsin_node.services.alarm_listener import RoomAnswer
+from tocsin_node.services.alarm_orders import RoomAnswer
 from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import build, revise
@@ -637,7 +637,7 @@ async def test_calls_that_an_older_program_did_not_know_are_taken_after_the_upda
             async with node.node.pool.transaction() as conn:
                 await conn.execute("delete from emergency_told")
                 await conn.execute("delete from delivery")
-                await conn.execute("delete from alert")
+                await conn.execute("delete from followup; delete from alert")
                 await conn.execute("delete from emergency_call")
                 await conn.execute("delete from emergency")
                 await conn.execute(
