@@ -14,7 +14,7 @@ from tests.support.alarms import TITLE, bell, incident, running
 from tocsin_node.links.alert_digest import LISTED, digest_words
 from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.transport import Ready, Sent
-from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.alarms import Alarms, Carriers
 from tocsin_node.settings import GroupingSettings, MailSettings, NodeSettings, Settings
 from tocsin_schema.marking import Tlp
 
@@ -274,7 +274,7 @@ async def test_never_more_than_the_cap_and_every_alert_is_told_once(pool, tmp_pa
             server="mail.test", sender="t@a.test", recipients=("o@a.test",), sends_per_s=1000, send_burst=1000
         ),
     )
-    alarms = Alarms(chosen, pool, None, others={"mail": room})
+    alarms = Alarms(chosen, pool, Carriers(others={"mail": room}))
     carry = alarms.courier("mail").carry
     raised: dict[int, str] = {}
 
