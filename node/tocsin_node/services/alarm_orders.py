@@ -80,10 +80,14 @@ class Orders:
         self._answered = answered
         self._now = now
 
+    def may_act(self, person: str) -> bool:
+        """Whether somebody may act in this room."""
+        return self._oncall.may_act(person, self._room.responders)
+
     async def obey(self, conn: Connection, event: RoomEvent, said: Reacted | Order | Unknown) -> bool | None:
         """Do what was said; whether anything about an alert changed, None when its sender may not act."""
         alert = await self._meant(conn, said)
-        if not self._oncall.may_act(event.sender, self._room.responders):
+        if not self.may_act(event.sender):
             return None if alert is not None else False
         if isinstance(said, Reacted):
             if alert is None:
