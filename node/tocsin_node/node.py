@@ -19,9 +19,12 @@ from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
 from tocsin_node.data_keys import load_data_keys
+from tocsin_node.disk import Disk
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
-from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
+from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first, settle_keys
+from tocsin_node.key_lock import locked_at_rest
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
+from tocsin_node.passphrase import Passphrase
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.clusters import Clusters
@@ -87,21 +90,26 @@ NODE = web.AppKey("node", Node)
 async def open_node(
     settings: Settings,
     *,
+    passphrase: Passphrase | None = None,
     now: Callable[[], datetime] = utc_now,
     rng: Callable[[int], bytes] = os.urandom,
 ) -> AsyncIterator[Node]:
     """Open the node of `settings` for the block: its database, its pen, its services and their tasks.
 
+    `passphrase`: what its private keys are locked by, if they are.
+
     Raises: NodeRunning when another process runs it; StorageError, SettingsError, SecretError,
     NotInitialised.
     """
     async with AsyncExitStack() as stack:
-        identity, keys = load_identity(settings.dir)
-        data_keys = load_data_keys(settings.dir, rng)
+        identity, keys = load_identity(settings.dir, passphrase)
+        locked = passphrase if locked_at_rest(settings.dir) else None
+        data_keys = load_data_keys(settings.dir, rng, locked)
         database = await stack.enter_async_context(open_database(settings))
         leader = Leader(database.address)
         await leader.open()  # before the database is touched: one process a database
         stack.push_async_callback(leader.close)
+        settle_keys(settings.dir, identity, Disk(), passphrase)
         await bring_up_to_date(settings, database)
         pool = await stack.enter_async_context(open_pool(settings, database.address))
         tokens = Tokens(pool, rng=rng)
@@ -109,7 +117,7 @@ async def open_node(
         health = Health(now=now)
         health.add("database", database_check(pool, database.postgres))
         health.add("log-writer", leader_check(leader))
-        health.add("identity", identity_check(lambda: identity.statement.expires_at, now))
+        health.add("identity", identity_check(identity, now))
         if database.directory is not None:
             health.add("disk", disk_check(database.directory))
         session = await stack.enter_async_context(

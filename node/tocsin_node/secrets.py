@@ -40,6 +40,15 @@ def read_secret_at(file: Path, *, credential: str, environment: Mapping[str, str
     return read_secret_file(file)
 
 
+def secret_files(
+    directory: Path, name: str, environment: Mapping[str, str] | None = None
+) -> list[tuple[Path, bool]]:
+    """Where the secret `name` lies, the first to be taken first, each with whether systemd guards it."""
+    credentials = (os.environ if environment is None else environment).get(CREDENTIALS)
+    found = [(Path(credentials) / name, True)] if credentials else []
+    return [each for each in [*found, (directory / KEYS_DIRECTORY / name, False)] if each[0].is_file()]
+
+
 def read_secret_file(file: Path) -> bytes:
     """The content of a file that only its owner can read, without white space at its ends.
 
