@@ -7,13 +7,15 @@
     open offline/next-root-NNNN  signs statement NNNN, once; belongs away from this machine
 
 A key file is one line of base64, or locked by a passphrase. A key may come as a systemd credential of the same name
-instead. Of several the node takes the one that its newest statement names, so it starts whatever a rotation was cut off at.
+instead. Of several the node takes the one that its newest statement names, so it starts whatever a rotation was cut
+off at.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from tocsin_federation.errors import FederationError
@@ -166,13 +168,15 @@ def _find_key(
             private = decode_key(name, file.read_bytes() if guarded else read_secret_file(file), passphrase)
             if wanted(private):
                 return private
-            raise SecretError(
+            found = SecretError(
                 f"The key keys/{name} is not the one in the node's statement.",
                 hint="Keys and statements belong together: restore both from one backup.",
             )
-        except (FederationError, SecretError) as exc:
-            if nth == 0:  # what a person looks for first
-                fault = exc if isinstance(exc, SecretError) else SecretError(f"The key {name} is damaged.")
+        except SecretError as exc:
+            found = exc
+        except FederationError:
+            found = SecretError(f"The key {name} is damaged.")
+        fault = found if nth == 0 else fault  # what a person looks for first
     raise fault
 
 
@@ -184,7 +188,9 @@ def _enc_keys(
     for kid in {key.kid for statement in identity.statements for key in statement.enc}:
         if kid not in current and not any(secret_files(directory, f"enc-{kid}")):
             continue
-        seed = _find_key(
-            directory, f"enc-{kid}", lambda seed, kid=kid: load_enc_private(seed).kid == kid, passphrase
-        )
+        seed = _find_key(directory, f"enc-{kid}", partial(_is_seed_of, kid), passphrase)
         yield kid, load_enc_private(seed)
+
+
+def _is_seed_of(kid: str, seed: bytes) -> bool:
+    return load_enc_private(seed).kid == kid

@@ -42,6 +42,7 @@ from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.republishing import Republishing
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.settings import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
@@ -69,6 +70,7 @@ class Node:
     peering: Peering
     ownership: Ownership
     reporting: Reporting
+    republishing: Republishing
     remarks: Remarks
     exchange: Exchange
     receipts: Receipts
@@ -166,6 +168,8 @@ async def open_node(
             now=now,
             rng=rng,
         )
+        republishing = Republishing(pool, ledger, reporting, peering, node_id=identity.node_id, gen=log.gen)
+        health.add("log", republishing.health)
         duties = Duties(
             pool,
             alarms,
@@ -220,6 +224,7 @@ async def open_node(
                 peering=peering,
                 ownership=ownership,
                 reporting=reporting,
+                republishing=republishing,
                 remarks=remarks,
                 exchange=exchange,
                 receipts=receipts,

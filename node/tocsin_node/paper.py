@@ -4,9 +4,10 @@
      1  AAAA AEZH 7QX2 …
      …
 
-Each numbered line holds 7 bytes and 3 that check them (base32, RFC 4648: A–Z and 2–7), so a slip of the pen is found in
-its line. The bytes: kind (1), number of the statement (u16), then the 32-byte seed of a plain key (kind 0), or of a locked
-one (kind 1) ops (u8), mem in KiB (u32), salt (16), nonce (24) and the locked seed (48). Zeros fill the last line.
+Each numbered line holds 7 bytes and 3 that check them (base32, RFC 4648: A to Z and 2 to 7), so a slip of the pen is
+found in its line. The bytes: kind (1), number of the statement (u16), then the 32-byte seed of a plain key (kind 0),
+or of a locked one (kind 1) ops (u8), mem in KiB (u32), salt (16), nonce (24) and the locked seed (48). Zeros fill the
+last line.
 """
 
 import base64
@@ -44,7 +45,7 @@ def is_paper(content: bytes) -> bool:
 
 
 def write_paper(number: int, private: bytes, *, name: str, org: str, passphrase: Passphrase | None) -> str:
-    """The printable text of the root key `private` (64 bytes), called `name`, that signs statement `number` of `org`."""
+    """The printable text of the root key `private` (64 bytes) called `name`, which signs statement `number`."""
     seed = private[:_SEED_BYTES]
     if passphrase is None:
         body = _HEAD.pack(_PLAIN, number) + seed

@@ -143,7 +143,7 @@ def decode_key(name: str, content: bytes, passphrase: Passphrase | None = None) 
 def read_passphrase(
     *, file: Path | None = None, descriptor: int | None = None, environment: Mapping[str, str] | None = None
 ) -> Passphrase | None:
-    """The passphrase from an open descriptor, else an owner-only file, else the systemd credential; None: none is given.
+    """The passphrase from an open descriptor, else an owner-only file, else the systemd credential, or None.
 
     Never from an argument or the environment, which others can see. White space at its ends is no part of it.
 

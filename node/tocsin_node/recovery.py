@@ -23,7 +23,7 @@ class LastGoodUnknown(NodeError):
     """The log in this node's database never had that size."""
 
     code = "last-good-unknown"
-    hint = "Give a size up to the one that `tocsin log verify` showed last; left out, it is all that the database holds."
+    hint = "Give one up to what `tocsin log verify` showed last; left out, it is all that the database holds."
 
 
 @dataclass(frozen=True, slots=True)

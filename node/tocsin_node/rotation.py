@@ -128,8 +128,8 @@ def rotate(
 ) -> Rotated:
     """Write the node's next statement, in force for 100 days, signed with the offline key.
 
-    It says what node.toml says, unless `change` says otherwise. `root`: None for the key in DIR/offline. Where there is a
-    passphrase, every new key is locked by it. A running node takes the statement up when it is started again.
+    It says what node.toml says, unless `change` says otherwise. `root`: None for the key in DIR/offline. Where there
+    is a passphrase, every new key is locked by it. A running node takes the statement up when it is started again.
 
     Raises: NotInitialised, SettingsError, SecretError, IdentityRefused, RotationRunning.
     """

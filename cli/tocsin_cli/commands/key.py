@@ -46,8 +46,9 @@ def key() -> None:
 def status(session: Session, directory: Path | None) -> int:
     """Show every key: what it is for, until when, whether it is encrypted, and where it lies.
 
-    It reads the node's files, with the node stopped or running, and needs no passphrase. Exit code 7 when something needs a
-    person: keys that end within 30 days, a root key on this machine, a key that is missing or that others can read.
+    It reads the node's files, with the node stopped or running, and needs no passphrase. Exit code 7 when something
+    needs a person: keys that end within 30 days, a root key on this machine, a key that is missing or that others can
+    read.
     """
     with told():
         found = key_status(directory_from(session, directory), datetime.now(UTC))

@@ -28,7 +28,8 @@ from tocsin_federation.statement import Void
 from tocsin_node.identity_files import read_chain
 from tocsin_node.recovery import last_good
 from tocsin_node.rehearsal import rehearse as rehearse_rotation
-from tocsin_node.rotation import Change, NextRoot, Rotated, RootKey, rotate as rotate_keys
+from tocsin_node.rotation import Change, NextRoot, RootKey, Rotated
+from tocsin_node.rotation import rotate as rotate_keys
 
 ONLINE: tuple[Role, ...] = ("http", "witness", "enc")
 ALL: tuple[Role, ...] = (*ONLINE, "log")
@@ -49,12 +50,12 @@ ALL: tuple[Role, ...] = (*ONLINE, "log")
 )
 @passphrase_options
 @pass_session
-def rotate(session: Session, directory: Path | None, **given: Any) -> None:
+def rotate(session: Session, /, directory: Path | None, **given: Any) -> None:
     """Write the node's next statement, in force for 100 days, with the offline key.
 
-    It lays out a new encryption key for each month, carries what node.toml says (change the name, the domain or the address
-    there first), writes the root key for the time after and deletes the used one. Interrupted, it is held again. Restart
-    the node afterwards; peers fetch the statement by themselves.
+    It lays out a new encryption key for each month, carries what node.toml says (change the name, the domain or the
+    address there first), writes the root key for the time after and deletes the used one. Interrupted, it is held
+    again. Restart the node afterwards; peers fetch the statement by themselves.
     """
     change = Change(_roles(given["replaced"]), url=given["url"], domain=given["domain"])
     made, changed = _hold(session, directory, change, given)
@@ -73,10 +74,11 @@ def rotate(session: Session, directory: Path | None, **given: Any) -> None:
 )
 @passphrase_options
 @pass_session
-def rehearse(session: Session, directory: Path | None, **given: Any) -> None:
+def rehearse(session: Session, /, directory: Path | None, **given: Any) -> None:
     """Hold the whole ceremony on a copy: it says what would happen and whether the root key is the right one.
 
-    Nothing is changed, and the root key is not used up. Do it when you put a new root key away, and before each rotation.
+    Nothing is changed, and the root key is not used up. Do it when you put a new root key away, and before each
+    rotation.
     """
     with told():
         directory = directory_from(session, directory)
@@ -114,12 +116,12 @@ def rehearse(session: Session, directory: Path | None, **given: Any) -> None:
 @next_root_options
 @passphrase_options
 @pass_session
-def recover(session: Session, directory: Path | None, **given: Any) -> None:
+def recover(session: Session, /, directory: Path | None, **given: Any) -> None:
     """Replace keys that were lost or stolen, with the offline key.
 
-    With --stolen log (or --restored, --lost log) the node begins a new generation of its log. After a theft peers dispute
-    what the old one holds beyond the last good entry, whoever signed it; `tocsin key republish` gives out again what is
-    ours. Stop the node before a log key is replaced. node/RECOVERY.md has the steps for each case.
+    With --stolen log (or --restored, --lost log) the node begins a new generation of its log. After a theft peers
+    dispute what the old one holds beyond the last good entry, whoever signed it; `tocsin key republish` gives out
+    again what is ours. Stop the node before a log key is replaced. node/RECOVERY.md has the steps for each case.
     """
     stolen = set(ALL) if "all" in given["stolen"] else set(given["stolen"])
     roles = _roles([*given["lost"], *stolen, *(["log"] if given["restored"] else [])])
@@ -153,8 +155,8 @@ async def _recover(
         async with last_good(directory, given["last_good"]) as good:
             if good.beyond:
                 session.out.warn(
-                    f"{good.beyond} entries of this node's own database lie beyond the last good one: peers dispute them\n"
-                    "until they are published again."
+                    f"{good.beyond} entries of this node's own database lie beyond the last good one:\n"
+                    "peers dispute them until they are published again."
                 )
             return _hold(session, directory, Change(roles, good.void), given)
 

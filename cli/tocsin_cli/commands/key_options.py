@@ -1,4 +1,4 @@
-"""What the commands on a node's keys are told: which directory, which passphrase, which root key, and where the next goes."""
+"""What the commands on a node's keys are told: its directory, passphrase and root key, and where the next one goes."""
 
 import os
 import sys

@@ -149,7 +149,8 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
     async with node.pool.acquire() as conn:
         theirs = await remote.standing(conn, peer.node_id, gen)
         counts = await remote.outcome_counts(conn, peer.node_id)
-        waiting = await log.waiting(conn, head.gen, peer.node_id, row.fetched_next)
+        fetched = row.fetched_next if row.fetched_gen == head.gen else 0
+        waiting = await log.waiting(conn, head.gen, peer.node_id, fetched)
         alerts = await remote.alerts_in_a_day(conn, peer.node_id)
     size, next_index = (theirs.size, theirs.next_index) if theirs else (0, 0)
     outcomes: dict[str, Any] = {
@@ -190,5 +191,5 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "problem": problem,
         "log": {"size": size, "next_index": next_index, "lag": size - next_index},
         "outcomes": outcomes,
-        "fetched": {"next_index": row.fetched_next, "our_size": head.size, "waiting": waiting},
+        "fetched": {"next_index": fetched, "our_size": head.size, "waiting": waiting},
     }

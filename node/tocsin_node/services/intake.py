@@ -67,6 +67,7 @@ class _Batch:
     quarantined: list[Quarantined] = field(default_factory=list)
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
     acknowledgements: list[Acknowledgement] = field(default_factory=list)
+    confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
 
 
 class _LookAgain(StorageError):
@@ -241,6 +242,8 @@ class Intake:
             desk = await RemarkDesk.open(conn, peer.node_id, self._node_id, came)
             batch = _judge_all(peer, log, arrivals, held, sent, desk, self._data_keys)
             await _write_reports(conn, batch)
+            for report_id, ver, place in batch.confirmed:
+                await reports.move(conn, report_id, ver, place)
             await desk.write(conn)
             rang = await self._ring(conn, peer, batch)
             for acknowledgement in batch.acknowledgements:
@@ -383,6 +386,14 @@ def _judge(
         origin=peer.node_id,
         creator=report.created_by_ref,
     )
+    if (
+        outcome is Outcome.UNCHANGED
+        and before is not None
+        and before.disputed
+        and before.origin == peer.node_id
+    ):
+        batch.confirmed.append((report.id, before.ver, place))
+        held[report.id] = replace(before, disputed=False)
     if outcome is Outcome.STORED:
         new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
         batch.versions.append((new, before))
@@ -409,7 +420,7 @@ async def _write_reports(conn: Connection, batch: _Batch) -> None:
         raise _LookAgain  # an own filing took one of the ids meanwhile
     for new, before in batch.versions:
         if before is not None and not await reports.replace(
-            conn, new, held_ver=before.ver, held_origin=before.origin
+            conn, new, held_ver=before.ver, held_origin=before.origin, anew=before.disputed
         ):
             raise _LookAgain
 
@@ -423,6 +434,7 @@ def _standing(held: reports.Held | None) -> Held | None:
         ver=held.ver,
         sha256=held.sha256,
         final=held.state == "withdrawn",
+        disputed=held.disputed,
     )
 
 

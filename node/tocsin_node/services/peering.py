@@ -21,6 +21,7 @@ from tocsin_federation.statement import read_statement
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
+from tocsin_node.services.ended_logs import dispute
 from tocsin_node.services.peer_name import NAME_MAX, NameUnfit, check_name, suggested
 from tocsin_node.storage import peers, remote
 from tocsin_node.storage.peers import PeerRow
@@ -142,7 +143,7 @@ class Peering:
         self._now = now
         self._rng = rng
         self._peers: dict[str, Peer] = {}
-        self._fetched: dict[str, int] = {}
+        self._fetched: dict[str, tuple[int, int]] = {}
         self.changed: Callable[[str], None] = lambda _node_id: None
 
     async def load(self) -> None:
@@ -369,12 +370,13 @@ class Peering:
             row = await peers.set_problem(conn, node_id, code, hint, suspect=suspect)
         self._remember(row)
 
-    async def note_fetched(self, node_id: str, next_index: int) -> None:
-        """The peer has dealt with every entry of our log below `next_index`."""
-        if next_index > self._fetched.get(node_id, self._peers[node_id].row.fetched_next):
+    async def note_fetched(self, node_id: str, gen: int, next_index: int) -> None:
+        """The peer has dealt with every entry of that generation of our log below `next_index`."""
+        row, reached = self._peers[node_id].row, (gen, next_index)
+        if reached > self._fetched.get(node_id, (row.fetched_gen, row.fetched_next)):
             async with self._pool.acquire() as conn:
-                await peers.note_fetched(conn, node_id, next_index)
-            self._fetched[node_id] = next_index
+                await peers.note_fetched(conn, node_id, gen, next_index)
+            self._fetched[node_id] = reached
 
     async def note_contact(
         self, node_id: str, *, clock_skew_s: float | None = None, well: bool = False
@@ -414,8 +416,9 @@ class Peering:
         identity = verify_chain(chain, expected=node_id, now=self._now(), known=peer.identity)
         if len(identity.chain) <= len(peer.identity.chain):
             return peer
-        async with self._pool.acquire() as conn:
+        async with self._pool.transaction() as conn:
             row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
+            await dispute(conn, identity)
         if row is None or len(row.chain) < len(self._peers[node_id].row.chain):
             return self._peers[node_id]
         logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
