@@ -1,4 +1,4 @@
-"""Recovery: the last good head of a log whose key was stolen, and the ceremony that ends that log.
+"""The last good head of a log that is to be ended: its key was stolen, or its database is that of a backup.
 
 The node must be stopped meanwhile: what it would add to the old log would be disputed.
 """
@@ -18,6 +18,8 @@ from tocsin_node.storage import log
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.leader import Leader
 
+ALTERED = "Take size and root from a checkpoint that a peer holds: --last-good SIZE --last-good-root BASE64."
+
 
 class LastGoodUnknown(NodeError):
     """The log in this node's database never had that size."""
@@ -36,7 +38,7 @@ class LastGood:
 
 @asynccontextmanager
 async def last_good(directory: Path, size: int | None) -> AsyncIterator[LastGood]:
-    """The head of the first `size` entries of the log as the database holds it (None: of all), with the pen held.
+    """The newest checkpoint over at most `size` entries (None: of all) that the database holds, with the pen held.
 
     What a thief signed with the stolen key is not in this database unless he had that too.
 
@@ -50,14 +52,12 @@ async def last_good(directory: Path, size: int | None) -> AsyncIterator[LastGood
         try:
             await bring_up_to_date(settings, database)
             async with leader.connection() as conn:
-                head = await log.head(conn, gen)
-                held = 0 if head is None else head.size
-                wanted = held if size is None else size
-                if not 0 <= wanted <= held:
-                    raise LastGoodUnknown(
-                        f"The log in this node's database has {held} entries, not {wanted}."
-                    )
-                root = root_of(await log.leaf_hashes(conn, gen, 0, wanted))
-            yield LastGood(Void(gen=gen, size=wanted, root=root), held - wanted)
+                held, good = await log.head(conn, gen), await log.head_within(conn, gen, size)
+                if held is None or good is None or (size is not None and size > held.size):
+                    entries = held.size if held else 0
+                    raise LastGoodUnknown(f"The log in this node's database has {entries} entries.")
+                if root_of(await log.hashed_anew(conn, gen, 0, good.size)) != good.root:
+                    raise LastGoodUnknown("The log in this node's database was altered.", hint=ALTERED)
+            yield LastGood(Void(gen=gen, size=good.size, root=good.root), held.size - good.size)
         finally:
             await leader.close()

@@ -1,20 +1,14 @@
 """A log that is ended: by its owner after a theft, or because it was lost. Two real nodes, and peers without manners."""
 
 import asyncio
-import os
 import shutil
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import orjson
-import pytest
 from tests.node.test_exchange import PATIENCE, introduced
 from tests.support.node import open_here, settings_on
-from tests.support.villain import get, incident_id_of, outcomes, peer_status, post, until
+from tests.support.villain import get, incident_id_of, peer_status, post, until
 
-from tocsin_federation.identity import extend, verify_chain
-from tocsin_federation.merkle import root_of
-from tocsin_federation.statement import Void
 from tocsin_node.recovery import last_good
 from tocsin_node.rotation import Change, rotate
 from tocsin_node.settings import load

@@ -105,7 +105,8 @@ def rehearse(session: Session, /, directory: Path | None, **given: Any) -> None:
     "--last-good",
     metavar="SIZE",
     type=click.IntRange(0),
-    help="With a stolen log key: how many of the log's entries are good. Left out: all that the database holds.",
+    help="How many of the log's entries are good, after a theft or a restored backup. Left out: all that the database "
+    "holds.",
 )
 @click.option(
     "--last-good-root",
@@ -130,15 +131,17 @@ def recover(session: Session, /, directory: Path | None, **given: Any) -> None:
             "What happened is not said.",
             hint="Give --lost ROLE, --stolen ROLE or --restored; see node/RECOVERY.md.",
         )
-    if "log" not in stolen and (given["last_good"] is not None or given["last_good_root"]):
+    void = "log" in stolen or given["restored"]
+    if not void and (given["last_good"] is not None or given["last_good_root"]):
         raise UsageFault(
-            "--last-good goes with --stolen log.", hint="Leave it out: nothing is disputed otherwise."
+            "--last-good goes with --stolen log or --restored.",
+            hint="Leave it out: nothing is disputed otherwise.",
         )
     if given["last_good_root"] and given["last_good"] is None:
         raise UsageFault(
             "--last-good-root needs --last-good SIZE.", hint="The size stands on the line before it."
         )
-    made, changed = asyncio.run(_recover(session, directory, roles, given, void="log" in stolen))
+    made, changed = asyncio.run(_recover(session, directory, roles, given, void=void))
     _tell(session, made, changed)
 
 

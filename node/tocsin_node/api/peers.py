@@ -9,6 +9,7 @@ from aiohttp import web
 from tocsin_federation.evidence import Evidence, write_evidence
 from tocsin_federation.merkle import HASH_BYTES
 from tocsin_node.errors import NodeError
+from tocsin_node.expiry import stage_of
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.intake import lesser_budget
 from tocsin_node.services.peering import Peer
@@ -144,7 +145,8 @@ async def _whole(node: Node, peer: Peer) -> dict[str, Any]:
 
 
 async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
-    gen = peer.identity.statement.log.gen
+    statement = peer.identity.statement
+    gen = statement.log.gen
     head = node.ledger.head
     async with node.pool.acquire() as conn:
         theirs = await remote.standing(conn, peer.node_id, gen)
@@ -180,6 +182,13 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "org": peer.org,
         "former_orgs": peer.former_orgs,
         "url": row.url,
+        "statement": {
+            "number": statement.seq,
+            "expires_at": statement.expires_at,
+            "days_left": (statement.expires_at - node.now()).days,
+            "expiring": stage_of(statement.expires_at - node.now()) is not None,
+            "generation": gen,
+        },
         "state": row.state,
         "ours_approved": row.approved_at is not None,
         "sas_verified": row.sas_verified,

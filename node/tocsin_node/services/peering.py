@@ -19,6 +19,7 @@ from tocsin_federation.node_id import node_id_of
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.statement import read_statement
 from tocsin_node.errors import NodeError
+from tocsin_node.expiry import stage_of
 from tocsin_node.health import Check
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
 from tocsin_node.services.ended_logs import dispute
@@ -30,6 +31,7 @@ from tocsin_schema.marking import Tlp
 
 UNVERIFIED_CEILING = Tlp.GREEN
 DEFAULT_CEILING = Tlp.AMBER
+WARN_OF_PEERS_DAYS = 7  # before that it is their own operators' business
 logger = logging.getLogger(__name__)
 
 
@@ -440,6 +442,13 @@ class Peering:
         if any(p.active and p.row.problem_code is not None for p in self.present()):
             hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "peer-trouble", hint)
+        ending = [stage_of(p.identity.statement.expires_at - self._now()) for p in self.present() if p.active]
+        soonest = min((stage for stage in ending if stage is not None), default=None)
+        if soonest is not None and soonest <= WARN_OF_PEERS_DAYS:
+            hint = (
+                "A peer's statement ends soon, and then nothing goes to it: `tocsin peer status` says whose."
+            )
+            return Check("peers", "degraded", "peer-expiring", hint, mark=soonest)
         async with self._pool.acquire() as conn:
             not_taken = await remote.not_taken_in_a_day(conn)
         if not_taken:
