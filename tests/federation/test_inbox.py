@@ -27,6 +27,8 @@ PUBLIC = derive("identity", "source:aiid")
 BY_A, BY_C = (node_identity_id(node.node_id) for node in (A, C))
 HELD = Held(A.node_id, BY_A, 2, content(2), final=False)
 WITHDRAWN = Held(A.node_id, BY_A, 2, content(2), final=True)
+DISPUTED = Held(A.node_id, BY_A, 2, content(2), final=False, disputed=True)
+DISPUTED_END = Held(A.node_id, BY_A, 2, content(2), final=True, disputed=True)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,16 @@ WITHDRAWN = Held(A.node_id, BY_A, 2, content(2), final=True)
         ),
         (WITHDRAWN, 1, content(1), A, (Outcome.SUPERSEDED, None)),
         (WITHDRAWN, 2, content(2), A, (Outcome.UNCHANGED, None)),
+        # What its author disputes gives way to whatever that author says in its log of today, and to nobody else.
+        (DISPUTED, 2, content(2), A, (Outcome.UNCHANGED, None)),
+        (DISPUTED, 1, content(2), A, (Outcome.STORED, None)),
+        (DISPUTED, 1, content(1), A, (Outcome.STORED, None)),
+        (DISPUTED, 2, content(3), A, (Outcome.STORED, None)),
+        (DISPUTED, 3, content(3), A, (Outcome.STORED, None)),
+        (DISPUTED_END, 1, content(1), A, (Outcome.STORED, None)),
+        (DISPUTED_END, 3, content(3), A, (Outcome.STORED, None)),
+        (DISPUTED, 3, content(3), C, (Outcome.REFUSED, "not-owner")),
+        (DISPUTED, 1, content(2), C, (Outcome.UNCHANGED, None)),
     ],
 )
 def test_every_case(held, ver, sha, origin, expected):

@@ -1,14 +1,34 @@
 """A log that is ended: by its owner after a theft, or because it was lost. Two real nodes, and peers without manners."""
 
 import asyncio
+import base64
+import os
 import shutil
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
+from aiohttp import web
 from tests.node.test_exchange import PATIENCE, introduced
 from tests.support.node import open_here, settings_on
-from tests.support.villain import get, incident_id_of, peer_status, post, until
+from tests.support.pager import pager
+from tests.support.villain import (
+    GRAVE,
+    entries_body,
+    get,
+    incident_id_of,
+    outcomes,
+    peer_status,
+    post,
+    until,
+    villain,
+)
 
+from tocsin_federation.checkpoint import sign_checkpoint
+from tocsin_federation.identity import extend, verify_chain
+from tocsin_federation.merkle import leaf_hash, root_of
+from tocsin_federation.statement import Void
 from tocsin_node.recovery import last_good
 from tocsin_node.rotation import Change, rotate
 from tocsin_node.settings import load
@@ -132,8 +152,7 @@ async def test_what_a_thief_signed_with_the_stolen_log_key_is_disputed_until_its
                 assert (found["ver"], found["title"]) == (1, "A true report")
                 assert (await report(peer, false_id))["disputed"] is True
                 assert (await post(node, "/v1/log/republish", {}))["items"] == []
-                checks = (await get(node, "/healthz"))["checks"]
-                assert {c["status"] for c in checks if c["name"] == "log"} == {"ok"}
+                await until(lambda: _log_is_well(node))
                 # Life goes on in the new generation, over the thief's count too.
                 await file(node, next_version(true, "What we know now"), put=true_id)
                 await holds(peer, true_id, ver=2, title="What we know now", disputed=False)
@@ -171,6 +190,11 @@ async def test_the_thief_may_go_on_signing_but_nobody_follows_him_once_the_void_
 async def _follows(peer, gen):
     async with peer.node.pool.acquire() as conn:
         return await conn.fetchval("select true from remote_log where gen = $1", gen)
+
+
+async def _log_is_well(node):
+    checks = (await get(node, "/healthz"))["checks"]
+    return {c["status"] for c in checks if c["name"] == "log"} == {"ok"}
 
 
 async def _trouble(peer):
@@ -222,3 +246,158 @@ async def test_the_last_good_entry_may_lie_before_what_the_database_holds(cluste
                 assert (await report(peer, ids[2]))["disputed"] is True
                 async with node.client.get(f"/v1/reports/{ids[2]}/proof") as answer:
                     assert (await answer.json())["code"] == "not-in-log"
+
+
+# Peers without manners -------------------------------------------------------------------------------------
+
+
+def end_log(peer, size, leaves):
+    """`peer` ends its log at the head over the first `size` of `leaves`, which it shows for it from now on."""
+    entries, log, note = (
+        list(peer.entries),
+        peer.log,
+        sign_checkpoint(peer.origin, size, root_of(leaves[:size]), peer.keys.log),
+    )
+    void = Void(gen=1, size=size, root=root_of(leaves[:size]))
+    made, statement = extend(
+        peer.chain,
+        root_private=peer.keys.next_root,
+        now=datetime.now(UTC),
+        rng=os.urandom,
+        replace=["log"],
+        void=void,
+    )
+    peer.chain.append(statement)
+    peer.identity = verify_chain(peer.chain, expected=peer.node_id, now=None)
+    peer.keys = replace(peer.keys, log=made.log, next_root=made.next_root)
+    peer.entries, peer.leaf_hashes = [], []
+
+    async def old(request):
+        if request.path.split("/")[3] != log:
+            return None
+        match request.path.split("/")[4]:
+            case "checkpoint":
+                return web.Response(body=note)
+            case "tile":
+                return web.Response(body=b"".join(leaves[:size]))
+        start = int(request.query["from"])
+        return web.Response(body=entries_body([f for f in entries if start <= f.idx < size], size))
+
+    peer.hooks |= dict.fromkeys(("checkpoint", "tile", "entries"), old)
+
+
+async def disputed_from(node):
+    async def settled():
+        async with node.node.pool.acquire() as conn:
+            return await conn.fetchrow("select ended, disputed_from from remote_log where gen = 1 and ended")
+
+    return tuple(await until(settled))
+
+
+async def tell(peer, node):
+    """The new statement, told by the peer itself."""
+    chain = [base64.b64encode(s).decode() for s in peer.chain]
+    status, body, _ = await peer.ask(
+        node, "/f1/peer/statement", method="POST", body=orjson.dumps({"chain": chain})
+    )
+    assert status == 200, body
+
+
+async def test_where_the_good_head_is_not_the_beginning_of_what_was_shown_all_of_it_is_disputed(
+    acme, mallory
+):
+    ids = []
+    for n in range(3):
+        raw = mallory.bundle(f"Report {n}")
+        ids.append(incident_id_of(raw))
+        mallory.publish(acme, raw)
+    await mallory.ring()
+    await outcomes(acme, 3)
+    other = [leaf_hash(b"what others were shown"), *mallory.leaf_hashes[1:]]
+    end_log(mallory, 2, other)
+    await tell(mallory, acme)
+    for each in ids:  # at once, before anything more was fetched
+        assert (await report(acme, each))["disputed"] is True
+    assert await disputed_from(acme) == (True, 0)
+    assert (await peer_status(acme))["state"] == "active"
+
+
+async def test_a_reader_that_is_behind_fetches_what_is_good_and_nothing_beyond(acme, mallory):
+    raws = [mallory.bundle(f"Report {n}") for n in range(4)]
+    mallory.publish(acme, raws[0])
+    await mallory.ring()
+    await outcomes(acme, 1)
+
+    async def away(request):
+        request.transport.abort()
+        return web.Response()
+
+    mallory.hooks["checkpoint"] = away
+    for raw in raws[1:]:
+        mallory.publish(acme, raw)
+    end_log(mallory, 3, list(mallory.leaf_hashes))
+    await tell(mallory, acme)
+    for raw in raws[:3]:
+        await holds(acme, incident_id_of(raw), disputed=False)
+    assert await disputed_from(acme) == (True, 3)
+    assert await report(acme, incident_id_of(raws[3])) is None
+
+
+async def test_a_reader_that_is_behind_and_was_shown_another_beginning_disputes_it(acme, mallory):
+    raw = mallory.bundle("Shown to acme alone")
+    mallory.publish(acme, raw)
+    await mallory.ring()
+    await outcomes(acme, 1)
+    end_log(mallory, 2, [leaf_hash(b"one"), leaf_hash(b"two")])
+    await tell(mallory, acme)
+    await holds(acme, incident_id_of(raw), disputed=True)
+    assert await disputed_from(acme) == (True, 0)
+
+
+async def test_the_new_log_is_followed_though_nothing_more_can_be_had_of_the_old_one(acme, mallory):
+    mallory.publish(acme, mallory.bundle("Held"))
+    await mallory.ring()
+    await outcomes(acme, 1)
+    end_log(mallory, 3, [*mallory.leaf_hashes, leaf_hash(b"lost"), leaf_hash(b"lost too")])
+    old = mallory.hooks["checkpoint"]
+
+    async def gone(request):
+        answer = await old(request)
+        return None if answer is None else web.json_response({"code": "log-unknown"}, status=404)
+
+    mallory.hooks |= dict.fromkeys(("checkpoint", "tile", "entries"), gone)
+    await tell(mallory, acme)
+    raw = mallory.bundle("In the new log")
+    mallory.publish(acme, raw)
+    await mallory.ring()
+    await holds(acme, incident_id_of(raw), disputed=False)
+
+
+async def test_an_alert_about_a_disputed_report_waits_and_goes_when_its_author_says_it_again(
+    database, tmp_path
+):
+    """Nothing rings for a thief's word, and nothing that was true is lost: it rings once, when it is confirmed."""
+    async with villain() as mallory, pager(start=False) as there:
+        settings = settings_on(tmp_path / "acme", database, {**PATIENCE, "webhook": there.settings(tmp_path)})
+        async with open_here(settings) as acme:
+            await mallory.join(acme)
+            raws = [mallory.bundle(f"Two people died {n}", **GRAVE) for n in range(2)]
+            for raw in raws:
+                mallory.publish(acme, raw)
+            await mallory.ring()
+            await outcomes(acme, 2)
+            end_log(mallory, 0, [])
+            await tell(mallory, acme)
+            for raw in raws:
+                await holds(acme, incident_id_of(raw), disputed=True)
+            await there.start()
+            true = [mallory.bundle("Two people died elsewhere", **GRAVE), raws[1]]
+            for raw in true:  # the first is news: when it has rung, what waited before it would have gone too
+                mallory.publish(acme, raw)
+                await mallory.ring()
+                await holds(acme, incident_id_of(raw), disputed=False)
+
+            async def rung():
+                return [a["report_id"] for a in there.alerts] if len(there.alerts) >= 2 else None
+
+            assert set(await until(rung)) == {incident_id_of(raw) for raw in true}

@@ -256,7 +256,7 @@ class Intake:
                 logger.warning(
                     "peer %s: entry %d was %s: %s", peer.row.name, outcome.idx, outcome.outcome, outcome.code
                 )
-        if rang:
+        if rang or batch.confirmed:
             self._alarms.wake()
         if batch.versions:
             self.on_stored()
