@@ -19,12 +19,3 @@ def test_a_public_address_without_tls_is_warned_of(tocsin, home, url, warned):
     result = tocsin("init", str(home.path / "node"), "--org", "Acme", "--url", url)
     assert result.exit_code == 0
     assert ("plain http" in result.stderr) is warned
-
-
-def test_a_renewal_takes_the_node_that_dir_names(tocsin, home):
-    directory = str(home.path / "node")
-    assert tocsin("init", directory, "--org", "Acme").exit_code == 0
-    renewed = tocsin("node", "renew", "--dir", directory)
-    assert renewed.exit_code == 0, renewed.stderr
-    assert len(list((home.path / "node/identity").iterdir())) == 2
-    assert tocsin("node", "renew").exit_code == 2
