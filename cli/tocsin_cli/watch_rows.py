@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from tocsin_cli.commands.duty import state_words
 from tocsin_cli.commands.report_table import whence
+from tocsin_cli.deliveries import state_of
 from tocsin_cli.errors import CliError
 from tocsin_cli.plain import local_time
 from tocsin_cli.spans import age, left, moment_of
@@ -110,12 +111,26 @@ def _alert_cells(item: Item, now: datetime, wide: bool) -> list[object]:
     people = [
         f"{each.get('by')}{' (peer)' if each.get('node') else ''}" for each in standing_acknowledgements(item)
     ]
-    taken_by = ", ".join(dict.fromkeys(people)) or "nobody yet"
+    taken_by = ", ".join(dict.fromkeys(people)) or _waiting(item, now)
+    if item.get("assigned"):
+        taken_by = f"{item['assigned']} works on it"
     cells = [item.get("id"), item.get("grade"), age(item.get("raised_at"), now), item.get("title"), taken_by]
     if not wide:
         return cells
-    rooms = ", ".join(str(mapping(each).get("state")) for each in item.get("deliveries") or [])
+    rooms = ", ".join(state_of(mapping(each)) for each in item.get("deliveries") or [])
     return [*cells, whence(item.get("from")), f"room: {rooms or 'none'}"]
+
+
+def _waiting(item: Item, now: datetime) -> str:
+    """Nobody yet; and when the next are called, or that all were."""
+    if item.get("unanswered"):
+        return "NOBODY, though all were called"
+    words = "nobody yet"
+    if item.get("muted_until"):
+        words += f", muted until {local_time(item['muted_until'])[11:16]}"
+    elif item.get("next_escalation_at"):
+        words += f", next call {left(item['next_escalation_at'], now)}"
+    return words
 
 
 def _reports(standing: Standing, part: Part, now: datetime, wide: bool) -> Section:
@@ -140,6 +155,7 @@ def _peers(standing: Standing, part: Part, now: datetime, wide: bool) -> Section
             if item.get("last_contact_at")
             else "never seen"
         )
+        contact += ", silent" if item.get("silent") else ""
         waiting = f"{mapping(item.get('fetched')).get('waiting', '?')} to fetch"
         said = str(problem.get("code")) if problem else "-"
         if problem and wide and problem.get("hint"):

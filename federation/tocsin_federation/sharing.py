@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tocsin_federation.errors import EntryRefused
-from tocsin_federation.messages import Acknowledgement, Header
+from tocsin_federation.messages import Acknowledgement, Header, Progress
 from tocsin_schema.marking import Tlp
 
 
@@ -139,11 +139,11 @@ def admit(
 
 
 def admit_acknowledgement(
-    header: Header, acknowledgement: Acknowledgement, *, policy: PeerPolicy, me: str
+    header: Header, acknowledgement: Acknowledgement | Progress, *, policy: PeerPolicy, me: str
 ) -> None:
     """Return when an acknowledgement that was opened may be taken (PROTOCOL.md, 8).
 
-    The peer's ceiling does not count: it says nothing of a report but that somebody saw it. Whether the
+    The peer's ceiling does not count: it says nothing of a report but how far people are with it. Whether the
     report is ours and went to that peer is for the caller, who knows the reports. Raises: EntryRefused.
     """
     refuse_misdirected(header, policy, me)

@@ -32,8 +32,10 @@ from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
+from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
+from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
@@ -43,6 +45,7 @@ from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
+from tocsin_node.services.silencing import Silences
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.settings import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
@@ -76,6 +79,9 @@ class Node:
     receipts: Receipts
     proving: Proving
     alarms: Alarms
+    silences: Silences
+    ops: Ops
+    heartbeat: Heartbeat | None
     duties: Duties
     finding: Finding
     duplicates: Duplicates
@@ -138,7 +144,14 @@ async def open_node(
         )
         alarms = await stack.enter_async_context(open_alarms(settings, pool, now=now))
         peering = Peering(
-            pool, client, identity, http_private=keys.http, url=identity.statement.urls[0], now=now, rng=rng
+            pool,
+            client,
+            identity,
+            http_private=keys.http,
+            url=identity.statement.urls[0],
+            now=now,
+            rng=rng,
+            silent_s=settings.federation.peer_silent_s,
         )
         await peering.load()
         log = identity.statement.log
@@ -201,6 +214,11 @@ async def open_node(
         health.add("duties", duties.health)
         health.add("search", finding.health)
         health.add("peers", peering.health)
+        ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
+        heartbeat = heartbeat_of(settings, pool, alarms.able)
+        beating = () if heartbeat is None else (heartbeat.run(),)
+        if heartbeat is not None:
+            health.add("heartbeat", heartbeat.check)
         stopping = asyncio.Event()
         async with _working(
             ledger,
@@ -209,6 +227,7 @@ async def open_node(
             alarms.run(),
             clusters.run(),
             finding.run(),
+            *beating,
             _let_go(stopping, ledger),
         ):
             yield Node(
@@ -230,6 +249,9 @@ async def open_node(
                 receipts=receipts,
                 proving=Proving(pool, peering, identity, data_keys),
                 alarms=alarms,
+                silences=Silences(pool, alarms),
+                ops=ops,
+                heartbeat=heartbeat,
                 duties=duties,
                 finding=finding,
                 duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,8 +25,11 @@ FILE_NAME = "node.toml"
 ENVIRONMENT_PREFIX = "TOCSIN_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Patience = Annotated[float, Meta(ge=0, le=604_800)]
 Bytes = Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)]
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z"
+ROOM_TLPS = ("clear", "green")
+ENCRYPTED_ROOM_TLPS = ("amber", "amber+strict")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -125,6 +128,14 @@ class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(description="Let peers elsewhere be reached by plain http:// (only inside a tunnel)."),
     ] = False
+    peer_silent_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=30 * 86_400,
+            description="A peer that was not heard of for so long is said to be silent.",
+        ),
+    ] = 3600.0
 
 
 class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,6 +186,49 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "puts lives at risk.",
         ),
     ] = 50
+    reroute_ii_s: Annotated[
+        Seconds,
+        Meta(
+            description="Grade II goes the next way (matrix_second, webhook, mail) when a channel has not taken it for "
+            "so long. Grade I goes every way at once."
+        ),
+    ] = 60.0
+    reroute_iii_s: Annotated[Seconds, Meta(description="The same for all milder alerts.")] = 600.0
+
+
+class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How alerts are told together, so that many do not bury the one that counts. Grade I never waits."""
+
+    wait_ii_s: Annotated[
+        Patience,
+        Meta(description="Seconds that a new incident of grade II waits for what belongs to it."),
+    ] = 10.0
+    wait_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder.")] = 60.0
+    interval_s: Annotated[
+        Patience,
+        Meta(
+            description="A message that was told is edited at most so often, and a digest followed by another."
+        ),
+    ] = 300.0
+    repeat_i_s: Annotated[
+        Patience,
+        Meta(
+            description="What nobody acknowledged, and no further people are called for ([oncall]), rings again "
+            "after so long: grade I; 0: never."
+        ),
+    ] = 900.0
+    repeat_ii_s: Annotated[Patience, Meta(description="The same for grade II; 0: never.")] = 3600.0
+    repeat_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder; 0: never.")] = 0.0
+    flood_window_s: Annotated[
+        Patience, Meta(description="Window of the two limits below; what is over one is told in a digest.")
+    ] = 300.0
+    flood_room: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most new incidents that ring one by one in a room.")
+    ] = 8
+    flood_origin: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Most of them from one organisation, so that others are heard."),
+    ] = 4
 
 
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,6 +279,58 @@ class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+Person = Annotated[str, Meta(pattern=r"^@[^:\s]+:\S+\Z|" + ADDRESS, max_length=254)]
+Waits = tuple[Annotated[int, Meta(ge=1, le=1440)], ...]
+
+
+class RotaSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """People who are on call in turn: one [[oncall.rota]]."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    members: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=100)]
+    first: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
+    at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z")] = "09:00"
+    length: Annotated[str, Meta(pattern=r"^[1-9]\d{0,2}[dh]\Z")] = "7d"
+    level: Annotated[int, Meta(ge=0, le=9)] = 0
+    zone: Annotated[str, Meta(max_length=64)] = ""
+
+
+class OncallSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is on call, and when the next are called because nobody has answered."""
+
+    zone: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, description="Time zone of the rotations, such as Europe/Berlin."),
+    ] = "UTC"
+    grade_i_waits_min: Annotated[
+        Waits,
+        Meta(
+            max_length=10,
+            description="Minutes that an alert of grade I waits for an answer at each level. Level 0 is who is on "
+            "call; at the last level everybody is called, on every channel, and again after its minutes until "
+            "somebody answers. Empty: only the first call.",
+        ),
+    ] = (5, 10, 15)
+    grade_ii_waits_min: Annotated[Waits, Meta(max_length=10, description="The same for grade II.")] = (
+        30,
+        60,
+        120,
+    )
+    grade_iii_waits_min: Annotated[
+        Waits, Meta(max_length=10, description="The same for whatever else rings.")
+    ] = ()
+    rota: Annotated[
+        tuple[RotaSettings, ...],
+        Meta(
+            max_length=20,
+            description="The rotations, each under a heading [[oncall.rota]] of its own: name; members (Matrix "
+            "users or mail addresses, in turn); first and at (day and time at which the first member began); length "
+            "(such as 7d or 12h); level (0 is called first, the next when nobody has answered); zone (another "
+            "than above). Without any, all responders are called at once.",
+        ),
+    ] = ()
+
+
 class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The Matrix room that is rung. Leave the section out for no Matrix."""
 
@@ -250,10 +356,35 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
         Meta(description="Matrix users who are mentioned and may acknowledge. Empty: all in the room."),
     ] = ()
+    fellows: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
+        Meta(
+            description="Bots of other Tocsin nodes in the same room: what one of them told, this one does not tell "
+            "again. Each node names the others."
+        ),
+    ] = ()
+    encrypted: Annotated[
+        bool,
+        Meta(
+            description="The room is end-to-end encrypted (needs the extra e2ee). A room that is what this does not "
+            "say is refused, so that nothing goes out in the clear by mistake."
+        ),
+    ] = False
+    only_verified: Annotated[
+        bool,
+        Meta(
+            description="In an encrypted room: only devices that their owner has verified can read alerts. "
+            "Otherwise all devices of those in the room can."
+        ),
+    ] = False
     room_max_tlp: Annotated[
-        Literal["clear", "green", "amber", "amber+strict", "red"],
-        Meta(description="Up to which TLP marking the room may read details; above it: id and grade only."),
-    ] = "amber"
+        str,
+        Meta(
+            description="Up to which TLP marking the room may read details; above it: id and grade only. Empty: "
+            "amber in an encrypted room, green in any other. An encrypted room may have amber+strict, another at "
+            "most green; none may have red. One of: clear, green, amber, amber+strict."
+        ),
+    ] = ""
     request_timeout_s: Annotated[Seconds, Meta(description="How long the homeserver may take to answer.")] = (
         10.0
     )
@@ -261,6 +392,38 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=1000, description="Own brake on messages; homeservers ship with one in 5 s.")
     ] = 0.18
     send_burst: Annotated[int, Meta(ge=1, le=1000, description="Messages that may go out at once.")] = 8
+    canary_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="After so long without an alert the way through the room is tried with an event that no client "
+            "shows; 0: never.",
+        ),
+    ] = 300.0
+    canary_back_s: Annotated[
+        Seconds, Meta(description="It is lost when the bot has not heard it itself within so long.")
+    ] = 60.0
+
+    @property
+    def max_tlp(self) -> str:
+        """Up to which marking the room may read details, as `Tlp` spells it."""
+        return self.room_max_tlp or ("amber" if self.encrypted else "green")
+
+
+class SecondMatrixSettings(MatrixSettings, frozen=True, forbid_unknown_fields=True):
+    """A room on another homeserver, for when the first is away. Leave the section out for none.
+
+    Grade I goes to both at once; the rest comes here when the first does not take it. Acknowledgements count here too.
+    """
+
+    access_token_file: Annotated[
+        str,
+        Meta(
+            description="File (owner-only) with the access token of this bot; relative to the directory. "
+            "A systemd credential named matrix-second-token is taken first."
+        ),
+    ] = "keys/matrix-second-token"  # noqa: S105  a path
 
 
 class WebhookSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -341,6 +504,45 @@ class MailSettings(Struct, frozen=True, forbid_unknown_fields=True):
     send_burst: Annotated[int, Meta(ge=1, le=1000, description="Mails that may go out at once.")] = 10
 
 
+class OpsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the operators are told what is wrong with the node itself, and when it is over; never of incidents."""
+
+    room: Annotated[
+        str,
+        Meta(
+            pattern="^([!#].+)?$",
+            description="Room for them, where the bot of [matrix] writes; an id or an alias. Empty: none.",
+        ),
+    ] = ""
+    channels: Annotated[
+        tuple[Literal["matrix", "matrix-2", "webhook", "mail"], ...],
+        Meta(
+            description="Channels of the alerts that tell them too: a dead homeserver cannot say that it is."
+        ),
+    ] = ()
+
+
+class HeartbeatSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A watchman outside who notices when this node cannot alert any more. Leave the section out for none."""
+
+    url_file: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="File (owner-only) with the address to call, a secret, such as one of healthchecks.io; "
+            "relative to the directory. A systemd credential named heartbeat-url is taken first.",
+        ),
+    ]
+    token_file: Annotated[
+        str, Meta(description="File (owner-only) with a bearer token for it. Empty: the address is enough.")
+    ] = ""
+    every_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="How often; only while the node is able to alert.")
+    ] = 60.0
+    method: Annotated[Literal["GET", "POST", "HEAD"], Meta(description="How it is called.")] = "POST"
+    request_timeout_s: Annotated[Seconds, Meta(description="How long it may take to answer.")] = 10.0
+
+
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What one request may cost."""
 
@@ -366,11 +568,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSettings = DatabaseSettings()
     federation: FederationSettings = FederationSettings()
     alerts: AlertSettings = AlertSettings()
+    grouping: GroupingSettings = GroupingSettings()
     limits: LimitSettings = LimitSettings()
     duties: DutySettings = DutySettings()
+    oncall: OncallSettings = OncallSettings()
     matrix: MatrixSettings | None = None
+    matrix_second: SecondMatrixSettings | None = None
     webhook: WebhookSettings | None = None
     mail: MailSettings | None = None
+    ops: OpsSettings = OpsSettings()
+    heartbeat: HeartbeatSettings | None = None
 
     @property
     def public_url(self) -> str:
@@ -393,11 +600,16 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "database": DatabaseSettings,
     "federation": FederationSettings,
     "alerts": AlertSettings,
+    "grouping": GroupingSettings,
     "limits": LimitSettings,
     "duties": DutySettings,
+    "oncall": OncallSettings,
     "matrix": MatrixSettings,
+    "matrix_second": SecondMatrixSettings,
     "webhook": WebhookSettings,
     "mail": MailSettings,
+    "ops": OpsSettings,
+    "heartbeat": HeartbeatSettings,
 }
 
 
@@ -466,8 +678,8 @@ def _known(part: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
 
 def _overlay(table: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
     for variable, text in sorted(environment.items()):
-        name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-        if not variable.startswith(ENVIRONMENT_PREFIX) or name not in SECTIONS or not key:
+        name, key = _section_and_key(variable)
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not key:
             continue  # TOCSIN_DIR, TOCSIN_URL and the like are the command line's
         kind = SECTIONS[name]
         if key not in kind.__struct_fields__:
@@ -476,9 +688,16 @@ def _overlay(table: dict[str, Any], environment: Mapping[str, str]) -> Iterator[
         section = table.setdefault(name, {})
         if isinstance(section, dict):
             try:
-                section[key] = _from_text(text, kind.__annotations__[key])
+                section[key] = _from_text(text, get_type_hints(kind, include_extras=True)[key])
             except msgspec.ValidationError as exc:
                 yield f"{variable}: {_sentence(str(exc))}"
+
+
+def _section_and_key(variable: str) -> tuple[str, str]:
+    """The longest section that a variable's name begins with, and the rest; two empty texts: it names none."""
+    rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+    name = max((s for s in SECTIONS if rest.startswith(f"{s}_")), key=len, default="")
+    return name, rest[len(name) + 1 :] if name else ""
 
 
 def _from_text(text: str, annotation: Any) -> Any:
@@ -486,7 +705,8 @@ def _from_text(text: str, annotation: Any) -> Any:
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
     if getattr(annotation, "__origin__", None) is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return msgspec.convert(parts, list[int], strict=False) if annotation is Waits else parts
     if getattr(annotation, "__origin__", None) is Literal or annotation is str:
         return text
     return msgspec.convert(text, annotation, strict=False)
@@ -516,17 +736,28 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "database.url holds a password; put the address into a file and name it in database.url_file."
     yield from _unknown_to_the_calendar(settings.duties)
     homeserver = settings.matrix.homeserver if settings.matrix else ""
-    for name, url in (("node.url", settings.node.url), ("matrix.homeserver", homeserver)):
+    second = settings.matrix_second.homeserver if settings.matrix_second else ""
+    for name, url in (
+        ("node.url", settings.node.url),
+        ("matrix.homeserver", homeserver),
+        ("matrix_second.homeserver", second),
+    ):
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
             yield f"{name} must be an address such as https://tocsin.example.org."
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
     yield from _unfit_channels(settings)
+    yield from _unfit_rotas(settings)
+    yield from _unfit_reserve(settings)
 
 
 def _unfit_channels(settings: Settings) -> Iterator[str]:
     """Ways on which an alert could be read by others."""
     webhook, mail = settings.webhook, settings.mail
+    if settings.matrix is not None:
+        yield from _unfit_room("matrix", settings.matrix)
+    if settings.matrix_second is not None:
+        yield from _unfit_room("matrix_second", settings.matrix_second)
     if webhook is not None:
         address = urlsplit(webhook.url)
         plain = address.scheme == "http" and (webhook.allow_http or address.hostname in LOOPBACK)
@@ -538,11 +769,70 @@ def _unfit_channels(settings: Settings) -> Iterator[str]:
         yield "mail.security must be starttls or tls: the mail would cross the network readable."
 
 
-def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+def _unfit_reserve(settings: Settings) -> Iterator[str]:
+    """What stands beside the first room, and needs it or another."""
+    if settings.matrix_second is not None and settings.matrix is None:
+        yield "matrix_second stands beside [matrix]; with one room only, call the section [matrix]."
+    if settings.ops.room and settings.matrix is None:
+        yield "ops.room needs the bot of [matrix]; without one, name other channels in ops.channels."
+    there = {
+        "matrix": settings.matrix,
+        "matrix-2": settings.matrix_second,
+        "webhook": settings.webhook,
+        "mail": settings.mail,
+    }
+    for name in settings.ops.channels:
+        if there[name] is None:
+            yield f"ops.channels names {name}, but there is no section for it."
+
+
+def _unfit_room(name: str, matrix: MatrixSettings) -> Iterator[str]:
+    """A room that would be told more than rooms of its kind may be."""
+    tlp = matrix.room_max_tlp
+    if tlp == "red":
+        yield (
+            f"{name}.room_max_tlp cannot be red: TLP:RED is for named people, and whoever is let into a room reads "
+            "there. Set amber+strict or less for an encrypted room, green or clear for any other."
+        )
+    elif tlp in ENCRYPTED_ROOM_TLPS and not matrix.encrypted:
+        yield (
+            f"{name}.room_max_tlp = {tlp} needs an encrypted room: what is marked above green never goes into a "
+            "room in the clear. Leave the setting out (it is then green), or encrypt the room and set "
+            f"{name}.encrypted = true."
+        )
+    elif tlp not in {"", *ROOM_TLPS, *ENCRYPTED_ROOM_TLPS}:
+        yield f"{name}.room_max_tlp: {tlp} is none of {', '.join((*ROOM_TLPS, *ENCRYPTED_ROOM_TLPS))}."
+
+
+def _unfit_rotas(settings: Settings) -> Iterator[str]:
+    """Rotations that no calendar knows, or whose people nothing reaches."""
+    oncall, seen = settings.oncall, set[str]()
+    yield from _unknown_zone("oncall.zone", oncall.zone)
+    for rota in oncall.rota:
+        where = f"oncall.rota {rota.name}"
+        if rota.name in seen:
+            yield f"{where} stands there twice; give each a name of its own."
+        seen.add(rota.name)
+        if rota.zone:
+            yield from _unknown_zone(f"{where}: zone", rota.zone)
+        try:
+            date.fromisoformat(rota.first)
+        except ValueError:
+            yield f"{where}: first: {rota.first} is not a day."
+        for section, part in (("matrix", settings.matrix), ("mail", settings.mail)):
+            if part is None and any(p.startswith("@") == (section == "matrix") for p in rota.members):
+                yield f"{where} has members that only [{section}] reaches, and there is no such section."
+
+
+def _unknown_zone(where: str, zone: str) -> Iterator[str]:
     try:
-        ZoneInfo(duties.zone)
+        ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield f"duties.zone: {duties.zone} is not a time zone such as Europe/Berlin."
+        yield f"{where}: {zone} is not a time zone such as Europe/Berlin."
+
+
+def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+    yield from _unknown_zone("duties.zone", duties.zone)
     for day in duties.holidays:
         try:
             date.fromisoformat(day)

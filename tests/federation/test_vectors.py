@@ -21,7 +21,7 @@ from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import Frame, FrameReader
 from tocsin_federation.identity import verify_chain
 from tocsin_federation.keys import check_public, load_enc_private, verify
-from tocsin_federation.messages import read_header
+from tocsin_federation.messages import read_acknowledgement, read_header
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
@@ -226,6 +226,7 @@ def _remark(given: dict[str, Any]) -> None:
 
 
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "acknowledgement": lambda given: read_acknowledgement(given["content"]),
     "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
     "entry": _entry,

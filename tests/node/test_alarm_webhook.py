@@ -45,6 +45,7 @@ async def test_an_alert_is_taken_by_a_receiver_that_verifies(pool, tmp_path):
         assert [(c.name, c.status) for c in await ringing.alarms.health()] == [
             ("webhook", "ok"),
             ("alerts", "ok"),
+            ("answers", "ok"),
         ]
 
 
@@ -137,8 +138,12 @@ async def test_above_its_ceiling_it_is_told_id_and_grade(pool, tmp_path, ceiling
 
 
 async def test_a_room_and_a_webhook_are_told_each_what_it_may_read(pool, tmp_path, room):
-    async with pager() as there, bell(pool, tmp_path, room, webhook=there.settings(tmp_path)) as ringing:
-        alert_id = await ringing.store(incident("I", tlp=Tlp.AMBER))
+    hook = {"max_tlp": "clear"}
+    async with (
+        pager() as there,
+        bell(pool, tmp_path, room, webhook=there.settings(tmp_path, **hook)) as ringing,
+    ):
+        alert_id = await ringing.store(incident("I", tlp=Tlp.GREEN))
         assert TITLE in (await room.alert())["content"]["body"]
         await ringing.all_taken(1, "webhook")
         await ringing.all_echoed(1)
@@ -147,7 +152,13 @@ async def test_a_room_and_a_webhook_are_told_each_what_it_may_read(pool, tmp_pat
             ("matrix", "echoed"),
             ("webhook", "accepted"),
         ]
-        assert [c.name for c in await ringing.alarms.health()] == ["matrix", "webhook", "alerts"]
+        assert [c.name for c in await ringing.alarms.health()] == [
+            "matrix",
+            "matrix-canary",
+            "webhook",
+            "alerts",
+            "answers",
+        ]
     assert TITLE not in there.tries[0][1].decode()
     assert (len(there.tries), len(room.alerts())) == (1, 1)
 

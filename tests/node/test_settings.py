@@ -67,12 +67,39 @@ def test_every_fault_is_told_at_once_with_the_nearest_known_name():
             "matrix.user_id: expected str matching regex",
         ),
         ({"node": {"org": "A"}, "matrix": ROOM | {"access_token": "x"}}, "did you mean access_token_file?"),
+        (
+            {"node": {"org": "A"}, "matrix": ROOM | {"room_max_tlp": "amber"}},
+            "matrix.room_max_tlp = amber needs an encrypted room",
+        ),
+        (
+            {"node": {"org": "A"}, "matrix": ROOM | {"room_max_tlp": "red", "encrypted": True}},
+            "matrix.room_max_tlp cannot be red: TLP:RED is for named people",
+        ),
+        (
+            {"node": {"org": "A"}, "matrix": ROOM | {"room_max_tlp": "purple"}},
+            "purple is none of clear, green, amber, amber+strict.",
+        ),
     ],
 )
 def test_a_fault_is_told_in_words_that_name_the_setting(table, fault):
     (told,) = faults(table)
     assert fault in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "ceiling"),
+    [
+        ({}, "green"),
+        ({"room_max_tlp": "clear"}, "clear"),
+        ({"encrypted": True}, "amber"),
+        ({"encrypted": True, "room_max_tlp": "amber+strict"}, "amber+strict"),
+        ({"encrypted": True, "room_max_tlp": "green"}, "green"),
+    ],
+)
+def test_what_a_room_may_read_follows_from_its_encryption(fields, ceiling):
+    settings = parse({"node": {"org": "A"}, "matrix": ROOM | fields}, HERE, {})
+    assert settings.matrix.max_tlp == ceiling
 
 
 def test_the_environment_wins_and_lists_are_separated_by_commas():
@@ -107,6 +134,29 @@ def test_the_environment_alone_can_name_the_room():
     assert settings.matrix.room == "!r:m.example"
 
 
+def test_the_environment_tells_the_second_room_from_a_setting_of_the_first():
+    settings = parse(
+        {"node": {"org": "Acme"}, "matrix": ROOM},
+        HERE,
+        {f"TOCSIN_MATRIX_SECOND_{k.upper()}": f"{v}2" for k, v in ROOM.items()},
+    )
+    assert (settings.matrix.room, settings.matrix_second.room) == ("!r:m.example", "!r:m.example2")
+    assert settings.matrix_second.access_token_file != settings.matrix.access_token_file
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ({"matrix_second": ROOM}, "matrix_second stands beside [matrix]"),
+        ({"ops": {"room": "!ops:m.example"}}, "ops.room needs the bot of [matrix]"),
+        ({"ops": {"channels": ["mail"]}}, "ops.channels names mail, but there is no section"),
+    ],
+)
+def test_a_reserve_without_what_it_stands_beside_is_a_fault(table, fault):
+    (told,) = faults({"node": {"org": "Acme"}, **table})
+    assert told.startswith(fault)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "fault"),
     [
@@ -137,7 +187,7 @@ def test_every_commented_default_is_the_default():
         for line in text.splitlines()
     )
     table = tomllib.loads(bare)
-    for section in ("matrix", "webhook", "mail"):
+    for section in ("matrix", "matrix_second", "webhook", "mail", "heartbeat"):
         table.pop(section)
     assert parse(table, HERE, {}) == parse({"node": {"org": "Acme"}}, HERE, {})
 

@@ -38,11 +38,35 @@ class Room:
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
         """The next alert to reach the responder's client."""
-        return await self.wait_for(lambda event: "org.tocsin.alert" in event["content"], within_s=within_s)
+        return await self.wait_for(_rings, within_s=within_s)
+
+    async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
+        """The bot's message that holds `words`, as soon as it is in the room."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = await asyncio.to_thread(self.alerts)
+                if (event := next((e for e in found if words in e["content"]["body"]), None)) is not None:
+                    return event
+                await asyncio.sleep(0.05)
+
+    async def read_up_to(self, event_id: str, *, by: Person | None = None, **more: Any) -> None:
+        """Let the responder's client say that they have read the room as far as an event."""
+        path = f"/rooms/{self.id}/receipt/m.read/{event_id}"
+        await asyncio.to_thread((by or self.responder).call, "POST", path, more)
 
     def alerts(self) -> list[dict[str, Any]]:
         """What people see of the bot in the room, oldest first."""
         return self.responder.messages(self.id, self.bot.user_id)
+
+
+def _rings(event: dict[str, Any]) -> bool:
+    """Whether it is a message of a bot of ours that is no notice and no edit."""
+    content = event["content"]
+    return (
+        "org.tocsin.alert" in content
+        and content.get("msgtype") == "m.text"
+        and content.get("m.relates_to", {}).get("rel_type") != "m.replace"
+    )
 
 
 def open_room(synapse: Synapse, **options: Any) -> Room:
@@ -64,11 +88,29 @@ def _synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
 @pytest.fixture
 def homeserver(_synapse: Synapse) -> Iterator[Synapse]:
     """The session's homeserver, alive at the start of every test; a test may pause, kill and restart it."""
-    yield _synapse
-    if not _synapse.alive:
-        _synapse.start()
-    _synapse.resume()
-    _synapse.wait_ready()
+    yield from _alive_again(_synapse)
+
+
+@pytest.fixture(scope="session")
+def _second_synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    pytest.importorskip("synapse", reason="no homeserver is installed here")
+    with Synapse(tmp_path_factory.mktemp("second")) as running:
+        yield running
+
+
+@pytest.fixture
+def second_room(_second_synapse: Synapse) -> Iterator[Room]:
+    """A room on another homeserver, which a test may pause and kill too."""
+    for synapse in _alive_again(_second_synapse):
+        yield open_room(synapse)
+
+
+def _alive_again(synapse: Synapse) -> Iterator[Synapse]:
+    yield synapse
+    if not synapse.alive:
+        synapse.start()
+    synapse.resume()
+    synapse.wait_ready()
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +124,16 @@ def limited_homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syn
 @pytest.fixture
 def room(homeserver: Synapse) -> Room:
     return open_room(homeserver)
+
+
+def open_encrypted_room(synapse: Synapse, **limits: int) -> Room:
+    """The same, end-to-end encrypted; `limits`: when the room's key is changed."""
+    content = {"algorithm": "m.megolm.v1.aes-sha2", **limits}
+    return open_room(
+        synapse, initial_state=[{"type": "m.room.encryption", "state_key": "", "content": content}]
+    )
+
+
+@pytest.fixture
+def encrypted_room(homeserver: Synapse) -> Room:
+    return open_encrypted_room(homeserver)

@@ -22,7 +22,7 @@ import msgspec
 from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster", "digest"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
@@ -33,6 +33,7 @@ DRIVERS = 5
 SYSTEMS = 3
 MENTIONS = 30
 SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
+DIGESTED = "Several incidents came at once and were told together. See each: tocsin alert list --open"
 ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
 HEADLINES = {
     "raise": "ALERT, grade {grade}",
@@ -40,6 +41,7 @@ HEADLINES = {
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
     "duty": "LEGAL CLOCK: {clock}",
     "cluster": "EARLY WARNING: several organisations report the same, up to grade {grade}",
+    "digest": "MANY ALERTS AT ONCE, up to grade {grade}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 
@@ -158,6 +160,8 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
     paragraphs = [p for p in (title, foreign(facts.summary, SUMMARY_BYTES)) if p]
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts reach this room."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
     elif not paragraphs:
         paragraphs = ["What happened may not be shown in this room."]
     points = _points(facts)
@@ -172,6 +176,8 @@ def plain_text(facts: AlertFacts, alert_id: int) -> str:
     paragraphs = [p for p in (foreign(facts.title, TITLE_BYTES), foreign(facts.summary, SUMMARY_BYTES)) if p]
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts arrive here."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
     elif not paragraphs:
         paragraphs = ["What happened may not be shown here."]
     steps = _steps(facts, f"tocsin alert ack {alert_id}")

@@ -6,14 +6,16 @@ a message that begins with an asterisk.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tocsin_node.links.alert_text import MENTIONS, AlertFacts, words
 
-NOTICE = "notice"  # the kind of message for which no device rings
+NOTICE: Final = "notice"  # kinds of messages for which no device rings
+UPDATE: Final = "update"
 
 
 class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,8 +51,30 @@ def said_words(
         "body": body,
         "format": "org.matrix.custom.html",
         "formatted_body": html,
-        "m.mentions": {} if kind == NOTICE else _mentions(named, everybody=saying.everybody),
+        "m.mentions": {} if kind in {NOTICE, UPDATE} else _mentions(named, everybody=saying.everybody),
         "org.tocsin.alert": {**full["org.tocsin.alert"], "message": kind},
+    }
+
+
+def list_words(person: str, head: str, lines: Sequence[str]) -> dict[str, Any]:
+    """The content of a message to one person in the room: a line, and a list."""
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return {
+        "msgtype": "m.text",
+        "body": "\n".join([f"{person}: {head}", *lines]),
+        "format": "org.matrix.custom.html",
+        "formatted_body": f"<p>{escape(person)}: {escape(head)}</p><ul>{listed}</ul>",
+        "m.mentions": {"user_ids": [person]},
+        "org.tocsin.alert": {"v": 1, "message": "digest"},
+    }
+
+
+def letter_words(head: str, lines: Sequence[str], at: datetime) -> dict[str, Any]:
+    """The same as a letter."""
+    return {
+        "subject": f"[Tocsin] {head}",
+        "text": "\n".join([head, "", *lines, ""]),
+        "raised_at": at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin_node.links.alert_digest import digest_text, digest_words, heading
 from tocsin_node.links.alert_text import (
     SUMMARY_BYTES,
     TITLE_BYTES,
@@ -26,7 +27,15 @@ from tocsin_node.settings import MailSettings, MatrixSettings, Settings, Webhook
 from tocsin_node.storage.deliveries import DeliveryKind
 from tocsin_schema.marking import Tlp
 
-MATRIX, WEBHOOK, MAIL = "matrix", "webhook", "mail"
+MATRIX, MATRIX_2, WEBHOOK, MAIL, OPS = "matrix", "matrix-2", "webhook", "mail", "ops"
+ROOMS = (MATRIX, MATRIX_2)
+SPOKEN = {
+    MATRIX: "the first room",
+    MATRIX_2: "the second room",
+    WEBHOOK: "the webhook",
+    MAIL: "e-mail",
+    OPS: "the operators' room",
+}
 URGENT = 0  # grade I, or a life at risk
 RANKS = {"I": 1, "II": 2, "III": 3}
 MILDEST = 4
@@ -34,7 +43,10 @@ MILDEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says."""
+    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says.
+
+    `mention`: whose devices ring, where that is other than the settings have it.
+    """
 
     facts: AlertFacts
     alert_id: int
@@ -43,6 +55,20 @@ class Telling:
     txn: str
     kind: DeliveryKind = "ring"
     saying: Saying | None = None
+    state: str = "open"
+    mention: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a digest tells: alerts by number with what the place may read. `first`: it begins a flood, and rings."""
+
+    incidents: Sequence[tuple[int, AlertFacts]]
+    alert_id: int
+    raised_at: datetime
+    txn: str
+    first: bool
+    limits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +84,9 @@ class Way:
     """One channel as the settings have it. `ceiling`: up to which marking it may be told details.
 
     `compose` gives a message's content. `follow` and `replace` tie it to the root of its thread, or put it into the
-    root's place; what the channel has no such thing for, they leave as it is.
+    root's place; what the channel has no such thing for, they leave as it is. `updates`: it is told how things are now
+    without ringing. `digest`: how it is told many at once; None: each by itself, however many.
+    `reserve`: what is not of grade I comes here only when another channel does not take it.
     """
 
     channel: str
@@ -68,11 +96,16 @@ class Way:
     compose: Callable[[Telling], dict[str, Any]]
     follow: Callable[[Mapping[str, Any], Root], dict[str, Any]]
     replace: Callable[[Mapping[str, Any], Root], dict[str, Any]]
+    updates: bool
+    digest: Callable[[Digest], dict[str, Any]] | None
+    reserve: bool = False
 
     def admits(self, facts: AlertFacts, priority: int) -> bool:
-        """Whether an alert is for this channel: tests and what is urgent always, the rest by grade."""
+        """Whether an alert is for this channel from the start: tests and what is urgent always, the rest by grade."""
         if facts.kind == "test" or priority == URGENT:
             return True
+        if self.reserve:
+            return facts.grade == "I"
         return RANKS.get(facts.grade, MILDEST) <= RANKS.get(self.min_grade, MILDEST)
 
 
@@ -87,17 +120,15 @@ class Room:
     @classmethod
     def from_settings(cls, settings: MatrixSettings) -> "Room":
         """The room that the settings name."""
-        return cls(settings.room, settings.responders, Tlp(settings.room_max_tlp))
+        return cls(settings.room, settings.responders, Tlp(settings.max_tlp))
 
 
 def ways_from(settings: Settings) -> tuple[Way, ...]:
-    """All ways that the settings name."""
+    """All ways that the settings name, in the order in which one stands in for another."""
     ways: list[Way] = []
-    if settings.matrix is not None:
-        room = Room.from_settings(settings.matrix)
-        ways.append(
-            Way(MATRIX, room.id, room.ceiling, "IV", partial(_room_content, room), _in_thread, _as_edit)
-        )
+    for channel, matrix in ((MATRIX, settings.matrix), (MATRIX_2, settings.matrix_second)):
+        if matrix is not None:
+            ways.append(_room(channel, Room.from_settings(matrix)))
     if settings.webhook is not None:
         ways.append(_webhook(settings.webhook))
     if settings.mail is not None:
@@ -105,16 +136,46 @@ def ways_from(settings: Settings) -> tuple[Way, ...]:
     return tuple(ways)
 
 
+def hint_for(channel: str, hint: str) -> str:
+    """A hint in the words of a channel's own section: transports know one section only."""
+    if channel == MATRIX_2:
+        return hint.replace("matrix.", "matrix_second.").replace("matrix login`", "matrix login --second`")
+    return hint.replace("matrix.room", "ops.room") if channel == OPS else hint
+
+
 def marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
     """With the transaction id inside, so that our message is known again whatever device reads it."""
     return {**content, "org.tocsin.alert": {**content["org.tocsin.alert"], "txn": txn}}
 
 
+def _room(channel: str, room: Room) -> Way:
+    return Way(
+        channel,
+        room.id,
+        room.ceiling,
+        "IV",
+        partial(_room_content, room),
+        _in_thread,
+        _as_edit,
+        updates=True,
+        digest=partial(_room_digest, room),
+        reserve=channel == MATRIX_2,
+    )
+
+
+def _room_digest(room: Room, told: Digest) -> dict[str, Any]:
+    content = digest_words(
+        told.incidents, told.alert_id, room.responders, first=told.first, limits=told.limits
+    )
+    return marked(content, told.txn)
+
+
 def _room_content(room: Room, told: Telling) -> dict[str, Any]:
+    mention = room.responders if told.mention is None else told.mention
     if told.saying is None:
-        content = words(told.facts, told.alert_id, room.responders)
+        content = words(told.facts, told.alert_id, mention)
     else:
-        content = said_words(told.kind, told.saying, told.facts, told.alert_id, room.responders)
+        content = said_words(told.kind, told.saying, told.facts, told.alert_id, mention)
     return marked(content, told.txn)
 
 
@@ -128,7 +189,7 @@ def _as_edit(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
 
 def _webhook(settings: WebhookSettings) -> Way:
     place = f"{urlsplit(settings.url).hostname} ({_digest((settings.url,))})"
-    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone)
+    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone, True, None)
 
 
 def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
@@ -139,7 +200,25 @@ def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
 def _mail(settings: MailSettings) -> Way:
     count = len(settings.recipients)
     place = f"{count} recipient{'' if count == 1 else 's'} ({_digest(sorted(settings.recipients))})"
-    return Way(MAIL, place, Tlp(settings.max_tlp), settings.min_grade, _letter, _in_reply, _in_reply)
+    return Way(
+        MAIL,
+        place,
+        Tlp(settings.max_tlp),
+        settings.min_grade,
+        _letter,
+        _in_reply,
+        _in_reply,
+        False,
+        _digest_letter,
+    )
+
+
+def _digest_letter(told: Digest) -> dict[str, Any]:
+    return {
+        "subject": f"[Tocsin {told.alert_id}] {heading(told.incidents, first=told.first)}",
+        "text": digest_text(told.incidents, first=told.first, limits=told.limits) + "\n",
+        "raised_at": _text(told.raised_at),
+    }
 
 
 def _body(told: Telling) -> dict[str, Any]:
@@ -149,15 +228,22 @@ def _body(told: Telling) -> dict[str, Any]:
     return {
         "id": told.alert_id,
         "incident": told.incident,
-        "kind": facts.kind if told.kind == "ring" else told.kind,
+        "kind": _kind(told),
         "grade": facts.grade,
         "tlp": facts.tlp.value,
         **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
         "raised_at": _text(told.raised_at),
+        "state": told.state,
         "text": _plain(told),
     }
+
+
+def _kind(told: Telling) -> str:
+    if told.kind != "ring":
+        return told.kind
+    return told.facts.kind if told.saying is None else "again"
 
 
 def _letter(told: Telling) -> dict[str, Any]:

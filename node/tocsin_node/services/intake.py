@@ -16,7 +16,7 @@ from tocsin_federation.errors import EntryRefused
 from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
-from tocsin_federation.messages import Acknowledgement, Header, read_acknowledgement
+from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.data_keys import DataKeys
@@ -53,7 +53,7 @@ class Arrival:
     leaf_hash: bytes
     opened: Opened | None = None
     report: IncidentReport | None = None
-    acknowledgement: Acknowledgement | None = None
+    acknowledgement: Acknowledgement | Progress | None = None
     remark: Remark | None = None
     outcome: Outcome | None = None
     code: str | None = None
@@ -66,7 +66,7 @@ class _Batch:
     outcomes: list[EntryOutcome] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
-    acknowledgements: list[Acknowledgement] = field(default_factory=list)
+    acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
     confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
 
 
@@ -256,7 +256,7 @@ class Intake:
                 logger.warning(
                     "peer %s: entry %d was %s: %s", peer.row.name, outcome.idx, outcome.outcome, outcome.code
                 )
-        if rang or batch.confirmed:
+        if rang or batch.acknowledgements or batch.confirmed:
             self._alarms.wake()
         if batch.versions:
             self.on_stored()
