@@ -45,6 +45,11 @@ class Check:
     since: datetime | None = None
     mark: int | None = None
 
+    @property
+    def news(self) -> str:
+        """What is told once: the status, the code, and the mark if there is one."""
+        return f"{self.status}: {self.code}" + ("" if self.mark is None else f" {self.mark}")
+
 
 Source = Callable[[], Awaitable[Check | Sequence[Check]]]
 
@@ -103,7 +108,7 @@ class Health:
         before = self._since.get(check.name)
         if before is not None and (before.status, before.code) == (check.status, check.code):
             dated = replace(check, since=before.since)
-            if check.mark != before.mark:
+            if check.news != before.news:
                 self._since[check.name] = dated
                 logger.warning("%s is %s: %s", check.name, check.status, check.hint)
             return dated

@@ -445,9 +445,9 @@ class Peering:
         if any(p.active and p.row.problem_code is not None for p in self.present()):
             hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "peer-trouble", hint)
-        ending = [stage_of(p.identity.statement.expires_at - self._now()) for p in self.present() if p.active]
+        ending = [self._ending(p) for p in self.present() if p.active]
         soonest = min((stage for stage in ending if stage is not None), default=None)
-        if soonest is not None and soonest <= WARN_OF_PEERS_DAYS:
+        if soonest is not None:
             hint = (
                 "A peer's statement ends soon, and then nothing goes to it: `tocsin peer status` says whose."
             )
@@ -482,7 +482,15 @@ class Peering:
             elif self.silent(row):
                 hint = "It was not heard of for long, and may not be able to alert. Ask there by another way."
                 checks.append(Check(name, "degraded", "peer-silent", hint))
+            elif peer.active and (ending := self._ending(peer)) is not None:
+                hint = "Its statement ends soon; then nothing goes to it. Remind its operator of `tocsin key rotate`."
+                checks.append(Check(name, "degraded", "peer-expiring", hint, mark=ending))
         return checks
+
+    def _ending(self, peer: Peer) -> int | None:
+        """The stage that the end of a peer's statement has come to, when that is near enough to tell."""
+        stage = stage_of(peer.identity.statement.expires_at - self._now())
+        return stage if stage is not None and stage <= WARN_OF_PEERS_DAYS else None
 
     async def forget_old_invites(self) -> None:
         """Housekeeping."""
