@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from tests.support.node import open_here, settings_on
+from tests.support.villain import peer_status, villain
 
 from tocsin_node import health
 from tocsin_node.errors import NodeStopping
@@ -219,3 +221,24 @@ async def test_a_new_address_that_peers_were_not_told_is_announced(tmp_path):
     rotate(tmp_path / "node")
     ask = address_check(load(tmp_path / "node", {}), load_identity(tmp_path / "node")[0])
     assert (await ask()).status == "ok"
+
+
+async def test_a_peers_statement_that_ends_is_said_with_the_days_and_by_name_to_operators_alone(
+    database, tmp_path
+):
+    ahead = timedelta()
+    settings = settings_on(tmp_path / "acme", database)
+    async with villain() as mallory, open_here(settings, now=lambda: datetime.now(UTC) + ahead) as acme:
+        await mallory.join(acme)
+        for days, stage in ((60, None), (75, None), (95, 7), (99.5, 1), (101, 0)):
+            ahead = timedelta(days=days)
+            async with acme.node.pool.acquire() as conn:  # it was heard of all the time
+                await conn.execute("update peer set last_contact_at = $1", datetime.now(UTC) + ahead)
+            statement = (await peer_status(acme))["statement"]
+            assert statement["expiring"] is (days >= 70)
+            assert abs(statement["days_left"] - (100 - days)) <= 1
+            named = [c for c in await acme.node.peering.watch() if c.code == "peer-expiring"]
+            assert [c.mark for c in named] == ([] if stage is None else [stage])
+            assert all(c.name == "peer mallory" for c in named)
+            told = await acme.node.peering.health()
+            assert "mallory" not in (told.hint or "")
