@@ -6,7 +6,7 @@ import os
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 from aiohttp import web
@@ -33,6 +33,8 @@ from tocsin_node.recovery import last_good
 from tocsin_node.rotation import Change, rotate
 from tocsin_node.settings import load
 from tocsin_node.storage.pool import Address, connect
+from tocsin_schema.check import check_bundle
+from tocsin_schema.remarks import exposure
 from tocsin_schema.stix import revise
 
 STIX = {"Content-Type": "application/stix+json"}
@@ -248,6 +250,48 @@ async def test_the_last_good_entry_may_lie_before_what_the_database_holds(cluste
                     assert (await answer.json())["code"] == "not-in-log"
 
 
+async def test_a_node_restored_from_a_backup_says_what_is_so_and_peers_keep_what_it_lost(
+    cluster, database, tmp_path
+):
+    async with cluster.database() as other:
+        one = settings_on(tmp_path / "one", database, PATIENCE, org="One")
+        two = settings_on(tmp_path / "two", other, PATIENCE, org="Two")
+        async with open_here(two) as peer:
+            async with open_here(one) as node:
+                await introduced(node, peer)
+                early = node.bundle("Before the backup")
+                early_id = (await file(node, early))["id"]
+                await holds(peer, early_id)
+            async with connected(Address(one.database.url)) as conn:
+                name = await conn.fetchval("select current_database()")
+            async with cluster.database(template=name) as backup:
+                async with open_here(one) as node:
+                    await file(node, next_version(early, "Said after it"), put=early_id)
+                    late = node.bundle("After the backup")
+                    late_id = (await file(node, late))["id"]
+                    await holds(peer, early_id, ver=2)
+                    await holds(peer, late_id)
+                toml = one.dir / "node.toml"
+                toml.write_text(toml.read_text().replace(one.database.url, backup.url))
+                restored = load(one.dir, {})
+                await recover(restored)
+                async with open_here(restored) as node:
+                    for each in (early_id, late_id):
+                        await holds(peer, each, disputed=True)
+                    assert await report(node, late_id) is None
+                    await post(node, "/v1/log/republish", {})
+                    await holds(peer, early_id, ver=1, title="Before the backup", disputed=False)
+                    async with peer.client.get(
+                        f"/v1/reports/{late_id}", headers={"Accept": "application/stix+json"}
+                    ) as answer:
+                        lost = await answer.read()
+                    assert lost == late
+                    await file(node, lost)  # asked back from a peer
+                    await holds(peer, late_id, disputed=False)
+                    status = await peer_status(peer, "One")
+                    assert (status["state"], status["problem"]) == ("active", None)
+
+
 # Peers without manners -------------------------------------------------------------------------------------
 
 
@@ -401,3 +445,32 @@ async def test_an_alert_about_a_disputed_report_waits_and_goes_when_its_author_s
                 return [a["report_id"] for a in there.alerts] if len(there.alerts) >= 2 else None
 
             assert set(await until(rung)) == {incident_id_of(raw) for raw in true}
+
+
+async def test_a_remark_by_the_thief_gives_way_to_the_next_one_whatever_its_time(acme, mallory):
+    raw = acme.bundle("Ours, that mallory speaks of")
+    said = await file(acme, raw)
+    ref = {"ver": 1, "ref": bytes.fromhex(said["entry"]["leaf_hash"])}
+    report_id = said["id"]
+
+    def word(text, modified):
+        content = exposure(check_bundle(raw).report, text, producer=mallory.producer, now=modified)
+        mallory.publish(acme, content, t="remark", id=report_id, **ref)
+
+    async def remark(disputed):
+        items = (await get(acme, f"/v1/reports/{report_id}/remarks"))["items"]
+        return (
+            [(i["said"], i["disputed"]) for i in items]
+            if items and items[0]["disputed"] is disputed
+            else None
+        )
+
+    word("not-affected", datetime.now(UTC) + timedelta(days=300))
+    await mallory.ring()
+    assert await until(lambda: remark(False)) == [("not-affected", False)]
+    end_log(mallory, 0, [])
+    await tell(mallory, acme)
+    assert await until(lambda: remark(True)) == [("not-affected", True)]
+    word("affected", datetime.now(UTC))
+    await mallory.ring()
+    assert await until(lambda: remark(False)) == [("affected", False)]
