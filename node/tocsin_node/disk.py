@@ -13,12 +13,18 @@ class Disk:
     """Steps on owner-only files. All raise SecretError with the file's name when the disk refuses."""
 
     def write(self, file: Path, content: bytes) -> None:
-        """Write a new file; one that stands there is replaced only when the new one is whole."""
+        """Write a new file; one that stands there is replaced only when the new one is whole.
+
+        When root writes, it belongs to whoever owns the directory: the node may run as somebody else.
+        """
         fresh = file.with_name(f".{file.name}.part")
         try:
             fresh.unlink(missing_ok=True)
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
+                if os.geteuid() == 0:
+                    owner = file.parent.stat()
+                    os.fchown(stream.fileno(), owner.st_uid, owner.st_gid)
                 self._put(stream.fileno(), content)
                 os.fsync(stream.fileno())
         except OSError as exc:

@@ -19,12 +19,12 @@ from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
 from tocsin_node.data_keys import load_data_keys
-from tocsin_node.disk import Disk
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
-from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first, settle_keys
+from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.key_lock import locked_at_rest
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.passphrase import Passphrase
+from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.clusters import Clusters
@@ -122,7 +122,7 @@ async def open_node(
         leader = Leader(database.address)
         await leader.open()  # before the database is touched: one process a database
         stack.push_async_callback(leader.close)
-        settle_keys(settings.dir, identity, Disk(), passphrase)
+        end_cut_off(settings.dir, passphrase)
         await bring_up_to_date(settings, database)
         pool = await stack.enter_async_context(open_pool(settings, database.address))
         tokens = Tokens(pool, rng=rng)

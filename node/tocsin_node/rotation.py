@@ -63,8 +63,8 @@ class RootKey:
 
     @classmethod
     def at(cls, file: Path, passphrase: Passphrase | None = None) -> "RootKey":
-        """The key in an owner-only file. Raises: SecretError."""
-        return cls(read_secret_file(file), file, passphrase)
+        """The key in a file. Raises: SecretError."""
+        return cls(read_secret_file(file, carried=True), file, passphrase)
 
     def private(self, number: int, passphrase: Passphrase | None) -> bytes:
         """The private key for statement `number`. Raises: SecretError, KeyLocked, PassphraseWrong, PaperUnread."""
@@ -171,6 +171,19 @@ def rotate(
         settle_keys(directory, identity, disk, passphrase)
         disk.remove(_attempt(directory))
         return Rotated(identity, following, tuple(_destroy_used(directory, root, identity, passphrase, disk)))
+
+
+def end_cut_off(directory: Path, passphrase: Passphrase | None) -> None:
+    """End a rotation that was cut off, as the node does at its start; one that is under way is left alone.
+
+    Raises: SecretError, NotInitialised.
+    """
+    try:
+        with _alone(directory):
+            identity = verify_chain(read_chain(directory), expected=None, now=None)
+            settle_keys(directory, identity, Disk(), passphrase)
+    except RotationRunning:
+        pass  # the node takes its keys from where they are
 
 
 def used_roots(folder: Path, identity: Identity, passphrase: Passphrase | None) -> list[Path]:

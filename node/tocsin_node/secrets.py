@@ -51,8 +51,10 @@ def secret_files(
     return [each for each in [*found, (directory / KEYS_DIRECTORY / name, False)] if each[0].is_file()]
 
 
-def read_secret_file(file: Path) -> bytes:
+def read_secret_file(file: Path, *, carried: bool = False) -> bytes:
     """The content of a file that only its owner can read, without white space at its ends.
+
+    `carried`: it comes on a stick, whose file system may know no owners.
 
     Raises: SecretError.
     """
@@ -62,7 +64,7 @@ def read_secret_file(file: Path) -> bytes:
         raise SecretError(f"There is no secret at {file}.") from exc
     except OSError as exc:
         raise SecretError(f"{file} cannot be read: {exc.strerror}.") from exc
-    if mode & OTHERS:
+    if mode & OTHERS and not carried:
         raise SecretError(f"Others can read {file}.", hint=f"Take their rights away: chmod 600 {file}")
     return _content(file)
 

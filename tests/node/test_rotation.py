@@ -1,5 +1,6 @@
 """The ceremony of the keys: what it makes, what it destroys, and that a power cut at any step does no harm."""
 
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ from tocsin_federation.keys import public_of
 from tocsin_federation.statement import Void, digest
 from tocsin_node.disk import Disk
 from tocsin_node.errors import SecretError
-from tocsin_node.identity_files import load_identity, next_root_name, read_chain, settle_keys
+from tocsin_node.identity_files import load_identity, next_root_name, read_chain, settle_keys, write_statement
 from tocsin_node.initialise import initialise
 from tocsin_node.passphrase import KeyLocked, Passphrase, PassphraseWrong, is_locked
 from tocsin_node.rehearsal import rehearse
@@ -124,6 +125,13 @@ def test_the_offline_key_may_lie_elsewhere_and_the_next_one_is_written_beside_it
     assert load_identity(home)[0].statement.seq == 2
 
 
+def test_a_stick_whose_file_system_knows_no_owners_is_read(home, tmp_path):
+    shutil.move(home / "offline" / "next-root-0001", tmp_path / "key")
+    (tmp_path / "key").chmod(0o755)
+    rotate(home, root=RootKey.at(tmp_path / "key"), now=at(NOW))
+    assert load_identity(home)[0].statement.seq == 1
+
+
 def test_a_wrong_offline_key_changes_nothing(home, tmp_path):
     other = tmp_path / "other"
     initialise(other, ACME, now=at(NOW))
@@ -223,6 +231,30 @@ def test_another_nodes_root_key_on_the_same_stick_is_neither_deleted_nor_overwri
     rotate(home, root=RootKey.at(stick / "mine"), to=NextRoot(stick / "acme"), now=at(NOW))
     assert (stick / "next-root-0002").read_bytes() == foreign
     assert sorted(file.name for file in stick.iterdir()) == ["acme", "next-root-0002"]
+
+
+def test_a_node_that_starts_while_keys_are_rotated_takes_nothing_away(home, monkeypatch):
+    """The rotation stands between its keys and its statement; the node starts then, and again afterwards."""
+    from tocsin_node import rotation
+
+    def started_meanwhile(*args):
+        rotation.end_cut_off(home, None)
+        assert len(list((home / "keys").glob("*.next"))) > 3
+        load_identity(home)
+        write_statement(*args)
+
+    monkeypatch.setattr(rotation, "write_statement", started_meanwhile)
+    rotate(home, change=Change(EVERY), now=at(LATER))
+    rotation.end_cut_off(home, None)
+    assert load_identity(home)[0].statement.seq == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+def test_what_root_writes_belongs_to_whoever_owns_the_directory(home):
+    for file in (home, *home.rglob("*")):
+        os.chown(file, 65534, 65534)
+    rotate(home, change=Change(EVERY), now=at(LATER))
+    assert {file.stat().st_uid for file in home.rglob("*") if file.is_file()} == {65534}
 
 
 # Paper ---------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Republishing:
         self._peering = peering
         self._node_id = node_id
         self._gen = gen
+        self._settled = gen == 1
 
     async def republish(self, ids: Sequence[str] = (), *, dry_run: bool = False) -> list[Republished]:
         """Give out again what stands in an ended log (of `ids`, or all), each to those who had it and may have it now.
@@ -67,7 +68,8 @@ class Republishing:
 
     async def health(self) -> Check:
         """Whether reports still stand in an ended log alone, and somebody waits for them."""
-        found = await self._outside() if self._gen > 1 else ()
+        found = () if self._settled else await self._outside()
+        self._settled = not found  # what is filed from now on stands in the log in force
         if not any(self._release(one).to for one in found):
             return Check("log")
         hint = "Reports of ours stand in a log that has ended, and peers may dispute them: `tocsin key republish`."
