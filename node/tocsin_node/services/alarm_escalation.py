@@ -24,7 +24,6 @@ from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.followups import Followup
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.silences import StoredSilence
 
 CLOCK = "tocsin"  # by whom the node's own acts are
 WAITED_FOR = frozenset({"raise", "escalate", "cluster"})  # a legal clock rings again by itself
@@ -138,16 +137,24 @@ class Escalation:
             await followups.put(conn, replace(due, next_at=None))
         elif await followups.left_to_others(conn, alert.id):
             await followups.put(conn, replace(due, next_at=None))
-        elif (silence := await self._silence(conn, alert, due)) is not None:
-            await followups.put(conn, replace(due, next_at=silence.until))
+        elif (after := await self._after_silence(conn, alert, due)) is not None and after > now:
+            await followups.put(conn, replace(due, next_at=after))
         elif stands.muted_until is not None and stands.muted_until > now:
             await followups.put(conn, replace(due, next_at=stands.muted_until))
         else:
             await self._call(conn, alert, due, by=CLOCK, via="clock", note=None)
 
-    async def _silence(self, conn: Connection, alert: StoredAlert, due: Followup) -> StoredSilence | None:
+    async def _after_silence(self, conn: Connection, alert: StoredAlert, due: Followup) -> datetime | None:
+        """Not before the silence ends; what it kept from ringing has its first minutes from when it rings."""
         subject = await silences.subject(conn, alert.report_id, alert.grade)
-        return await silences.matching(conn, as_urgent(subject, urgent=due.urgent))
+        silence = await silences.matching(conn, as_urgent(subject, urgent=due.urgent))
+        rings_at = await followups.let_go_at(conn, alert.id) if due.level == 0 else None
+        ends = [] if silence is None else [silence.until]
+        return max([*ends, *([] if rings_at is None else [rings_at + _wait(due)])], default=None)
+
+    async def silence_ended(self, conn: Connection) -> None:
+        """A silence was ended before its time, in the caller's transaction: nobody waits for its end any longer."""
+        await followups.shorten(conn, self._now())
 
     async def call_now(
         self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None
