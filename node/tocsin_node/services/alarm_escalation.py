@@ -184,13 +184,16 @@ class Escalation:
         )
         line = _line(alert, people, by=by, via=via, note=note, waited=now - alert.raised_at, again=unanswered)
         told = await threads.tellers(conn, alert.incident)
+        channels = {*ROOMS, MAIL, WEBHOOK} if all_called else {*ROOMS, MAIL} | told
+        if via == "clock" and (unanswered or not all_called):  # its node calls there; once we do too, lest it be gone
+            channels -= await followups.left_to_fellow(conn, alert.id)
         mentioned = tuple(p for p in people if p.startswith("@"))
         await self._planner.say(
             conn,
             alert.id,
             "escalation",
             Saying(what, line, mentioned, everybody=True, facts=True),
-            channels=(*ROOMS, MAIL, WEBHOOK) if all_called else tuple({*ROOMS, MAIL} | told),
+            channels=tuple(channels),
         )
         await self._planner.write(
             conn, alert, [p for p in people if not p.startswith("@")], Saying(what, line, facts=True)

@@ -52,6 +52,10 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 """
 
 
+LEFT_TO_FELLOW = """
+select array_agg(distinct channel) from delivery where alert_id = $1 and state = 'covered' and event_id is not null
+"""
+
 # When a ring that a silence held is let go: people can answer it from then on.
 LET_GO_AT = """
 select max(not_before) from delivery where alert_id = $1 and kind = 'ring' and held like 'silence %'
@@ -107,6 +111,11 @@ async def of_alerts(conn: Connection, alert_ids: Sequence[int]) -> dict[int, Fol
 async def put(conn: Connection, followup: Followup) -> None:
     """Keep a new level and time."""
     await conn.execute(SET, followup.alert_id, followup.level, followup.next_at)
+
+
+async def left_to_fellow(conn: Connection, alert_id: int) -> frozenset[str]:
+    """The channels where another node told of an alert in our stead."""
+    return frozenset(await conn.fetchval(LEFT_TO_FELLOW, alert_id) or ())
 
 
 async def let_go_at(conn: Connection, alert_id: int) -> datetime | None:
