@@ -21,9 +21,9 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark"]
-KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark"})
-ANSWERS: Final[frozenset[str]] = frozenset({"ack", "remark"})  # these refer to an entry that came before
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer"]
+KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark", "call", "answer"})
+ANSWERS: Final[frozenset[str]] = KINDS - {"publish", "revoke"}  # these refer to an entry that came before
 SUITE: Final = 1
 PROGRESS_V: Final = 2
 
@@ -66,9 +66,9 @@ class Facts(_Form, frozen=True, kw_only=True):
     """A header without its `enc`: what the body's key is bound to.
 
     `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1. `prev`:
-    leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack` or a
-    `remark` answers; `ver` is then the version that this one carried. `ts`: when the author says it was sealed; for
-    people, never for order.
+    leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
+    an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
+    `ts`: when the author says it was sealed; for people, never for order.
     """
 
     v: Literal[1]
@@ -89,7 +89,7 @@ class Facts(_Form, frozen=True, kw_only=True):
         if self.prev is not None and (self.ver == 1 or self.t in ANSWERS):
             raise ValueError("prev without a version before")
         if (self.ref is not None) != (self.t in ANSWERS):
-            raise ValueError("ref belongs to ack and remark, and each has one")
+            raise ValueError("ref belongs to what speaks of an entry, and each such has one")
 
     @property
     def at(self) -> datetime:

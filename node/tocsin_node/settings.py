@@ -196,6 +196,33 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     reroute_iii_s: Annotated[Seconds, Meta(description="The same for all milder alerts.")] = 600.0
 
 
+class EmergencySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Emergencies of the network (tocsin emergency): when we call, and how often a peer may."""
+
+    grade_i: Annotated[
+        bool,
+        Meta(
+            description="Declare an emergency by itself when a report of our own of grade I is filed and goes to "
+            "peers. Otherwise a person does, with tocsin emergency declare; the report rings either way."
+        ),
+    ] = False
+    peer_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="So many emergencies a day of one peer ring as such; further ones ring as any alert of grade "
+            "I.",
+        ),
+    ] = 3
+    peer_drills_per_day: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="So many drills a day of one peer ring; further ones are only listed."
+        ),
+    ] = 3
+
+
 class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How alerts are told together, so that many do not bury the one that counts. Grade I never waits."""
 
@@ -570,6 +597,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     alerts: AlertSettings = AlertSettings()
     grouping: GroupingSettings = GroupingSettings()
     limits: LimitSettings = LimitSettings()
+    emergency: EmergencySettings = EmergencySettings()
     duties: DutySettings = DutySettings()
     oncall: OncallSettings = OncallSettings()
     matrix: MatrixSettings | None = None
@@ -602,6 +630,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "alerts": AlertSettings,
     "grouping": GroupingSettings,
     "limits": LimitSettings,
+    "emergency": EmergencySettings,
     "duties": DutySettings,
     "oncall": OncallSettings,
     "matrix": MatrixSettings,

@@ -210,11 +210,41 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert (status, problem["code"]) == (404, "subscription-unknown")
     await ask("GET", "/v1/alerts", "/v1/alerts?open=1")
     await ask("GET", "/v1/alerts/check")
+    await emergencies_have_their_form(ask, incident_id)
     await ask("GET", "/v1/clusters")
     status, problem = await ask("GET", "/v1/clusters/{id}", "/v1/clusters/0")
     assert (status, problem["code"]) == (404, "cluster-unknown")
     status, problem = await ask("GET", "/v1/alerts/{id}", "/v1/alerts/999")
     assert status == 404
+
+
+async def emergencies_have_their_form(ask, report_id) -> None:
+    wanted = {
+        "report_id": report_id,
+        "reason": "An exercise.",
+        "by": "Safety desk",
+        "drill": True,
+        "local": True,
+    }
+    step = {"name": "Stop it", "description": "At once."}
+    status, done = await ask("POST", "/v1/emergencies", json=wanted | {"dry_run": True})
+    assert (status, done["emergency"]) == (200, None)
+    status, done = await ask("POST", "/v1/emergencies", json=wanted | {"steps": [step]})
+    assert (status, done["emergency"]["title"][:6]) == (201, "DRILL:")
+    one, path = "/v1/emergencies/{id}", f"/v1/emergencies/{done['emergency']['id']}"
+    status, found = await ask("POST", one + "/answer", path + "/answer", json={"says": "investigating"})
+    assert found["counts"]["investigating"] == 1
+    for verb in ("update", "stand-down"):
+        status, done = await ask(
+            "POST", f"{one}/{verb}", f"{path}/{verb}", json={"reason": verb, "by": "Desk"}
+        )
+        assert (status, done["outcome"]) == (200, "called")
+    await ask("GET", one, path)
+    await ask("GET", one + "/times", path + "/times")
+    _, listed = await ask("GET", "/v1/emergencies", "/v1/emergencies?drill=1&limit=1")
+    assert [each["state"] for each in listed["items"]] == ["stood-down"]
+    status, problem = await ask("GET", one, f"/v1/emergencies/{uuid4()}")
+    assert (status, problem["code"]) == (404, "emergency-unknown")
 
 
 async def test_every_route_of_a_token_refuses_who_has_none_or_another(served) -> None:

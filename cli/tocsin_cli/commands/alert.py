@@ -178,5 +178,9 @@ def _row(item: Mapping[str, Any]) -> list[object]:
         people = f"{item['assigned']} (works on it)"
     if item.get("silenced"):
         room = f"{room} until {local_time(item['silenced'].get('until'))} by {item['silenced'].get('by')}"
-    facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
+    facts = [item["id"], item.get("grade"), _kind(item), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
+
+
+def _kind(item: Mapping[str, Any]) -> object:
+    return "DRILL" if item.get("drill") else item.get("kind")

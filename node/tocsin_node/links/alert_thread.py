@@ -24,7 +24,8 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
     `what`: tells it apart from all else that is said about this alert in this kind; the same again is no second
     message. `mention`: whose devices ring; nobody named are those whom the alert rang (a notice rings nobody).
     `everybody`: the whole room rings. `facts`: the alert's own words follow, as far as the place may read them then;
-    without it the line must hold nothing of what the report says.
+    without it the line must hold nothing of what the report says. `instead`: the facts that follow in the place of
+    the alert's own: what it is about has changed.
     """
 
     what: str
@@ -32,6 +33,7 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
     mention: tuple[str, ...] = ()
     everybody: bool = False
     facts: bool = False
+    instead: AlertFacts | None = None
 
 
 def said_words(

@@ -1,9 +1,9 @@
 """What a person in the room said to the alarm. Pure: one event of the room in, one answer or none out.
 
-Taken: a reaction with one of a few keys; a message whose first line is an order such as `!ack` or `!mute 2h` (with the
-alert's number, or without it as a reply to the alert or in its thread); a redaction. Not taken: edits, quoted lines,
-notices (so that two programs never talk to each other), and anything else. Events are written by strangers; nothing
-here raises on any of them.
+Taken: a reaction with one of a few keys; a message whose first line is an order such as `!ack` or `!mute 2h`, or a word
+that answers an emergency (with the alert's number, or without it as a reply to the alert or in its thread); a
+redaction. Not taken: edits, quoted lines, notices (so that two programs never talk to each other), and anything else.
+Events are written by strangers; nothing here raises on any of them.
 """
 
 import re
@@ -12,18 +12,22 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from tocsin_node.links.alert_text import foreign
+from tocsin_node.links.emergency_words import ROOM_ANSWERS
 from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import RoomEvent
 
-Verb = Literal["ack", "take", "mute", "resolve", "status", "oncall", "subscriptions", "unsubscribe", "help"]
+Verb = Literal[
+    "ack", "take", "mute", "resolve", "status", "affected", "not-affected", "investigating", "oncall", "subscriptions",
+    "unsubscribe", "help",
+]  # fmt: skip
 
 KEYS = frozenset({"👀", "👍", "✅", "✔"})
 VERBS: frozenset[str] = frozenset(get_args(Verb))
-ABOUT_ALERTS = frozenset({"ack", "take", "mute", "resolve", "status"})
+ABOUT_ALERTS = frozenset({"ack", "take", "mute", "resolve", "status", *ROOM_ANSWERS})
 NOTE_BYTES = 500
 BODY_CHARACTERS = 4000
 _TONES = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
-_ORDER = re.compile(r"!(?P<verb>[a-z]{1,20})(?:\s+(?P<rest>.*))?", re.IGNORECASE)
+_ORDER = re.compile(r"!(?P<verb>[a-z][a-z-]{0,19})(?:\s+(?P<rest>.*))?", re.IGNORECASE)
 _SPAN = re.compile(r"(?P<count>[0-9]{1,4})(?P<unit>m|min|h)(?=\s|\Z)", re.IGNORECASE)
 _NUMBER = re.compile(r"#?(?P<id>[0-9]{1,15})(?=\s|\Z)")
 

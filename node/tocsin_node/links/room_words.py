@@ -12,6 +12,7 @@ HELP = (
     ("!mute 2h [N]", "call nobody for that time; at most 24h, 1h for grade I"),
     ("!resolve [N] [note]", "it is over"),
     ("!status [N]", "how an alert stands; without a number all that are open"),
+    ("!affected [N] [note]", "in an emergency: we are; or !not-affected, !investigating"),
     ("!oncall", "who is on call, and who is next"),
     ("!subscriptions", "what you are told of besides; !unsubscribe N ends one"),
 )
@@ -19,6 +20,7 @@ HELP_END = (
     "N is the alert's number; in its thread, or as a reply to it, it can be left out. To take a word back, remove the"
     " message."
 )
+NO_EMERGENCY = "Alert {alert} is no emergency: say it of the report, `tocsin report opinion ID --affected`."
 NO_ALERT = (
     "Which alert? Answer in its thread, or give its number: !{verb} N. !status lists those that are open."
 )

@@ -139,6 +139,7 @@ class Courier:
             case Sent(event_id=event_id, warning=warning):
                 async with self._pool.acquire() as conn:
                     await deliveries.accepted(conn, job, event_id)
+                self._planner.on_sent()
                 await self._channel.worked(sent=True, warning=warning)
                 return 0.0
             case Retry(code=code, after_s=after_s):

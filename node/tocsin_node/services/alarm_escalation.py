@@ -26,7 +26,7 @@ from tocsin_node.storage.followups import Followup
 from tocsin_node.storage.pool import Connection, Pool
 
 CLOCK = "tocsin"  # by whom the node's own acts are
-WAITED_FOR = frozenset({"raise", "escalate", "cluster"})  # a legal clock rings again by itself
+WAITED_FOR = frozenset({"raise", "escalate", "cluster", "emergency"})  # a legal clock rings again by itself
 IDLE_S = 30.0
 AGAIN = timedelta(minutes=1)  # after a fault of ours
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Escalation:
         alert = await alerts.get(conn, due.alert_id)
         assert alert is not None, "alerts are never taken away"
         stands = await acts.standing(conn, alert.id)
-        if stands.acknowledged or await followups.void(conn, alert.id):
+        if stands.acknowledged or alert.over or await followups.void(conn, alert.id):
             await acts.answered(conn, alert.id, now)
             await followups.put(conn, replace(due, next_at=None))
         elif await followups.left_to_others(conn, alert.id):

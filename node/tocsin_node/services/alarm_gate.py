@@ -7,7 +7,7 @@ time, since only then is everything known, and `tocsin alert route` asks it with
 2. What rings again or was silenced, and has been taken up or overtaken meanwhile, is dropped.
 3. What a fellow's bot told in the same room is left to that message.
 4. A withdrawal of what was never told here is dropped.
-5. A legal clock and a withdrawal go: no silence holds them.
+5. A legal clock, a withdrawal and an emergency go: no silence holds them.
 6. A silence holds what it matches until it ends; grade I and risks to life only if it says so.
 7. Grade I and risks to life go.
 8. An open early warning that is no milder, about a cluster that the report belongs to, takes it into its thread.
@@ -107,7 +107,7 @@ def judge(now: Circumstances, limits: GroupingSettings) -> Verdict:
         return LeaveTo(*now.fellow)
     if now.kind == "withdrawn" and not now.was_told:
         return Drop("nobody-was-told")
-    if now.kind in {"duty", "withdrawn"}:
+    if now.kind in {"duty", "withdrawn", "emergency"}:
         return Go()
     if now.silence is not None:
         return Hold(now.silence.until, SILENCED.format(now.silence.id))

@@ -60,7 +60,7 @@ class Listener:
         self._desk = desk
         self._name = name
         self._canary = canary
-        self._readings = Readings(pool, transport, room, name, me)
+        self._readings = Readings(pool, transport, room, name, self._is_reader)
         self._me = me
         self._stream = stream
         self._acted = acted
@@ -186,6 +186,9 @@ class Listener:
             ignored += done is None
             changed |= bool(done)
         return changed, ignored
+
+    def _is_reader(self, person: str) -> bool:
+        return person != self._me and self._orders.may_act(person)
 
     async def _take_back(self, conn: Connection, event: RoomEvent, target: str) -> bool:
         alert_id = await acts.revoke(conn, target, event.at, event.sender)

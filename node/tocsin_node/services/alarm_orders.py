@@ -8,13 +8,17 @@ more, and a hint goes out once an hour.
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from tocsin_federation.calls import Said
 from tocsin_node.errors import NodeError
 from tocsin_node.links.answer import ABOUT_ALERTS, Order, Reacted, Unknown
+from tocsin_node.links.emergency_words import ROOM_ANSWERS
 from tocsin_node.links.room_words import (
     NO_ALERT,
+    NO_EMERGENCY,
     help_lines,
     hint_line,
     oncall_lines,
@@ -36,11 +40,25 @@ from tocsin_node.storage.pool import Connection
 FRESH = timedelta(hours=1)
 HINT_EVERY = timedelta(hours=1)
 OPEN_SHOWN = 10
+RoomAnswered = Callable[[Connection, int, "RoomAnswer"], Awaitable[None]]
 Show = Callable[[Connection, Sequence[StoredAlert]], Awaitable[Sequence[dict[str, Any]]]]
 
 
+@dataclass(frozen=True, slots=True)
+class RoomAnswer:
+    """What somebody in the room says about an emergency: whether we are affected."""
+
+    says: Said
+    by: str
+    at: datetime
+    text: str
+
+
 class Orders:
-    """Obeys one room. `channel`: the name that it goes by; `show` gives alerts as the API shows them."""
+    """Obeys one room. `channel`: the name that it goes by; `show` gives alerts as the API shows them.
+
+    `answered` takes, inside the transaction, the word by which the room answers an emergency.
+    """
 
     def __init__(
         self,
@@ -50,6 +68,7 @@ class Orders:
         oncall: Oncall,
         subscriptions: Subscriptions,
         show: Show,
+        answered: RoomAnswered,
         now: Callable[[], datetime],
     ) -> None:
         self._channel = channel
@@ -58,12 +77,17 @@ class Orders:
         self._oncall = oncall
         self._subscriptions = subscriptions
         self._show = show
+        self._answered = answered
         self._now = now
+
+    def may_act(self, person: str) -> bool:
+        """Whether somebody may act in this room."""
+        return self._oncall.may_act(person, self._room.responders)
 
     async def obey(self, conn: Connection, event: RoomEvent, said: Reacted | Order | Unknown) -> bool | None:
         """Do what was said; whether anything about an alert changed, None when its sender may not act."""
         alert = await self._meant(conn, said)
-        if not self._oncall.may_act(event.sender, self._room.responders):
+        if not self.may_act(event.sender):
             return None if alert is not None else False
         if isinstance(said, Reacted):
             if alert is None:
@@ -90,6 +114,8 @@ class Orders:
                 missing = f"There is no alert {said.number}. !status lists those that are open."
             await self._answer(conn, event, said.thread, [missing])
             return False
+        if said.verb in ROOM_ANSWERS:
+            return await self._call_answered(conn, event, said, alert)
         if said.verb == "mute" and not said.span:
             await self._answer(conn, event, said.thread, ["For how long? !mute 2h, or !mute 30m."])
             return False
@@ -103,6 +129,19 @@ class Orders:
         except NodeError as exc:
             await self._answer(conn, event, said.thread, [f"{exc.message} {exc.hint}"])
             return False
+
+    async def _call_answered(
+        self, conn: Connection, event: RoomEvent, said: Order, alert: StoredAlert
+    ) -> bool:
+        """Take a word about an emergency; whoever says it has seen the alert."""
+        if alert.kind != "emergency":
+            await self._answer(conn, event, said.thread, [NO_EMERGENCY.format(alert=alert.id)])
+            return False
+        act = NewAct("ack", event.sender, "reply", event.at, event.event_id, said.note, channel=self._channel)
+        await self._desk.do(conn, alert, act)
+        word = RoomAnswer(ROOM_ANSWERS[said.verb], event.sender, event.at, said.note or "")
+        await self._answered(conn, alert.id, word)
+        return True
 
     async def _meant(self, conn: Connection, said: Reacted | Order | Unknown) -> StoredAlert | None:
         """The alert by number; else of the message answered; else the newest of the thread."""

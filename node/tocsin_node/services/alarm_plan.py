@@ -78,6 +78,7 @@ class AlarmPlanner:
         self._now = now
         self._ways = {way.channel: way for way in ways}
         self._wake = wake
+        self.on_sent: Callable[[], None] = _nothing  # after a channel took a message
 
     def plan(
         self, report: IncidentReport, *, origin: str, ours: bool, previous_grade: str | None
@@ -112,8 +113,8 @@ class AlarmPlanner:
         """
         facts = msgspec.structs.replace(plan.facts, ver=report_ver)
         new = NewAlert(
-            report_id=facts.report_id,
-            ver=report_ver,
+            report_id=None if facts.emergency else facts.report_id,
+            ver=None if facts.emergency else report_ver,
             kind=facts.kind,
             grade=facts.grade,
             level=plan.level,
@@ -122,12 +123,13 @@ class AlarmPlanner:
             ours=plan.ours,
             facts=msgspec.json.encode(facts).decode(),
             only=plan.only,
+            emergency=facts.emergency or None,
         )
         alert_id = await alerts.insert(conn, new)
         if alert_id is None:
             return None
         ways = await self._admitting(conn, facts, plan.priority)
-        if facts.report_id is not None and facts.kind != "duty":
+        if facts.report_id is not None and facts.kind not in {"duty", "emergency"}:
             await deliveries.supersede(conn, facts.report_id, alert_id, [way.channel for way in ways])
         alert = await alerts.get(conn, alert_id)
         assert alert is not None, "it was written a moment ago"
@@ -141,7 +143,7 @@ class AlarmPlanner:
         """How long a new alert waits on a way: for what belongs to it, and in a shared room for those before us."""
         urgent = priority == URGENT
         wait_s = self.timing.wait_s(facts.kind, facts.grade, urgent=urgent)
-        if way.channel != MATRIX or facts.kind in {"duty", "cluster", "test"}:
+        if way.channel != MATRIX or facts.kind in {"duty", "cluster", "test", "emergency"}:
             return wait_s
         return wait_s + self.timing.head_start_s(facts.report_id, urgent=urgent)
 
@@ -168,7 +170,7 @@ class AlarmPlanner:
         written = 0
         for way in self._ways.values():
             if way.channel in named:
-                facts, less = still_of(alert, way, way.ceiling.value)
+                facts, less = still_of(alert, way, way.ceiling.value, saying)
                 written += await self._enqueue(
                     conn, way, alert, facts, priority, *less, kind=kind, saying=saying
                 )
@@ -292,7 +294,7 @@ class AlarmPlanner:
             saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-        facts, _ = still_of(alert, way, None)
+        facts, _ = still_of(alert, way, None, saying)
         await self._enqueue(
             conn, way, alert, bare(facts), priority, *more, kind=kind, saying=saying, held=REFUSED
         )
@@ -316,7 +318,7 @@ class AlarmPlanner:
         way = self._ways.get(channel)
         if way is None or (saying is not None and not saying.facts):
             return None
-        facts, less = still_of(alert, way, ceiling)
+        facts, less = still_of(alert, way, ceiling, saying)
         if not less:
             return None
         fresh = txn_of(alert, facts, way.place, *said_of(kind, saying), *less)
@@ -450,3 +452,7 @@ class AlarmPlanner:
         """Up to which marking some channel may read details."""
         ceilings = [way.ceiling for way in self._ways.values()]
         return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -34,7 +34,7 @@ def alert_as_json(
     `title` is what a room of that `ceiling` may see now: the marking is the report's own of today, if that is
     stricter than when the alert was raised. It is open until somebody acknowledges it, here or, if the report is
     ours, at a peer that got it; resolved once somebody here says that it is over; a test is closed once the room has
-    it, and after an hour.
+    it, and after an hour, an emergency once it is over.
     """
     said = [a for a in acts if a.alert_id == alert.id or _peer_means(a, alert)]
     standing = [a for a in said if a.revoked_at is None]
@@ -43,15 +43,20 @@ def alert_as_json(
     resolved = any(a.kind == "resolve" for a in ours)
     muted = max((a for a in ours if a.kind == "mute"), key=lambda a: (a.at, a.id), default=None)
     taken = max((a for a in ours if a.kind == "take"), key=lambda a: (a.at, a.id), default=None)
-    closed = alert.kind == "test" and (
-        now - alert.raised_at > TEST_OPEN or any(m.alert_id == alert.id and _arrived(m) for m in messages)
+    closed = alert.over or (
+        alert.kind == "test"
+        and (
+            now - alert.raised_at > TEST_OPEN or any(m.alert_id == alert.id and _arrived(m) for m in messages)
+        )
     )
     marking = Tlp(alert.marking) if alert.marking else None
     facts = still(msgspec.json.decode(alert.facts, type=AlertFacts), marking, ceiling)
     return {
         "id": alert.id,
-        "report_id": alert.report_id,
-        "ver": alert.ver,
+        "report_id": alert.report_id or facts.report_id,
+        "ver": alert.ver or facts.ver,
+        "emergency": facts.emergency or None,
+        "drill": facts.drill,
         "incident": alert.incident,
         "kind": alert.kind,
         "grade": alert.grade,

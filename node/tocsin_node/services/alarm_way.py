@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from tocsin_node.links.alert_digest import digest_text, digest_words, heading
 from tocsin_node.links.alert_text import (
+    NAME_BYTES,
+    REASON_BYTES,
     SUMMARY_BYTES,
     TITLE_BYTES,
     AlertFacts,
@@ -224,7 +226,12 @@ def _digest_letter(told: Digest) -> dict[str, Any]:
 def _body(told: Telling) -> dict[str, Any]:
     """What a program gets. A field that it may not read is left out."""
     facts = told.facts
-    texts = {"title": foreign(facts.title, TITLE_BYTES), "summary": foreign(facts.summary, SUMMARY_BYTES)}
+    texts = {
+        "title": foreign(facts.title, TITLE_BYTES),
+        "summary": foreign(facts.summary, SUMMARY_BYTES),
+        "reason": foreign(facts.call, REASON_BYTES),
+        "caller": foreign(facts.caller, NAME_BYTES),
+    }
     return {
         "id": told.alert_id,
         "incident": told.incident,
@@ -234,6 +241,11 @@ def _body(told: Telling) -> dict[str, Any]:
         **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
+        **(
+            {"emergency": facts.emergency, "drill": facts.drill, "over": facts.over}
+            if facts.emergency
+            else {}
+        ),
         "raised_at": _text(told.raised_at),
         "state": told.state,
         "text": _plain(told),

@@ -55,12 +55,16 @@ def renamed(content: str, txn: str) -> tuple[str, str]:
     return fresh, json.dumps(marked(again, fresh))
 
 
-def still_of(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
+def still_of(
+    alert: StoredAlert, way: Way, ceiling: str | None, saying: Saying | None = None
+) -> tuple[AlertFacts, tuple[str, ...]]:
     """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
 
     `ceiling`: under which it was said before; None: not yet, or everything that is stored.
     """
     stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+    if saying is not None and saying.instead is not None:
+        stored = saying.instead
     before = stored if ceiling is None else cut(stored, Tlp(ceiling))
     now = still(before, Tlp(alert.marking) if alert.marking else None, way.ceiling)
     return now, () if now == before else (now.tlp.value, way.ceiling.value)
@@ -74,7 +78,9 @@ def said_of(kind: DeliveryKind, saying: Saying | None) -> tuple[str, ...]:
 def txn_of(alert: StoredAlert, facts: AlertFacts, room: str, *more: str) -> str:
     """Follows from what is told to which room: a database put back from a backup does not ring twice either."""
     what: Sequence[object]
-    if facts.report_id is not None:
+    if facts.emergency:
+        what = (facts.emergency,)
+    elif facts.report_id is not None:
         what = (facts.report_id, facts.ver)
     elif facts.cluster:
         what = (facts.cluster, facts.since)

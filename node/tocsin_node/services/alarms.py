@@ -35,7 +35,7 @@ from tocsin_node.services.alarm_escalation import Escalation
 from tocsin_node.services.alarm_gate import SILENCED
 from tocsin_node.services.alarm_line import Hearing, Line, ops_line, ops_settings, other_line, room_line
 from tocsin_node.services.alarm_notice import Notices
-from tocsin_node.services.alarm_orders import Orders
+from tocsin_node.services.alarm_orders import Orders, RoomAnswer
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
 from tocsin_node.services.alarm_reroute import Rerouter
 from tocsin_node.services.alarm_rounds import Rounds
@@ -83,7 +83,9 @@ class Carriers:
 class Alarms(AlarmPlanner):
     """Everything about alerts, for the rest of the node. Start `run()` once.
 
-    `on_acknowledged` is called after what stands of our own people's acts, or that nobody answers, was committed.
+    `on_acknowledged` is called after what stands of our own people's acts, or that nobody answers, was committed;
+    `on_sent` after a channel took a message. `on_room_answer` takes, inside the transaction, how the room answers an
+    emergency.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Alarms(AlarmPlanner):
         timing = Timing.from_settings(settings.grouping, settings.matrix)
         super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
+        self.on_room_answer: Callable[[Connection, int, RoomAnswer], Awaitable[None]] = _nobody
         self._pool = pool
         self._org = settings.node.org
         self.oncall = Oncall(settings, pool, now)
@@ -141,7 +144,9 @@ class Alarms(AlarmPlanner):
 
     def _orders(self, name: str, matrix: MatrixSettings) -> Orders:
         room = Room.from_settings(matrix)
-        return Orders(name, room, self._desk, self.oncall, self.subscriptions, self._shown, self._now)
+        return Orders(
+            name, room, self._desk, self.oncall, self.subscriptions, self._shown, self._answered, self._now
+        )
 
     @property
     def _ringing(self) -> dict[str, Line]:
@@ -360,10 +365,14 @@ class Alarms(AlarmPlanner):
         self._rounds.wake()
         self.escalation.wake()
         self.on_acknowledged()
+        self.wake()  # what was said in the room may have led to a message
 
     def _people_called(self) -> None:
         self._told()
         self.on_acknowledged()
+
+    async def _answered(self, conn: Connection, alert_id: int, answer: RoomAnswer) -> None:
+        await self.on_room_answer(conn, alert_id, answer)
 
 
 @asynccontextmanager
@@ -479,3 +488,7 @@ def _answers_check(unanswered: Sequence[int]) -> Check:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+async def _nobody(_conn: Connection, _alert_id: int, _answer: RoomAnswer) -> None:
+    """There are no emergencies to answer."""

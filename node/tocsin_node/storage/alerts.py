@@ -22,13 +22,15 @@ class NewAlert:
     ours: bool
     facts: str
     only: Literal["always", "new", "rung"] = "always"
+    emergency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
     """An alert as it was stored; `facts` is JSON. `marking`: its report's TLP now, None without a report here.
 
-    `incident`: what it is about, the same for all alerts of one report or cluster.
+    `incident`: what it is about, the same for all alerts of one report or cluster. `over`: its emergency was stood
+    down.
     """
 
     id: int
@@ -43,10 +45,13 @@ class StoredAlert:
     raised_at: datetime
     incident: str
     marking: str | None
+    over: bool
 
 
 _ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
-    (select r.tlp from report r where r.id = a.report_id) as marking"""
+    (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking,
+    exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down') as over"""
+_FROM = "from alert a left join emergency e on e.id = a.emergency"
 # What was done; what a peer said of a redaction it said of its record too, of the version that was redacted.
 SAID = """(
     select id, kind, alert_id, report_id, ver, node, by, via, note, at, until, level, revoked_at, revoked_by from act
@@ -58,16 +63,16 @@ SAID = """(
 )"""
 
 INSERT = """
-insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts)
-select $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb
+insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts, emergency)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $11::uuid
 where case $10::text when 'new' then not exists (select from alert where report_id = $1 and kind <> 'duty')
                      when 'rung' then exists (select from alert where report_id = $1 and kind <> 'duty')
                      else true end
-on conflict (report_id, ver) do nothing
+on conflict do nothing
 returning id
 """
 
-GET = f"select {_ALERT} from alert a where a.id = $1"
+GET = f"select {_ALERT} {_FROM} where a.id = $1"
 
 # What is said in a thread is about the newest that rang there.
 NEWEST = """
@@ -76,12 +81,13 @@ select max(b.id) from alert a join alert b on b.incident = a.incident where a.id
 
 OF_REPORT = "select max(id) from alert where report_id = $1 and kind <> 'duty'"
 
-MANY = f"select {_ALERT} from alert a where a.id = any($1::bigint[]) order by a.id"
+MANY = f"select {_ALERT} {_FROM} where a.id = any($1::bigint[]) order by a.id"
 
 LIST = f"""
-select {_ALERT} from alert a
+select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
+    and not exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down')
     and not exists (select from {SAID} k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
                     and k.report_id = a.report_id and k.ver >= a.ver and k.revoked_at is null)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (
@@ -105,6 +111,7 @@ async def insert(conn: Connection, new: NewAlert) -> int | None:
         new.ours,
         new.facts,
         new.only,
+        new.emergency,
     )
     return alert_id
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tocsin_node.storage.pool import Connection
 
-DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest"]
+DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest", "call"]
 
 # Leases and outcomes may be lost in a crash of the database: the message is repeated then, without harm.
 _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
@@ -234,12 +234,13 @@ where channel = $1 and room <> $2 and state = 'pending'
 
 UNRUNG = """
 select a.id from alert a
-where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now() - interval '7 days'
+where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id and d.channel = $2
                   and (d.state in ('accepted', 'echoed', 'seen') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
   and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
+  and not exists (select from emergency_call k where k.emergency = a.emergency and k.state = 'stood-down')
 order by a.id limit 200
 """
 

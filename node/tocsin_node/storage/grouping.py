@@ -126,7 +126,8 @@ order by a.id desc limit 1
 """
 
 _OPEN = """
-    not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
+    not exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down')
+    and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
     and not exists (select from act k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
                     and k.report_id = a.report_id
                     and k.ver >= a.ver and k.revoked_at is null)
@@ -153,7 +154,8 @@ select alert_id, channel, grade, (said_times + 1)::int, open_s, (every_s - silen
         bool_or(d.state in ('pending', 'sending')) as under_way,
         case a.grade when 'I' then $1::float8 when 'II' then $2 else $3 end as every_s
     from alert a join delivery d on d.alert_id = a.id
-    where a.kind in ('raise', 'escalate', 'cluster', 'digest') and a.raised_at > now() - interval '24 hours'
+    where a.kind in ('raise', 'escalate', 'cluster', 'digest', 'emergency')
+      and a.raised_at > now() - interval '24 hours'
       and d.kind in ('ring', 'escalation', 'digest') and d.state in ('pending', 'sending', 'accepted', 'echoed', 'seen')
       and not exists (select from followup f where f.alert_id = a.id and f.next_at is not null)
       and not exists (select from act m where m.alert_id = a.id and m.kind = 'mute' and m.revoked_at is null

@@ -46,10 +46,13 @@ create table alert (
     facts jsonb not null,
     raised_at timestamp with time zone default now() not null,
     incident text default COALESCE(report_id, NULLIF(split_part((facts ->> 'cluster'::text), '/'::text, 1), ''::text), ('alert-'::text || (id)::text)),
+    emergency uuid,
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
-    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text, 'digest'::text])))
+    constraint alert_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text, 'digest'::text, 'emergency'::text])))
 );
+CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
 
 create table channel (
@@ -117,7 +120,7 @@ create table delivery (
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint delivery_edits_fkey FOREIGN KEY (edits) REFERENCES delivery(id),
     constraint delivery_thread_fkey FOREIGN KEY (thread) REFERENCES delivery(id),
-    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text]))),
+    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text, 'call'::text]))),
     constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'seen'::text, 'failed'::text, 'superseded'::text, 'covered'::text, 'rerouted'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
@@ -196,6 +199,72 @@ create table duty_warning (
     constraint duty_warning_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint duty_warning_duty_id_fkey FOREIGN KEY (duty_id) REFERENCES duty(id),
     constraint duty_warning_percent_check CHECK ((percent = ANY (ARRAY[50, 80, 100])))
+);
+
+create table emergency (
+    id uuid not null,
+    key uuid not null,
+    report_id text not null,
+    origin text not null,
+    drill boolean not null,
+    local boolean default false not null,
+    since timestamp with time zone not null,
+    rang text not null,
+    stored_at timestamp with time zone default now() not null,
+    nth bigint generated always as identity not null,
+    constraint emergency_pkey PRIMARY KEY (id),
+    constraint emergency_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id),
+    constraint emergency_rang_check CHECK ((rang = ANY (ARRAY['emergency'::text, 'ordinary'::text, 'silent'::text, 'late'::text])))
+);
+CREATE INDEX emergency_origin ON public.emergency USING btree (origin, stored_at);
+CREATE INDEX emergency_report ON public.emergency USING btree (report_id);
+
+create table emergency_answer (
+    emergency uuid not null,
+    node text not null,
+    stage text not null,
+    said text,
+    first_at timestamp with time zone not null,
+    at timestamp with time zone not null,
+    by text,
+    revoked boolean default false not null,
+    heard_at timestamp with time zone default now() not null,
+    constraint emergency_answer_pkey PRIMARY KEY (emergency, node, stage),
+    constraint emergency_answer_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
+    constraint emergency_answer_said_check CHECK ((said = ANY (ARRAY['affected'::text, 'not-affected'::text, 'investigating'::text]))),
+    constraint emergency_answer_stage_check CHECK ((stage = ANY (ARRAY['stored'::text, 'rung'::text, 'acknowledged'::text, 'answered'::text])))
+);
+
+create table emergency_call (
+    emergency uuid not null,
+    seq integer not null,
+    ver integer not null,
+    state text not null,
+    reason text not null,
+    steps jsonb not null,
+    tlp text not null,
+    at timestamp with time zone not null,
+    by text,
+    sha256 bytea not null,
+    audience text[] default '{}'::text[] not null,
+    log_gen integer,
+    log_index bigint,
+    leaf_hash bytea,
+    stored_at timestamp with time zone default now() not null,
+    constraint emergency_call_pkey PRIMARY KEY (emergency, seq),
+    constraint emergency_call_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
+    constraint emergency_call_state_check CHECK ((state = ANY (ARRAY['declared'::text, 'updated'::text, 'stood-down'::text])))
+);
+CREATE INDEX emergency_call_leaf ON public.emergency_call USING btree (leaf_hash) WHERE (leaf_hash IS NOT NULL);
+
+create table emergency_told (
+    emergency uuid not null,
+    stage text not null,
+    said text,
+    revoked boolean not null,
+    log_index bigint not null,
+    constraint emergency_told_pkey PRIMARY KEY (emergency, stage),
+    constraint emergency_told_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id)
 );
 
 create table evidence (
