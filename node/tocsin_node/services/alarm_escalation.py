@@ -26,7 +26,9 @@ from tocsin_node.storage.followups import Followup
 from tocsin_node.storage.pool import Connection, Pool
 
 CLOCK = "tocsin"  # by whom the node's own acts are
-WAITED_FOR = frozenset({"raise", "escalate", "cluster", "emergency"})  # a legal clock rings again by itself
+WAITED_FOR = frozenset(
+    {"raise", "escalate", "cluster", "digest", "emergency"}
+)  # a legal clock rings again by itself
 IDLE_S = 30.0
 AGAIN = timedelta(minutes=1)  # after a fault of ours
 logger = logging.getLogger(__name__)
@@ -185,7 +187,7 @@ class Escalation:
         line = _line(alert, people, by=by, via=via, note=note, waited=now - alert.raised_at, again=unanswered)
         told = await threads.tellers(conn, alert.incident)
         channels = {*ROOMS, MAIL, WEBHOOK} if all_called else {*ROOMS, MAIL} | told
-        if via == "clock" and (unanswered or not all_called):  # its node calls there; once we do too, lest it be gone
+        if via == "clock" and (unanswered or not all_called):  # it calls there; we do once, lest it be gone
             channels -= await followups.left_to_fellow(conn, alert.id)
         mentioned = tuple(p for p in people if p.startswith("@"))
         await self._planner.say(

@@ -25,7 +25,9 @@ class Followup:
 _FOLLOWUP = "alert_id, waits_min, urgent, level, next_at"
 
 START = """
-insert into followup (alert_id, waits_min, urgent, next_at) values ($1, $2, $3, $4) on conflict do nothing
+insert into followup (alert_id, waits_min, urgent, next_at) values ($1, $2, $3, $4)
+on conflict (alert_id) do update set waits_min = excluded.waits_min, next_at = excluded.next_at
+where followup.level = 0
 """
 
 # What is newer about the same report has a timer of its own, or tells that there is nothing to wait for any more.
@@ -72,7 +74,8 @@ where soon.alert_id = f.alert_id and f.next_at > soon.at
 
 # Told in a digest, in another alert's thread or by a fellow: people answer there, and it rings nobody by itself.
 LEFT = """
-select coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
+select coalesce(bool_or(state = 'covered' and thread is not null), false)
+    or coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
     and not coalesce(bool_or(kind = 'ring' and state not in ('covered', 'failed', 'superseded')), false)
 from delivery where alert_id = $1
 """
