@@ -210,11 +210,15 @@ class Alarms(AlarmPlanner):
         alert = await alerts.get(conn, alert_id)
         if alert is None:
             return None
-        await self.escalation.begin(conn, alert, plan.priority)
+        await self.begin(conn, alert, plan.priority)
         letters = [p for p in await self._on_call(conn, alert) or () if not p.startswith("@")]
         line = f"You are on call: alert {alert.id} waits for an answer."
         await self.write(conn, alert, letters, Saying("on-call", line, facts=True))
         return alert_id
+
+    async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
+        """Start the timer after which the next are called."""
+        await self.escalation.begin(conn, alert, priority)
 
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
         """Who is on call rings in the room; when that is nobody of Matrix, those that the settings name."""
