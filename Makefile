@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench fuzz lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ check: setup ## ruff, mypy --strict, import contracts
 
 bench: setup ## every figure beside the machine's own limit
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: setup ## look for inputs that break a parser (TARGET=NAME,…, TIME=seconds each)
+	@$(BIN)/python -m tests.fuzz $(if $(TARGET),--only "$(TARGET)") --seconds $(or $(TIME),60) $(ARGS)
 
 lock: setup ## write the lock files anew: names, versions and hashes, no registry address
 	@for target in cli: node:"--extra node --extra embedded" e2ee:"--extra node --extra embedded --extra e2ee" \
