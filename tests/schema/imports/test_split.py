@@ -1,5 +1,7 @@
 import io
 import json
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -100,6 +102,25 @@ def test_a_stream_that_breaks_off_says_so():
     assert found[-1][0] == "document"
     with pytest.raises(ValueError):
         json.loads(found[-1][1])
+
+
+@pytest.mark.parametrize("opening", [b'[{"text":"', b'["', b'{"objects":[{"text":"\\'])
+def test_a_string_without_end_takes_time_and_memory_as_its_bytes_do(opening):
+    def spent(size: int) -> float:
+        began = time.thread_time()
+        list(split(Dripping(opening + b"x" * size, MAX_PIECE)))
+        return time.thread_time() - began
+
+    assert spent(64 * MAX_PIECE) < 16 * max(spent(16 * MAX_PIECE), 0.05)
+    tracemalloc.start()
+    try:
+        scan = module._ListScan(opening)
+        for _ in range(256):
+            scan.buffer += b"x" * module._CHUNK
+            list(scan.objects())
+        assert tracemalloc.get_traced_memory()[1] < 6 * MAX_PIECE
+    finally:
+        tracemalloc.stop()
 
 
 @given(
