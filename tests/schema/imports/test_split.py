@@ -106,18 +106,18 @@ def test_a_stream_that_breaks_off_says_so():
 
 @pytest.mark.parametrize("opening", [b'[{"text":"', b'["', b'{"objects":[{"text":"\\'])
 def test_a_string_without_end_takes_time_and_memory_as_its_bytes_do(opening):
-    def spent(size: int) -> float:
-        began = time.thread_time()
-        list(split(Dripping(opening + b"x" * size, MAX_PIECE)))
+    def spent(chunks: int) -> float:
+        began, scan = time.thread_time(), module._ListScan(opening)
+        for _ in range(chunks):
+            scan.buffer += chunk
+            list(scan.objects())
         return time.thread_time() - began
 
-    assert spent(64 * MAX_PIECE) < 16 * max(spent(16 * MAX_PIECE), 0.05)
+    chunk = b"x" * module._CHUNK
+    assert spent(512) < 24 * max(spent(64), 0.02)  # quadratic would be 64 times as long
     tracemalloc.start()
     try:
-        scan = module._ListScan(opening)
-        for _ in range(256):
-            scan.buffer += b"x" * module._CHUNK
-            list(scan.objects())
+        spent(256)
         assert tracemalloc.get_traced_memory()[1] < 6 * MAX_PIECE
     finally:
         tracemalloc.stop()
