@@ -49,5 +49,5 @@ lock: setup ## write the lock files anew: names, versions and hashes, no registr
 	    pyproject.toml $${target#*:} -o requirements-$${target%%:*}.lock; done
 
 clean: ## take away .venv and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

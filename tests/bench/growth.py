@@ -1,4 +1,4 @@
-"""What a growing network costs each of its nodes: `python -m tests.bench.growth` (some 40 s; --quick: up to 100 nodes).
+"""What a growing network costs each of its nodes: `python -m tests.bench.growth` (half a minute of processor time; --quick: up to 100 nodes).
 
 The nodes are those of tests/simulation: the protocol's own code with real keys, signatures, seals, tiles and frames, over
 a wire in virtual time. Every byte of a body is one that the product would send. What is modelled: 600 bytes for the head
@@ -6,7 +6,7 @@ of a request (its signature included) and 250 for that of an answer; 1 to 50 ms 
 processor that takes no time; no TLS, and no words, facets and indexes in the database.
 
 A node has 10 to 20 peers, as far as there are so many, and gives each report to all of them. There are no relays, so a
-report goes nowhere else. Idle is two minutes of long polls; then each node files one report in a minute.
+report goes nowhere else. Idle is a minute of long polls; then each node files one report in a minute.
 """
 
 import argparse
@@ -31,11 +31,12 @@ from tocsin_schema.marking import Tlp
 SIZES = (10, 30, 100, 300, 1000)
 QUICK = SIZES[:3]
 DEGREES = (10, 20)
-IDLE_S = 120.0
+RISING_S = 30.0  # they did not come up together
+IDLE_S = 60.0
 LOAD_S = 60.0
-REST_S = 60.0  # after the last filing: by then every recipient has it
+REST_S = 10.0  # after the last filing: by then every recipient has it
 ANSWER_HEAD_BYTES = 250
-PLOT = Path(__file__).resolve().parents[2] / "growth.svg"
+PLOT = Path(__file__).resolve().parent / "growth.svg"
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def grow(size: int, seed: int = 1) -> Growth:
                 peer.player, PeerPolicy(peer.node_id, peer.player.name, Tlp.GREEN, Tlp.GREEN, active=True)
             )
     for node in nodes:
-        world.at(world.dice.uniform(0, IDLE_S / 4), node.start)  # they did not come up together
-    world.run(IDLE_S)
+        world.at(world.dice.uniform(0, RISING_S), node.start)
+    world.run(RISING_S)
     idle = _passing(world, IDLE_S)
     filed = {_id(world.dice): (node, world.dice.uniform(0, LOAD_S)) for node in nodes}
     written: dict[str, float] = {}

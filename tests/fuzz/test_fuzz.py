@@ -63,7 +63,7 @@ def test_time_grows_no_faster_than_the_input(target):
 def test_a_short_search_finds_nothing_that_breaks_a_parser(tmp_path):
     """Each target's own number of executions, from one seed of chance. What is found is kept for the test above."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz", "--bounded", "--seconds", "10", "--json"],
+        [sys.executable, "-m", "tests.fuzz", "--bounded", "--seconds", "6", "--json"],
         cwd=ROOT,
         env={
             "PATH": "",
@@ -78,7 +78,7 @@ def test_a_short_search_finds_nothing_that_breaks_a_parser(tmp_path):
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one["target"] for one in told} == set(TARGETS), done.stderr
     assert not [one for one in told if one["found"]], done.stdout
-    assert all(one["runs"] > 100 for one in told), "a target hardly ran"
+    assert all(one["runs"] > 20 for one in told), "a target hardly ran"
 
 
 def test_a_parser_that_breaks_is_seen():
