@@ -23,7 +23,7 @@ from tests.bench.measure import percentile
 from tests.bench.plot import Line, Panel, draw
 from tests.simulation.cast import bundle, player
 from tests.simulation.node import Node
-from tests.simulation.world import Faults, World
+from tests.simulation.world import Faults, Request, World
 
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
@@ -65,6 +65,18 @@ class Member(Node):
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, player(name))
         self.held: dict[str, float] = {}
+
+    def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        """HTTP gives one answer to a request: a long poll that was answered is not answered again at its end."""
+        said = False
+
+        def once(body: bytes) -> None:
+            nonlocal said
+            if not said:
+                said = True
+                answer(body)
+
+        super().serve(request, once)
 
     def _apply(self, peer: str, opened: list, start: int, following: int) -> None:
         super()._apply(peer, opened, start, following)
