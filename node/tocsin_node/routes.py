@@ -125,6 +125,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/log/checkpoint", log.checkpoint, "log:read", "getCheckpoint"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves", ("from", "to")),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),
+    Route("POST", "/v1/log/republish", log.republish, "report:write", "republishReports"),
     # What peers ask (PROTOCOL.md). Only these and the first line of the file need to be reachable from outside.
     Route("GET", "/.well-known/tocsin", federation.statements, OPEN, "getStatements"),
     Route("POST", "/f1/peer/join", federation.join, OPEN, "peerJoin"),

@@ -1,7 +1,7 @@
 """The bench itself: what it files is sound and new each time, and what it prints can be read."""
 
 import pytest
-from tests.bench import finding, importing, samples, table
+from tests.bench import finding, importing, ringing, samples, table
 from tests.bench.measure import Figure, Limit, Round, latency, percentile, throughput
 
 from tocsin_schema.check import check_bundle
@@ -41,6 +41,16 @@ def test_of_a_latency_the_limit_is_divided_by_the_figure():
 def test_percentiles_are_values_that_were_measured():
     assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
     assert percentile([7], 0.99) == 7
+
+
+def test_of_what_the_bot_says_about_an_incident_only_the_first_message_is_the_alert():
+    first, called = (
+        {"content": {"org.tocsin.alert": told}} for told in ({"v": 1}, {"message": "escalation"})
+    )
+    edit = {"content": {"org.tocsin.alert": {"v": 1}, "m.new_content": {}}}
+    events = [first, called, edit, {"content": {"body": "bare message 1"}}]
+    assert [ringing.is_alert(event) for event in events] == [True, False, False, False]
+    assert [ringing.is_alert(event, "escalation") for event in events] == [False, True, False, False]
 
 
 def test_the_table_fits_the_screen():

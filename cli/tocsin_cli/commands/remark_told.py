@@ -44,4 +44,6 @@ def says(one: Mapping[str, Any]) -> str:
         seen = [one.get("first_seen"), one.get("last_seen")]
         told = [f"{word} {local_time(at)}" for word, at in zip(("from", "to"), seen, strict=True) if at]
         what = " ".join([what, *told])
+    if one.get("disputed"):
+        return f"{what} (disputed by its author)"
     return f"{what} (taken back)" if one.get("revoked") else what

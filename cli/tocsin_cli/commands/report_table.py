@@ -46,11 +46,19 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
         item["id"],
         item.get("grade"),
         item.get("tlp"),
-        f"{item.get('state', '')}{' (redaction)' if item.get('redaction_of') else ''}",
+        _state(item),
         whence(item.get("origin")),
         local_time(item.get("modified")),
         item.get("name"),
     ]
+
+
+def _state(item: Mapping[str, Any]) -> str:
+    state = str(item.get("state", ""))
+    marks = [
+        mark for mark, said in (("redaction", "redaction_of"), ("disputed", "disputed")) if item.get(said)
+    ]
+    return f"{state} ({', '.join(marks)})" if marks else state
 
 
 def whence(origin: object) -> str:

@@ -25,6 +25,7 @@ def _item_of(node: Node, report: StoredReport, record: str | None) -> dict[str, 
         "score": report.score,
         "realization": report.realization,
         "state": report.state,
+        "disputed": report.disputed,
         "origin": {
             "name": node.peering.name_of(report.origin),
             "node_id": report.origin,

@@ -7,7 +7,7 @@ So a node can show what it was told without asking who told it.
 from functools import partial
 
 from tocsin_federation.envelope import open_disclosed
-from tocsin_federation.identity import Identity
+from tocsin_federation.identity import Identity, ended_logs
 from tocsin_federation.messages import read_header
 from tocsin_federation.proof import Disclosed, Proof, write_proof
 from tocsin_node.data_keys import DataKeys
@@ -18,6 +18,8 @@ from tocsin_node.services.trees import Trees
 from tocsin_node.storage import log, remote, reports
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
+
+REPUBLISH = "`tocsin key republish ID` puts it into the log that is in force."
 
 
 class NotInLog(NodeError):
@@ -73,10 +75,13 @@ class Proving:
             return await self._theirs(conn, report, wanted, place, disclose=disclose)
 
     async def _own(self, conn: Connection, place: Place, *, disclose: bool) -> bytes:
-        head = await log.head(conn, place.gen)
+        ended = next((e for e in ended_logs(self._identity) if e.key.gen == place.gen), None)
+        head = await log.head_within(conn, place.gen, ended.good if ended else None)
         entry = await log.entry(conn, place.gen, place.index)
         if head is None or entry is None:
             raise NotKept
+        if place.index >= head.size:
+            raise NotInLog("It stands where the log was ended before it.", hint=REPUBLISH)
         read = partial(log.leaf_hashes, conn, place.gen)
         path = await self._trees.inclusion(("own", place.gen), read, place.index, head.size)
         disclosed = None

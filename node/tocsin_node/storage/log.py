@@ -55,6 +55,11 @@ class VisibleEntry:
 
 HEAD = "select gen, size, root, frontier, note from log_checkpoint where gen = $1 order by size desc limit 1"
 
+HEAD_WITHIN = """
+select gen, size, root, frontier, note from log_checkpoint
+where gen = $1 and ($2::bigint is null or size <= $2) order by size desc limit 1
+"""
+
 _ENTRIES = """
 with entry as (
     insert into log_entry (gen, idx, leaf_hash, leaf, ct, data_key)
@@ -100,6 +105,12 @@ WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and i
 async def head(conn: Connection, gen: int) -> Head | None:
     """The newest checkpoint of generation `gen`, or None for an empty log."""
     row = await conn.fetchrow(HEAD, gen)
+    return None if row is None else Head(*row)
+
+
+async def head_within(conn: Connection, gen: int, size: int | None) -> Head | None:
+    """The newest checkpoint of generation `gen` over at most `size` entries (None: over all)."""
+    row = await conn.fetchrow(HEAD_WITHIN, gen, size)
     return None if row is None else Head(*row)
 
 

@@ -419,6 +419,7 @@ create table peer (
     clock_skew_s double precision,
     fetched_next bigint default 0 not null,
     added_at timestamp with time zone default now() not null,
+    fetched_gen integer default 1 not null,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
     constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))
@@ -514,6 +515,8 @@ create table remote_log (
     frontier bytea not null,
     note bytea,
     next_index bigint default 0 not null,
+    ended boolean default false not null,
+    disputed_from bigint,
     constraint remote_log_pkey PRIMARY KEY (origin, gen)
 );
 
