@@ -291,7 +291,7 @@ class Node:
             path: tuple[bytes, ...] | None = ()
             if exc.code == "log-root":
                 whole = (yield from self._leaves(peer, 0, head)) if doubted else []
-                path = past_of(log.size, whole, head)
+                path = past_of(log.frontier, whole, head)
             if path is None or not (exc.proven or path):
                 raise
             convicted = LogBroken("log-fork") if path else exc

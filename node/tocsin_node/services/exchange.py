@@ -267,7 +267,7 @@ class Exchange:
     async def _other_past(self, peer: Peer, log: RemoteLog, head: Checkpoint) -> tuple[bytes, ...] | None:
         """Fetch the whole log, to see whether it is another than the one that was verified."""
         leaves = await self._leaf_hashes(peer, log.gen, 0, head)
-        return await asyncio.to_thread(past_of, log.size, leaves, head)
+        return await asyncio.to_thread(past_of, log.frontier, leaves, head)
 
     async def _extend(self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes) -> RemoteLog:
         """Fetch the leaf hashes between our size and the new one; they must yield the signed root."""
