@@ -452,3 +452,17 @@ async def test_a_silence_that_is_ended_early_keeps_nobody_from_being_called(
         assert await due(ringing) == 1
         [call] = await contents(pool)
         assert call["body"].startswith(f"NOT ANSWERED: alert {alert_id}")
+
+
+async def test_a_channel_that_was_away_gets_the_last_call_and_not_all_that_it_missed(
+    pool, tmp_path, room, clock
+):
+    async with waiting(pool, tmp_path, room, clock) as (ringing, _):
+        for minutes in (5, 10, 15, 15):
+            clock.forward(minutes)
+            assert await due(ringing) == 1
+        async with running(ringing):
+            await ringing.all_echoed(2)
+    ring, call = room.alerts()
+    assert ring["content"]["body"].startswith("🔴 ALERT")
+    assert "has waited 45 minutes" in call["content"]["body"]

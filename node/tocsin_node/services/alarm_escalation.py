@@ -186,6 +186,7 @@ class Escalation:
         )
         line = _line(alert, people, by=by, via=via, note=note, waited=now - alert.raised_at, again=unanswered)
         told = await threads.tellers(conn, alert.incident)
+        await followups.overtake(conn, alert.id)
         channels = {*ROOMS, MAIL, WEBHOOK} if all_called else {*ROOMS, MAIL} | told
         if via == "clock" and (unanswered or not all_called):  # it calls there; we do once, lest it be gone
             channels -= await followups.left_to_fellow(conn, alert.id)

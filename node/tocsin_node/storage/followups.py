@@ -54,6 +54,12 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 """
 
 
+# A call that has not gone out says less than the one that follows it.
+OVERTAKEN = """
+update delivery set state = 'superseded', held = 'called-again'
+where alert_id = $1 and kind = 'escalation' and state = 'pending' and accepted_at is null
+"""
+
 LEFT_TO_FELLOW = """
 select array_agg(distinct channel) from delivery where alert_id = $1 and state = 'covered' and event_id is not null
 """
@@ -114,6 +120,11 @@ async def of_alerts(conn: Connection, alert_ids: Sequence[int]) -> dict[int, Fol
 async def put(conn: Connection, followup: Followup) -> None:
     """Keep a new level and time."""
     await conn.execute(SET, followup.alert_id, followup.level, followup.next_at)
+
+
+async def overtake(conn: Connection, alert_id: int) -> None:
+    """Drop the calls for an alert that wait to go out: another follows."""
+    await conn.execute(OVERTAKEN, alert_id)
 
 
 async def left_to_fellow(conn: Connection, alert_id: int) -> frozenset[str]:
