@@ -244,7 +244,8 @@ def _line(
     names = ", ".join(people) or "everybody here"
     if via != "clock":
         return f"HELP WANTED with alert {alert.id} by {by}: {names}." + (f" {note}" if note else "")
-    since = f"{max(1, round(waited / timedelta(minutes=1)))} minutes"
+    minutes = max(1, round(waited / timedelta(minutes=1)))
+    since = f"{minutes} minute{'' if minutes == 1 else 's'}"
     if again:
         return f"NOT ANSWERED though everybody was called: alert {alert.id} has waited {since}. {names}: who takes it?"
     return f"NOT ANSWERED: alert {alert.id} has waited {since}. Now called: {names}."

@@ -73,8 +73,6 @@ class Oncall:
 
     async def everybody(self, conn: Connection, at: datetime) -> tuple[str, ...]:
         """All responders, and whoever is on call at any level; nobody named means the whole room."""
-        if not self.responders:
-            return ()
         levels = sorted({rota.level for rota in self.rotas})
         called = [person for level in levels for person in await self.people(conn, level, at)]
         return tuple(dict.fromkeys([*called, *self.responders]))
