@@ -323,7 +323,8 @@ class Alarms(AlarmPlanner):
         """Whether an alert would get to a person now, looked at afresh, as JSON; `others` are judged with it."""
         async with self._pool.acquire() as conn:
             backlog = await deliveries.backlog(conn, list(self._ringing))
-        return await alarm_check.judge(self._ringing, self._ways, (_backlog_check(backlog), *others))
+        checks = (_backlog_check(backlog), *others)
+        return await alarm_check.judge(self._ringing, self._ways, checks, on_rota=self.oncall.matrix_members)
 
     async def _ring_unrung(self, channel: str, line: Line) -> None:
         """Give a channel what is open and on no way to it: it was set, or changed, after that was recorded."""

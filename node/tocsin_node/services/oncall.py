@@ -59,6 +59,11 @@ class Oncall:
         self._pool = pool
         self._now = now
 
+    @property
+    def matrix_members(self) -> frozenset[str]:
+        """The members of rotas who are called in a room."""
+        return frozenset(person for person in self._members if person.startswith("@"))
+
     def may_act(self, person: str, responders: Sequence[str]) -> bool:
         """Whether a Matrix user may act in a room: its responders and members of a rota; all where none are named."""
         return not responders or person in responders or person in self._members
