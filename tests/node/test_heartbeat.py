@@ -157,8 +157,11 @@ async def test_a_token_goes_along_where_one_is_set(pool, tmp_path):
 
 
 async def test_silence_of_the_watchman_is_bounded(pool, tmp_path):
-    async def deaf(_reader, _writer):
-        await asyncio.sleep(60)
+    async def deaf(_reader, writer):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            writer.transport.abort()
 
     server = await asyncio.start_server(deaf, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import sqlite3
+from contextlib import closing
 
 import pytest
 from tests.support.alarms import SUMMARY, TITLE, bell, incident
@@ -52,8 +54,13 @@ async def test_the_homeserver_never_has_the_words(pool, keys_dir, homeserver, en
         await ringing.all_echoed(1)
     kept = b"".join(file.read_bytes() for file in homeserver.directory.glob("synapse.db*"))
     assert encrypted_room.id.encode() in kept
-    for words in (b"Mole in the control room", b"org.tocsin.alert", SUMMARY.encode()):
-        assert words not in kept
+    assert b"Mole in the control room" not in kept
+    with closing(sqlite3.connect(f"file:{homeserver.directory / 'synapse.db'}?mode=ro", uri=True)) as db:
+        events = db.execute("select json from event_json where room_id = ?", [encrypted_room.id]).fetchall()
+    said = "".join(event for (event,) in events)
+    assert "m.room.encrypted" in said
+    for words in ("Mole", "org.tocsin.alert", SUMMARY):
+        assert words not in said
 
 
 async def test_an_encrypted_room_may_read_amber_and_nothing_of_red(pool, keys_dir, encrypted_room, friend):

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.demo.synapse import Person
 from nio import AsyncClient, AsyncClientConfig, Event, MegolmEvent, SyncResponse
+from tests.support.homeserver import is_ring
 
 
 @dataclass
@@ -47,8 +48,8 @@ class Confidant:
                 await self.listen()
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
-        """The next alert, as an event in the clear; it did come encrypted."""
-        event = await self.hear(lambda e: "org.tocsin.alert" in e.source["content"], within_s=within_s)
+        """The next alert, as an event in the clear; it did come encrypted. Notices and edits are passed over."""
+        event = await self.hear(lambda e: is_ring(e.source), within_s=within_s)
         assert event.decrypted
         return dict(event.source)
 

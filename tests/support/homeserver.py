@@ -38,7 +38,7 @@ class Room:
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
         """The next alert to reach the responder's client."""
-        return await self.wait_for(_rings, within_s=within_s)
+        return await self.wait_for(is_ring, within_s=within_s)
 
     async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
         """The bot's message that holds `words`, as soon as it is in the room."""
@@ -59,7 +59,7 @@ class Room:
         return self.responder.messages(self.id, self.bot.user_id)
 
 
-def _rings(event: dict[str, Any]) -> bool:
+def is_ring(event: dict[str, Any]) -> bool:
     """Whether it is a message of a bot of ours that is no notice and no edit."""
     content = event["content"]
     return (
