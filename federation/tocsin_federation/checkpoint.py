@@ -91,7 +91,7 @@ def signers(note: bytes) -> tuple[str, ...]:
 
 
 def note_lines(note: bytes) -> tuple[str, list[str]]:
-    """The text of `note` and its signature lines, none of them looked at. Raises: CheckpointRefused `note-malformed`."""
+    """The text of `note` and its signature lines, unverified. Raises: CheckpointRefused `note-malformed`."""
     if len(note) > MAX_NOTE_BYTES:
         raise CheckpointRefused("note-malformed")
     try:

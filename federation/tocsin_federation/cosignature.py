@@ -1,4 +1,4 @@
-"""Cosignatures: a witness's word that, at a time, this was the largest head of a log that it knew (C2SP tlog-cosignature).
+"""Cosignatures: a witness's word that this was the largest head of a log that it knew at a time (tlog-cosignature).
 
 Ed25519, type 0x04: the witness signs the time and the checkpoint's text. Its lines stand beside the log's own on the
 note. What a line of an unknown key says is passed over.
@@ -47,7 +47,10 @@ def cosignatures(note: bytes, vkeys: Iterable[str], *, now: int) -> list[Cosigna
     [P-162]. The log's own signature is not looked at. Raises: CheckpointRefused `note-malformed`, KeyRefused.
     """
     text, lines = note_lines(note)
-    keys = {(key.name, key.key_id): (vkey, key.public) for vkey in vkeys if (key := decode_vkey(vkey, VKEY_COSIGNATURE))}
+    keys = {}
+    for vkey in vkeys:
+        key = decode_vkey(vkey, VKEY_COSIGNATURE)
+        keys[key.name, key.key_id] = vkey, key.public
     found: dict[str, Cosignature] = {}
     for line in lines:
         name, blob = parse_line(line)
@@ -83,10 +86,13 @@ def read_lines(body: bytes) -> list[str]:
 
 
 def with_lines(note: bytes, lines: Iterable[str]) -> bytes:
-    """`note` with further lines at its end, each once, as far as a note has room (64 lines)."""
+    """`note` with further lines at its end, of each key the last, as far as a note has room (64 lines)."""
     text, standing = note_lines(note)
-    together = list(dict.fromkeys([*standing, *lines]))
-    return join_note(text, together[:MAX_SIGNATURES])
+    together: dict[tuple[str, bytes], str] = {}
+    for line in [*standing, *lines]:
+        name, blob = parse_line(line)
+        together[name, blob[:4]] = line
+    return join_note(text, list(together.values())[:MAX_SIGNATURES])
 
 
 def _signed(text: str, at: int) -> bytes:

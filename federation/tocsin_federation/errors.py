@@ -208,9 +208,7 @@ class WitnessRefused(FederationError):
         "origin-unknown": Reason(
             "This node is no witness of that log.", "Its operator decides: `tocsin peer witness NAME`."
         ),
-        "not-signed": Reason(
-            "The checkpoint is not signed by its log's key.", "The peer may have new keys."
-        ),
+        "not-signed": Reason("The checkpoint is not signed by its log's key.", "The peer may have new keys."),
         "old-size": Reason("The old size is above the checkpoint's.", "The sender's software is at fault."),
         "conflict": Reason(
             "The checkpoint does not go on from the one cosigned last.",

@@ -22,7 +22,7 @@ MAX_EVIDENCE = 8  # told at once
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 SALT_BYTES = 16
 _VEIL_BYTES = 16
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 _Note = Annotated[bytes, Meta(max_length=MAX_NOTE_BYTES)]
 
 

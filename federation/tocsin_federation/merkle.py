@@ -299,8 +299,8 @@ _TILE_PATH = re.compile(r"tile/([0-9])/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9
 def tile_path(index: int, width: int = TILE_WIDTH, *, level: int = 0) -> str:
     """The path of tile `index` with `width` hashes, as `tile/0/x001/x234/067.p/5`.
 
-    C2SP tlog-tiles; a full tile has 256. Level 0 has the leaf hashes, each above it the roots of full tiles of the level
-    below. Raises: ProofRefused `proof-malformed`.
+    C2SP tlog-tiles; a full tile has 256. Level 0 has the leaf hashes, each above it the roots of full tiles of the
+    level below. Raises: ProofRefused `proof-malformed`.
     """
     if not (0 <= index < 1000**6 and 1 <= width <= TILE_WIDTH and 0 <= level <= MAX_LEVEL):
         raise ProofRefused("proof-malformed")

@@ -43,7 +43,7 @@ def write_submission(submission: Submission) -> bytes:
 
 
 def read_submission(body: bytes) -> Submission:
-    """The parts of an `add-checkpoint` body, nothing of them verified. Raises: WitnessRefused `submission-malformed`."""
+    """The parts of an `add-checkpoint` body, unverified. Raises: WitnessRefused `submission-malformed`."""
     if len(body) > MAX_SUBMISSION_BYTES:
         raise WitnessRefused("submission-malformed")
     head, gap, note = body.partition(b"\n\n")

@@ -18,6 +18,7 @@ from aiohttp import web
 from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.continuity import Continuity
 from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
@@ -29,6 +30,8 @@ from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
+from tocsin_node.services.gossip import Gossip
+from tocsin_node.services.heads import Heads
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.organisation import organisation_of
@@ -39,7 +42,10 @@ from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.tokens import ADMIN, Tokens
+from tocsin_node.services.trust import Trusting
+from tocsin_node.services.witnessing import Witnessing
 from tocsin_node.settings import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.leader import Leader
@@ -70,6 +76,11 @@ class Node:
     exchange: Exchange
     receipts: Receipts
     proving: Proving
+    heads: Heads
+    witnessing: Witnessing
+    gossip: Gossip
+    self_check: SelfCheck
+    trusting: Trusting
     alarms: Alarms
     duties: Duties
     finding: Finding
@@ -178,7 +189,18 @@ async def open_node(
             data_keys=data_keys,
             alert_budget=settings.alerts.peer_budget_per_day,
         )
-        exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
+        heads = Heads(pool, peering, ledger, identity)
+        witnessing = Witnessing(pool, peering, heads, client, identity, witness_private=keys.witness, now=now)
+        gossip = Gossip(pool, peering, heads, client, identity, rng=rng)
+        continuity = Continuity(identity.node_id)
+        stack.callback(continuity.close)
+        self_check = SelfCheck(pool, peering, ledger, heads, gossip, client, identity, continuity)
+        self_check.begin()
+        self_check.on_longer = witnessing.wake
+        trusting = Trusting(pool, peering, identity, settings.federation, now)
+        witnessing.on_kept = trusting.forget
+        witnessing.on_cosigned = ledger.stir
+        exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         alarms.on_acknowledged = receipts.wake
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
@@ -189,10 +211,14 @@ async def open_node(
         health.add("duties", duties.health)
         health.add("search", finding.health)
         health.add("peers", peering.health)
+        health.add("log", self_check.health)
+        health.add("witnesses", trusting.health)
         stopping = asyncio.Event()
         async with _working(
             ledger,
             exchange.run(),
+            self_check.run(),
+            witnessing.run(),
             receipts.run(),
             alarms.run(),
             clusters.run(),
@@ -215,7 +241,12 @@ async def open_node(
                 remarks=remarks,
                 exchange=exchange,
                 receipts=receipts,
-                proving=Proving(pool, peering, identity, data_keys),
+                proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
+                heads=heads,
+                witnessing=witnessing,
+                gossip=gossip,
+                self_check=self_check,
+                trusting=trusting,
                 alarms=alarms,
                 duties=duties,
                 finding=finding,

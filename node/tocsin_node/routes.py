@@ -17,6 +17,7 @@ from tocsin_node.api import (
     remarks,
     reports,
     search,
+    witness,
 )
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/peers/{name}", peers.show, "peer:read", "getPeer"),
     Route("DELETE", "/v1/peers/{name}", peers.remove, "peer:write", "removePeer"),
     Route("POST", "/v1/peers/{name}/approve", peers.approve, "peer:write", "approvePeer"),
+    Route("PUT", "/v1/peers/{name}/witness", peers.witness, "peer:write", "setWitness"),
     Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts"),
@@ -65,6 +67,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/clusters", clusters.listing, "report:read", "listClusters"),
     Route("GET", "/v1/clusters/{id}", clusters.show, "report:read", "getCluster"),
     Route("GET", "/v1/log/checkpoint", log.checkpoint, "log:read", "getCheckpoint"),
+    Route("POST", "/v1/log/confirm", log.confirm, "peer:write", "confirmLog"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves"),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),
     # What peers ask (PROTOCOL.md). Only these and the first line of the file need to be reachable from outside.
@@ -72,8 +75,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/f1/peer/join", federation.join, OPEN, "peerJoin"),
     Route("POST", "/f1/peer/statement", federation.learn, OPEN, "peerStatement"),
     Route("GET", "/f1/log/{log}/checkpoint", federation.checkpoint, PEER, "peerCheckpoint", waits=True),
-    Route("GET", "/f1/log/{log}/tile/0/{path:.+}", federation.tile, PEER, "peerTile"),
+    Route("GET", "/f1/log/{log}/tile/{path:[0-9]/.+}", federation.tile, PEER, "peerTile"),
+    Route("GET", "/f1/log/{log}/past", federation.past, PEER, "peerPast"),
     Route("GET", "/f1/log/{log}/entries", federation.entries, PEER, "peerEntries"),
+    Route("POST", "/f1/wit/add-checkpoint", witness.add_checkpoint, OPEN, "addCheckpoint"),
+    Route("POST", "/f1/wit/heads", witness.heads, PEER, "peerHeads"),
 )
 
 # Who verifies the signature of a peer's request.
