@@ -292,7 +292,7 @@ def _check_hashes(hashes: Iterable[bytes]) -> None:
 
 # Tiles ------------------------------------------------------------------------------------------------
 
-MAX_LEVEL = 6  # 256^7 leaves are more than a log may have
+MAX_LEVEL = 9  # 256^10 leaves are more than a log may have
 _TILE_PATH = re.compile(r"tile/([0-9])/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
 

@@ -220,7 +220,7 @@ class Villain:
         return web.Response(body=self.note())
 
     def _tile(self, request: web.Request) -> web.Response:
-        index, width = parse_tile_path(request.path.split("/", 4)[4])
+        _, index, width = parse_tile_path(request.path.split("/", 4)[4])
         start = index * TILE_WIDTH
         return web.Response(body=b"".join(self.leaf_hashes[start : start + width]))
 

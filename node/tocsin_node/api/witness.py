@@ -7,7 +7,7 @@ from tocsin_federation.witness import MAX_SUBMISSION_BYTES
 from tocsin_node.node import NODE
 from tocsin_node.services.witnessing import SizeConflict
 from tocsin_node.web.body import read_body
-from tocsin_node.web.peer_auth import brake_strangers, peer_of, read_message
+from tocsin_node.web.peer_auth import brake_strangers, message_of, peer_of
 from tocsin_node.web.problems import problem
 
 STATUS = {
@@ -39,5 +39,5 @@ async def add_checkpoint(request: web.Request) -> web.Response:
 async def heads(request: web.Request) -> web.Response:
     """POST /f1/wit/heads: what we hold of the logs that the caller knows too."""
     node = request.app[NODE]
-    answer = await node.gossip.answer(peer_of(request), await read_message(request))
+    answer = await node.gossip.answer(peer_of(request), message_of(request))
     return web.Response(body=answer, content_type="application/json")

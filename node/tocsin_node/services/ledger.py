@@ -121,6 +121,7 @@ class Ledger:
         self._letting_go = False
         self._held: Unconfirmed | None = None  # why nothing is signed
         self._released = asyncio.Event()
+        self.held_s = HELD_S
         self.on_head: Callable[[log.Head], None] = lambda _head: None  # after each longer log was committed
         self.on_stored: Callable[[], None] = _nobody  # after reports of ours were committed
 
@@ -182,7 +183,7 @@ class Ledger:
 
     async def _wait_for_pen(self) -> None:
         try:
-            async with asyncio.timeout(HELD_S):
+            async with asyncio.timeout(self.held_s):
                 await self._released.wait()
         except TimeoutError:
             if self._held is not None:

@@ -101,6 +101,10 @@ class SelfCheck:
             self._nudged.clear()
             await self._look()
 
+    def nudge(self) -> None:
+        """Ask the peers now."""
+        self._nudged.set()
+
     async def confirm(self, by: str) -> None:
         """A named person says that this is the newest database. Raises: Restored when it is known not to be."""
         if self.state in {"restored", "contradicted"}:
@@ -159,7 +163,8 @@ class SelfCheck:
         try:
             async with asyncio.timeout(ANSWER_S):
                 answer = await self._gossip.asked(peer, [origin])
-        except (NodeError, TimeoutError):
+        except (NodeError, TimeoutError) as exc:
+            logger.info("peer %s could not be asked how long our log is: %r", peer.row.name, exc)
             return None
         except FederationError:
             return []

@@ -19,6 +19,7 @@ create table cosignature (                          -- whose word was given for 
 
 -- What was signed by us and lost with a restored database: the log goes on from its hash, bytes may be gone.
 alter table log_entry alter leaf drop not null, alter ct drop not null;
+create index log_entry_lost on log_entry (gen) where leaf is null;
 
 create table log_confirmation (                     -- a person let the log go on although no peer could be asked
     at    timestamptz not null default now(),
