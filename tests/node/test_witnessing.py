@@ -15,7 +15,9 @@ from tocsin_federation.witness import Submission, write_submission
 NAMES = ("elm", "fir", "oak", "yew")
 
 
-async def test_what_enough_peers_have_cosigned_is_witnessed_at_the_origin_and_at_every_reader(cluster, tmp_path):
+async def test_what_enough_peers_have_cosigned_is_witnessed_at_the_origin_and_at_every_reader(
+    cluster, tmp_path
+):
     async with circle(cluster, tmp_path, NAMES) as nodes:
         said = await filed(nodes["elm"], "Told to three")
         own = await seen(nodes["elm"], said["id"], trust="witnessed")
@@ -119,7 +121,9 @@ async def test_p8_of_concurrent_checkpoints_one_is_cosigned_a_size_and_no_size_f
     whole = leafy.leaf_hashes
     other = [*whole[:3], *(bytes([n, 1]) * 16 for n in range(37))]
     asked = [
-        bring(acme, leafy, size, 3, leaves=leaves[:size]) for size in range(4, 24) for leaves in (whole, other)
+        bring(acme, leafy, size, 3, leaves=leaves[:size])
+        for size in range(4, 24)
+        for leaves in (whole, other)
     ]
     answers = await asyncio.gather(*asked)
     given = [n for n, (status, *_) in enumerate(answers) if status == 200]
