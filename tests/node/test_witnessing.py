@@ -131,4 +131,5 @@ async def test_p8_of_concurrent_checkpoints_one_is_cosigned_a_size_and_no_size_f
     assert {status for status, *_ in answers} <= {200, 404, 409}
     async with acme.node.pool.acquire() as conn:
         sizes = [row[0] for row in await conn.fetch("select size from cosignature order by at, size")]
-    assert sizes == sorted(set(sizes)) and len(sizes) == 2
+    assert sizes == sorted(set(sizes))
+    assert len(sizes) == 2
