@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from tocsin_cli.commands.duty import state_words
 from tocsin_cli.commands.report_table import whence
+from tocsin_cli.deliveries import state_of
 from tocsin_cli.errors import CliError
 from tocsin_cli.plain import local_time
 from tocsin_cli.spans import age, left, moment_of
@@ -114,7 +115,7 @@ def _alert_cells(item: Item, now: datetime, wide: bool) -> list[object]:
     cells = [item.get("id"), item.get("grade"), age(item.get("raised_at"), now), item.get("title"), taken_by]
     if not wide:
         return cells
-    rooms = ", ".join(str(mapping(each).get("state")) for each in item.get("deliveries") or [])
+    rooms = ", ".join(state_of(mapping(each)) for each in item.get("deliveries") or [])
     return [*cells, whence(item.get("from")), f"room: {rooms or 'none'}"]
 
 
@@ -140,6 +141,7 @@ def _peers(standing: Standing, part: Part, now: datetime, wide: bool) -> Section
             if item.get("last_contact_at")
             else "never seen"
         )
+        contact += ", silent" if item.get("silent") else ""
         waiting = f"{mapping(item.get('fetched')).get('waiting', '?')} to fetch"
         said = str(problem.get("code")) if problem else "-"
         if problem and wide and problem.get("hint"):

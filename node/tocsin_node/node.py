@@ -32,8 +32,10 @@ from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads
+from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.ledger import Ledger
+from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peering
@@ -82,6 +84,8 @@ class Node:
     self_check: SelfCheck
     trusting: Trusting
     alarms: Alarms
+    ops: Ops
+    heartbeat: Heartbeat | None
     duties: Duties
     finding: Finding
     duplicates: Duplicates
@@ -139,7 +143,14 @@ async def open_node(
         )
         alarms = await stack.enter_async_context(open_alarms(settings, pool, now=now))
         peering = Peering(
-            pool, client, identity, http_private=keys.http, url=identity.statement.urls[0], now=now, rng=rng
+            pool,
+            client,
+            identity,
+            http_private=keys.http,
+            url=identity.statement.urls[0],
+            now=now,
+            rng=rng,
+            silent_s=settings.federation.peer_silent_s,
         )
         await peering.load()
         log = identity.statement.log
@@ -213,6 +224,11 @@ async def open_node(
         health.add("peers", peering.health)
         health.add("log", self_check.health)
         health.add("witnesses", trusting.health)
+        ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
+        heartbeat = heartbeat_of(settings, pool, alarms.able)
+        beating = () if heartbeat is None else (heartbeat.run(),)
+        if heartbeat is not None:
+            health.add("heartbeat", heartbeat.check)
         stopping = asyncio.Event()
         async with _working(
             ledger,
@@ -223,6 +239,7 @@ async def open_node(
             alarms.run(),
             clusters.run(),
             finding.run(),
+            *beating,
             _let_go(stopping, ledger),
         ):
             yield Node(
@@ -248,6 +265,8 @@ async def open_node(
                 self_check=self_check,
                 trusting=trusting,
                 alarms=alarms,
+                ops=ops,
+                heartbeat=heartbeat,
                 duties=duties,
                 finding=finding,
                 duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),

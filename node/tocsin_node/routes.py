@@ -56,6 +56,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts"),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
+    Route("GET", "/v1/alerts/check", alerts.check, "alert:read", "checkAlerts"),
     Route("GET", "/v1/alerts/{id}", alerts.show, "alert:read", "getAlert"),
     Route("POST", "/v1/alerts/{id}/ack", alerts.acknowledge, "alert:write", "acknowledgeAlert"),
     Route("GET", "/v1/duties", duties.listing, "duty:read", "listDuties"),

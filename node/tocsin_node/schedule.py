@@ -37,11 +37,11 @@ def timetable(node: Node) -> tuple[Job, ...]:
     return (
         Job(
             "health",
-            every_s=60,
-            jitter_s=5,
+            every_s=30,
+            jitter_s=3,
             run=_look_after_health,
-            why="Trouble is written to the log when it begins and ends, also when nobody asks /healthz.",
-            late="The log tells it later; /healthz is always asked afresh.",
+            why="Trouble is written to the log, and told to the operators, when it begins and when it ends.",
+            late="Both are told later; /healthz is always asked afresh.",
         ),
         Job(
             "early-warning",
@@ -115,7 +115,10 @@ async def _guarded(job: Job, node: Node) -> None:
 
 
 async def _look_after_health(node: Node) -> None:
-    await node.health.report()
+    report = await node.health.report()
+    peers = await node.peering.watch()  # by name, which /healthz does not say
+    if await node.ops.tell((*(c for c in report.checks if c.name != "peers"), *peers)):
+        node.alarms.wake()
 
 
 async def _warn_early(node: Node) -> None:

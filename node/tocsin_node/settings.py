@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -138,6 +138,14 @@ class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(description="Let peers elsewhere be reached by plain http:// (only inside a tunnel)."),
     ] = False
+    peer_silent_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=30 * 86_400,
+            description="A peer that was not heard of for so long is said to be silent.",
+        ),
+    ] = 3600.0
 
 
 class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,6 +196,14 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "puts lives at risk.",
         ),
     ] = 50
+    reroute_ii_s: Annotated[
+        Seconds,
+        Meta(
+            description="Grade II goes the next way (matrix_second, webhook, mail) when a channel has not taken it for "
+            "so long. Grade I goes every way at once."
+        ),
+    ] = 60.0
+    reroute_iii_s: Annotated[Seconds, Meta(description="The same for all milder alerts.")] = 600.0
 
 
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,6 +290,33 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=1000, description="Own brake on messages; homeservers ship with one in 5 s.")
     ] = 0.18
     send_burst: Annotated[int, Meta(ge=1, le=1000, description="Messages that may go out at once.")] = 8
+    canary_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="After so long without an alert the way through the room is tried with an event that no client "
+            "shows; 0: never.",
+        ),
+    ] = 300.0
+    canary_back_s: Annotated[
+        Seconds, Meta(description="It is lost when the bot has not heard it itself within so long.")
+    ] = 60.0
+
+
+class SecondMatrixSettings(MatrixSettings, frozen=True, forbid_unknown_fields=True):
+    """A room on another homeserver, for when the first is away. Leave the section out for none.
+
+    Grade I goes to both at once; the rest comes here when the first does not take it. Acknowledgements count here too.
+    """
+
+    access_token_file: Annotated[
+        str,
+        Meta(
+            description="File (owner-only) with the access token of this bot; relative to the directory. "
+            "A systemd credential named matrix-second-token is taken first."
+        ),
+    ] = "keys/matrix-second-token"  # noqa: S105  a path
 
 
 class WebhookSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -354,6 +397,49 @@ class MailSettings(Struct, frozen=True, forbid_unknown_fields=True):
     send_burst: Annotated[int, Meta(ge=1, le=1000, description="Mails that may go out at once.")] = 10
 
 
+class OpsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the operators are told what is wrong with the node itself, and when it is over; never of incidents."""
+
+    room: Annotated[
+        str,
+        Meta(
+            pattern="^([!#].+)?$",
+            description="Room for them, where the bot of [matrix] writes; an id or an alias. Empty: none.",
+        ),
+    ] = ""
+    channels: Annotated[
+        tuple[Literal["matrix", "matrix-2", "webhook", "mail"], ...],
+        Meta(
+            description="Channels of the alerts that tell them too: a dead homeserver cannot say that it is."
+        ),
+    ] = ()
+    unacknowledged_s: Annotated[
+        Seconds,
+        Meta(description="Say so when nobody has acknowledged an alert of grade I or II for so long."),
+    ] = 900.0
+
+
+class HeartbeatSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A watchman outside who notices when this node cannot alert any more. Leave the section out for none."""
+
+    url_file: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="File (owner-only) with the address to call, a secret, such as one of healthchecks.io; "
+            "relative to the directory. A systemd credential named heartbeat-url is taken first.",
+        ),
+    ]
+    token_file: Annotated[
+        str, Meta(description="File (owner-only) with a bearer token for it. Empty: the address is enough.")
+    ] = ""
+    every_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="How often; only while the node is able to alert.")
+    ] = 60.0
+    method: Annotated[Literal["GET", "POST", "HEAD"], Meta(description="How it is called.")] = "POST"
+    request_timeout_s: Annotated[Seconds, Meta(description="How long it may take to answer.")] = 10.0
+
+
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What one request may cost."""
 
@@ -382,8 +468,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     duties: DutySettings = DutySettings()
     matrix: MatrixSettings | None = None
+    matrix_second: SecondMatrixSettings | None = None
     webhook: WebhookSettings | None = None
     mail: MailSettings | None = None
+    ops: OpsSettings = OpsSettings()
+    heartbeat: HeartbeatSettings | None = None
 
     @property
     def public_url(self) -> str:
@@ -409,8 +498,11 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "limits": LimitSettings,
     "duties": DutySettings,
     "matrix": MatrixSettings,
+    "matrix_second": SecondMatrixSettings,
     "webhook": WebhookSettings,
     "mail": MailSettings,
+    "ops": OpsSettings,
+    "heartbeat": HeartbeatSettings,
 }
 
 
@@ -479,8 +571,8 @@ def _known(part: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
 
 def _overlay(table: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
     for variable, text in sorted(environment.items()):
-        name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-        if not variable.startswith(ENVIRONMENT_PREFIX) or name not in SECTIONS or not key:
+        name, key = _section_and_key(variable)
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not key:
             continue  # TOCSIN_DIR, TOCSIN_URL and the like are the command line's
         kind = SECTIONS[name]
         if key not in kind.__struct_fields__:
@@ -489,9 +581,16 @@ def _overlay(table: dict[str, Any], environment: Mapping[str, str]) -> Iterator[
         section = table.setdefault(name, {})
         if isinstance(section, dict):
             try:
-                section[key] = _from_text(text, kind.__annotations__[key])
+                section[key] = _from_text(text, get_type_hints(kind, include_extras=True)[key])
             except msgspec.ValidationError as exc:
                 yield f"{variable}: {_sentence(str(exc))}"
+
+
+def _section_and_key(variable: str) -> tuple[str, str]:
+    """The longest section that a variable's name begins with, and the rest; two empty texts: it names none."""
+    rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+    name = max((s for s in SECTIONS if rest.startswith(f"{s}_")), key=len, default="")
+    return name, rest[len(name) + 1 :] if name else ""
 
 
 def _from_text(text: str, annotation: Any) -> Any:
@@ -529,12 +628,18 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "database.url holds a password; put the address into a file and name it in database.url_file."
     yield from _unknown_to_the_calendar(settings.duties)
     homeserver = settings.matrix.homeserver if settings.matrix else ""
-    for name, url in (("node.url", settings.node.url), ("matrix.homeserver", homeserver)):
+    second = settings.matrix_second.homeserver if settings.matrix_second else ""
+    for name, url in (
+        ("node.url", settings.node.url),
+        ("matrix.homeserver", homeserver),
+        ("matrix_second.homeserver", second),
+    ):
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
             yield f"{name} must be an address such as https://tocsin.example.org."
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
     yield from _unfit_channels(settings)
+    yield from _unfit_reserve(settings)
 
 
 def _unfit_channels(settings: Settings) -> Iterator[str]:
@@ -549,6 +654,23 @@ def _unfit_channels(settings: Settings) -> Iterator[str]:
             yield "webhook.url must not hold a name or password: requests are signed."
     if mail is not None and mail.security == "none" and mail.server not in LOOPBACK:
         yield "mail.security must be starttls or tls: the mail would cross the network readable."
+
+
+def _unfit_reserve(settings: Settings) -> Iterator[str]:
+    """What stands beside the first room, and needs it or another."""
+    if settings.matrix_second is not None and settings.matrix is None:
+        yield "matrix_second stands beside [matrix]; with one room only, call the section [matrix]."
+    if settings.ops.room and settings.matrix is None:
+        yield "ops.room needs the bot of [matrix]; without one, name other channels in ops.channels."
+    there = {
+        "matrix": settings.matrix,
+        "matrix-2": settings.matrix_second,
+        "webhook": settings.webhook,
+        "mail": settings.mail,
+    }
+    for name in settings.ops.channels:
+        if there[name] is None:
+            yield f"ops.channels names {name}, but there is no section for it."
 
 
 def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:

@@ -78,6 +78,7 @@ class FakeNode:
     seen: list[Seen] = field(default_factory=list)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    alert_check: dict[str, Any] = field(default_factory=dict)
     faults: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
     test_deliveries: list[list[dict[str, Any]]] = field(default_factory=list)
     withholds: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -190,6 +191,7 @@ class FakeNode:
             web.post("/v1/peers/{name}/sync", self._peer_sync),
             web.delete("/v1/peers/{name}", self._peer_remove),
             web.get("/v1/alerts", self._alert_list),
+            web.get("/v1/alerts/check", self._alert_check),
             web.get("/v1/alerts/{id}", self._alert_show),
             web.post("/v1/alerts/test", self._alert_test),
             web.post("/v1/alerts/{id}/ack", self._alert_ack),
@@ -584,6 +586,9 @@ class FakeNode:
     async def _alert_list(self, request: web.Request) -> web.Response:
         found = [a for a in self.alerts[::-1] if not request.query.get("open") or a["state"] == "open"]
         return web.json_response({"items": found, "next": None})
+
+    async def _alert_check(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.alert_check)
 
     async def _alert_show(self, request: web.Request) -> web.Response:
         found = self.alerts[int(request.match_info["id"]) - 1]

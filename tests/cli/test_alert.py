@@ -136,6 +136,63 @@ def test_a_channel_that_reads_nothing_back_is_not_waited_for(tocsin, node):
     assert [request.method for request in node.seen] == ["POST"]
 
 
+def looked(status, *findings, **channel):
+    """What a node finds when it is asked whether an alert would get through."""
+    room = {
+        "channel": "matrix", "place": "!r:example.org", "reaches": status != "down", "code": None, "hint": None,
+        "max_tlp": "amber", "reserve": False, "responders_present": 2, "canary_age_s": 120.0,
+        "canary_round_trip_s": 0.05,
+    }  # fmt: skip
+    return {
+        "status": status,
+        "channels": [room | channel],
+        "findings": [
+            {"name": "matrix", "status": "degraded", "code": code, "hint": f"Mend {code}."}
+            for code in findings
+        ],
+        "heartbeat_age_s": None,
+    }
+
+
+def test_a_check_says_that_an_alert_would_get_to_a_person(tocsin, node):
+    node.alert_check = looked("ok")
+    result = tocsin("alert", "check", "--strict")
+    assert result.exit_code == 0
+    assert "back in 0.05 s, 2 min ago" in result.stdout
+    assert "An alert would get to people now" in result.stderr
+
+
+def test_a_check_that_finds_a_weakness_is_no_failure_unless_asked_to_be(tocsin, node):
+    node.alert_check = looked("degraded", "one-way-only", canary_age_s=None, canary_round_trip_s=None)
+    result = tocsin("alert", "check")
+    assert result.exit_code == 0
+    assert "one-way-only → Mend one-way-only." in result.stdout
+    assert "min ago" not in result.stdout
+    strict = tocsin("alert", "check", "--strict", "--json")
+    assert strict.exit_code == 1
+    assert json.loads(strict.stderr)["code"] == "not-all-well"
+    assert json.loads(strict.stdout) == node.alert_check
+
+
+def test_a_check_that_finds_nobody_exits_with_1_and_says_what_to_mend(tocsin, node):
+    node.alert_check = looked("down", "token-rejected")
+    result = tocsin("alert", "check")
+    assert result.exit_code == 1
+    assert "token-rejected → Mend token-rejected." in result.stdout
+    assert "nobody-reached" in result.stderr
+
+
+def test_who_has_seen_an_alert_and_where_it_went_instead_is_shown(tocsin, node):
+    seen = {**delivery("seen"), "seen_by": "@duty:example.org", "seen_at": "2026-11-20T10:00:03Z"}
+    node.add_alert(
+        deliveries=[{**delivery("rerouted"), "rerouted_to": "matrix-2"}, seen | {"channel": "matrix-2"}]
+    )
+    shown = tocsin("alert", "show", "1").stdout
+    assert "matrix !r:example.org: rerouted to matrix-2" in shown
+    assert "matrix-2 !r:example.org: seen by @duty:example.org" in shown
+    assert "seen by @duty:example.org" in " ".join(tocsin("alert", "list").stdout.split())
+
+
 def test_an_alert_is_a_number(tocsin, node):
     assert tocsin("alert", "show", "x").exit_code == 2
     assert tocsin("alert", "ack", "0").exit_code == 2

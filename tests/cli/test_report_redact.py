@@ -307,7 +307,7 @@ def test_a_raised_marking_names_the_redactions_that_stay_as_they_are(tocsin, bet
     assert f"{shared_as} stays TLP:GREEN" in said
     assert f"tocsin report withdraw {shared_as}" in said
     lowered = tocsin("report", "update", private, "--set", "tlp=green", "--reviewed-by", "Mara").stderr
-    assert "stays" not in lowered
+    assert "stays TLP" not in lowered
 
 
 def test_a_withdrawal_asks_for_both_tells_of_both_and_a_dry_run_too(tocsin, beta, pair):

@@ -167,6 +167,7 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     )
     assert alert["state"] == "acknowledged"
     await ask("GET", "/v1/alerts", "/v1/alerts?open=1")
+    await ask("GET", "/v1/alerts/check")
     await ask("GET", "/v1/clusters")
     status, problem = await ask("GET", "/v1/clusters/{id}", "/v1/clusters/0")
     assert (status, problem["code"]) == (404, "cluster-unknown")

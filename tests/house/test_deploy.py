@@ -132,4 +132,6 @@ def test_the_named_credentials_are_names_that_the_node_asks_for():
     named = re.findall(
         r"^LoadCredential=([\w-]+):", (DEPLOY / "systemd/credentials.conf").read_text(), re.MULTILINE
     )
-    assert {"log", "http", "witness", "matrix-token", "webhook-secret", "mail-password"} == set(named)
+    keys = {"log", "http", "witness"}
+    channels = {"matrix-token", "matrix-second-token", "webhook-secret", "mail-password"}
+    assert keys | channels | {"heartbeat-url", "heartbeat-token"} == set(named)

@@ -28,7 +28,14 @@ NEEDED = {
         "sender": "tocsin@example.org",
         "recipients": ["duty@example.org"],
     },
+    "matrix_second": {
+        "homeserver": "https://matrix.example.net",
+        "user_id": "@tocsin:example.net",
+        "room": "!incidents:example.net",
+    },
+    "heartbeat": {"url_file": "keys/heartbeat-url"},
 }
+BESIDE = {"matrix_second": {"matrix": VALUES["matrix"]}}  # what a section does not stand without
 FIELDS = [(name, field) for name, kind in SECTIONS.items() for field in msgspec.structs.fields(kind)]
 
 
@@ -57,7 +64,7 @@ def test_a_setting_is_explained_and_its_default_is_a_setting_that_loads(section,
     if field.required and section not in VALUES:
         assert stated == {field.name: ""}, "there is no default for it"
         stated = {}
-    table = {"node": {"org": "A"}, section: {**NEEDED.get(section, {}), **stated}}
+    table = {"node": {"org": "A"}, **BESIDE.get(section, {}), section: {**NEEDED.get(section, {}), **stated}}
     parse(table, EXAMPLE.parent, {})
 
 

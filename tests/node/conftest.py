@@ -3,11 +3,18 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.homeserver import _synapse, homeserver, limited_homeserver, room
+from tests.support.homeserver import (
+    _second_synapse,
+    _synapse,
+    homeserver,
+    limited_homeserver,
+    room,
+    second_room,
+)
 from tests.support.node import ServedNode, open_here, settings_on
 from tests.support.villain import Villain, villain
 
-__all__ = ["_synapse", "homeserver", "limited_homeserver", "room"]
+__all__ = ["_second_synapse", "_synapse", "homeserver", "limited_homeserver", "room", "second_room"]
 
 QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 2.0}}
 

@@ -39,6 +39,7 @@ async def test_an_alert_is_one_mail_to_all(pool, tmp_path):
         assert [(c.name, c.status) for c in await ringing.alarms.health()] == [
             ("mail", "ok"),
             ("alerts", "ok"),
+            ("answers", "ok"),
         ]
 
 

@@ -45,6 +45,7 @@ async def test_an_alert_is_taken_by_a_receiver_that_verifies(pool, tmp_path):
         assert [(c.name, c.status) for c in await ringing.alarms.health()] == [
             ("webhook", "ok"),
             ("alerts", "ok"),
+            ("answers", "ok"),
         ]
 
 
@@ -147,7 +148,13 @@ async def test_a_room_and_a_webhook_are_told_each_what_it_may_read(pool, tmp_pat
             ("matrix", "echoed"),
             ("webhook", "accepted"),
         ]
-        assert [c.name for c in await ringing.alarms.health()] == ["matrix", "webhook", "alerts"]
+        assert [c.name for c in await ringing.alarms.health()] == [
+            "matrix",
+            "matrix-canary",
+            "webhook",
+            "alerts",
+            "answers",
+        ]
     assert TITLE not in there.tries[0][1].decode()
     assert (len(there.tries), len(room.alerts())) == (1, 1)
 

@@ -39,9 +39,9 @@ async def transport(
 @asynccontextmanager
 async def joined(room: Room, **options):
     async with transport(room) as patient:  # joining has its time, whatever is to be tried afterwards
-        assert await patient.preflight(room.id) == Ready()
+        assert await patient.preflight(room.id) == Ready(present=1)
     async with transport(room, **options) as opened:
-        assert await opened.preflight(room.id) == Ready()
+        assert await opened.preflight(room.id) == Ready(present=1)
         yield opened
 
 
@@ -209,7 +209,7 @@ async def test_a_kicked_bot_says_so_and_comes_back_when_invited(room):
         assert heard.trouble.code == "not-in-room"
         assert await codes(opened, room) == ("forbidden", "not-in-room")
         room.responder.call("POST", f"/rooms/{room.id}/invite", {"user_id": room.bot.user_id})
-        assert await opened.preflight(room.id) == Ready()
+        assert await opened.preflight(room.id) == Ready(present=1)
         assert isinstance(await opened.send(room.id, "m.room.message", TEXT, txn()), Sent)
 
 
@@ -292,7 +292,7 @@ async def test_the_creator_of_a_room_of_version_12_has_a_voice_without_a_number(
     )
     room.responder.join(own)
     async with transport(room) as opened:
-        assert await opened.preflight(own) == Ready()
+        assert await opened.preflight(own) == Ready(present=1)
         assert isinstance(await opened.send(own, "m.room.message", TEXT, txn()), Sent)
 
 
@@ -306,7 +306,7 @@ async def test_a_room_may_be_named_by_its_alias(homeserver, room):
     alias = f"#alerts-{secrets.token_hex(4)}:hs.test"
     room.responder.call("PUT", f"/directory/room/{alias.replace('#', '%23')}", {"room_id": room.id})
     async with transport(room) as opened:
-        assert await opened.preflight(alias) == Ready()
+        assert await opened.preflight(alias) == Ready(present=1)
         assert isinstance(await opened.send(alias, "m.room.message", TEXT, txn()), Sent)
         assert (await opened.preflight("#nowhere:hs.test")).code == "room-unknown"
     assert len(room.alerts()) == 1

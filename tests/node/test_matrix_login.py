@@ -62,6 +62,27 @@ async def test_without_a_matrix_section_it_says_what_to_add(tmp_path):
     assert "[matrix] section" in result.output
 
 
+async def test_the_second_bot_has_a_token_and_a_device_of_its_own(tmp_path, room, second_room):
+    sections = {
+        name: {"homeserver": each.bot.url, "user_id": each.bot.user_id, "room": each.id}
+        for name, each in (("matrix", room), ("matrix_second", second_room))
+    }
+    initialise(tmp_path / "node", {"node": {"org": "Test"}, **sections})
+    result = await run(tmp_path / "node", second_room.bot.password, "--second", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["user_id"] == second_room.bot.user_id
+    keys = tmp_path / "node/keys"
+    assert (keys / "matrix-second-token").exists()
+    assert (keys / "matrix-second-device").exists()
+    assert not (keys / "matrix-token").exists()
+
+
+async def test_without_a_second_room_it_says_what_to_add(node_dir):
+    result = await run(node_dir, "any", "--second")
+    assert result.exit_code == 2
+    assert "[matrix_second] section" in result.output
+
+
 async def test_a_limited_homeserver_says_how_long_to_wait(tmp_path, limited_homeserver):
     room = open_room(limited_homeserver)
     matrix = {"homeserver": room.bot.url, "user_id": room.bot.user_id, "room": room.id}

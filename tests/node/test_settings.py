@@ -107,6 +107,29 @@ def test_the_environment_alone_can_name_the_room():
     assert settings.matrix.room == "!r:m.example"
 
 
+def test_the_environment_tells_the_second_room_from_a_setting_of_the_first():
+    settings = parse(
+        {"node": {"org": "Acme"}, "matrix": ROOM},
+        HERE,
+        {f"TOCSIN_MATRIX_SECOND_{k.upper()}": f"{v}2" for k, v in ROOM.items()},
+    )
+    assert (settings.matrix.room, settings.matrix_second.room) == ("!r:m.example", "!r:m.example2")
+    assert settings.matrix_second.access_token_file != settings.matrix.access_token_file
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ({"matrix_second": ROOM}, "matrix_second stands beside [matrix]"),
+        ({"ops": {"room": "!ops:m.example"}}, "ops.room needs the bot of [matrix]"),
+        ({"ops": {"channels": ["mail"]}}, "ops.channels names mail, but there is no section"),
+    ],
+)
+def test_a_reserve_without_what_it_stands_beside_is_a_fault(table, fault):
+    (told,) = faults({"node": {"org": "Acme"}, **table})
+    assert told.startswith(fault)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "fault"),
     [
@@ -137,7 +160,7 @@ def test_every_commented_default_is_the_default():
         for line in text.splitlines()
     )
     table = tomllib.loads(bare)
-    for section in ("matrix", "webhook", "mail"):
+    for section in ("matrix", "matrix_second", "webhook", "mail", "heartbeat"):
         table.pop(section)
     assert parse(table, HERE, {}) == parse({"node": {"org": "Acme"}}, HERE, {})
 

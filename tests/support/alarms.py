@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from tests.support.homeserver import Room
 
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
-from tocsin_node.services.alarms import Alarms, other_senders
+from tocsin_node.services.alarm_line import ops_settings
+from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
+from tocsin_node.services.alarms import Alarms, Carriers, other_senders
 from tocsin_node.settings import (
     AlertSettings,
     MailSettings,
     MatrixSettings,
     NodeSettings,
+    OpsSettings,
+    SecondMatrixSettings,
     Settings,
     WebhookSettings,
 )
@@ -78,12 +83,16 @@ class Bell:
     settings: Settings
     transport: MatrixTransport | None
     others: dict[str, Sender] = field(default_factory=dict)
+    more_rooms: dict[str, MatrixTransport] = field(default_factory=dict)
     alarms: Alarms = field(init=False)
     token: str = ""
     acknowledged: int = 0
 
     def __post_init__(self) -> None:
-        self.alarms = Alarms(self.settings, self.pool, self.transport, others=self.others)
+        rooms = dict(self.more_rooms)
+        if self.transport is not None:
+            rooms[MATRIX] = self.transport
+        self.alarms = Alarms(self.settings, self.pool, Carriers(rooms, self.others))
         self.alarms.on_acknowledged = self._count
 
     def _count(self) -> None:
@@ -133,6 +142,22 @@ class Bell:
 
         await self.until(done, within_s=within_s)
 
+    async def deliveries(self, alert_id: int) -> dict[str, dict[str, Any]]:
+        """The newest message of an alert on each channel."""
+        return {d["channel"]: d for d in (await self.alarms.get(alert_id))["deliveries"]}
+
+    async def reaches(
+        self, alert_id: int, channel: str, *states: str, within_s: float = 30
+    ) -> dict[str, Any]:
+        """The message of an alert on a channel as soon as it is in one of these states."""
+
+        async def found() -> dict[str, Any] | None:
+            message = (await self.deliveries(alert_id)).get(channel)
+            return message if message is not None and message["state"] in states else None
+
+        message: dict[str, Any] = await self.until(found, within_s=within_s)
+        return message
+
     async def acks(self, alert_id: int) -> list[dict[str, Any]]:
         """What was said about an alert, oldest first."""
         return list((await self.alarms.get(alert_id))["acknowledgements"])
@@ -165,34 +190,40 @@ async def bell(
     alerts: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
+    ops: dict[str, Any] | None = None,
+    second: Room | None = None,
+    second_fields: dict[str, Any] | None = None,
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
     """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
-    chosen = None
-    if room is not None:
-        fields = {
-            "homeserver": room.bot.url,
-            "user_id": room.bot.user_id,
-            "room": room.id,
-            "responders": (room.responder.user_id,),
-            "request_timeout_s": 2.0,
-            "sends_per_s": 1000,
-            "send_burst": 1000,
-            **matrix,
-        }
-        chosen = MatrixSettings(**fields)
+    chosen = None if room is None else MatrixSettings(**(_fields(room) | matrix))
+    reserve = None if second is None else SecondMatrixSettings(**(_fields(second) | (second_fields or {})))
     settings = Settings(
         dir=directory,
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
         matrix=chosen,
+        matrix_second=reserve,
+        ops=OpsSettings(**(ops or {})),
         webhook=None if webhook is None else WebhookSettings(**webhook),
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
     transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
-    ringing = Bell(pool, settings, None if transport is None else wrap(transport), other_senders(settings))
+    more_rooms = {}
+    if reserve is not None and second is not None:
+        more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)
+    operators = ops_settings(settings)
+    if operators is not None:
+        more_rooms[OPS] = MatrixTransport(operators, lambda: opened[0].token, rings=False)
+    ringing = Bell(
+        pool,
+        settings,
+        None if transport is None else wrap(transport),
+        other_senders(settings),
+        more_rooms,
+    )
     opened.append(ringing)
     ringing.token = "" if room is None else room.bot.access_token
     try:
@@ -204,8 +235,26 @@ async def bell(
     finally:
         if transport is not None:
             await transport.close()
+        for more in ringing.more_rooms.values():
+            await more.close()
         for sender in ringing.others.values():
             await sender.close()
+
+
+def _fields(room: Room) -> dict[str, Any]:
+    return {
+        "homeserver": room.bot.url,
+        "user_id": room.bot.user_id,
+        "room": room.id,
+        "responders": (room.responder.user_id,),
+        "request_timeout_s": 2.0,
+        "sends_per_s": 1000,
+        "send_burst": 1000,
+    }
+
+
+def _token_of(room: Room) -> str:
+    return room.bot.access_token
 
 
 @asynccontextmanager

@@ -40,6 +40,11 @@ class Room:
         """The next alert to reach the responder's client."""
         return await self.wait_for(lambda event: "org.tocsin.alert" in event["content"], within_s=within_s)
 
+    async def read_up_to(self, event_id: str, *, by: Person | None = None, **more: Any) -> None:
+        """Let the responder's client say that they have read the room as far as an event."""
+        path = f"/rooms/{self.id}/receipt/m.read/{event_id}"
+        await asyncio.to_thread((by or self.responder).call, "POST", path, more)
+
     def alerts(self) -> list[dict[str, Any]]:
         """What people see of the bot in the room, oldest first."""
         return self.responder.messages(self.id, self.bot.user_id)
@@ -64,11 +69,29 @@ def _synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
 @pytest.fixture
 def homeserver(_synapse: Synapse) -> Iterator[Synapse]:
     """The session's homeserver, alive at the start of every test; a test may pause, kill and restart it."""
-    yield _synapse
-    if not _synapse.alive:
-        _synapse.start()
-    _synapse.resume()
-    _synapse.wait_ready()
+    yield from _alive_again(_synapse)
+
+
+@pytest.fixture(scope="session")
+def _second_synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    pytest.importorskip("synapse", reason="no homeserver is installed here")
+    with Synapse(tmp_path_factory.mktemp("second")) as running:
+        yield running
+
+
+@pytest.fixture
+def second_room(_second_synapse: Synapse) -> Iterator[Room]:
+    """A room on another homeserver, which a test may pause and kill too."""
+    for synapse in _alive_again(_second_synapse):
+        yield open_room(synapse)
+
+
+def _alive_again(synapse: Synapse) -> Iterator[Synapse]:
+    yield synapse
+    if not synapse.alive:
+        synapse.start()
+    synapse.resume()
+    synapse.wait_ready()
 
 
 @pytest.fixture(scope="session")

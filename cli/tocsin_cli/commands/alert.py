@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from tocsin_cli.command import LazyGroup
+from tocsin_cli.command import Late, LazyGroup
 from tocsin_cli.commands.report_read import acknowledgement_line, cursor_refused
 from tocsin_cli.commands.report_table import whence
+from tocsin_cli.deliveries import SPOKEN, read_back, state_of
 from tocsin_cli.errors import CliError, Refused, Unreachable, UsageFault
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -33,7 +34,12 @@ class AlertNumber(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-@click.group("alert", cls=LazyGroup, no_args_is_help=True)
+_LATE = {
+    "check": Late("tocsin_cli.commands.alert_check:check", "Say whether an alert would get to a person now."),
+}
+
+
+@click.group("alert", cls=LazyGroup, late=_LATE, no_args_is_help=True)
 def alert() -> None:
     """See and acknowledge alerts."""
 
@@ -140,7 +146,7 @@ def _whose(each: Mapping[str, Any]) -> str:
 def _under_way(each: Mapping[str, Any]) -> bool:
     """Whether more will be heard of a delivery: what a room accepted is seen there a little later."""
     state = each.get("state")
-    return state in _UNDER_WAY or (state == "accepted" and each.get("channel") == "matrix")
+    return state in _UNDER_WAY or (state == "accepted" and read_back(each))
 
 
 def _states(found: Mapping[str, Any]) -> set[str]:
@@ -166,7 +172,7 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
             code="delivery-pending",
             hint=f"The node goes on trying; look again with: {look}",
         )
-    if states - {"accepted", "echoed"}:
+    if states - {"accepted", "echoed", "seen"}:
         raise CliError(
             f"The alert did not get through every channel.{why}",
             code="delivery-failed",
@@ -177,7 +183,7 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
         session.out.say(_arrival(each))
     if any(_under_way(each) for each in deliveries):
         session.out.next_step(look)
-    elif any(each.get("channel") == "matrix" for each in deliveries):
+    elif any(read_back(each) for each in deliveries):
         session.out.next_step(
             "acknowledge it in the room with a reaction, or: tocsin alert ack " + str(found["id"])
         )
@@ -186,13 +192,9 @@ def _judge(session: Session, found: Mapping[str, Any]) -> None:
 
 
 def _arrival(each: Mapping[str, Any]) -> str:
-    if each.get("channel") == "webhook":
-        return "The webhook's receiver has it."
-    if each.get("channel") == "mail":
-        return "The mail server has it."
-    if each.get("state") == "accepted":
+    if read_back(each) and each.get("state") == "accepted":
         return "The homeserver has accepted it, but it was not seen in the room yet."
-    return "The room has it."
+    return f"{SPOKEN.get(str(each.get('channel')), each.get('channel'))} has it."
 
 
 def _blame(each: Mapping[str, Any]) -> str:
@@ -202,7 +204,7 @@ def _blame(each: Mapping[str, Any]) -> str:
 
 def _row(item: Mapping[str, Any]) -> list[object]:
     deliveries = item.get("deliveries") or []
-    room = ", ".join(str(each.get("state")) for each in deliveries) or "nowhere"
+    room = ", ".join(state_of(each) for each in deliveries) or "nowhere"
     raised = local_time(item.get("raised_at"))
     people = ", ".join(dict.fromkeys(_whose(each) for each in _standing(item))) or "-"
     facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
@@ -229,8 +231,8 @@ def _tell(session: Session, found: Mapping[str, Any]) -> None:
 
 
 def _delivery_line(each: Mapping[str, Any]) -> str:
-    when = each.get("echoed_at") or each.get("accepted_at")
-    parts = [f"{each.get('channel')} {each.get('room')}: {each.get('state')}"]
+    when = each.get("seen_at") or each.get("echoed_at") or each.get("accepted_at")
+    parts = [f"{each.get('channel')} {each.get('room')}: {state_of(each)}"]
     parts += [local_time(when)] if when else []
     parts += [f"{each.get('attempts')} tries"] if int(each.get("attempts") or 0) > 1 else []
     parts += [f"last error: {each['last_error']}"] if each.get("last_error") else []

@@ -18,6 +18,7 @@ from tocsin_node.secrets import read_secret_file, write_secret_file
 from tocsin_node.settings import MatrixSettings, Settings, load
 
 DEVICE_FILE = "matrix-device"
+SECOND_DEVICE_FILE = "matrix-second-device"
 
 
 class NoMatrix(UsageFault):
@@ -27,14 +28,21 @@ class NoMatrix(UsageFault):
     hint = "Add a [matrix] section with homeserver, user_id and room to node.toml first."
 
 
+class NoSecondMatrix(NoMatrix):
+    """The node's settings name no second Matrix room."""
+
+    hint = "Add a [matrix_second] section with homeserver, user_id and room to node.toml first."
+
+
 @click.group("matrix", cls=LazyGroup, no_args_is_help=True)
 def matrix() -> None:
     """Connect the node to its Matrix room."""
 
 
 @matrix.command("login")
+@click.option("--second", is_flag=True, help="The bot of [matrix_second], on the other homeserver.")
 @pass_session
-def login_(session: Session) -> None:
+def login_(session: Session, second: bool) -> None:
     """Log the bot in with its password, once, and keep the access token in the node's directory.
 
     The password is asked for, or read from standard input, and not kept. The bot stays the same device, so that
@@ -42,10 +50,11 @@ def login_(session: Session) -> None:
     """
     with told():
         settings = load(directory_of(session, os.environ))
-        chosen = settings.matrix
+        chosen = settings.matrix_second if second else settings.matrix
         if chosen is None:
-            raise NoMatrix
-        device_file = settings.path(chosen.access_token_file).with_name(DEVICE_FILE)
+            raise NoSecondMatrix if second else NoMatrix
+        name = SECOND_DEVICE_FILE if second else DEVICE_FILE
+        device_file = settings.path(chosen.access_token_file).with_name(name)
         device = chosen.device_id or _kept(device_file)
         password = Asker(session.out).secret(f"Password of {chosen.user_id}:")
         given = _log_in(chosen, password, device)

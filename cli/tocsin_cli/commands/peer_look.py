@@ -97,6 +97,7 @@ def _row(peer: Mapping[str, Any]) -> list[object]:
     taken = sum(int(outcomes.get(outcome) or 0) for outcome in _COUNTED)
     bad = [sum((outcomes.get(outcome) or {}).values()) for outcome in _WHY]
     state = str(peer.get("state")) + ("!" if peer.get("problem") else "")
+    state += ", silent" if peer.get("silent") else ""
     return [
         peer.get("name"),
         state,

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from tocsin_node.links.alert_text import foreign
 from tocsin_node.node import NODE, Node
+from tocsin_node.services.heartbeat import NONE as NO_HEARTBEAT
 from tocsin_node.storage.alert_sources import sources
 from tocsin_node.web.auth import caller
 from tocsin_node.web.body import read_json
@@ -52,6 +53,15 @@ async def acknowledge(request: web.Request) -> web.Response:
 async def test(request: web.Request) -> web.Response:
     """POST /v1/alerts/test: an alert that says TEST, the whole way."""
     return await _answer(request, await request.app[NODE].alarms.test(), status=201)
+
+
+async def check(request: web.Request) -> web.Response:
+    """GET /v1/alerts/check: whether an alert would get to a person now; nothing is sent."""
+    node = request.app[NODE]
+    beat = NO_HEARTBEAT if node.heartbeat is None else await node.heartbeat.check()
+    last = None if node.heartbeat is None else await node.heartbeat.last()
+    found = await node.alarms.check(beat)
+    return json_response(found | {"heartbeat_age_s": None if last is None else last.sent_s})
 
 
 async def _answer(request: web.Request, alert: dict[str, Any], *, status: int = 200) -> web.Response:

@@ -207,6 +207,7 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "max_tlp_in": row.max_tlp_in,
         "added_at": row.added_at,
         "last_contact_at": row.last_contact_at,
+        "silent": node.peering.silent(row),
         "clock_skew_s": row.clock_skew_s,
         "problem": problem,
         "log": {"size": size, "next_index": next_index, "lag": size - next_index},

@@ -14,6 +14,7 @@ repr.
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout
@@ -42,14 +43,23 @@ class Login:
 
 
 class MatrixTransport:
-    """The bot's client. `read_token` is asked at every preflight, so that a new token needs no restart."""
+    """The bot's client. `read_token` is asked at every preflight, so that a new token needs no restart.
+
+    `rings`: what goes there mentions people, so the bot needs the power to.
+    """
 
     def __init__(
-        self, settings: MatrixSettings, read_token: Callable[[], str], *, poll_s: float = POLL_S
+        self,
+        settings: MatrixSettings,
+        read_token: Callable[[], str],
+        *,
+        poll_s: float = POLL_S,
+        rings: bool = True,
     ) -> None:
         self._settings = settings
         self._read_token = read_token
         self._poll_s = poll_s
+        self._rings = rings
         self._client = _client(settings.homeserver, settings.user_id, settings.request_timeout_s)
         self._rooms: dict[str, str] = {}  # alias → id
 
@@ -62,12 +72,12 @@ class MatrixTransport:
             return Sent(answer.body["event_id"])
         return Sent(None) if answer.errcode == "M_DUPLICATE_ANNOTATION" else answers.refusal(answer)
 
-    async def sync(self, room: str, since: str | None) -> Heard | Retry | ChannelDown:
+    async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
         """Wait for news; what a busy room pushed out of the answer is fetched page by page."""
         room_id = self._id(room)
         answer = await _answer(
             self._client.sync(
-                timeout=int(self._poll_s * 1000) if since else 0,
+                timeout=int(self._poll_s * 1000) if since and wait else 0,
                 sync_filter=answers.sync_filter(room_id),
                 since=since,
             )
@@ -92,7 +102,19 @@ class MatrixTransport:
         trouble = answers.room_trouble((*answers.events(mapping(joined.get("state")).get("events")), *events))
         if room_id in mapping(rooms.get("leave")):
             trouble = answers.NOT_IN_ROOM
-        return Heard(answer.body["next_batch"], events, complete, trouble)
+        read = answers.receipts(mapping(joined.get("ephemeral")).get("events"))
+        return Heard(answer.body["next_batch"], events, complete, trouble, read)
+
+    async def happened_at(self, room: str, event_id: str) -> datetime | Retry | ChannelDown | None:
+        """When an event happened, by the homeserver's clock."""
+        answer = await _answer(self._client.room_get_event(self._id(room), event_id))
+        if isinstance(answer, Retry):
+            return answer
+        if answer.status in {400, 403, 404} and answer.errcode:
+            return None
+        if not answer.ok:
+            return _trouble(answer)
+        return answers.happened_at(answer.body.get("origin_server_ts"))
 
     async def relations(self, room: str, event_id: str) -> tuple[RoomEvent, ...] | Retry | ChannelDown:
         """All that relates to one event and still stands, oldest first."""
@@ -189,11 +211,14 @@ class MatrixTransport:
         if not answers.may_post(state, me):
             return ChannelDown("muted", "The bot may not write in the room; raise its power level.")
         others = answers.joined(state) - {me}
-        if not (others & set(responders) if responders else others):
-            return Ready(
-                ChannelDown("no-responder", "Nobody who may acknowledge is in the room; invite them.")
-            )
-        return Ready()
+        present = others & set(responders) if responders else others
+        if not present:
+            hint = "Nobody who may acknowledge is in the room; invite them."
+            return Ready(ChannelDown("no-responder", hint), 0)
+        if self._rings and not responders and not answers.may_ring_all(state, me):
+            hint = "The bot may not mention the whole room: raise its power level (mostly to 50), or name responders."
+            return Ready(ChannelDown("no-room-mention", hint), len(present))
+        return Ready(None, len(present))
 
     async def _gap(self, room_id: str, start: Any, since: str) -> tuple[tuple[RoomEvent, ...], bool] | Retry:
         """What happened between `since` and `start`, oldest first, and whether that is all of it."""

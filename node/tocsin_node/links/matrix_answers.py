@@ -4,14 +4,18 @@ Pure. Everything in an answer except its status was written by somebody else, me
 every value is looked at before it is believed and nothing here raises on any JSON.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tocsin_node.links.transport import BadMessage, ChannelDown, Retry, RoomEvent
+from tocsin_node.links.transport import BadMessage, ChannelDown, Receipt, Retry, RoomEvent
 
+CANARY = (
+    "org.tocsin.canary"  # clients show no events of types that they do not know, and notify nobody of them
+)
 HEARD_TYPES = (
+    CANARY,
     "m.room.message",
     "m.reaction",
     "m.room.redaction",
@@ -22,6 +26,7 @@ HEARD_TYPES = (
 TIMELINE_EVENTS = 50
 LIMITED_DEFAULT_S = 5.0
 LIMITED_MOST_S = 3600.0
+RING_ALL = 50  # power to mention the room, unless the room says otherwise
 CREATORS_RULE_FROM = 12  # room versions in which creators stand above all power levels
 
 NEW_TOKEN = "Give the bot a new token: `tocsin matrix login`. The node takes it up by itself."  # noqa: S105  words
@@ -118,7 +123,7 @@ def sync_filter(room_id: str) -> dict[str, Any]:
         "room": {
             "rooms": [room_id],
             "account_data": nothing,
-            "ephemeral": nothing,
+            "ephemeral": {"types": ["m.receipt"]},
             "state": {"types": ["m.room.tombstone", "m.room.encryption"], "lazy_load_members": True},
             "timeline": {"limit": TIMELINE_EVENTS, "types": list(HEARD_TYPES)},
         },
@@ -134,6 +139,26 @@ def events(values: Any) -> tuple[RoomEvent, ...]:
     """The events of a JSON list; what is not an event is left out."""
     found = (_event(v) for v in values) if isinstance(values, list) else ()
     return tuple(e for e in found if e is not None)
+
+
+def receipts(values: Any) -> tuple[Receipt, ...]:
+    """The public read receipts of a room's ephemeral events (spec: m.receipt); what is none is left out."""
+    found: list[Receipt] = []
+    for event in values if isinstance(values, list) else ():
+        if mapping(event).get("type") != "m.receipt":
+            continue
+        for event_id, kinds in mapping(event.get("content")).items():
+            for user, said in mapping(mapping(kinds).get("m.read")).items():
+                thread = mapping(said).get("thread_id")
+                found.append(
+                    Receipt(
+                        user,
+                        event_id,
+                        happened_at(mapping(said).get("ts")),
+                        thread if isinstance(thread, str) else None,
+                    )
+                )
+    return tuple(found)
 
 
 def room_trouble(state: Iterable[RoomEvent]) -> ChannelDown | None:
@@ -154,6 +179,23 @@ def room_trouble(state: Iterable[RoomEvent]) -> ChannelDown | None:
 
 def may_post(state: Iterable[RoomEvent], user: str) -> bool:
     """Whether `user` has the power to write messages in a room with this state."""
+
+    def needed(levels: Mapping[str, Any]) -> int:
+        message = mapping(levels.get("events")).get("m.room.message")
+        return _level(message, _level(levels.get("events_default"), 0))
+
+    return _has_power(state, user, needed)
+
+
+def may_ring_all(state: Iterable[RoomEvent], user: str) -> bool:
+    """Whether `user` has the power to mention the whole room; without it, such a mention rings nobody."""
+    return _has_power(
+        state, user, lambda levels: _level(mapping(levels.get("notifications")).get("room"), RING_ALL)
+    )
+
+
+def _has_power(state: Iterable[RoomEvent], user: str, needed: Callable[[Mapping[str, Any]], int]) -> bool:
+    """Whether `user` has what is `needed` by the content of the room's power levels."""
     only = {e.type: e for e in state if e.state_key == ""}
     create, power = only.get("m.room.create"), only.get("m.room.power_levels")
     if create is not None and _above_all(create, user):
@@ -162,9 +204,7 @@ def may_post(state: Iterable[RoomEvent], user: str) -> bool:
         return True
     levels = power.content
     has = _level(mapping(levels.get("users")).get(user), _level(levels.get("users_default"), 0))
-    return has >= _level(
-        mapping(levels.get("events")).get("m.room.message"), _level(levels.get("events_default"), 0)
-    )
+    return has >= needed(levels)
 
 
 def joined(state: Iterable[RoomEvent]) -> set[str]:
@@ -221,7 +261,7 @@ def _event(raw: Any) -> RoomEvent | None:
         event_id=str(names[0]),
         sender=str(names[1]),
         type=str(names[2]),
-        at=_at(source.get("origin_server_ts")),
+        at=happened_at(source.get("origin_server_ts")),
         content=content,
         state_key=state_key if isinstance(state_key, str) else None,
         txn=txn if isinstance(txn, str) else None,
@@ -229,7 +269,7 @@ def _event(raw: Any) -> RoomEvent | None:
     )
 
 
-def _at(ms: Any) -> datetime:
+def happened_at(ms: Any) -> datetime:
     """The sender's homeserver's clock, never in the future; our own when that is not a time at all."""
     now = datetime.now(UTC)
     try:

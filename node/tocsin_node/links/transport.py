@@ -74,6 +74,19 @@ class RoomEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """Somebody has read the room as far as an event, or a thread of it (`thread`: its root; None: all of the room).
+
+    `at`: when, by the homeserver's clock. Who reads is personal: of all receipts, what is kept is who was first.
+    """
+
+    user: str
+    event_id: str
+    at: datetime
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """What the room said since a position, in its order, and the next position.
 
@@ -84,13 +97,18 @@ class Heard:
     events: tuple[RoomEvent, ...]
     complete: bool
     trouble: ChannelDown | None = None
+    receipts: tuple[Receipt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The room can be rung. `warning`: it can, but somebody should look (code, hint)."""
+    """The room can be rung. `warning`: it can, but somebody should look (code, hint).
+
+    `present`: how many people who may acknowledge are in the room; None where that is not known.
+    """
 
     warning: ChannelDown | None = None
+    present: int | None = None
 
 
 class Sender(Protocol):
@@ -116,8 +134,8 @@ class Transport(Sender, Protocol):
         """Put one event into the room. The same `txn` from the same device never makes a second event."""
         ...
 
-    async def sync(self, room: str, since: str | None) -> Heard | Retry | ChannelDown:
-        """Wait for news of the room since a position; None starts at the present.
+    async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
+        """Wait for news of the room since a position; None starts at the present. `wait` False: answer at once.
 
         Retry `position-lost`: the position means nothing there any more; start at the present.
         """
@@ -125,6 +143,10 @@ class Transport(Sender, Protocol):
 
     async def relations(self, room: str, event_id: str) -> tuple[RoomEvent, ...] | Retry | ChannelDown:
         """All events that relate to one event and still stand, oldest first."""
+        ...
+
+    async def happened_at(self, room: str, event_id: str) -> datetime | Retry | ChannelDown | None:
+        """When an event happened, by the homeserver's clock; None: the room shows no such event."""
         ...
 
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:

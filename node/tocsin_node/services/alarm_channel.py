@@ -10,10 +10,11 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tocsin_node.links.transport import ChannelDown, Ready, Retry, Sender
+from tocsin_node.services.alarm_way import hint_for
 from tocsin_node.storage import channels
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
@@ -23,7 +24,7 @@ Status = Literal["up", "degraded", "down"]
 LOOK_AGAIN_S = 3600.0  # everything well
 MEND_MAX_S = 60.0  # a person has to do something
 RETRY_FIRST_S = 0.25
-RETRY_MAX_S = 5.0  # one request in so long is nothing to a homeserver, and all that an alert may be late by
+RETRY_MAX_S = 2.0  # one request in so long is nothing to a homeserver, and all that an alert may be late by
 DOWN_AFTER_FAILS = 3
 WAITING = "{} does not take requests at the moment. Alerts wait and go out by themselves."
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class Channel:
         self.recovered: Callable[[], None] = _nothing
         self.standing = Standing("degraded", "starting", "It has not been looked at yet.")
         self.heard_s: float | None = None
+        self._unwell_s = time.monotonic()
+        self.proved_s: float | None = None  # when a message of ours came back from there
 
     async def run(self) -> None:
         """Look at it now, every hour, and whenever something broke, until cancelled."""
@@ -120,6 +123,7 @@ class Channel:
             await self.pause(retry.after_s)
             return
         self._fails += 1
+        self._unwell_s = time.monotonic()
         status: Status = "down" if self._fails >= DOWN_AFTER_FAILS else "degraded"
         await self._stand(Standing(status, retry.code, WAITING.format(self._other)))
 
@@ -128,6 +132,18 @@ class Channel:
         self._unexplained += 1
         await self._break(down)
         self.look()
+
+    def heard(self) -> None:
+        """The room's stream was read up to now, and that is committed."""
+        behind = not self.caught_up
+        self.heard_s = time.monotonic()
+        if behind:
+            self.recovered()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the room's stream was read since the last trouble: what is there is known."""
+        return self.heard_s is not None and self.heard_s > self._unwell_s
 
     async def pause(self, seconds: float) -> None:
         """The other side told us to wait."""
@@ -157,6 +173,7 @@ class Channel:
 
     async def _break(self, down: ChannelDown) -> None:
         self.usable.clear()
+        self._unwell_s = time.monotonic()
         if down.detail and down.code != self.standing.code:
             logger.warning("%s cannot be reached: %s: %s", self._name, down.code, down.detail)
         await self._stand(Standing("down", down.code, down.hint))
@@ -166,7 +183,13 @@ class Channel:
             return Standing("up")
         return Standing("degraded", self._warning.code, self._warning.hint)
 
+    @property
+    def well(self) -> bool:
+        """Whether the last thing that was tried there worked, and nothing forbids the next."""
+        return self.usable.is_set() and not self._fails and self.standing.status != "down"
+
     async def _stand(self, standing: Standing) -> None:
+        standing = replace(standing, hint=hint_for(self._name, standing.hint or "") or None)
         if standing == self.standing:
             return
         self.standing = standing

@@ -59,6 +59,7 @@ class Courier:
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
         self._woken = asyncio.Event()
         self._hurry = False
+        self._beat_s = 0.0
 
     def wake(self) -> None:
         """Something is in the outbox."""
@@ -69,6 +70,11 @@ class Courier:
         self._hurry = True
         self._woken.set()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it was at work so lately that it cannot be stuck."""
+        return time.monotonic() - self._beat_s < self._lease_s + IDLE_S
+
     async def run(self) -> None:
         """Carry until cancelled."""
         async with self._pool.acquire() as conn:
@@ -76,6 +82,7 @@ class Courier:
         while True:
             await self._channel.usable.wait()
             self._woken.clear()
+            self._beat_s = time.monotonic()
             rest_s = await self.carry()
             if rest_s > 0:
                 await self._rest(rest_s)
@@ -137,10 +144,10 @@ class Courier:
 
     async def _fall_back(self, job: Job, code: str) -> None:
         """Give this message up and send the short form under a name of its own; that one is tried once."""
-        logger.error("%s refuses the message of alert %d: %s", self._name, job.alert_id, code)
+        logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id or "-", code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
-            alert = await alerts.get(conn, job.alert_id)
+            alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
             if alert is not None:
                 await self._planner.enqueue_short(conn, alert, self._name, job.kind, _saying(job))
 
@@ -161,7 +168,7 @@ class Courier:
         If it was tried before, the other side may have it in its old words, and people then see two messages; to
         repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung.
         """
-        alert = await alerts.get(conn, job.alert_id)
+        alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
         if alert is None:
             return job
         anew = self._planner.said_now(

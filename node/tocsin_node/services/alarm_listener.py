@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from tocsin_node.links.answer import Answer, Reacted, Replied, TakenBack, read
-from tocsin_node.links.matrix_answers import mapping
+from tocsin_node.links.matrix_answers import CANARY, mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
+from tocsin_node.services.alarm_canary import Canary
 from tocsin_node.services.alarm_channel import Channel
-from tocsin_node.services.alarm_way import MATRIX, Room
+from tocsin_node.services.alarm_readings import Readings
+from tocsin_node.services.alarm_way import Room
 from tocsin_node.storage import alerts, channels, deliveries
 from tocsin_node.storage.alerts import NewAck
 from tocsin_node.storage.pool import Connection, Pool
@@ -22,6 +24,7 @@ from tocsin_node.storage.pool import Connection, Pool
 WATCHED_ALERTS = 100
 RECONCILE_S = 600.0
 RETRY_S = 15.0  # when it could not be asked
+OWN_TYPES = ("m.room.message", CANARY)
 QUIET_S = 0.5  # who answers at once with nothing is not asked again at once
 
 
@@ -35,6 +38,8 @@ class Listener:
         channel: Channel,
         room: Room,
         *,
+        name: str,
+        canary: Canary,
         me: str,
         stream: str,
         acknowledged: Callable[[], None],
@@ -43,6 +48,9 @@ class Listener:
         self._transport = transport
         self._channel = channel
         self._room = room
+        self._name = name
+        self._canary = canary
+        self._readings = Readings(pool, transport, room, name, me)
         self._me = me
         self._stream = stream
         self._acknowledged = acknowledged
@@ -67,14 +75,17 @@ class Listener:
         began_s = time.monotonic()
         if began_s >= self._reconcile_at_s:  # before the wait for news, which may be long
             self._reconcile_at_s = began_s + (RECONCILE_S if await self.reconcile() else RETRY_S)
-        heard = await self._transport.sync(self._room.id, self._position)
+        caught_up = (
+            self._channel.caught_up
+        )  # otherwise a long wait would keep it from being known that it is back
+        heard = await self._transport.sync(self._room.id, self._position, wait=caught_up)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
         if not heard.complete:
             self._reconcile_at_s = 0.0
         await self._channel.worked()
-        self._channel.heard_s = time.monotonic()
+        self._channel.heard()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)
         return 0.0 if heard.events or time.monotonic() - began_s > QUIET_S else QUIET_S
@@ -82,7 +93,7 @@ class Listener:
     async def reconcile(self) -> bool:
         """Make good what the stream may have missed about the newest alerts; False: not all could be asked."""
         async with self._pool.acquire() as conn:
-            watched = await deliveries.watched(conn, MATRIX, self._room.id, WATCHED_ALERTS)
+            watched = await deliveries.watched(conn, self._name, self._room.id, WATCHED_ALERTS)
         for alert_id, events in watched:
             related: list[RoomEvent] = []
             for event_id in events:
@@ -103,10 +114,16 @@ class Listener:
         return max(self._channel.pause_s(), self._channel.rest_s())
 
     async def _take(self, heard: Heard) -> None:
+        readings = await self._readings.of(heard)
         async with self._pool.transaction() as conn:
             changed, ignored = await self._read(conn, heard.events)
-            await channels.advance(conn, MATRIX, heard.next, ignored)
+            await self._readings.keep(conn, readings)
+            await channels.advance(conn, self._name, heard.next, ignored)
         self._position = heard.next
+        for event in heard.events:
+            if event.sender == self._me and event.type in OWN_TYPES:
+                self._channel.proved_s = time.monotonic()
+                self._canary.came_back(_own_txn(event) or "")
         if changed:
             self._acknowledged()
 
@@ -114,8 +131,8 @@ class Listener:
         """Take what relates to an alert that stands in the room; a reaction that is not among it was taken back."""
         async with self._pool.transaction() as conn:
             changed, _ = await self._read(conn, related)
-            gone = await alerts.revoke_missing(conn, alert_id, [e.event_id for e in related])
-            await deliveries.found(conn, alert_id)
+            gone = await alerts.revoke_missing(conn, alert_id, self._name, [e.event_id for e in related])
+            await deliveries.found(conn, alert_id, self._name)
         if changed or gone:
             self._acknowledged()
 
@@ -139,15 +156,23 @@ class Listener:
             if self._room.responders and event.sender not in self._room.responders:
                 ignored += 1
                 continue
-            changed |= await alerts.acknowledge(conn, alert_id, _ack(event, answer))
+            changed |= await alerts.acknowledge(conn, alert_id, _ack(event, answer, self._name))
         return changed, ignored
 
     async def _see_own(self, conn: Connection, event: RoomEvent) -> None:
         """Our own message has come round: the room has it."""
-        inside = mapping(event.content.get("org.tocsin.alert")).get("txn")
-        txn = event.txn or inside
-        if event.type == "m.room.message" and isinstance(txn, str):
-            await deliveries.echoed(conn, txn, event.event_id)
+        txn = _own_txn(event)
+        if txn is not None and event.type == "m.room.message":
+            await deliveries.echoed(conn, txn, event.event_id, event.at)
+        elif txn is not None and event.type == CANARY:
+            await channels.canary_back(conn, self._name, txn)
+
+
+def _own_txn(event: RoomEvent) -> str | None:
+    """Our name for a message of ours; it stands inside too, for when another device of the bot sent it."""
+    inside = event.content if event.type == CANARY else mapping(event.content.get("org.tocsin.alert"))
+    txn = event.txn or inside.get("txn")
+    return txn if isinstance(txn, str) else None
 
 
 async def _alert_meant(conn: Connection, answer: Reacted | Replied) -> int | None:
@@ -160,7 +185,7 @@ async def _alert_meant(conn: Connection, answer: Reacted | Replied) -> int | Non
     return None
 
 
-def _ack(event: RoomEvent, answer: Answer) -> NewAck:
+def _ack(event: RoomEvent, answer: Answer, channel: str) -> NewAck:
     if isinstance(answer, Replied):
-        return NewAck(event.sender, "reply", event.at, event.event_id, answer.note)
-    return NewAck(event.sender, "reaction", event.at, event.event_id)
+        return NewAck(event.sender, "reply", event.at, event.event_id, answer.note, channel)
+    return NewAck(event.sender, "reaction", event.at, event.event_id, None, channel)

@@ -18,8 +18,8 @@ from tocsin_federation.messages import Acknowledgement
 from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
 from tocsin_node.links.alert_thread import NOTICE, Saying
 from tocsin_node.services.alarm_rule import AlarmRule
-from tocsin_node.services.alarm_way import MATRIX, URGENT, Root, Telling, Way, marked
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.services.alarm_way import MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
+from tocsin_node.storage import alerts, deliveries, rerouting
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -154,6 +154,26 @@ class AlarmPlanner:
             return
         told, less = _still(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert, told, priority, *less)
+
+    async def reroute(self, conn: Connection, alert: StoredAlert, channel: str) -> str | None:
+        """Put an alert that a channel does not take into the outbox of the next way that does not have it.
+
+        Ways stand in for each other in their order, whatever grades they are for. Where another room has rung with it
+        already, that is its way. Returns that way's channel; None: there is none.
+        """
+        others = [room for room in ROOMS if room != channel]
+        if channel in ROOMS and (rung := await rerouting.taken_by(conn, alert.id, others)) is not None:
+            return rung
+        order = list(self._ways)
+        later = order[order.index(channel) + 1 :] if channel in order else []
+        known = set(await rerouting.channels_of(conn, alert.id))
+        to = next((name for name in later if name not in known), None)
+        if to is not None:
+            way = self._ways[to]
+            told, less = _still(alert, way, way.ceiling.value)
+            priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
+            await self._enqueue(conn, way, alert, told, priority, *less)
+        return to
 
     async def enqueue_short(
         self,

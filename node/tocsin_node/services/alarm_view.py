@@ -9,6 +9,7 @@ import msgspec
 
 from tocsin_node.health import utc_now
 from tocsin_node.links.alert_text import AlertFacts, still, title_of
+from tocsin_node.services.alarm_way import ROOMS
 from tocsin_node.storage.alerts import StoredAck, StoredAlert
 from tocsin_node.storage.deliveries import StoredDelivery
 from tocsin_schema.marking import Tlp
@@ -57,7 +58,7 @@ def alert_as_json(
 
 def _arrived(message: StoredDelivery) -> bool:
     """Only a room can be read back; elsewhere that it was taken is all there is to know."""
-    return message.echoed_at is not None or (message.channel != "matrix" and message.accepted_at is not None)
+    return message.echoed_at is not None or (message.channel not in ROOMS and message.accepted_at is not None)
 
 
 def _title(kind: str, facts: AlertFacts) -> str:

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,16 +26,17 @@ from tocsin_node.links.mail import Mail
 from tocsin_node.links.transport import Sender, Transport
 from tocsin_node.links.webhook import Webhook
 from tocsin_node.secrets import read_secret_at
-from tocsin_node.services.alarm_channel import Channel, jitter_s
-from tocsin_node.services.alarm_courier import Courier
-from tocsin_node.services.alarm_listener import Listener
+from tocsin_node.services import alarm_check
+from tocsin_node.services.alarm_channel import jitter_s
+from tocsin_node.services.alarm_line import Line, ops_line, ops_settings, other_line, room_line
+from tocsin_node.services.alarm_notice import Notices
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
+from tocsin_node.services.alarm_reroute import Rerouter
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
-from tocsin_node.services.alarm_way import MAIL, MATRIX, WEBHOOK, Room, Way, ways_from
+from tocsin_node.services.alarm_way import MAIL, MATRIX, MATRIX_2, OPS, WEBHOOK, Way, ways_from
 from tocsin_node.services.organisation import organisation_of, shortest_clock
-from tocsin_node.services.pace import Pace
-from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
+from tocsin_node.settings import MatrixSettings, Settings
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.alerts import NewAck, StoredAlert
 from tocsin_node.storage.deliveries import Backlog
@@ -45,13 +46,11 @@ from tocsin_schema.marking import Tlp
 
 __all__ = ["AlarmPlanner", "Alarms", "AlertPlan", "AlertUnknown", "open_alarms"]
 
-DEAF_S = 90.0
 LATE_S = 60.0
 AGAIN_MAX_S = 5.0
 NOTE_BYTES = 500
 CREDENTIAL = "matrix-token"
-NEVER_S = 1e9  # our name for a message stays with it: a receiver may know it for ever
-OTHERS = {WEBHOOK: "The webhook's receiver", MAIL: "The mail server"}
+SECOND_CREDENTIAL = "matrix-second-token"
 logger = logging.getLogger(__name__)
 
 
@@ -63,19 +62,11 @@ class AlertUnknown(NodeError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """The parts that work on one channel. `listener`: where something can be read back;."""
+class Carriers:
+    """What carries messages, by channel: `rooms` can be read back, `others` cannot."""
 
-    channel: Channel
-    courier: Courier
-    place: str
-    listener: Listener | None = None
-
-    async def open_and_look(self) -> None:
-        """What the channel does; where nobody listens, it takes up itself what is known from before."""
-        if self.listener is None:
-            await self.channel.open(self.place)
-        await self.channel.run()
+    rooms: Mapping[str, Transport] = field(default_factory=dict)
+    others: Mapping[str, Sender] = field(default_factory=dict)
 
 
 class Alarms(AlarmPlanner):
@@ -88,9 +79,8 @@ class Alarms(AlarmPlanner):
         self,
         settings: Settings,
         pool: Pool,
-        transport: Transport | None,
+        carriers: Carriers,
         *,
-        others: Mapping[str, Sender] | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         ways = {way.channel: way for way in ways_from(settings)}
@@ -101,63 +91,60 @@ class Alarms(AlarmPlanner):
         self.on_acknowledged: Callable[[], None] = _nothing
         self._pool = pool
         self._org = settings.node.org
-        self._lines: dict[str, _Line] = {}
-        if settings.matrix is not None and transport is not None:
-            self._lines[MATRIX] = self._room_line(settings.matrix, transport)
-        for name, part in ((WEBHOOK, settings.webhook), (MAIL, settings.mail)):
-            sender = (others or {}).get(name)
-            if part is not None and sender is not None:
-                self._lines[name] = self._other_line(ways[name], part, sender)
-
-    def _room_line(self, matrix: MatrixSettings, transport: Transport) -> _Line:
-        room = Room.from_settings(matrix)
-        channel = Channel(self._pool, transport, MATRIX, room.id)
-        pace = Pace(matrix.sends_per_s, matrix.send_burst)
-        courier = Courier(
-            self._pool, transport, MATRIX, channel, self, pace, request_timeout_s=matrix.request_timeout_s
-        )
-        listener = Listener(
-            self._pool,
-            transport,
-            channel,
-            room,
-            me=matrix.user_id,
-            stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
-            acknowledged=self._acknowledged,
-        )
-        channel.recovered = courier.hurry
-        return _Line(channel, courier, room.id, listener)
-
-    def _other_line(self, way: Way, part: WebhookSettings | MailSettings, sender: Sender) -> _Line:
-        channel = Channel(
-            self._pool, sender, way.channel, way.place, other=OTHERS[way.channel], look_proves=False
-        )
-        courier = Courier(
-            self._pool,
-            sender,
-            way.channel,
-            channel,
+        self._unanswered_s = settings.ops.unacknowledged_s
+        self._lines = self._lines_from(settings, ways, carriers)
+        places = {name: line.place for name, line in self._lines.items()}
+        self.notices = Notices(settings.node.org, places, now)
+        self._rerouter = Rerouter(
+            pool,
             self,
-            Pace(part.sends_per_s, part.send_burst),
-            request_timeout_s=part.request_timeout_s,
-            stale_s=NEVER_S,
+            self.notices,
+            settings.alerts,
+            self._ringing,
         )
-        channel.recovered = courier.hurry
-        return _Line(channel, courier, way.place)
+        for line in self._lines.values():
+            line.channel.recovered = partial(self._recovered, line)
+
+    def _lines_from(self, settings: Settings, ways: Mapping[str, Way], carriers: Carriers) -> dict[str, Line]:
+        pool, lines = self._pool, dict[str, Line]()
+        for name, matrix in ((MATRIX, settings.matrix), (MATRIX_2, settings.matrix_second)):
+            transport = carriers.rooms.get(name)
+            if matrix is not None and transport is not None:
+                lines[name] = room_line(pool, self, name, matrix, transport, self._acknowledged)
+        for name, part in ((WEBHOOK, settings.webhook), (MAIL, settings.mail)):
+            sender = carriers.others.get(name)
+            if part is not None and sender is not None:
+                lines[name] = other_line(pool, self, ways[name], part, sender)
+        ops, transport = ops_settings(settings), carriers.rooms.get(OPS)
+        if ops is not None and transport is not None:
+            lines[OPS] = ops_line(pool, self, ops, transport)
+        return lines
+
+    @property
+    def _ringing(self) -> dict[str, Line]:
+        """The channels that alerts go to."""
+        return {name: line for name, line in self._lines.items() if name != OPS}
+
+    @property
+    def ops_channels(self) -> tuple[str, ...]:
+        """The operators' room, if there is one."""
+        return (OPS,) if OPS in self._lines else ()
+
+    def able(self) -> bool:
+        """Whether an alert that is raised now would go out now, some way."""
+        return any(line.alive() for line in self._ringing.values())
 
     async def run(self) -> None:
         """Ring and listen until cancelled; returns at once when there is no channel."""
         async with asyncio.TaskGroup() as group:
             for channel, line in self._lines.items():
-                works: dict[str, Callable[[], Awaitable[None]]] = {
-                    "channel": line.open_and_look,
-                    "backlog": partial(self._ring_unrung, channel, line),
-                    "courier": line.courier.run,
-                }
-                if line.listener is not None:
-                    works["listener"] = line.listener.run
+                works = dict(line.works())
+                if channel != OPS:
+                    works["backlog"] = partial(self._ring_unrung, channel, line)
                 for name, work in works.items():
                     group.create_task(_kept_up(f"{channel} {name}", work), name=f"alarm {channel} {name}")
+            if self._lines:
+                group.create_task(_kept_up("rerouter", self._rerouter.run), name="alarm rerouter")
 
     async def list(self, *, open_only: bool, before: int | None, limit: int) -> Sequence[dict[str, Any]]:
         """Alerts as JSON, newest first; `before` is the id of the last one seen."""
@@ -213,13 +200,21 @@ class Alarms(AlarmPlanner):
             hint = "Alerts are recorded but nobody is rung. Add a [matrix], [webhook] or [mail] section to node.toml."
             return (Check("matrix", "degraded", "no-channel", hint),)
         async with self._pool.acquire() as conn:
-            backlog = await deliveries.backlog(conn, list(self._lines))
+            backlog = await deliveries.backlog(conn, list(self._ringing))
+            unanswered = await alerts.unanswered(conn, self._unanswered_s)
         return (
-            *(_line_check(name, line.channel) for name, line in self._lines.items()),
+            *(check for line in self._lines.values() for check in line.checks()),
             _backlog_check(backlog),
+            _answers_check(unanswered=unanswered),
         )
 
-    async def _ring_unrung(self, channel: str, line: _Line) -> None:
+    async def check(self, *others: Check) -> dict[str, Any]:
+        """Whether an alert would get to a person now, looked at afresh, as JSON; `others` are judged with it."""
+        async with self._pool.acquire() as conn:
+            backlog = await deliveries.backlog(conn, list(self._ringing))
+        return await alarm_check.judge(self._ringing, self._ways, (_backlog_check(backlog), *others))
+
+    async def _ring_unrung(self, channel: str, line: Line) -> None:
         """Give a channel what is open and on no way to it: it was set, or changed, after that was recorded."""
         async with self._pool.transaction() as conn:
             for alert_id in await deliveries.unrung(conn, channel, line.place):
@@ -232,6 +227,10 @@ class Alarms(AlarmPlanner):
         for line in self._lines.values():
             line.courier.wake()
 
+    def _recovered(self, line: Line) -> None:
+        line.courier.hurry()
+        self._rerouter.wake()
+
     def _acknowledged(self) -> None:
         self.on_acknowledged()
 
@@ -242,17 +241,24 @@ async def open_alarms(
 ) -> AsyncIterator[Alarms]:
     """The node's alarms, with the channels that the settings name."""
     async with AsyncExitStack() as stack:
-        transport: Transport | None = None
-        matrix = settings.matrix
-        if matrix is not None:
+        rooms: dict[str, Transport] = {}
+        for name, matrix in _rooms(settings).items():
             from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
 
-            transport = MatrixTransport(matrix, partial(_read_token, settings.path(matrix.access_token_file)))
-            stack.push_async_callback(transport.close)
+            credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
+            token = partial(_read_token, settings.path(matrix.access_token_file), credential)
+            rooms[name] = MatrixTransport(matrix, token, rings=name != OPS)
+            stack.push_async_callback(rooms[name].close)
         others = other_senders(settings, now=now)
         for sender in others.values():
             stack.push_async_callback(sender.close)
-        yield Alarms(settings, pool, transport, others=others, now=now)
+        yield Alarms(settings, pool, Carriers(rooms, others), now=now)
+
+
+def _rooms(settings: Settings) -> dict[str, MatrixSettings]:
+    """The rooms that the settings name, by channel."""
+    named = {MATRIX: settings.matrix, MATRIX_2: settings.matrix_second, OPS: ops_settings(settings)}
+    return {name: matrix for name, matrix in named.items() if matrix is not None}
 
 
 def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> dict[str, Sender]:
@@ -278,8 +284,8 @@ async def _shown(conn: Connection, found: Sequence[StoredAlert], ceiling: Tlp) -
     return [alert_as_json(alert, acks, messages, ceiling) for alert in found]
 
 
-def _read_token(file: Path) -> str:
-    token = read_secret_at(file, credential=CREDENTIAL).decode("ascii", errors="replace")
+def _read_token(file: Path, credential: str) -> str:
+    token = read_secret_at(file, credential=credential).decode("ascii", errors="replace")
     if not token or not token.isprintable() or "\ufffd" in token or " " in token:
         raise SecretError("The Matrix access token is not one: it has to be one word of plain characters.")
     return token
@@ -300,16 +306,6 @@ async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(jitter_s(0.25 * 2.0 ** min(fails, 10), AGAIN_MAX_S))
 
 
-def _line_check(name: str, channel: Channel) -> Check:
-    standing = channel.standing
-    if standing.status != "up":
-        return Check(name, standing.status, standing.code, standing.hint)
-    if channel.heard_s is not None and time.monotonic() - channel.heard_s > DEAF_S:
-        hint = "The room's stream is silent; acknowledgements may be late. Alerts still go out."
-        return Check("matrix", "degraded", "not-listening", hint)
-    return Check(name)
-
-
 def _backlog_check(backlog: Backlog) -> Check:
     look = "`tocsin alert list` shows which."
     if backlog.waiting_s > LATE_S:
@@ -320,6 +316,13 @@ def _backlog_check(backlog: Backlog) -> Check:
     if backlog.failed:
         return Check("alerts", "degraded", "alerts-refused", f"Alerts were refused as they were. {look}")
     return Check("alerts")
+
+
+def _answers_check(*, unanswered: bool) -> Check:
+    if not unanswered:
+        return Check("answers")
+    hint = "Nobody has acknowledged an alert of grade I or II: `tocsin alert list --open` shows which."
+    return Check("answers", "degraded", "alerts-unacknowledged", hint)
 
 
 def _nothing() -> None:

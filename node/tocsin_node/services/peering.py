@@ -29,6 +29,7 @@ from tocsin_schema.marking import Tlp
 
 UNVERIFIED_CEILING = Tlp.GREEN
 DEFAULT_CEILING = Tlp.AMBER
+SILENT_S = 3600.0
 logger = logging.getLogger(__name__)
 
 
@@ -133,9 +134,11 @@ class Peering:
         url: str,
         now: Callable[[], datetime],
         rng: Callable[[int], bytes],
+        silent_s: float = SILENT_S,
     ) -> None:
         self._pool = pool
         self._client = client
+        self._silent_after = timedelta(seconds=silent_s)
         self._us = us
         self._http_private = http_private
         self._url = url
@@ -451,12 +454,37 @@ class Peering:
         if any(p.active and p.row.problem_code is not None for p in self.present()):
             hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "peer-trouble", hint)
+        rows = await self.rows()
+        if any(self.silent(rows[p.node_id]) for p in self.present() if p.node_id in rows):
+            hint = (
+                "A peer was not heard of for long: `tocsin peer list` says which. Ask there by another way."
+            )
+            return Check("peers", "degraded", "peer-silent", hint)
         async with self._pool.acquire() as conn:
             not_taken = await remote.not_taken_in_a_day(conn)
         if not_taken:
             hint = "Entries of peers were not taken in the last 24 hours: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "entries-refused", hint)
         return Check("peers")
+
+    def silent(self, row: PeerRow) -> bool:
+        """Whether an active peer was not heard of for long; its answers to our questions are the sign of life."""
+        heard_at = row.last_contact_at or row.approved_at or row.added_at
+        return row.state == "active" and self._now() - heard_at > self._silent_after
+
+    async def watch(self) -> list[Check]:
+        """Each peer that the operators should know of, by our name for it; not for everybody, unlike `health`."""
+        rows = await self.rows()
+        checks = []
+        for peer in self.present():
+            row, name = rows.get(peer.node_id, peer.row), f"peer {peer.row.name}"
+            if row.state == "suspect":
+                hint = f"It was stopped: `tocsin peer status {row.name}` says why and what to do."
+                checks.append(Check(name, "down", "peer-suspect", hint))
+            elif self.silent(row):
+                hint = "It was not heard of for long, and may not be able to alert. Ask there by another way."
+                checks.append(Check(name, "degraded", "peer-silent", hint))
+        return checks
 
     async def forget_old_invites(self) -> None:
         """Housekeeping."""

@@ -47,13 +47,14 @@ class StoredAlert:
 
 @dataclass(frozen=True, slots=True)
 class NewAck:
-    """An acknowledgement by our own people. `event_id`: the Matrix event that said it, if one did."""
+    """An acknowledgement by our own people. `event_id`: the Matrix event that said it, if one did, on `channel`."""
 
     by: str
     via: Literal["reaction", "reply", "api"]
     at: datetime
     event_id: str | None = None
     note: str | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ where ($1::bigint is null or a.id < $1)
                     and k.ver >= a.ver and k.revoked_at is null)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (
         select from delivery d where d.alert_id = a.id
-            and (d.echoed_at is not null or d.channel <> 'matrix' and d.accepted_at is not null)))))
+            and (d.echoed_at is not null or d.channel not like 'matrix%' and d.accepted_at is not null)))))
 order by a.id desc limit $3
 """
 
@@ -118,10 +119,21 @@ order by k.at, k.id
 ACKS_OF_REPORT = f"select {_ACK} from {_SAID} k where k.report_id = $1 order by k.at, k.id"
 
 ACKNOWLEDGE = """
-insert into acknowledgement (alert_id, report_id, ver, by, via, event_id, note, at)
-select a.id, a.report_id, a.ver, $2, $3, $4, $5, least($6, now()) from alert a where a.id = $1
+insert into acknowledgement (alert_id, report_id, ver, by, via, event_id, note, at, channel)
+select a.id, a.report_id, a.ver, $2, $3, $4, $5, least($6, now()), $7 from alert a where a.id = $1
 on conflict do nothing
 returning id
+"""
+
+UNANSWERED = """
+select exists (select from alert a
+    where a.kind in ('raise', 'escalate') and a.grade in ('I', 'II')
+      and a.raised_at < now() - make_interval(secs => $1) and a.raised_at > now() - interval '1 day'
+      and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+      and not exists (select from acknowledgement k where k.via = 'peer' and k.report_id = a.report_id
+                      and k.ver >= a.ver and k.revoked_at is null)
+      and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
+                      and newer.kind <> 'duty'))
 """
 
 # Its origin must hear of the change too: it counts as untold again.
@@ -133,7 +145,8 @@ returning id
 
 REVOKE_MISSING = """
 update acknowledgement set revoked_at = now(), shared_idx = null
-where alert_id = $1 and via = 'reaction' and revoked_at is null and event_id <> all($2::text[])
+where alert_id = $1 and coalesce(channel, 'matrix') = $3 and via = 'reaction' and revoked_at is null
+    and event_id <> all($2::text[])
 returning id
 """
 
@@ -191,8 +204,16 @@ async def acks_of_report(conn: Connection, report_id: str) -> list[StoredAck]:
 
 async def acknowledge(conn: Connection, alert_id: int, ack: NewAck) -> bool:
     """Store an acknowledgement; False when it was known, or the alert is not."""
-    found = await conn.fetchval(ACKNOWLEDGE, alert_id, ack.by, ack.via, ack.event_id, ack.note, ack.at)
+    found = await conn.fetchval(
+        ACKNOWLEDGE, alert_id, ack.by, ack.via, ack.event_id, ack.note, ack.at, ack.channel
+    )
     return found is not None
+
+
+async def unanswered(conn: Connection, after_s: float) -> bool:
+    """Whether nobody has acknowledged an alert of grade I or II of the last day for so long."""
+    found: bool = await conn.fetchval(UNANSWERED, after_s)
+    return found
 
 
 async def revoke(conn: Connection, event_id: str, at: datetime) -> bool:
@@ -200,9 +221,9 @@ async def revoke(conn: Connection, event_id: str, at: datetime) -> bool:
     return await conn.fetchval(REVOKE, event_id, at) is not None
 
 
-async def revoke_missing(conn: Connection, alert_id: int, standing: Sequence[str]) -> bool:
-    """Take back the reactions to an alert that are not among the `standing` events any more."""
-    return bool(await conn.fetch(REVOKE_MISSING, alert_id, list(standing)))
+async def revoke_missing(conn: Connection, alert_id: int, channel: str, standing: Sequence[str]) -> bool:
+    """Take back the reactions to an alert on a channel that are not among the `standing` events any more."""
+    return bool(await conn.fetch(REVOKE_MISSING, alert_id, list(standing), channel))
 
 
 async def record_peer_ack(

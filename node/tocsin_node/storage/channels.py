@@ -46,6 +46,28 @@ update channel set sync_since = $2, last_ok_at = now(), ignored_acks = ignored_a
 """
 
 
+CANARY_OUT = "update channel set canary_txn = $2, canary_out_at = now() where name = $1"
+
+CANARY_BACK = """
+update channel set canary_txn = null, canary_back_at = now(),
+    canary_trip_s = extract(epoch from now() - canary_out_at)
+where name = $1 and canary_txn = $2
+"""
+
+CANARY = """
+select extract(epoch from now() - canary_back_at)::float8, canary_trip_s
+from channel where name = $1 and canary_back_at is not null
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCanary:
+    """The last canary of a channel that came back: seconds since it did, and how long it took."""
+
+    age_s: float
+    round_trip_s: float
+
+
 async def open_channel(conn: Connection, name: str, sync_of: str) -> str | None:
     """Make the channel known; returns how far its stream was read, if it is still the same stream."""
     position: str | None = await conn.fetchval(OPEN, name, sync_of)
@@ -73,3 +95,19 @@ async def pause(conn: Connection, name: str, seconds: float) -> None:
 async def advance(conn: Connection, name: str, position: str, ignored: int) -> None:
     """The stream was read up to `position`; in the same transaction as what followed from it."""
     await conn.execute(ADVANCE, name, position, ignored)
+
+
+async def canary_out(conn: Connection, name: str, txn: str) -> None:
+    """A canary is about to go out under that transaction id."""
+    await conn.execute(CANARY_OUT, name, txn)
+
+
+async def canary_back(conn: Connection, name: str, txn: str) -> None:
+    """Our own client saw it in the room."""
+    await conn.execute(CANARY_BACK, name, txn)
+
+
+async def canary(conn: Connection, name: str) -> StoredCanary | None:
+    """The last canary of a channel that came back; None when none did."""
+    row = await conn.fetchrow(CANARY, name)
+    return None if row is None else StoredCanary(*row)

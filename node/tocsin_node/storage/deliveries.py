@@ -23,13 +23,13 @@ _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
 class Job:
     """A leased delivery. `content` is JSON, written under the ceiling `max_tlp` (None: before there were several).
 
-    `said`: JSON of what it says beside the alert's own words. `thread`, `edits`: the row that it follows or replaces;
-    `root_txn`, `root_event` name that one's message, None where there is none (yet, or any more). `stale`: the other
-    side may have forgotten the transaction id.
+    `alert_id`: None for what is about the node itself. `said`: JSON of what it says beside the alert's own words.
+    `thread`, `edits`: the row that it follows or replaces; `root_txn`, `root_event` name that one's message, None where
+    there is none (yet, or any more). `stale`: the other side may have forgotten the transaction id.
     """
 
     id: int
-    alert_id: int
+    alert_id: int | None
     room: str
     priority: int
     content: str = field(repr=False)
@@ -63,6 +63,9 @@ class StoredDelivery:
     event_id: str | None
     accepted_at: datetime | None
     echoed_at: datetime | None
+    seen_at: datetime | None
+    seen_by: str | None
+    rerouted_to: str | None
     last_error: str | None
 
 
@@ -70,7 +73,7 @@ class StoredDelivery:
 class NewDelivery:
     """A message for one place. `content`, `said`: JSON. `after_s`: it waits so long on purpose, because of `held`."""
 
-    alert_id: int
+    alert_id: int | None
     channel: str
     room: str
     priority: int
@@ -114,7 +117,7 @@ where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' 
 ROOT = """
 select d.id from delivery d join alert a on a.id = d.alert_id
 where a.incident = $1 and d.channel = $2 and d.room = $3 and d.kind in ('ring', 'escalation')
-  and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded')
+  and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded', 'rerouted')
   and d.last_error is distinct from 'removed-from-room'
 order by d.id limit 1
 """
@@ -125,13 +128,13 @@ update delivery d set thread = case when d.thread = gone.id then $1 else d.threa
     edits = case when d.edits = gone.id then $1 else d.edits end
 from delivery gone, delivery root, alert a, alert b
 where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone.alert_id = b.id
-  and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded')
+  and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded', 'rerouted')
   and gone.id in (d.thread, d.edits) and d.id <> root.id and d.state in ('pending', 'sending')
 """
 
 TELLERS = """
 select distinct d.channel from delivery d join alert a on a.id = d.alert_id
-where a.incident = $1 and d.state not in ('failed', 'superseded')
+where a.incident = $1 and d.state not in ('failed', 'superseded', 'rerouted')
 """
 
 TOLD = """
@@ -141,7 +144,7 @@ select exists (select from delivery d join alert a on a.id = d.alert_id
 
 # What may go now. What follows another message waits some minutes for it to be there; what replaces it, for ever.
 _READY = """
-    (root.id is null or root.state in ('accepted', 'echoed', 'covered', 'failed', 'superseded')
+    (root.id is null or root.state in ('accepted', 'echoed', 'seen', 'covered', 'failed', 'superseded', 'rerouted')
      or d.edits is null and greatest(d.created_at, d.not_before) < now() - interval '10 minutes')
 """
 _ROOT = "left join delivery root on root.id = coalesce(d.edits, d.thread)"
@@ -150,8 +153,8 @@ LEASE = f"""
 update delivery q set state = 'sending', attempts = q.attempts + 1,
     first_try_at = coalesce(q.first_try_at, now()), lease_until = now() + make_interval(secs => $3)
 from (select d.id, d.first_try_at,
-          case when root.state not in ('failed', 'superseded') then root.txn end as root_txn,
-          case when root.state not in ('failed', 'superseded') then root.event_id end as root_event
+          case when root.state not in ('failed', 'superseded', 'rerouted') then root.txn end as root_txn,
+          case when root.state not in ('failed', 'superseded', 'rerouted') then root.event_id end as root_event
       from delivery d {_ROOT}
       where d.channel = $1 and d.priority <= $2
         and (d.state = 'pending' and greatest(d.next_at, d.not_before) <= now()
@@ -170,9 +173,9 @@ from delivery d {_ROOT}
 where d.channel = $1 and d.state in ('pending', 'sending') and {_READY}
 """
 
-# The echo may have been heard before the answer was.
+# The echo may have been heard before the answer was, and people may have read it before that.
 ACCEPTED = f"""
-update delivery set state = case state when 'echoed' then state else 'accepted' end,
+update delivery set state = case when state in ('echoed', 'seen') then state else 'accepted' end,
     event_id = coalesce(event_id, $2), accepted_at = coalesce(accepted_at, now()), lease_until = null,
     last_error = null
 where id = $1 and {_MAY_BE_LOST}
@@ -206,12 +209,25 @@ where channel = $1 and state = 'sending'
 HURRY = "update delivery set next_at = now() where channel = $1 and state = 'pending' and next_at > now()"
 
 ECHOED = """
-update delivery set state = 'echoed', event_id = coalesce(event_id, $2), echoed_at = now(),
+update delivery set state = 'echoed', event_id = coalesce(event_id, $2), echoed_at = now(), room_at = $3,
     accepted_at = coalesce(accepted_at, now()), lease_until = null, last_error = null
-where txn = $1 and state in ('pending', 'sending', 'accepted')
+where txn = $1 and state in ('pending', 'sending', 'accepted', 'rerouted')
 """
 
-FOUND = "update delivery set state = 'echoed', echoed_at = now() where alert_id = $1 and state = 'accepted'"
+FOUND = """
+update delivery set state = 'echoed', echoed_at = now()
+where alert_id = $1 and channel = $2 and state = 'accepted'
+"""
+
+# Who reads on has read what stands above; only who came first is kept. Threads are read apart from the room.
+SEEN = """
+update delivery d set state = 'seen', seen_by = $4, seen_at = least($5, now()), echoed_at = coalesce(echoed_at, now()),
+    accepted_at = coalesce(accepted_at, now()), lease_until = null
+where channel = $1 and room = $2 and seen_at is null and event_id is not null and coalesce(room_at, accepted_at) <= $3
+    and state in ('pending', 'sending', 'accepted', 'echoed', 'rerouted') and created_at > now() - interval '7 days'
+    and case when $6::text is null then true when $6 = 'main' then thread is null
+             else (select root.event_id from delivery root where root.id = d.thread) = $6 end
+"""
 
 REMOVED = "update delivery set last_error = 'removed-from-room' where event_id = $1"
 
@@ -226,7 +242,7 @@ group by a.id order by a.id desc limit $3
 
 OF_ALERTS = """
 select id, alert_id, channel, room, kind, thread, edits, state, held, not_before, attempts, event_id, accepted_at,
-    echoed_at, last_error
+    echoed_at, seen_at, seen_by, rerouted_to, last_error
 from delivery where alert_id = any($1::bigint[]) order by id
 """
 
@@ -240,7 +256,7 @@ UNRUNG = """
 select a.id from alert a
 where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id and d.channel = $2
-                  and (d.state in ('accepted', 'echoed') or d.state <> 'superseded' and d.room = $1))
+                  and (d.state in ('accepted', 'echoed', 'seen') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
   and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
@@ -251,10 +267,10 @@ BACKLOG = """
 select
     coalesce(extract(epoch from now() - min(greatest(created_at, not_before))
         filter (where state in ('pending', 'sending') and coalesce(not_before, now()) <= now())), 0)::float8,
-    count(*) filter (where channel = 'matrix' and state = 'accepted'
+    count(*) filter (where channel like 'matrix%' and state = 'accepted'
                      and accepted_at < now() - interval '60 seconds'),
     count(*) filter (where state = 'failed')
-from delivery where created_at > now() - interval '7 days' and channel = any($1::text[])
+from delivery where created_at > now() - interval '7 days' and channel = any($1::text[]) and alert_id is not null
 """
 
 
@@ -358,14 +374,31 @@ async def hurry(conn: Connection, channel: str) -> None:
     await conn.execute(HURRY, channel)
 
 
-async def echoed(conn: Connection, txn: str, event_id: str) -> None:
-    """Our own client saw it in the room."""
-    await conn.execute(ECHOED, txn, event_id)
+async def echoed(conn: Connection, txn: str, event_id: str, at: datetime) -> None:
+    """Our own client saw it in the room; `at`: the homeserver's clock."""
+    await conn.execute(ECHOED, txn, event_id, at)
 
 
-async def found(conn: Connection, alert_id: int) -> None:
-    """The homeserver, asked about an alert's messages, has those that it accepted."""
-    await conn.execute(FOUND, alert_id)
+async def found(conn: Connection, alert_id: int, channel: str) -> None:
+    """The homeserver of a channel, asked about an alert's messages, has those that it accepted."""
+    await conn.execute(FOUND, alert_id, channel)
+
+
+async def seen(
+    conn: Connection,
+    channel: str,
+    room: str,
+    *,
+    up_to: datetime,
+    by: str,
+    at: datetime,
+    thread: str | None,
+) -> None:
+    """A responder has read the room at `at`, as far as what happened there at `up_to` (the homeserver's clock).
+
+    `thread`: only the thread of that root event, or what is in none (`main`); None: all.
+    """
+    await conn.execute(SEEN, channel, room, up_to, by, at, thread)
 
 
 async def removed(conn: Connection, event_id: str) -> None:

@@ -11,6 +11,7 @@ create table acknowledgement (
     at timestamp with time zone not null,
     revoked_at timestamp with time zone,
     shared_idx bigint,
+    channel text,
     constraint acknowledgement_pkey PRIMARY KEY (id),
     constraint acknowledgement_event_id_key UNIQUE (event_id),
     constraint acknowledgement_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
@@ -53,6 +54,10 @@ create table channel (
     sync_of text,
     sync_since text,
     ignored_acks bigint default 0 not null,
+    canary_txn text,
+    canary_out_at timestamp with time zone,
+    canary_back_at timestamp with time zone,
+    canary_trip_s double precision,
     constraint channel_pkey PRIMARY KEY (name),
     constraint channel_state_check CHECK ((state = ANY (ARRAY['up'::text, 'degraded'::text, 'down'::text])))
 );
@@ -68,7 +73,7 @@ create table cluster_rung (
 
 create table delivery (
     id bigint generated always as identity not null,
-    alert_id bigint not null,
+    alert_id bigint,
     channel text not null,
     room text not null,
     priority smallint not null,
@@ -91,17 +96,24 @@ create table delivery (
     said jsonb,
     not_before timestamp with time zone,
     held text,
+    rerouted_to text,
+    rerouted_at timestamp with time zone,
+    returned_at timestamp with time zone,
+    room_at timestamp with time zone,
+    seen_by text,
+    seen_at timestamp with time zone,
     constraint delivery_pkey PRIMARY KEY (id),
     constraint delivery_txn_key UNIQUE (txn),
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint delivery_edits_fkey FOREIGN KEY (edits) REFERENCES delivery(id),
     constraint delivery_thread_fkey FOREIGN KEY (thread) REFERENCES delivery(id),
     constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text]))),
-    constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'failed'::text, 'superseded'::text, 'covered'::text])))
+    constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'seen'::text, 'failed'::text, 'superseded'::text, 'covered'::text, 'rerouted'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX delivery_rerouted ON public.delivery USING btree (channel) WHERE ((state = 'rerouted'::text) AND (returned_at IS NULL));
 CREATE INDEX delivery_thread ON public.delivery USING btree (thread) WHERE (thread IS NOT NULL);
 
 create table duty (
@@ -184,6 +196,15 @@ create table evidence (
     constraint evidence_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
+
+create table heartbeat (
+    one boolean default true not null,
+    tried_at timestamp with time zone not null,
+    sent_at timestamp with time zone,
+    code text,
+    constraint heartbeat_pkey PRIMARY KEY (one),
+    constraint heartbeat_one_check CHECK (one)
+);
 
 create table invite (
     id bytea not null,
@@ -459,4 +480,14 @@ create table token (
     constraint token_pkey PRIMARY KEY (id),
     constraint token_hash_key UNIQUE (hash),
     constraint token_name_key UNIQUE (name)
+);
+
+create table trouble (
+    name text not null,
+    code text not null,
+    since timestamp with time zone default now() not null,
+    began_at timestamp with time zone default now() not null,
+    told text[] default '{}'::text[] not null,
+    well_since timestamp with time zone,
+    constraint trouble_pkey PRIMARY KEY (name)
 );

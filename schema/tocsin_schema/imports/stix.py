@@ -277,7 +277,9 @@ def _marking(
     tlp = strictest(*everything)
     if own and tlp not in own:
         repairs.append(f"marked {tlp.label}, as an object that comes along is")
-    elif own and not any(ref in _known_markings() for ref in incident.get("object_marking_refs", ())):
+    elif own and not any(
+        ref in _known_markings() for ref in incident["object_marking_refs"] if isinstance(ref, str)
+    ):
         repairs.append(f"its marking was replaced by {tlp.label} of TLP 2.0")
     return tlp, licences
 
