@@ -191,10 +191,12 @@ async def open_node(
         )
         reporting.on_filed = duties.filed
         remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        trusting = Trusting(pool, peering, identity, settings.federation, now)
         intake = Intake(
             pool,
             alarms,
             ownership,
+            trusting,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -208,7 +210,6 @@ async def open_node(
         self_check = SelfCheck(pool, peering, ledger, heads, gossip, client, identity, continuity)
         self_check.begin()
         self_check.on_longer = witnessing.wake
-        trusting = Trusting(pool, peering, identity, settings.federation, now)
         witnessing.on_kept = trusting.forget
         witnessing.on_cosigned = ledger.stir
         exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)

@@ -215,5 +215,6 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "witness": row.witness,
         "witnessed": row.witnessed,
         "cosigned_at": cosigned_at,
+        "witness_key": peer.identity.statement.wit,
         "fetched": {"next_index": row.fetched_next, "our_size": head.size, "waiting": waiting},
     }

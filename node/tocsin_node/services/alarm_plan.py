@@ -8,9 +8,9 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -42,6 +42,11 @@ class AlertPlan:
     ours: bool
     priority: int
     only: Literal["always", "new", "rung"] = "always"
+
+    def marked(self, *, unwitnessed: bool) -> Self:
+        """The same; it tells whether witnesses are still to cosign what it is about."""
+        facts = msgspec.structs.replace(self.facts, unwitnessed=unwitnessed)
+        return replace(self, facts=facts)
 
 
 class AlarmPlanner:

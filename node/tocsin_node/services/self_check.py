@@ -42,11 +42,18 @@ HINTS = {
 }
 
 
-class Restored(NodeError):
-    """A larger head of our log is known: it cannot be confirmed by hand."""
+class Restored(Unconfirmed):
+    """This database is older than what was signed with its log's key, so nothing is signed."""
 
     code = "log-restored"
     hint = HINTS["restored"]
+
+
+class Contradicted(Unconfirmed):
+    """Peers hold another past of our log than this database, so nothing is signed."""
+
+    code = "log-contradicted"
+    hint = HINTS["contradicted"]
 
 
 class SelfCheck:
@@ -107,8 +114,8 @@ class SelfCheck:
 
     async def confirm(self, by: str) -> None:
         """A named person says that this is the newest database. Raises: Restored when it is known not to be."""
-        if self.state in {"restored", "contradicted"}:
-            raise Restored(hint=HINTS[self.state])
+        if self.state in REASONS:
+            raise REASONS[self.state]
         if self.state != "confirmed":
             async with self._pool.acquire() as conn:
                 await witness.confirm(conn, by, self._ledger.head.size)
@@ -228,12 +235,7 @@ class SelfCheck:
         if state != self.state:
             logger.warning("our log is not written: %s", HINTS[state])
         self.state = state
-        self._ledger.hold(Unconfirmed(code=_CODES[state], hint=HINTS[state]))
+        self._ledger.hold(REASONS.get(state, Unconfirmed)(hint=HINTS[state]))
 
 
-_CODES = {
-    "checking": "log-unconfirmed",
-    "unreachable": "log-unconfirmed",
-    "restored": "log-restored",
-    "contradicted": "log-contradicted",
-}
+REASONS: dict[str, type[Unconfirmed]] = {"restored": Restored, "contradicted": Contradicted}

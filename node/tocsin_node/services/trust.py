@@ -18,7 +18,7 @@ from tocsin_node.services.peering import Peer, Peering
 from tocsin_node.settings import FederationSettings
 from tocsin_node.storage import witness
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.reports import StoredReport
+from tocsin_node.storage.reports import Place, StoredReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ class Trusting:
         if any(at.index >= void.size for void in voids) or (peer is not None and peer.row.state == "suspect"):
             trust = "disputed"
         return Standing(trust, by, required, len(counted))
+
+    async def awaited(self, conn: Connection, peer: Peer, place: Place) -> bool:
+        """Whether an entry of a peer may still be witnessed: there are witnesses enough, and not enough words yet."""
+        standing = await self.of(conn, At(peer.node_id, place.gen, place.index))
+        return standing.trust == "provisional" and standing.reachable
 
     async def witnessed_size(self, conn: Connection, author: str, origin: str, index: int) -> int | None:
         """The largest head over that entry that enough witnesses have cosigned, if there is one."""

@@ -74,8 +74,6 @@ STATUS: Mapping[str, HTTPStatus] = {
     "cluster-unknown": HTTPStatus.NOT_FOUND,
     "alert-unknown": HTTPStatus.NOT_FOUND,
     "log-unknown": HTTPStatus.NOT_FOUND,
-    "log-restored": HTTPStatus.SERVICE_UNAVAILABLE,
-    "log-contradicted": HTTPStatus.SERVICE_UNAVAILABLE,
     "duty-unknown": HTTPStatus.NOT_FOUND,
     "duty-closed": HTTPStatus.CONFLICT,
     "organisation-unstated": HTTPStatus.CONFLICT,
