@@ -209,6 +209,7 @@ async def open_node(
         stack.callback(continuity.close)
         self_check = SelfCheck(pool, peering, ledger, heads, gossip, client, identity, continuity)
         self_check.begin()
+        witnessing.ready = ledger.signable
         self_check.on_longer = witnessing.wake
         witnessing.on_kept = trusting.forget
         witnessing.on_cosigned = ledger.stir

@@ -47,7 +47,7 @@ def proof() -> None:
     help="The key of a witness that you trust; may be repeated.",
 )
 @click.option(
-    "--peers", is_flag=True, help="Trust the peers of your own node as witnesses; it is asked for their keys."
+    "--peers", is_flag=True, help="Trust your own node's peers as witnesses; it is asked for their keys."
 )
 @click.option(
     "--require", metavar="N", type=click.IntRange(min=1), help="So many of them must have cosigned."
@@ -65,8 +65,8 @@ def verify(
     """Verify a proof on this machine, without a node: of a report, or that a node has forked its log.
 
     Nothing in the file is believed: signatures, tree and content are checked. What it cannot show is who is behind a
-    NodeID: compare it with what the organisation says, or give --node-id. Cosignatures of witnesses that you name show that
-    others were shown the same log. Exit code 4 when the proof does not hold, or fewer have cosigned than --require.
+    NodeID: compare it with what the organisation says, or give --node-id. Cosignatures of witnesses that you name show
+    that others were shown the same log. Exit code 4 when the proof does not hold, or fewer have cosigned than --require.
     """
     if node_id is not None:
         refuse_malformed(node_id)
@@ -80,7 +80,7 @@ def verify(
         raise NotVerified(
             f"{len(proven.cosigned)} of the witnesses named have cosigned, not {require}.",
             code="too-few-witnesses",
-            hint="Name more witnesses with --witness, or ask for a proof made later: cosignatures come after the report.",
+            hint="Name more witnesses with --witness, or ask for a proof made later: cosignatures come afterwards.",
         )
     if report is not None:
         _write_report(session, proven, report)

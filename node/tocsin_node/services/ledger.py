@@ -148,8 +148,8 @@ class Ledger:
         What is to be signed waits a moment for the pen, if it is held. Raises: StorageUnavailable (nothing is known to
         be written: try again, ids make it safe), StorageError, NodeStopping, Unconfirmed.
         """
-        if self._held is not None and any(p.sealed is not None for p in postings):
-            await self._wait_for_pen()
+        if any(p.sealed is not None for p in postings):
+            await self.signable()
         if self._closing:
             raise NodeStopping
         call = _Call(postings, asyncio.get_running_loop().create_future())
@@ -181,7 +181,10 @@ class Ledger:
             await log.adopt(conn, before.size, leaves, head)
         self._stand_at(head)
 
-    async def _wait_for_pen(self) -> None:
+    async def signable(self) -> None:
+        """Return when something may be signed; waits a moment for the pen. Raises: Unconfirmed."""
+        if self._held is None:
+            return
         try:
             async with asyncio.timeout(self.held_s):
                 await self._released.wait()

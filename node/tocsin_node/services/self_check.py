@@ -8,7 +8,7 @@ or no peer can be asked, it waits and says so. Peers cannot invent a head: it ca
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
@@ -28,13 +28,15 @@ from tocsin_node.storage.pool import Pool
 
 AGAIN_S = 10.0
 ANSWER_S = 10.0
+PATIENCE_S = 600.0
 State = Literal["checking", "confirmed", "unreachable", "restored", "contradicted"]
 logger = logging.getLogger(__name__)
 
 HINTS = {
     "checking": "Peers are asked how long our log is; it takes a moment.",
-    "unreachable": "No peer could be asked how long our log is, so nothing is signed. It goes on by itself when one "
-    "answers. If this is surely the newest database: `tocsin node confirm --by YOUR-NAME`.",
+    "unreachable": "Not all peers could be asked yet how long our log is, so nothing is signed. It goes on by itself when "
+    "they answer, or after ten minutes if most did. If this is surely the newest database: "
+    "`tocsin node confirm --by YOUR-NAME`.",
     "restored": "This database is older than what was signed with its log's key: it comes from a backup. Nothing is "
     "signed; what is missing is fetched from the peers that hold it. Bring the newer database, or wait for them.",
     "contradicted": "Peers hold another past of our log than this database. Nothing is signed. Bring the database that "
@@ -79,6 +81,8 @@ class SelfCheck:
         self._identity = identity
         self._continuity = continuity
         self._nudged = asyncio.Event()
+        self._answered: set[str] = set()  # since the start: what they hold of us grows only by what we sign
+        self._began_s = asyncio.get_running_loop().time()
         self.state: State = "checking"
         self.lost = 0  # entries of which the check fetched no more than the hash
         self.on_longer: Callable[[], None] = lambda: None  # our log is longer, and signed
@@ -158,12 +162,22 @@ class SelfCheck:
         if larger:
             self._set("restored")
             await self._recover(sorted(larger, key=lambda each: -each[0].size))
-        elif self.state == "restored" and None in answers:
-            return  # the machine's memory says so, and who could not be asked may hold more
-        elif peers and all(found is None for found in answers) and self.state != "confirmed":
-            self._set("unreachable")
-        else:
+            return
+        self._answered |= {p.node_id for p, found in zip(peers, answers, strict=True) if found is not None}
+        if self.state == "confirmed" or self._heard_enough(peers):
             self._confirmed()
+        elif (
+            self.state != "restored"
+        ):  # then the machine's memory says so, and who was not asked may hold more
+            self._set("unreachable")
+
+    def _heard_enough(self, peers: Sequence[Peer]) -> bool:
+        """All of them, or, after a while, most; not for a log that is known to have been longer."""
+        silent = [p for p in peers if p.node_id not in self._answered]
+        if not silent:
+            return True
+        waited_s = asyncio.get_running_loop().time() - self._began_s
+        return self.state != "restored" and waited_s > PATIENCE_S and 2 * len(silent) < len(peers)
 
     async def _head_at(self, peer: Peer, origin: str) -> list[tuple[Checkpoint, bytes]] | None:
         """The heads of our log that a peer holds; None: it could not be asked."""

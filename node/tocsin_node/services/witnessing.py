@@ -8,7 +8,7 @@ stands still from one that is withheld.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from tocsin_federation.checkpoint import checkpoint_text, open_checkpoint
@@ -73,6 +73,9 @@ class Witnessing:
         self._told: dict[
             str, tuple[int, datetime]
         ] = {}  # by NodeID: our head that it cosigned last, and when
+        self.ready: Callable[[], Awaitable[None]] = (
+            _at_once  # waits until this database is known to be the newest
+        )
         self.on_cosigned: Callable[[], None] = lambda: None  # our newest head carries more cosignatures
         self.on_kept: Callable[[str], None] = lambda _author: (
             None
@@ -85,6 +88,7 @@ class Witnessing:
 
         Raises: WitnessRefused, SizeConflict.
         """
+        await self.ready()
         submission = read_submission(body)
         peer = self._witnessed(submission.origin)
         checkpoint = open_submission(submission, peer.identity.statement.log.vkey)
@@ -228,3 +232,7 @@ class Witnessing:
         async with self._pool.acquire() as conn:
             known = await witness.newest(conn, self._identity.statement.log.origin)
         self._told |= {line.witness: (line.size, line.at) for line in known}
+
+
+async def _at_once() -> None:
+    """Nothing is to be waited for."""
