@@ -76,7 +76,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/f1/peer/join", federation.join, OPEN, "peerJoin"),
     Route("POST", "/f1/peer/statement", federation.learn, OPEN, "peerStatement"),
     Route("GET", "/f1/log/{log}/checkpoint", federation.checkpoint, PEER, "peerCheckpoint", waits=True),
-    Route("GET", "/f1/log/{log}/tile/{path:[0-9]/.+}", federation.tile, PEER, "peerTile"),
+    Route("GET", "/f1/log/{log}/tile/{path:.+}", federation.tile, PEER, "peerTile"),
     Route("GET", "/f1/log/{log}/past", federation.past, PEER, "peerPast"),
     Route("GET", "/f1/log/{log}/entries", federation.entries, PEER, "peerEntries"),
     Route("POST", "/f1/wit/add-checkpoint", witness.add_checkpoint, OPEN, "addCheckpoint"),

@@ -41,8 +41,8 @@ Step = Generator[Any, Any, Any]
 class Node(Comparing):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
-    `signed`: every root that it ever signed, by size, and `forked` the sizes for which it signed two; `written`: every entry
-    that it ever made. That is what a god would see, and no restore takes it back.
+    `signed`: the root that it signed last, by size; `written`: every entry that it ever made. That is what a god would
+    see, and no restore takes it back.
     """
 
     def __init__(self, world: World, player: Player, *, skew_s: float = 0.0, commit_s: float = 0.02) -> None:
@@ -52,7 +52,6 @@ class Node(Comparing):
         self.policies: dict[str, PeerPolicy] = {}
         self.room: list[tuple[str, int]] = []
         self.signed: dict[int, bytes] = {}
-        self.forked: list[int] = []
         self.written: list[Entry] = []
         self.restored = 0
         self.up = False
@@ -96,11 +95,10 @@ class Node(Comparing):
         self.world.servers.pop(self.node_id, None)
 
     def restore(self, disk: Disk) -> None:
-        """Come up with what was on the disk some time ago."""
+        """Have what was on the disk some time ago; it is down until it is started."""
         self.crash()
         self.disk = disk
         self.restored += 1
-        self.start()
 
     def _work(self, steps: Step) -> None:
         """Drive one task: it yields a Request, a number of seconds to rest, or a transaction to commit."""
@@ -222,8 +220,8 @@ class Node(Comparing):
 
     def _sign(self) -> None:
         size, root = self.disk.frontier.size, self.disk.frontier.root()
-        if self.signed.setdefault(size, root) != root:
-            self.forked.append(size)
+        assert self.restored or self.signed.get(size, root) == root, "a node signed two roots for one size"
+        self.signed[size] = root
         self.disk.note = sign_checkpoint(
             self.player.identity.statement.log.origin, size, root, self.player.keys.log
         )

@@ -12,7 +12,7 @@ from tests.simulation.comparing import FAULTY
 from tests.simulation.node import Node
 from tests.simulation.state import Disk
 from tests.simulation.villains import VILLAINS, Villain, new_id
-from tests.simulation.world import Faults, World
+from tests.simulation.world import TIMEOUT_S, Faults, World
 
 from tocsin_federation.errors import FederationError
 from tocsin_federation.evidence import Evidence, read_evidence, verify_evidence, write_evidence
@@ -153,6 +153,7 @@ def _restore(run: Play, node: Node) -> None:
     if node.node_id in run.backups and node.up and not isinstance(node, Villain):
         run.did["restores"] += 1
         node.restore(deepcopy(run.backups[node.node_id]))
+        run.world.at(run.world.dice.uniform(TIMEOUT_S, 120), lambda: None if node.up else node.start())
 
 
 def _part(run: Play, node: Node) -> None:
@@ -289,8 +290,22 @@ def _accused(run: Play) -> list[str]:
 
 
 def _forked(run: Play) -> list[str]:
-    """No honest node signed two pasts, whatever was restored."""
-    return [f"{_name(node)} has forked itself at {node.forked}" for node in run.honest if node.forked]
+    """Nobody holds another past of an honest node's log than that node itself, whatever was restored."""
+    wrong = []
+    for origin in run.honest:
+        own = [entry.leaf_hash for entry in origin.disk.entries]
+        for reader in run.nodes.values():
+            if reader is origin:
+                continue
+            followed, cosigned = (
+                reader.disk.followed[origin.node_id],
+                reader.disk.cosigned.get(origin.node_id),
+            )
+            heads = [(followed.size, root_of(followed.leaves))]
+            heads += [(cosigned.size, cosigned.root)] if cosigned is not None else []
+            if any(size > len(own) or root_of(own[:size]) != root for size, root in heads):
+                wrong.append(f"{_name(reader)} holds another past of {_name(origin)} than that itself")
+    return wrong
 
 
 def _twice_witnessed(run: Play) -> list[str]:

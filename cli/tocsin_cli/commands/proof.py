@@ -66,7 +66,7 @@ def verify(
 
     Nothing in the file is believed: signatures, tree and content are checked. What it cannot show is who is behind a
     NodeID: compare it with what the organisation says, or give --node-id. Cosignatures of witnesses that you name show
-    that others were shown the same log. Exit code 4 when the proof does not hold, or fewer have cosigned than --require.
+    that others were shown the same log. Exit code 4 when the proof does not hold, or too few have cosigned.
     """
     if node_id is not None:
         refuse_malformed(node_id)

@@ -111,6 +111,8 @@ async def checkpoint(request: web.Request) -> web.Response:
 
 async def tile(request: web.Request) -> web.Response:
     """GET /f1/log/{log}/tile/{level}/…: hashes (C2SP tlog-tiles) of our log, or of a peer's as we verified it."""
+    if request.match_info["path"].startswith("entries/"):
+        raise NoSuchLog  # there are no bundles: entries are sealed, each for its recipients
     level, index, width = parse_tile_path("tile/" + request.match_info["path"])
     node = request.app[NODE]
     async with node.pool.acquire() as conn:

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 HINTS = {
     "checking": "Peers are asked how long our log is; it takes a moment.",
-    "unreachable": "Not all peers could be asked yet how long our log is, so nothing is signed. It goes on by itself when "
-    "they answer, or after ten minutes if most did. If this is surely the newest database: "
+    "unreachable": "Not all peers could be asked yet how long our log is, so nothing is signed. It goes on by itself "
+    "when they answer, or after ten minutes if most did. If this is surely the newest database: "
     "`tocsin node confirm --by YOUR-NAME`.",
     "restored": "This database is older than what was signed with its log's key: it comes from a backup. Nothing is "
     "signed; what is missing is fetched from the peers that hold it. Bring the newer database, or wait for them.",
@@ -166,9 +166,7 @@ class SelfCheck:
         self._answered |= {p.node_id for p, found in zip(peers, answers, strict=True) if found is not None}
         if self.state == "confirmed" or self._heard_enough(peers):
             self._confirmed()
-        elif (
-            self.state != "restored"
-        ):  # then the machine's memory says so, and who was not asked may hold more
+        elif self.state != "restored":  # known from the machine's memory: who was not asked may hold more
             self._set("unreachable")
 
     def _heard_enough(self, peers: Sequence[Peer]) -> bool:
