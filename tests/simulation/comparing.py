@@ -244,7 +244,7 @@ class Comparing:
 
     def check(self) -> Step:
         """Ask everybody for the largest head of this node's log, before anything is signed."""
-        began_s, answered = self.world.now_s, set()
+        began_s, answered, longest = self.world.now_s, set(), 0
         log = self.player.identity.statement.log
         while not self.ready and not self.contradicted:
             for peer in sorted(set(self.policies) - answered):
@@ -252,13 +252,15 @@ class Comparing:
                 try:
                     body = yield Request(self.node_id, peer, "heads", body=question)
                     heads = [open_checkpoint(note, log.vkey) for note in read_answer(body).heads]
+                    longest = max(longest, *(head.size for head in heads), 0)
                     for note, head in zip(read_answer(body).heads, heads, strict=True):
                         yield from self._hold_against(peer, head, note)
                 except (NoAnswerError, FederationError):
                     continue
                 answered.add(peer)
             late = self.world.now_s - began_s > PATIENCE_S and 2 * len(answered) > len(self.policies)
-            if (len(answered) == len(self.policies) or late) and not self.contradicted:
+            whole = longest <= len(self.disk.entries) and not self.contradicted
+            if (len(answered) == len(self.policies) or late) and whole:
                 self.ready = True
                 return
             yield AGAIN_S

@@ -88,7 +88,7 @@ def _storm(run: Play) -> None:
     world, dice = run.world, run.world.dice
     nodes = list(run.nodes.values())
     acts = [_file, _file, _file, _revise, _revise, _withdraw, _crash, _part, _lower, _villainy]
-    acts += [_back_up, _restore] if dice.random() < 0.3 else []
+    acts += [_back_up, _back_up, _restore, _restore] if dice.random() < 0.3 else []
     for _ in range(dice.randint(10, 60)):
         act, node = dice.choice(acts), dice.choice(nodes)
         world.at(dice.uniform(0, STORM_S * 0.9), lambda act=act, node=node: act(run, node))
@@ -198,7 +198,7 @@ def _lost(run: Play) -> list[str]:
     wrong = []
     for origin in run.honest:
         for reader in run.honest:
-            if reader is origin or origin.node_id in reader.disk.stopped:
+            if reader is origin or origin.node_id in reader.disk.stopped or not origin.ready:
                 continue
             log = reader.disk.followed[origin.node_id]
             if log.next != len(origin.disk.entries):
@@ -303,6 +303,9 @@ def _forked(run: Play) -> list[str]:
             )
             heads = [(followed.size, root_of(followed.leaves))]
             heads += [(cosigned.size, cosigned.root)] if cosigned is not None else []
+            heads = [
+                head for head in heads if origin.ready or head[0] <= len(own)
+            ]  # it knows, and signs nothing
             if any(size > len(own) or root_of(own[:size]) != root for size, root in heads):
                 wrong.append(f"{_name(reader)} holds another past of {_name(origin)} than that itself")
     return wrong
