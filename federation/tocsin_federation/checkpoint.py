@@ -118,7 +118,7 @@ def parse_line(line: str) -> tuple[str, bytes]:
         raise CheckpointRefused("note-malformed")
     name, gap, encoded = line.removeprefix(_DASH).partition(" ")
     blob = _b64(encoded) if gap and name and "+" not in name else b""
-    if len(blob) < 5:  # key ID and at least one byte
+    if len(blob) < 5 or _CONTROL.search(line):  # key ID and at least one byte
         raise CheckpointRefused("note-malformed")
     return name, blob
 

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tocsin_federation.checkpoint import MAX_SIGNATURES, join_note, note_lines, parse_line
+from tocsin_federation.checkpoint import MAX_NOTE_BYTES, MAX_SIGNATURES, join_note, note_lines, parse_line
 from tocsin_federation.errors import CheckpointRefused, KeyRefused
 from tocsin_federation.keys import (
     SIGNATURE_BYTES,
@@ -86,13 +86,19 @@ def read_lines(body: bytes) -> list[str]:
 
 
 def with_lines(note: bytes, lines: Iterable[str]) -> bytes:
-    """`note` with further lines at its end, of each key the last, as far as a note has room (64 lines)."""
+    """`note` with further lines at its end, of each key the last, as far as a note has room (64 lines, 16 KiB)."""
     text, standing = note_lines(note)
     together: dict[tuple[str, bytes], str] = {}
     for line in [*standing, *lines]:
         name, blob = parse_line(line)
         together[name, blob[:4]] = line
-    return join_note(text, list(together.values())[:MAX_SIGNATURES])
+    kept: list[str] = []
+    room = MAX_NOTE_BYTES - len(join_note(text, []))
+    for line in list(together.values())[:MAX_SIGNATURES]:
+        room -= len(line.encode()) + 1
+        if room >= 0:
+            kept.append(line)
+    return join_note(text, kept)
 
 
 def _signed(text: str, at: int) -> bytes:

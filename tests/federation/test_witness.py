@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.federation.nodes import A_KEYS, B_KEYS, A, B, C
 
-from tocsin_federation.checkpoint import Checkpoint, checkpoint_text, open_checkpoint, sign_checkpoint
+from tocsin_federation.checkpoint import (
+    Checkpoint,
+    checkpoint_text,
+    open_checkpoint,
+    sign_checkpoint,
+)
 from tocsin_federation.cosignature import AHEAD_S, cosign, cosignatures, read_lines, with_lines
 from tocsin_federation.errors import CheckpointRefused, WitnessRefused
 from tocsin_federation.keys import VKEY_COSIGNATURE, decode_vkey, encode_vkey, public_of
@@ -96,7 +101,16 @@ def test_a_note_has_room_for_63():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\n", line().encode(), b"x\n", (line() + "\n").encode() * 64, b"\xff\n"]
+    "body",
+    [
+        b"",
+        b"\n",
+        line().encode(),
+        b"x\n",
+        (line() + "\n").encode() * 64,
+        b"\xff\n",
+        "\u2014 a\x07 AAAAAAA=\n".encode(),
+    ],
 )
 def test_an_answer_is_lines_and_nothing_else(body):
     with pytest.raises(CheckpointRefused) as caught:

@@ -197,7 +197,7 @@ class Comparing:
     def _compare(self, teller: str, note: bytes, origins: Mapping[str, str]) -> Step:
         try:
             author = origins.get(note.partition(b"\n")[0].decode())
-            if author is None or author in self.disk.stopped:
+            if author is None or author in self.disk.stopped or note == self.disk.followed[author].note:
                 return
             theirs = open_checkpoint(note, self._log_of(author).vkey)
             log = self.disk.followed[author]

@@ -133,9 +133,11 @@ class Heads:
         note that the log did not sign, or for a past of another form.
         """
         vkey = peer.identity.statement.log.vkey
-        theirs = open_checkpoint(note, vkey)
         async with self._pool.acquire() as conn:
             held = await self.of(conn, peer)
+        if held is not None and held.note == note:
+            return False
+        theirs = open_checkpoint(note, vkey)
         if held is None:
             return False
         mine = open_checkpoint(held.note, vkey)
