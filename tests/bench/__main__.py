@@ -1,7 +1,7 @@
 """`make bench`: every figure beside the machine's own limit, measured in the same run. Nothing is asserted on time.
 
 ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check
-import file sync travel matrix start search.
+import file sync travel matrix start search witness.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import bare_crypto, finding, importing, samples, starting, table, travel
+from tests.bench import bare_crypto, finding, importing, samples, starting, table, travel, witnessing
 from tests.bench.bare_http import bare_server
 from tests.bench.bare_postgres import BarePostgres, bare_postgres
 from tests.bench.checking import check
@@ -24,7 +24,7 @@ from tests.bench.measure import Figure, Limit, machine
 from tests.bench.nodes import BenchNode, approve, introduce, run_node
 from tests.bench.wire import drive, request
 
-PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "start", "search")
+PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "start", "search", "witness")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Scale:
     judged: int = 60
     found: int = 100_000
     asked: int = 500
+    origins: int = 100
 
 
 QUICK = Scale(
@@ -56,6 +57,7 @@ QUICK = Scale(
     judged=15,
     found=10_000,
     asked=200,
+    origins=30,
 )
 
 
@@ -105,6 +107,10 @@ class Bench:
         if self.wants("search"):
             async with run_node("searched", self.directory) as node:
                 self.note(*await finding.search(node, reports, self.scale.found, self.scale.asked))
+        if self.wants("witness"):
+            async with run_node("witness", self.directory, witnessing.ENVIRONMENT) as node:
+                for figure in witnessing.figures(node, self.limits, self.scale.origins, self.scale.rounds):
+                    self.note(figure)
         if self.wants("start"):
             self.note(*starting.figures(self.scale.starts))
 

@@ -100,6 +100,12 @@ def test_a_note_has_room_for_63():
     assert open_checkpoint(note, A.statement.log.vkey).size == 5
 
 
+def test_a_note_never_grows_beyond_what_readers_take():
+    note = with_lines(NOTE, [line(name=f"{'w' * 500}-{n}") for n in range(63)])
+    assert 10_000 < len(note) <= MAX_NOTE_BYTES
+    assert open_checkpoint(note, A.statement.log.vkey).size == 5
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -221,7 +221,10 @@ def _lost(run: Play) -> list[str]:
                     newest[header.id] = max(newest.get(header.id, 0), header.ver)
             for report_id, ver in newest.items():
                 stored = reader.disk.reports.get(report_id)
-                if stored is None or stored.held.ver != ver:
+                later = (
+                    stored is not None and origin.restored and stored.held.ver > ver
+                )  # of an entry that it lost
+                if stored is None or (stored.held.ver != ver and not later):
                     wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
         for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
             if run.nodes[by] in run.honest and (key[0], key[1]) not in run.nodes[by].disk.alerts:
