@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.federation.nodes import A_KEYS, B_KEYS, A, B, C
 
 from tocsin_federation.checkpoint import (
+    MAX_NOTE_BYTES,
     Checkpoint,
     checkpoint_text,
     open_checkpoint,

@@ -40,7 +40,7 @@ HINTS = {
     "restored": "This database is older than what was signed with its log's key: it comes from a backup. Nothing is "
     "signed; what is missing is fetched from the peers that hold it. Bring the newer database, or wait for them.",
     "contradicted": "Peers hold another past of our log than this database. Nothing is signed. Bring the database that "
-    "wrote it, or begin a new generation of the log: `tocsin key recover`.",
+    "wrote it, or begin a new generation of the log: tocsin key recover.",
 }
 
 
