@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from tests.support.circle import circle, filed, seen
 from tests.support.villain import get, until
@@ -10,7 +11,9 @@ from tests.support.villain import get, until
 from tocsin_federation.checkpoint import open_checkpoint, signers
 from tocsin_federation.cosignature import cosignatures
 from tocsin_federation.merkle import consistency_proof, root_of
+from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.witness import Submission, write_submission
+from tocsin_node.links.alert_text import AlertFacts, plain_text
 
 NAMES = ("elm", "fir", "oak", "yew")
 
@@ -46,6 +49,38 @@ async def test_with_one_peer_alone_nothing_is_called_witnessed(cluster, tmp_path
         assert await until(cosigned)
         assert (await seen(nodes["elm"], said["id"]))["trust"] == "provisional"
         assert (await seen(nodes["fir"], said["id"]))["trust"] == "provisional"
+
+
+async def test_an_alert_about_what_is_not_witnessed_yet_says_so_where_there_are_witnesses_enough(
+    cluster, tmp_path
+):
+    grave = {
+        "realization": "harm-event",
+        "causality": "direct",
+        "harms": [{"harm_type": "physical-health", "materialised": True}],
+        "quantities": {"deaths": 2},
+    }
+    for names, said in ((NAMES, True), (NAMES[:2], False)):
+        async with circle(cluster, tmp_path / str(said), names) as nodes:
+            report = await filed(nodes["elm"], "A grave one", **grave)
+            await seen(nodes["fir"], report["id"])
+            async with nodes["fir"].node.pool.acquire() as conn:
+                facts = await conn.fetchval("select facts from alert where report_id = $1", report["id"])
+            told = plain_text(msgspec.json.decode(facts, type=AlertFacts), 1)
+            assert ("Not yet witnessed: only its author has signed it so far" in told) is said
+
+
+async def test_a_proof_carries_cosignatures_that_a_stranger_verifies(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES) as nodes:
+        report = await filed(nodes["elm"], "To be proven")
+        for name in ("elm", "oak"):
+            await seen(nodes[name], report["id"], trust="witnessed")
+            async with nodes[name].client.get(f"/v1/reports/{report['id']}/proof") as answer:
+                raw = await answer.read()
+            keys = [(await get(nodes["elm"], f"/v1/peers/{peer}"))["witness_key"] for peer in NAMES[1:]]
+            proven = verify_proof(read_proof(raw), witnesses=keys)
+            assert {each.vkey for each in proven.cosigned} == set(keys)
+            assert verify_proof(read_proof(raw)).cosigned == ()
 
 
 # add-checkpoint, by the letter -------------------------------------------------------------------------------

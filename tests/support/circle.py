@@ -48,10 +48,10 @@ async def circle(
         yield nodes
 
 
-async def filed(node: ServedNode, title: str) -> dict[str, Any]:
+async def filed(node: ServedNode, title: str, **fields: Any) -> dict[str, Any]:
     """File a report to all peers."""
     headers = {"Content-Type": "application/stix+json"}
-    async with node.client.post("/v1/reports", data=node.bundle(title), headers=headers) as answer:
+    async with node.client.post("/v1/reports", data=node.bundle(title, **fields), headers=headers) as answer:
         said = await answer.json()
         assert answer.status == 201, said
         return dict(said)
