@@ -1,7 +1,7 @@
 """Which peer asks: the signature of its request (RFC 9421, PROTOCOL.md 5), our approval, and its share of the node.
 
-The signature covers the body. What peers send otherwise is GET; the two messages with a body (a join, a statement)
-carry the keys that sign them, and their handlers verify.
+The signature covers the body. A join and a statement carry the keys that sign them, and their handlers verify; the
+body of other requests is read here and kept for the handler (`message_of`).
 """
 
 import re
