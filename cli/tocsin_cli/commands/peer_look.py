@@ -71,9 +71,9 @@ def status(session: Session, name: str | None) -> None:
 @click.option("--cosign/--no-cosign", "cosign", default=None, help="Cosign its checkpoints.")
 @pass_session
 def witness(session: Session, name: str, ask: bool | None, cosign: bool | None) -> None:
-    """Say whether a peer is a witness of our log, and our node one of its log.
+    """Say who cosigns for whom.
 
-    Both are so unless said otherwise. Witnesses cosign checkpoints, so that nobody can be shown another log than the
+    A peer is a witness of our log, and our node one of its log, unless said otherwise. Witnesses cosign checkpoints, so that nobody can be shown another log than the
     others; they see its size and hash, nothing else.
     """
     asked = {"witness": ask, "witnessed": cosign}
