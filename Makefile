@@ -40,7 +40,8 @@ bench: setup ## every figure beside the machine's own limit
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock: setup ## write the lock files anew: names, versions and hashes, no registry address
-	@for target in cli: node:"--extra node --extra embedded" dev:"--extra node --extra embedded --extra pdf --group dev"; do \
+	@for target in cli: node:"--extra node --extra embedded" e2ee:"--extra node --extra embedded --extra e2ee" \
+	  dev:"--extra node --extra embedded --extra e2ee --extra pdf --group dev"; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    pyproject.toml $${target#*:} -o requirements-$${target%%:*}.lock; done
 

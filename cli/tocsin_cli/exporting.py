@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 PAGE = 500
 _SHOWN = 20  # so many reports that stayed out are named; the others are counted
 SUSPECTED = "suspected"
+REDACTED = "redacted"
 SAID = {
     "above-tlp": "marked above {tlp}",
     "personal-data": "with personal data",
     SUSPECTED: "with what seems to be personal data or a secret",
+    REDACTED: "kept private behind a redaction",
     "unreadable": "not sound, or not readable here",
 }
 
@@ -132,6 +134,7 @@ def check_complete(account: Account, limits: Limits) -> None:
             "Look at each, then say who has looked and takes it on: --reviewed-by NAME; "
             "or leave them out: --no-suspected."
         ),
+        REDACTED: "Their redactions go instead: --no-suspected; or name a record by its id, or --reviewed-by NAME.",
         "unreadable": "Look at each with `tocsin report show ID --stix`, or check the file with `tocsin import stix`.",
     }
     count = sum(account.withheld[reason] for reason in unchosen)
@@ -142,20 +145,37 @@ def check_complete(account: Account, limits: Limits) -> None:
 def from_node(
     client: Client, filters: Sequence[tuple[str, str]], since: str, limits: Limits, account: Account
 ) -> Iterator["IncidentReport"]:
-    """Every report of the node that the filters keep, newest first; what is marked too high is not fetched."""
+    """Every report of the node that the filters keep, newest first; what is marked too high is not fetched.
+
+    A record that was redacted for others stays out until somebody is named who takes it on: no program sees what its
+    redaction leaves out.
+    """
     from tocsin_schema.marking import Tlp
 
+    private = set() if limits.reviewed_by else _redacted(client)
+    for item in _listed(client, filters):
+        if since and str(item.get("modified", "")) < since:
+            continue
+        tlp, each = item.get("tlp"), str(item["id"])
+        if tlp in list(Tlp) and Tlp(tlp).rank > limits.max_tlp.rank:
+            account.leave(each, "above-tlp")
+        elif each in private:
+            account.leave(each, REDACTED)
+        else:
+            yield from by_id(client, [each], account)
+
+
+def _redacted(client: Client) -> set[str]:
+    """The records of our own of which there is a redaction."""
+    ours = _listed(client, [("origin", "us")])
+    return {str(item["redaction_of"]) for item in ours if item.get("redaction_of")}
+
+
+def _listed(client: Client, filters: Sequence[tuple[str, str]]) -> Iterator[Mapping[str, Any]]:
     cursor: list[tuple[str, str]] = []
     while True:
         found = client.json("GET", "/v1/reports", query=[("limit", str(PAGE)), *filters, *cursor])
-        for item in member(found, "items"):
-            if since and str(item.get("modified", "")) < since:
-                continue
-            tlp = item.get("tlp")
-            if tlp in list(Tlp) and Tlp(tlp).rank > limits.max_tlp.rank:
-                account.leave(str(item["id"]), "above-tlp")
-            else:
-                yield from by_id(client, [str(item["id"])], account)
+        yield from member(found, "items")
         if not found.get("next"):
             return
         cursor = [("cursor", str(found["next"]))]

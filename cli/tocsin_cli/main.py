@@ -24,7 +24,15 @@ _REPORTS, _NETWORK, _NODE, _TOOL = "Reports and alerts", "The network", "A node 
 
 COMMANDS = {
     "report": Late("tocsin_cli.commands.report:report", "File, read, change and withdraw reports.", _REPORTS),
-    "alert": Late("tocsin_cli.commands.alert:alert", "See and acknowledge alerts.", _REPORTS),
+    "alert": Late(
+        "tocsin_cli.commands.alert:alert", "See alerts, and say what is done about them.", _REPORTS
+    ),
+    "emergency": Late(
+        "tocsin_cli.commands.emergency:emergency",
+        "Call all that have a report, see who answers, and stand it down.",
+        _REPORTS,
+    ),
+    "oncall": Late("tocsin_cli.commands.oncall:oncall", "See and change who is on call.", _REPORTS),
     "watch": Late(
         "tocsin_cli.commands.watch:watch", "Watch alerts, reports, peers and duties, live.", _REPORTS
     ),

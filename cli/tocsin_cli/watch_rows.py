@@ -4,12 +4,13 @@ Values are as the node gave them; the view cleans and cuts them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tocsin_cli.commands.duty import state_words
 from tocsin_cli.commands.report_table import whence
 from tocsin_cli.deliveries import state_of
+from tocsin_cli.emergency_told import kind
 from tocsin_cli.errors import CliError
 from tocsin_cli.plain import local_time
 from tocsin_cli.spans import age, left, moment_of
@@ -20,6 +21,7 @@ from tocsin_cli.watching import (
     Standing,
     alert_key,
     duty_key,
+    emergency_key,
     mapping,
     peer_key,
     report_key,
@@ -61,7 +63,9 @@ class Section:
 def sections(standing: Standing, look: Look, now: datetime, *, wide: bool) -> list[Section]:
     """All sections, in the order in which they are shown."""
     parts = look.parts
+    called = _emergencies(standing, parts["emergencies"], now, wide)
     return [
+        *([called] if called.lines else []),
         _alerts(standing, parts["alerts"], parts["taken"], now, wide),
         _reports(standing, parts["reports"], now, wide),
         _peers(standing, parts["peers"], now, wide),
@@ -72,6 +76,28 @@ def sections(standing: Standing, look: Look, now: datetime, *, wide: bool) -> li
 def _section(title: str, part: Part, lines: Sequence[Line], ratios: Sequence[int], nothing: str) -> Section:
     more = part.document.get("next") is not None
     return Section(title, lines, ratios, len(part.items), more, part.fault, nothing)
+
+
+def _emergencies(standing: Standing, part: Part, now: datetime, wide: bool) -> Section:
+    """Emergencies and drills that are not over; who says what."""
+    lines = [
+        Line(
+            [
+                item.get("id") if wide else str(item.get("id"))[:8],
+                kind(item),
+                age(item.get("declared_at"), now),
+                whence(item.get("caller")),
+                ", ".join(f"{count} {word}" for word, count in mapping(item.get("said")).items()),
+                item.get("title"),
+            ],
+            standing.is_new(emergency_key(item), now),
+            "bold blue" if item.get("drill") else "bold red",
+        )
+        for item in part.items
+    ]
+    return replace(
+        _section("Emergencies and drills", part, lines, [0, 0, 0, 0, 3, 3], "none is open"), narrow=36
+    )
 
 
 def _alerts(standing: Standing, part: Part, taken: Part, now: datetime, wide: bool) -> Section:
@@ -111,12 +137,26 @@ def _alert_cells(item: Item, now: datetime, wide: bool) -> list[object]:
     people = [
         f"{each.get('by')}{' (peer)' if each.get('node') else ''}" for each in standing_acknowledgements(item)
     ]
-    taken_by = ", ".join(dict.fromkeys(people)) or "nobody yet"
+    taken_by = ", ".join(dict.fromkeys(people)) or _waiting(item, now)
+    if item.get("assigned"):
+        taken_by = f"{item['assigned']} works on it"
     cells = [item.get("id"), item.get("grade"), age(item.get("raised_at"), now), item.get("title"), taken_by]
     if not wide:
         return cells
     rooms = ", ".join(state_of(mapping(each)) for each in item.get("deliveries") or [])
     return [*cells, whence(item.get("from")), f"room: {rooms or 'none'}"]
+
+
+def _waiting(item: Item, now: datetime) -> str:
+    """Nobody yet; and when the next are called, or that all were."""
+    if item.get("unanswered"):
+        return "NOBODY, though all were called"
+    words = "nobody yet"
+    if item.get("muted_until"):
+        words += f", muted until {local_time(item['muted_until'])[11:16]}"
+    elif item.get("next_escalation_at"):
+        words += f", next call {left(item['next_escalation_at'], now)}"
+    return words
 
 
 def _reports(standing: Standing, part: Part, now: datetime, wide: bool) -> Section:

@@ -22,6 +22,7 @@ RINGING = frozenset({"I", "II"})
 
 # What is asked of a node, by the name of the part.
 ASKED: Mapping[str, tuple[str, Sequence[tuple[str, str]]]] = {
+    "emergencies": ("/v1/emergencies", [("open", "1"), ("limit", "50")]),
     "alerts": ("/v1/alerts", [("open", "1"), ("limit", "500")]),
     "taken": ("/v1/alerts", [("limit", "50")]),
     "reports": ("/v1/reports", [("limit", "50")]),
@@ -138,6 +139,11 @@ def next_standing(before: Standing, found: Look) -> Standing:
     return Standing(found, seen, rings=any(seen[key] == found.at for key in grave))
 
 
+def emergency_key(item: Item) -> Key:
+    """An emergency is news again when its caller tells more, or somebody says something else."""
+    return "emergency", str(item.get("id")), str(item.get("seq")), str(item.get("said"))
+
+
 def alert_key(item: Item) -> Key:
     """What makes an alert the same in two looks."""
     return "alert", str(item.get("id"))
@@ -170,6 +176,7 @@ def duty_key(item: Item) -> Key:
 
 
 _KEYS: Mapping[str, Callable[[Item], Key]] = {
+    "emergencies": emergency_key,
     "alerts": alert_key,
     "taken": taken_key,
     "reports": report_key,

@@ -170,8 +170,9 @@ class Organisation:
         return done.stdout
 
     def _environment(self) -> dict[str, str]:
-        """Ours, with a home for this organisation's queue, drafts and crash reports."""
-        return os.environ | {"XDG_STATE_HOME": str(self.directory.with_name(f"{self.slug}-person"))}
+        """Ours, with a home for this organisation's queue, drafts and crash reports; grade II rings without a wait."""
+        home = str(self.directory.with_name(f"{self.slug}-person"))
+        return os.environ | {"XDG_STATE_HOME": home, "TOCSIN_GROUPING_WAIT_II_S": "0"}
 
     def tocsin_json(self, *arguments: str, stdin: str | None = None) -> Any:
         """The same with --json; returns the document."""

@@ -322,14 +322,15 @@ class EntryRefused(FederationError):
             "The report was withdrawn; that is final.", "A new report needs a new id."
         ),
         "not-ours": Reason(
-            "The acknowledgement is for a report that is not ours.", "The peer's software is at fault."
+            "It answers a report, or a call, that is not ours or never went to that peer.",
+            "The peer's software is at fault.",
         ),
         "foreign-creator": Reason(
             "It is made in another node's name than that of the peer who sends it.",
             "A peer speaks for itself alone: ask its operator.",
         ),
         "unknown-report": Reason(
-            "The remark is about a report, or a version of it, that is not held here.",
+            "It is about a report, or a version of it, that is not held here.",
             "Ask the peer for the report, if it may have been lost on the way.",
         ),
         "not-recipient": Reason(
@@ -337,8 +338,15 @@ class EntryRefused(FederationError):
             "Ask the peer where it has the report from.",
         ),
         "marking-looser": Reason(
-            "The remark is marked more mildly than the report that it tells of.",
+            "It is marked more mildly than the report that it tells of.",
             "Ask for it to be marked as the report is.",
+        ),
+        "call-changed": Reason(
+            "The call moves the emergency to another report, or makes earnest of a drill, or a drill of earnest.",
+            "Ask the peer by telephone what is meant.",
+        ),
+        "already-stood-down": Reason(
+            "The emergency was stood down; that is final.", "A new emergency needs a call of its own."
         ),
     }
 
@@ -358,6 +366,8 @@ class EntryRefused(FederationError):
             "unknown-report",
             "not-recipient",
             "marking-looser",
+            "call-changed",
+            "already-stood-down",
         )
     )
 

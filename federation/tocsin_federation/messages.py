@@ -21,10 +21,11 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark"]
-KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark"})
-ANSWERS: Final[frozenset[str]] = frozenset({"ack", "remark"})  # these refer to an entry that came before
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer"]
+KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark", "call", "answer"})
+ANSWERS: Final[frozenset[str]] = KINDS - {"publish", "revoke"}  # these refer to an entry that came before
 SUITE: Final = 1
+PROGRESS_V: Final = 2
 
 REPORT_ID_PATTERN = r"\Aincident--[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
 
@@ -65,9 +66,9 @@ class Facts(_Form, frozen=True, kw_only=True):
     """A header without its `enc`: what the body's key is bound to.
 
     `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1. `prev`:
-    leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack` or a
-    `remark` answers; `ver` is then the version that this one carried. `ts`: when the author says it was sealed; for
-    people, never for order.
+    leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
+    an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
+    `ts`: when the author says it was sealed; for people, never for order.
     """
 
     v: Literal[1]
@@ -88,7 +89,7 @@ class Facts(_Form, frozen=True, kw_only=True):
         if self.prev is not None and (self.ver == 1 or self.t in ANSWERS):
             raise ValueError("prev without a version before")
         if (self.ref is not None) != (self.t in ANSWERS):
-            raise ValueError("ref belongs to ack and remark, and each has one")
+            raise ValueError("ref belongs to what speaks of an entry, and each such has one")
 
     @property
     def at(self) -> datetime:
@@ -100,6 +101,11 @@ class Header(Facts, frozen=True, kw_only=True):
     """A whole header. Its canonical bytes are the leaf; their hash stands in the log."""
 
     enc: Encryption
+
+
+Later = Literal["taken", "resolved", "unanswered"]
+State = Later | Literal["acknowledged"]
+LATER_STATES: Final[frozenset[str]] = frozenset({"taken", "resolved", "unanswered"})
 
 
 class Acknowledgement(_Form, frozen=True, kw_only=True):
@@ -114,10 +120,31 @@ class Acknowledgement(_Form, frozen=True, kw_only=True):
     at: Milliseconds
     revoked: bool
 
+    @property
+    def state(self) -> State:
+        """As in `Progress`."""
+        return "acknowledged"
+
+
+class Progress(_Form, frozen=True, kw_only=True):
+    """What became of a version at the sender's after it rang there: version 2 of the acknowledgement.
+
+    `taken`: somebody works on it. `resolved`: for them it is over. `unanswered`: everybody was called there and
+    nobody has answered; an acknowledgement that follows puts an end to that.
+    """
+
+    v: Literal[2]
+    report_id: ReportId
+    ver: Version
+    at: Milliseconds
+    revoked: bool
+    state: Later
+
 
 FACTS: Final = Form(Facts, max_bytes=MAX_LEAF_BYTES)
 HEADER: Final = Form(Header, max_bytes=MAX_LEAF_BYTES)
 ACKNOWLEDGEMENT: Final = Form(Acknowledgement, max_bytes=MAX_ACKNOWLEDGEMENT_BYTES)
+PROGRESS: Final = Form(Progress, max_bytes=MAX_ACKNOWLEDGEMENT_BYTES)
 
 
 def facts_of(header: Header) -> Facts:
@@ -139,21 +166,34 @@ def read_header(leaf: bytes) -> Header:
         raise EntryRefused(code) from exc
 
 
-def write_acknowledgement(report_id: str, ver: int, at: datetime, *, revoked: bool) -> bytes:
-    """The content of an `ack` entry."""
+def write_acknowledgement(
+    report_id: str, ver: int, at: datetime, *, revoked: bool, state: State = "acknowledged"
+) -> bytes:
+    """The content of an `ack` entry. Acknowledgements proper keep the form that every node knows."""
     ms = int(at.timestamp() * 1000)
-    return ACKNOWLEDGEMENT.encode(Acknowledgement(v=1, report_id=report_id, ver=ver, at=ms, revoked=revoked))
+    if state == "acknowledged":
+        return ACKNOWLEDGEMENT.encode(
+            Acknowledgement(v=1, report_id=report_id, ver=ver, at=ms, revoked=revoked)
+        )
+    return PROGRESS.encode(Progress(v=2, report_id=report_id, ver=ver, at=ms, revoked=revoked, state=state))
 
 
-def read_acknowledgement(content: bytes) -> Acknowledgement:
-    """The acknowledgement that an `ack` entry holds.
+def read_acknowledgement(content: bytes) -> Acknowledgement | Progress:
+    """What an `ack` entry holds.
 
-    Raises: EntryRefused `content-invalid`, `unsupported`.
+    Raises: EntryRefused `content-invalid`; `unsupported` for a later `v` and for a state that is not known yet.
     """
     try:
         return ACKNOWLEDGEMENT.decode(content)
     except CanonicalRefused as exc:
-        later = isinstance(exc.value, dict) and _other_int(exc.value.get("v"), 1)
+        told = exc.value if isinstance(exc.value, dict) else {}
+        if told.get("v") != PROGRESS_V:
+            raise EntryRefused("unsupported" if _other_int(told.get("v"), 1) else "content-invalid") from exc
+    try:
+        return PROGRESS.decode(content)
+    except CanonicalRefused as exc:
+        state = told.get("state")
+        later = isinstance(state, str) and state not in LATER_STATES
         raise EntryRefused("unsupported" if later else "content-invalid") from exc
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tocsin_federation.errors import EntryRefused
-from tocsin_federation.messages import Acknowledgement, Header
+from tocsin_federation.messages import Acknowledgement, Header, Progress
 from tocsin_schema.marking import Tlp
 
 
@@ -72,11 +72,11 @@ _MARKED: Final = msgspec.json.Decoder(_Marked)
 def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
-    Its ceiling may have been lowered since. An acknowledgement says nothing of a report and is served whatever the
-    ceiling. `leaf` is a header that we wrote ourselves and is not checked again.
+    Its ceiling may have been lowered since. An acknowledgement and an answer say nothing of a report and are served
+    whatever the ceiling. `leaf` is a header that we wrote ourselves and is not checked again.
     """
     header = _MARKED.decode(leaf)
-    return header.t == "ack" or header.tlp.rank <= peer.max_tlp_out.rank
+    return header.t in {"ack", "answer"} or header.tlp.rank <= peer.max_tlp_out.rank
 
 
 def _why_not(tlp: Tlp | None, peer: PeerPolicy, requested: Sequence[str] | None) -> tuple[str, str] | None:
@@ -139,11 +139,11 @@ def admit(
 
 
 def admit_acknowledgement(
-    header: Header, acknowledgement: Acknowledgement, *, policy: PeerPolicy, me: str
+    header: Header, acknowledgement: Acknowledgement | Progress, *, policy: PeerPolicy, me: str
 ) -> None:
     """Return when an acknowledgement that was opened may be taken (PROTOCOL.md, 8).
 
-    The peer's ceiling does not count: it says nothing of a report but that somebody saw it. Whether the
+    The peer's ceiling does not count: it says nothing of a report but how far people are with it. Whether the
     report is ours and went to that peer is for the caller, who knows the reports. Raises: EntryRefused.
     """
     refuse_misdirected(header, policy, me)

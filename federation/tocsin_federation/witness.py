@@ -74,7 +74,7 @@ def open_submission(submission: Submission, vkey: str) -> Checkpoint:
 def judge(submission: Submission, checkpoint: Checkpoint, last: Checkpoint | None) -> None:
     """Return when `checkpoint` may be cosigned after `last`, the one cosigned before (None: there was none).
 
-    All of this must hold, in this order (PROTOCOL.md, 12):
+    All of this must hold, in this order (PROTOCOL.md, 13):
 
     - [P-165] the old size is not above the checkpoint's (`old-size`, 400);
     - [P-166] it is that of `last`, or 0 (`conflict`, 409), and of equal sizes the roots are equal (`conflict`);

@@ -16,7 +16,7 @@ from tocsin_node.web.access_log import access_log_middleware
 from tocsin_node.web.auth import PeerAuth, auth_middleware
 from tocsin_node.web.body import LIMITS
 from tocsin_node.web.limits import InFlight, LongPolls, RateLimit
-from tocsin_node.web.paging import no_zero_middleware
+from tocsin_node.web.paging import known_parameters_middleware, no_zero_middleware
 from tocsin_node.web.peer_auth import NONCES, POLLS, RATE, STRANGERS
 from tocsin_node.web.problems import problems_middleware
 from tocsin_node.web.route import Route, check_routes
@@ -50,6 +50,7 @@ def build_app(
             no_zero_middleware,
             in_flight.middleware(),
             auth_middleware(table, node.tokens, peer_auth),
+            known_parameters_middleware(table),
         ],
     )
     app[NODE] = node

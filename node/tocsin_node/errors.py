@@ -47,6 +47,13 @@ class SettingsError(NodeError):
     hint = "Correct node.toml or the environment variable; deploy/node.example.toml explains every setting."
 
 
+class EncryptionMissing(SettingsError):
+    """Encrypted rooms need packages that are not installed."""
+
+    code = "e2ee-missing"
+    hint = "Install the extra: pip install 'tocsin[node,e2ee]'. Beyond Python 3.12, python-olm has to be built (cmake)."
+
+
 class NotInitialised(NodeError):
     """There is no node in this directory."""
 

@@ -5,7 +5,7 @@ The server, the command line and the tests all use `open_node`. What is opened l
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,12 +28,15 @@ from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
+from tocsin_node.services.emergencies import Emergencies
+from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
-from tocsin_node.services.intake import Intake
+from tocsin_node.services.intake import Intake, lesser_budget
+from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
@@ -45,6 +48,7 @@ from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.self_check import SelfCheck
+from tocsin_node.services.silencing import Silences
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.services.trust import Trusting
 from tocsin_node.services.witnessing import Witnessing
@@ -75,6 +79,8 @@ class Node:
     ownership: Ownership
     reporting: Reporting
     remarks: Remarks
+    emergencies: Emergencies
+    answering: Answering
     exchange: Exchange
     receipts: Receipts
     proving: Proving
@@ -84,6 +90,7 @@ class Node:
     self_check: SelfCheck
     trusting: Trusting
     alarms: Alarms
+    silences: Silences
     ops: Ops
     heartbeat: Heartbeat | None
     duties: Duties
@@ -189,7 +196,6 @@ async def open_node(
             history_days=settings.alerts.history_days,
             now=now,
         )
-        reporting.on_filed = duties.filed
         remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         trusting = Trusting(pool, peering, identity, settings.federation, now)
         intake = Intake(
@@ -201,6 +207,12 @@ async def open_node(
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
             alert_budget=settings.alerts.peer_budget_per_day,
+            calls=CallLimits(
+                settings.emergency.peer_per_day,
+                settings.emergency.peer_drills_per_day,
+                lesser_budget(settings.alerts.peer_budget_per_day),
+            ),
+            now=now,
         )
         heads = Heads(pool, peering, ledger, identity)
         witnessing = Witnessing(pool, peering, heads, client, identity, witness_private=keys.witness, now=now)
@@ -215,12 +227,30 @@ async def open_node(
         witnessing.on_cosigned = ledger.stir
         exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
-        alarms.on_acknowledged = receipts.wake
+        producer = node_identity(org, identity.node_id)
+        emergencies = Emergencies(
+            pool,
+            ledger,
+            peering,
+            alarms,
+            remarks,
+            node_id=identity.node_id,
+            producer=producer,
+            now=now,
+            rng=rng,
+        )
+        answering = Answering(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        alarms.on_acknowledged = _both(receipts.wake, answering.wake)
+        alarms.on_room_answer = emergencies.answer_in_room
+        answering.before = emergencies.catch_up
+        alarms.on_sent = intake.on_called = emergencies.on_answered = answering.wake
+        reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
         ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
+        health.add("emergencies", emergencies.health)
         health.add("duties", duties.health)
         health.add("search", finding.health)
         health.add("peers", peering.health)
@@ -238,6 +268,7 @@ async def open_node(
             self_check.run(),
             witnessing.run(),
             receipts.run(),
+            answering.run(),
             alarms.run(),
             clusters.run(),
             finding.run(),
@@ -252,12 +283,14 @@ async def open_node(
                 leader=leader,
                 tokens=tokens,
                 health=health,
-                producer=node_identity(org, identity.node_id),
+                producer=producer,
                 ledger=ledger,
                 peering=peering,
                 ownership=ownership,
                 reporting=reporting,
                 remarks=remarks,
+                emergencies=emergencies,
+                answering=answering,
                 exchange=exchange,
                 receipts=receipts,
                 proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
@@ -267,6 +300,7 @@ async def open_node(
                 self_check=self_check,
                 trusting=trusting,
                 alarms=alarms,
+                silences=Silences(pool, alarms),
                 ops=ops,
                 heartbeat=heartbeat,
                 duties=duties,
@@ -277,6 +311,28 @@ async def open_node(
                 rng=rng,
                 stopping=stopping,
             )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def wake() -> None:
+        first()
+        second()
+
+    return wake
+
+
+def _filed(
+    duties: Callable[[str], Awaitable[None]], call: Callable[[str], Awaitable[None]] | None
+) -> Callable[[str], Awaitable[None]]:
+    """What follows on a report of ours that was filed."""
+    if call is None:
+        return duties
+
+    async def filed(report_id: str) -> None:
+        await call(report_id)
+        await duties(report_id)
+
+    return filed
 
 
 @asynccontextmanager

@@ -80,7 +80,8 @@ def timetable(node: Node) -> tuple[Job, ...]:
             every_s=6 * 3600,
             jitter_s=600,
             run=_keep_house,
-            why="Invites that ended are forgotten; encryption seeds are destroyed 60 days after their term.",
+            why="Invites that ended and what other bots told long ago are forgotten; encryption seeds are destroyed "
+            "60 days after their term.",
             late="They lie there a little longer.",
         ),
     )
@@ -142,4 +143,5 @@ async def _watch_clocks(node: Node) -> None:
 async def _keep_house(node: Node) -> None:
     await node.peering.forget_old_invites()
     await node.witnessing.forget_old()
+    await node.alarms.forget()
     await asyncio.to_thread(destroy_old_keys, node.settings.dir, node.identity, node.now())

@@ -12,6 +12,8 @@ from tocsin_node.errors import SecretError
 
 KEYS_DIRECTORY = "keys"
 TOKEN_FILE = "token"  # noqa: S105  a file name
+PICKLE_KEY = "matrix-pickle-key"
+RECOVERY_KEYS = ("matrix-recovery-key", "matrix-second-recovery-key")  # of the first bot and of the second
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 SECRET_MAX_BYTES = 64 * 1024
 OTHERS = stat.S_IRWXG | stat.S_IRWXO

@@ -25,8 +25,11 @@ FILE_NAME = "node.toml"
 ENVIRONMENT_PREFIX = "TOCSIN_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Patience = Annotated[float, Meta(ge=0, le=604_800)]
 Bytes = Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)]
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z"
+ROOM_TLPS = ("clear", "green")
+ENCRYPTED_ROOM_TLPS = ("amber", "amber+strict")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -206,6 +209,68 @@ class AlertSettings(Struct, frozen=True, forbid_unknown_fields=True):
     reroute_iii_s: Annotated[Seconds, Meta(description="The same for all milder alerts.")] = 600.0
 
 
+class EmergencySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Emergencies of the network (tocsin emergency): when we call, and how often a peer may."""
+
+    grade_i: Annotated[
+        bool,
+        Meta(
+            description="Declare an emergency by itself when a report of our own of grade I is filed and goes to "
+            "peers. Otherwise a person does, with tocsin emergency declare; the report rings either way."
+        ),
+    ] = False
+    peer_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="So many emergencies a day of one peer ring as such; further ones ring as any alert of grade "
+            "I.",
+        ),
+    ] = 3
+    peer_drills_per_day: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="So many drills a day of one peer ring; further ones are only listed."
+        ),
+    ] = 3
+
+
+class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How alerts are told together, so that many do not bury the one that counts. Grade I never waits."""
+
+    wait_ii_s: Annotated[
+        Patience,
+        Meta(description="Seconds that a new incident of grade II waits for what belongs to it."),
+    ] = 10.0
+    wait_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder.")] = 60.0
+    interval_s: Annotated[
+        Patience,
+        Meta(
+            description="A message that was told is edited at most so often, and a digest followed by another."
+        ),
+    ] = 300.0
+    repeat_i_s: Annotated[
+        Patience,
+        Meta(
+            description="What nobody acknowledged, and no further people are called for ([oncall]), rings again "
+            "after so long: grade I; 0: never."
+        ),
+    ] = 900.0
+    repeat_ii_s: Annotated[Patience, Meta(description="The same for grade II; 0: never.")] = 3600.0
+    repeat_iii_s: Annotated[Patience, Meta(description="The same for grade III and milder; 0: never.")] = 0.0
+    flood_window_s: Annotated[
+        Patience, Meta(description="Window of the two limits below; what is over one is told in a digest.")
+    ] = 300.0
+    flood_room: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most new incidents that ring one by one in a room.")
+    ] = 8
+    flood_origin: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Most of them from one organisation, so that others are heard."),
+    ] = 4
+
+
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the organisation is before the law: from this follow the duties to authorities (tocsin duty list)."""
 
@@ -254,6 +319,58 @@ class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+Person = Annotated[str, Meta(pattern=r"^@[^:\s]+:\S+\Z|" + ADDRESS, max_length=254)]
+Waits = tuple[Annotated[int, Meta(ge=1, le=1440)], ...]
+
+
+class RotaSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """People who are on call in turn: one [[oncall.rota]]."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    members: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=100)]
+    first: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
+    at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z")] = "09:00"
+    length: Annotated[str, Meta(pattern=r"^[1-9]\d{0,2}[dh]\Z")] = "7d"
+    level: Annotated[int, Meta(ge=0, le=9)] = 0
+    zone: Annotated[str, Meta(max_length=64)] = ""
+
+
+class OncallSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is on call, and when the next are called because nobody has answered."""
+
+    zone: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, description="Time zone of the rotations, such as Europe/Berlin."),
+    ] = "UTC"
+    grade_i_waits_min: Annotated[
+        Waits,
+        Meta(
+            max_length=10,
+            description="Minutes that an alert of grade I waits for an answer at each level. Level 0 is who is on "
+            "call; at the last level everybody is called, on every channel, and again after its minutes until "
+            "somebody answers. Empty: only the first call.",
+        ),
+    ] = (5, 10, 15)
+    grade_ii_waits_min: Annotated[Waits, Meta(max_length=10, description="The same for grade II.")] = (
+        30,
+        60,
+        120,
+    )
+    grade_iii_waits_min: Annotated[
+        Waits, Meta(max_length=10, description="The same for whatever else rings.")
+    ] = ()
+    rota: Annotated[
+        tuple[RotaSettings, ...],
+        Meta(
+            max_length=20,
+            description="The rotations, each under a heading [[oncall.rota]] of its own: name; members (Matrix "
+            "users or mail addresses, in turn); first and at (day and time at which the first member began); length "
+            "(such as 7d or 12h); level (0 is called first, the next when nobody has answered); zone (another "
+            "than above). Without any, all responders are called at once.",
+        ),
+    ] = ()
+
+
 class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The Matrix room that is rung. Leave the section out for no Matrix."""
 
@@ -279,10 +396,35 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
         Meta(description="Matrix users who are mentioned and may acknowledge. Empty: all in the room."),
     ] = ()
+    fellows: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^@[^:]+:.+$")], ...],
+        Meta(
+            description="Bots of other Tocsin nodes in the same room: what one of them told, this one does not tell "
+            "again. Each node names the others."
+        ),
+    ] = ()
+    encrypted: Annotated[
+        bool,
+        Meta(
+            description="The room is end-to-end encrypted (needs the extra e2ee). A room that is what this does not "
+            "say is refused, so that nothing goes out in the clear by mistake."
+        ),
+    ] = False
+    only_verified: Annotated[
+        bool,
+        Meta(
+            description="In an encrypted room: only devices that their owner has verified can read alerts. "
+            "Otherwise all devices of those in the room can."
+        ),
+    ] = False
     room_max_tlp: Annotated[
-        Literal["clear", "green", "amber", "amber+strict", "red"],
-        Meta(description="Up to which TLP marking the room may read details; above it: id and grade only."),
-    ] = "amber"
+        str,
+        Meta(
+            description="Up to which TLP marking the room may read details; above it: id and grade only. Empty: "
+            "amber in an encrypted room, green in any other. An encrypted room may have amber+strict, another at "
+            "most green; none may have red. One of: clear, green, amber, amber+strict."
+        ),
+    ] = ""
     request_timeout_s: Annotated[Seconds, Meta(description="How long the homeserver may take to answer.")] = (
         10.0
     )
@@ -302,6 +444,11 @@ class MatrixSettings(Struct, frozen=True, forbid_unknown_fields=True):
     canary_back_s: Annotated[
         Seconds, Meta(description="It is lost when the bot has not heard it itself within so long.")
     ] = 60.0
+
+    @property
+    def max_tlp(self) -> str:
+        """Up to which marking the room may read details, as `Tlp` spells it."""
+        return self.room_max_tlp or ("amber" if self.encrypted else "green")
 
 
 class SecondMatrixSettings(MatrixSettings, frozen=True, forbid_unknown_fields=True):
@@ -413,10 +560,6 @@ class OpsSettings(Struct, frozen=True, forbid_unknown_fields=True):
             description="Channels of the alerts that tell them too: a dead homeserver cannot say that it is."
         ),
     ] = ()
-    unacknowledged_s: Annotated[
-        Seconds,
-        Meta(description="Say so when nobody has acknowledged an alert of grade I or II for so long."),
-    ] = 900.0
 
 
 class HeartbeatSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -465,8 +608,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSettings = DatabaseSettings()
     federation: FederationSettings = FederationSettings()
     alerts: AlertSettings = AlertSettings()
+    grouping: GroupingSettings = GroupingSettings()
     limits: LimitSettings = LimitSettings()
+    emergency: EmergencySettings = EmergencySettings()
     duties: DutySettings = DutySettings()
+    oncall: OncallSettings = OncallSettings()
     matrix: MatrixSettings | None = None
     matrix_second: SecondMatrixSettings | None = None
     webhook: WebhookSettings | None = None
@@ -495,8 +641,11 @@ SECTIONS: Mapping[str, type[Struct]] = {
     "database": DatabaseSettings,
     "federation": FederationSettings,
     "alerts": AlertSettings,
+    "grouping": GroupingSettings,
     "limits": LimitSettings,
+    "emergency": EmergencySettings,
     "duties": DutySettings,
+    "oncall": OncallSettings,
     "matrix": MatrixSettings,
     "matrix_second": SecondMatrixSettings,
     "webhook": WebhookSettings,
@@ -598,7 +747,8 @@ def _from_text(text: str, annotation: Any) -> Any:
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
     if getattr(annotation, "__origin__", None) is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return msgspec.convert(parts, list[int], strict=False) if annotation is Waits else parts
     if getattr(annotation, "__origin__", None) is Literal or annotation is str:
         return text
     return msgspec.convert(text, annotation, strict=False)
@@ -639,12 +789,17 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
     yield from _unfit_channels(settings)
+    yield from _unfit_rotas(settings)
     yield from _unfit_reserve(settings)
 
 
 def _unfit_channels(settings: Settings) -> Iterator[str]:
     """Ways on which an alert could be read by others."""
     webhook, mail = settings.webhook, settings.mail
+    if settings.matrix is not None:
+        yield from _unfit_room("matrix", settings.matrix)
+    if settings.matrix_second is not None:
+        yield from _unfit_room("matrix_second", settings.matrix_second)
     if webhook is not None:
         address = urlsplit(webhook.url)
         plain = address.scheme == "http" and (webhook.allow_http or address.hostname in LOOPBACK)
@@ -673,11 +828,53 @@ def _unfit_reserve(settings: Settings) -> Iterator[str]:
             yield f"ops.channels names {name}, but there is no section for it."
 
 
-def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+def _unfit_room(name: str, matrix: MatrixSettings) -> Iterator[str]:
+    """A room that would be told more than rooms of its kind may be."""
+    tlp = matrix.room_max_tlp
+    if tlp == "red":
+        yield (
+            f"{name}.room_max_tlp cannot be red: TLP:RED is for named people, and whoever is let into a room reads "
+            "there. Set amber+strict or less for an encrypted room, green or clear for any other."
+        )
+    elif tlp in ENCRYPTED_ROOM_TLPS and not matrix.encrypted:
+        yield (
+            f"{name}.room_max_tlp = {tlp} needs an encrypted room: what is marked above green never goes into a "
+            "room in the clear. Leave the setting out (it is then green), or encrypt the room and set "
+            f"{name}.encrypted = true."
+        )
+    elif tlp not in {"", *ROOM_TLPS, *ENCRYPTED_ROOM_TLPS}:
+        yield f"{name}.room_max_tlp: {tlp} is none of {', '.join((*ROOM_TLPS, *ENCRYPTED_ROOM_TLPS))}."
+
+
+def _unfit_rotas(settings: Settings) -> Iterator[str]:
+    """Rotations that no calendar knows, or whose people nothing reaches."""
+    oncall, seen = settings.oncall, set[str]()
+    yield from _unknown_zone("oncall.zone", oncall.zone)
+    for rota in oncall.rota:
+        where = f"oncall.rota {rota.name}"
+        if rota.name in seen:
+            yield f"{where} stands there twice; give each a name of its own."
+        seen.add(rota.name)
+        if rota.zone:
+            yield from _unknown_zone(f"{where}: zone", rota.zone)
+        try:
+            date.fromisoformat(rota.first)
+        except ValueError:
+            yield f"{where}: first: {rota.first} is not a day."
+        for section, part in (("matrix", settings.matrix), ("mail", settings.mail)):
+            if part is None and any(p.startswith("@") == (section == "matrix") for p in rota.members):
+                yield f"{where} has members that only [{section}] reaches, and there is no such section."
+
+
+def _unknown_zone(where: str, zone: str) -> Iterator[str]:
     try:
-        ZoneInfo(duties.zone)
+        ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield f"duties.zone: {duties.zone} is not a time zone such as Europe/Berlin."
+        yield f"{where}: {zone} is not a time zone such as Europe/Berlin."
+
+
+def _unknown_to_the_calendar(duties: DutySettings) -> Iterator[str]:
+    yield from _unknown_zone("duties.zone", duties.zone)
     for day in duties.holidays:
         try:
             date.fromisoformat(day)

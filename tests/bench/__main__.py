@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.bench import bare_crypto, finding, importing, samples, starting, table, travel, witnessing
@@ -103,7 +104,9 @@ class Bench:
             async with run_node("first", self.directory) as origin:
                 await self._nodes(origin, postgres, samples.quiet(origin.identity))
         if self.wants("matrix"):
-            await self._matrix()
+            await self._matrix("filed, until seen in Matrix at the peer", sealed=False)
+            if find_spec("olm"):
+                await self._matrix("filed, until read in an encrypted room", sealed=True)
         if self.wants("search"):
             async with run_node("searched", self.directory) as node:
                 self.note(*await finding.search(node, reports, self.scale.found, self.scale.asked))
@@ -173,8 +176,8 @@ class Bench:
         way = (http, commit, "x-wing wrap", http, http, "x-wing unwrap", commit, commit)
         return Limit("bare steps", self.step(*way) * 1000, "ms")
 
-    async def _matrix(self) -> None:
-        async with travel.open_room(self.directory) as room:
+    async def _matrix(self, name: str, *, sealed: bool) -> None:
+        async with travel.open_room(self.directory, sealed=sealed) as room:
             environment = room.environment(self.directory / "matrix-token")
             async with (
                 run_node("first", self.directory) as origin,
@@ -184,7 +187,7 @@ class Bench:
                 approve(peer, "first", words)
                 reports = samples.ringing(origin.identity)
                 figure, message = await travel.to_responder(
-                    origin, room, reports, self.scale.seen, self._bare_way()
+                    origin, room, reports, self.scale.seen, self._bare_way(), name
                 )
                 self.limits[message.name] = message
                 self.note(figure)

@@ -42,7 +42,7 @@ class Filing:
     async def take_in(self, recipients: int, *, total: int, wrap_per_s: float) -> Figure:
         """Reports imported a second, 500 a request, one request at a time; `total` over all rounds."""
         size = self._row_bytes(recipients)
-        query = "&share=1" if recipients else ""
+        query = "?share=1" if recipients else ""
         batches = -(-total // BATCH)
         ours: list[Round] = []
         bare = []

@@ -50,7 +50,7 @@ class BenchNode:
 
     def importing(self, bundles: list[bytes], query: str = "") -> bytes:
         """The request that imports `bundles`."""
-        url = f"{self.url}/v1/imports?source=bench{query}"
+        url = f"{self.url}/v1/imports{query}"
         return request("POST", url, token=self.token, body=b"\n".join(bundles), content_type=NDJSON)
 
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import queue
 import random
+import secrets
 import statistics
 import threading
 import time
@@ -14,11 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
+from aiohttp import ClientError
 from deploy.demo.synapse import Person, Synapse
+from nio import Event
 from tests.bench.measure import Figure, Limit, latency
 from tests.bench.nodes import BenchNode, approve, caught_up
 from tests.bench.samples import Reports
 from tests.bench.wire import Connection
+from tests.support.confidant import confidant
+
+from tocsin_node.links.matrix_answers import ALGORITHM
+from tocsin_node.secrets import PICKLE_KEY
 
 STORED_WITHIN_S = 30.0
 SEEN_WITHIN_S = 60.0
@@ -95,7 +102,7 @@ class Room:
     _closing: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def environment(self, token_file: Path) -> Mapping[str, str]:
-        """The settings of a node that rings here, without the brakes that spare a homeserver."""
+        """The settings of a node that rings here, without the brakes that spare a homeserver and its people."""
         token_file.touch(mode=0o600)
         token_file.write_text(self.bot.access_token)
         return {
@@ -106,6 +113,9 @@ class Room:
             "TOCSIN_MATRIX_RESPONDERS": self.responder.user_id,
             "TOCSIN_MATRIX_SENDS_PER_S": "1000",
             "TOCSIN_MATRIX_SEND_BURST": "1000",
+            "TOCSIN_GROUPING_WAIT_II_S": "0",
+            "TOCSIN_GROUPING_FLOOD_ROOM": "10000",
+            "TOCSIN_GROUPING_FLOOD_ORIGIN": "10000",
             "TOCSIN_ALERTS_PEER_BUDGET_PER_DAY": "100000",
         }
 
@@ -137,12 +147,48 @@ class Room:
                 return at
 
 
+@dataclass
+class SealedRoom(Room):
+    """The same, end-to-end encrypted: the responder's client decrypts what it shows."""
+
+    def environment(self, token_file: Path) -> Mapping[str, str]:
+        """The node's key for its keys lies beside its token."""
+        key = token_file.with_name(PICKLE_KEY)
+        key.touch(mode=0o600)
+        key.write_text(secrets.token_hex(32))
+        more = {"TOCSIN_MATRIX_ENCRYPTED": "true", "CREDENTIALS_DIRECTORY": str(key.parent)}
+        return {**super().environment(token_file), **more}
+
+    def look(self) -> None:
+        """The responder's client in a thread with a loop of its own."""
+        ready = threading.Event()
+
+        async def watch() -> None:
+            async with confidant(self.responder, self.synapse.directory / "responder") as client:
+                client.client.add_event_callback(
+                    lambda _room, event: self._seen.put((time.perf_counter(), event.source)), (Event,)
+                )
+                ready.set()
+                try:
+                    while True:
+                        await client.listen()
+                except (OSError, ClientError):
+                    if not self._closing.is_set():
+                        raise
+
+        threading.Thread(target=lambda: asyncio.run(watch()), name="responder", daemon=True).start()
+        ready.wait(SEEN_WITHIN_S)
+
+
 @asynccontextmanager
-async def open_room(directory: Path) -> AsyncIterator[Room]:
+async def open_room(directory: Path, *, sealed: bool = False) -> AsyncIterator[Room]:
     """Synapse without its rate limits, for the block."""
-    with Synapse(directory / "matrix") as synapse:
+    with Synapse(directory / ("sealed" if sealed else "matrix")) as synapse:
         bot, responder = synapse.register("bot"), synapse.register("responder")
-        room = Room(synapse, responder.create_room(bot.user_id), bot, responder)
+        cipher = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": ALGORITHM}}
+        state = {"initial_state": [cipher]} if sealed else {}
+        kind = SealedRoom if sealed else Room
+        room = kind(synapse, responder.create_room(bot.user_id, **state), bot, responder)
         bot.join(room.room)
         room.look()
         try:
@@ -159,7 +205,7 @@ def bare_message(room: Room, text: str) -> float:
 
 
 async def to_responder(
-    origin: BenchNode, room: Room, reports: Reports, number: int, way: Limit
+    origin: BenchNode, room: Room, reports: Reports, number: int, way: Limit, name: str
 ) -> tuple[Figure, Limit]:
     """From sending a report to its origin until the peer's responder has the alert on her own client.
 
@@ -177,4 +223,4 @@ async def to_responder(
     wire.close()
     message = Limit("Matrix message, sender to another client", statistics.median(alone[1:]) * 1000, "ms")
     limit = Limit("bare steps", message.value + way.value, "ms")
-    return latency("filed, until seen in Matrix at the peer", took[1:], limit, aim_ms=SEEN_AIM_MS), message
+    return latency(name, took[1:], limit, aim_ms=SEEN_AIM_MS), message

@@ -78,6 +78,11 @@ class FakeNode:
     seen: list[Seen] = field(default_factory=list)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    overrides: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    rota: bool = True
+    silences: list[dict[str, Any]] = field(default_factory=list)
+    way: dict[str, Any] = field(default_factory=dict)
     alert_check: dict[str, Any] = field(default_factory=dict)
     faults: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
     test_deliveries: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -194,7 +199,18 @@ class FakeNode:
             web.get("/v1/alerts/check", self._alert_check),
             web.get("/v1/alerts/{id}", self._alert_show),
             web.post("/v1/alerts/test", self._alert_test),
-            web.post("/v1/alerts/{id}/ack", self._alert_ack),
+            web.post("/v1/alerts/{id}/{verb:ack|take|mute|resolve|escalate}", self._alert_act),
+            web.get("/v1/oncall", self._oncall),
+            web.post("/v1/oncall/overrides", self._override),
+            web.post("/v1/oncall/overrides/{id}/clear", self._override_clear),
+            web.get("/v1/subscriptions", self._subscriptions),
+            web.post("/v1/subscriptions", self._subscribe),
+            web.post("/v1/subscriptions/{id}/end", self._unsubscribe),
+            web.post("/v1/alerts/route", self._alert_route),
+            web.get("/v1/reports/{id}/route", self._alert_route),
+            web.get("/v1/silences", self._silence_list),
+            web.post("/v1/silences", self._silence_add),
+            web.post("/v1/silences/{id}/expire", self._silence_expire),
             web.get("/v1/log/keys", self._log_keys),
             web.get("/v1/log/checkpoint", self._log_checkpoint),
             web.get("/v1/log/leaves", self._log_leaves),
@@ -576,7 +592,8 @@ class FakeNode:
             "id": len(self.alerts) + 1, "report_id": "incident--x", "ver": 1, "kind": "raise", "grade": "II", "level": 4,
             "tlp": "amber", "title": "A title", "origin": "Fake Org",
             "from": {"name": "Fake Org", "node_id": self.node_id, "ours": True}, "raised_at": "2026-11-20T10:00:00Z",
-            "state": "open", "acknowledgements": [],
+            "state": "open", "assigned": None, "muted_until": None, "unanswered": False, "next_escalation_at": None,
+            "acknowledgements": [], "history": [],
             "deliveries": [{
                 "channel": "matrix", "room": "!r:example.org", "state": "echoed", "attempts": 2, "event_id": "$e",
                 "accepted_at": "2026-11-20T10:00:01Z", "echoed_at": "2026-11-20T10:00:02Z", "last_error": "429",
@@ -600,20 +617,103 @@ class FakeNode:
         if self.test_deliveries:
             alert["deliveries"] = self.test_deliveries.pop(0)
 
-    async def _alert_ack(self, request: web.Request) -> web.Response:
+    async def _alert_act(self, request: web.Request) -> web.Response:
         self.asked = await request.json()
         alert = self.alerts[int(request.match_info["id"]) - 1]
-        note = self.asked.get("note")
-        ack = {
-            "by": self.asked.get("by") or "cli",
-            "via": "api",
-            "at": "2026-11-20T10:02:00Z",
-            "node": None,
-            "revoked_at": None,
-            "note": note,
-        }
-        alert["state"], alert["acknowledgements"] = "acknowledged", [*alert["acknowledgements"], ack]
+        kind = request.match_info["verb"]
+        if self.asked.get("undo"):
+            alert["history"] = [
+                each | {"revoked_at": "2026-11-20T10:03:00Z", "revoked_by": self.asked.get("by")}
+                for each in alert["history"]
+            ]
+            alert["state"] = "open"
+            return web.json_response(alert)
+        if self.asked.get("minutes", 0) > 60:
+            return problem(422, "mute-too-long", "Alert 1 can be muted for 1 hour at most.", "Shorter.")
+        act = {
+            "id": len(alert["history"]) + 1, "kind": kind, "by": self.asked.get("by") or "cli", "via": "api",
+            "at": "2026-11-20T10:02:00Z", "node": None, "ver": 1, "revoked_at": None, "revoked_by": None,
+            "note": self.asked.get("note"), "until": "2026-11-20T12:02:00Z" if kind == "mute" else None,
+            "level": 1 if kind == "escalate" else None,
+        }  # fmt: skip
+        alert["history"] = [*alert["history"], act]
+        if kind in {"ack", "take", "resolve"}:
+            alert["acknowledgements"] = [*alert["acknowledgements"], act | {"kind": "ack"}]
+            alert["state"] = "resolved" if kind == "resolve" else "acknowledged"
+        alert["assigned"] = act["by"] if kind == "take" else alert["assigned"]
+        alert["muted_until"] = act["until"]
         return web.json_response(alert)
+
+    async def _oncall(self, request: web.Request) -> web.Response:
+        shift = {
+            "person": "@ada:hs",
+            "from": "2026-11-16T08:00:00Z",
+            "until": "2026-11-23T08:00:00Z",
+            "override": None,
+        }
+        following = {**shift, "person": "@bo:hs", "from": shift["until"], "until": "2026-11-30T08:00:00Z"}
+        rota = {"name": "first", "level": 0, "zone": "Europe/Berlin", "now": shift, "next": following}
+        rota["shifts"] = [shift, following] if request.query.get("until") else []
+        return web.json_response(
+            {
+                "at": "2026-11-20T10:00:00Z", "rotas": [rota] if self.rota else [], "responders": ["@dee:hs"],
+                "overrides": self.overrides,
+            }
+        )  # fmt: skip
+
+    async def _override(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        made = {
+            "id": len(self.overrides) + 1, "rota": self.asked["rota"], "person": self.asked["person"],
+            "from": self.asked.get("from", "2026-11-20T10:00:00Z"), "until": self.asked["until"],
+            "by": self.asked.get("by"), "at": "2026-11-20T10:00:00Z", "note": self.asked.get("note"),
+        }  # fmt: skip
+        self.overrides.append(made)
+        return web.json_response(made, status=201)
+
+    async def _override_clear(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        return web.json_response(self.overrides.pop(int(request.match_info["id"]) - 1))
+
+    async def _subscriptions(self, _: web.Request) -> web.Response:
+        return web.json_response({"items": self.subscriptions})
+
+    async def _subscribe(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        made = {
+            "id": len(self.subscriptions) + 1, "grades": [], "origins": [], "systems": [], "harms": [], "classes": [],
+            "digest_at": None, "quiet": None, "zone": "UTC", "break_quiet": True, **self.asked,
+        }  # fmt: skip
+        self.subscriptions.append(made)
+        return web.json_response(made, status=201)
+
+    async def _unsubscribe(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        return web.json_response(self.subscriptions.pop(int(request.match_info["id"]) - 1))
+
+    async def _alert_route(self, request: web.Request) -> web.Response:
+        self.asked = {"path": request.path, "body": await request.read()}
+        return web.json_response(self.way)
+
+    async def _silence_list(self, request: web.Request) -> web.Response:
+        found = [s for s in self.silences[::-1] if s["active"] or request.query.get("all")]
+        return web.json_response({"items": found, "next": None})
+
+    async def _silence_add(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        nothing = dict.fromkeys(
+            ("origin", "report_id", "system", "harm", "technique", "ended_at", "ended_by")
+        )
+        given = {k: v for k, v in self.asked.items() if k != "for_s"}
+        times = {"at": "2026-11-20T10:00:00Z", "until": "2026-11-20T12:00:00Z", "active": True, "holding": 2}
+        self.silences.append({"id": len(self.silences) + 1, **nothing, **times, **given})
+        return web.json_response(self.silences[-1], status=201)
+
+    async def _silence_expire(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        found = self.silences[int(request.match_info["id"]) - 1]
+        found |= {"active": False, "ended_at": "2026-11-20T11:00:00Z", "ended_by": self.asked["by"]}
+        return web.json_response(found)
 
     async def _alert_test(self, _: web.Request) -> web.Response:
         self.add_alert(kind="test", title="TEST", report_id=None, ver=None)

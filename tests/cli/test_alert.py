@@ -12,7 +12,7 @@ def test_the_list_shows_where_each_alert_stands(tocsin, node):
     result = tocsin("alert", "list")
     assert "First" in result.stdout
     assert "\x1b" not in result.stdout
-    assert "Next: tocsin alert ack" in result.stderr
+    assert "Next: tocsin alert take" in result.stderr
     only = tocsin("alert", "list", "--open")
     assert "Second" not in only.stdout
     assert ("open", "1") in node.seen[-1].query
@@ -35,7 +35,7 @@ def test_an_acknowledgement_is_sent_and_shown(tocsin, node):
     node.add_alert()
     result = tocsin("alert", "ack", "1", "--note", "on it", "--by", "Mara")
     assert node.asked == {"note": "on it", "by": "Mara"}
-    assert "Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    assert "acknowledged by Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
     assert "before" not in result.stderr
 
 
@@ -207,3 +207,74 @@ def test_who_sent_it_is_told_as_in_the_list_of_reports_and_nobody_else_is_us(toc
     node.add_alert(origin="us", **{"from": {"name": "us", "node_id": "n1lab", "ours": False}})
     rows = tocsin("alert", "list").stdout.splitlines()[1:]
     assert [row.split()[3] for row in rows] == ["'us'", "lab", "us"]
+
+
+def test_who_takes_an_alert_has_it(tocsin, node):
+    node.add_alert()
+    result = tocsin("alert", "take", "1", "--by", "Mara", "--note", "on it")
+    assert node.asked == {"note": "on it", "by": "Mara"}
+    assert "taken by Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    assert "acknowledged; Mara works on it" in result.stdout
+    assert "Mara (works on it)" in tocsin("alert", "list").stdout
+
+
+def test_a_mute_says_for_how_long_in_minutes(tocsin, node):
+    node.add_alert()
+    result = tocsin("alert", "mute", "1", "--for", "1h", "--by", "Mara")
+    assert node.asked == {"minutes": 60, "by": "Mara"}
+    assert "muted until 2026-11-20 13:02:00 +01:00" in result.stdout
+    refused = tocsin("alert", "mute", "1", "--for", "2h", "--by", "Mara")
+    assert (refused.exit_code, "mute-too-long" in refused.stderr) == (1, True)
+    assert tocsin("alert", "mute", "1").exit_code == 2
+    for nonsense in ("soon", "0h", "-1h", "2w", ""):
+        assert tocsin("alert", "mute", "1", "--for", nonsense).exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["ack", "take", "mute", "resolve"])
+def test_what_was_done_can_be_taken_back_and_the_history_says_so(tocsin, node, verb):
+    node.add_alert()
+    span = ["--for", "30m"] if verb == "mute" else []
+    tocsin("alert", verb, "1", "--by", "Mara", *span)
+    result = tocsin("alert", verb, "1", "--by", "Noor", "--undo")
+    assert node.asked == {"undo": True, "by": "Noor"}
+    assert "taken back 2026-11-20 11:03:00 +01:00 by Noor" in result.stdout
+
+
+def test_the_next_are_called_when_somebody_wants_help(tocsin, node):
+    node.add_alert()
+    result = tocsin("alert", "escalate", "1", "--note", "two hands are too few", "--by", "Mara")
+    assert node.asked == {"note": "two hands are too few", "by": "Mara"}
+    assert "escalated to level 1 by Mara" in result.stdout
+
+
+def test_an_alert_that_nobody_answers_says_so(tocsin, node):
+    node.add_alert(unanswered=True, next_escalation_at="2026-11-20T10:30:00Z")
+    text = tocsin("alert", "show", "1").stdout
+    assert "open; nobody has answered though everybody was called" in text
+    assert "2026-11-20 11:30:00 +01:00" in text
+
+
+def test_the_history_is_in_the_document(tocsin, node):
+    node.add_alert()
+    tocsin("alert", "resolve", "1", "--by", "Mara")
+    document = json.loads(tocsin("alert", "show", "1", "--json").stdout)
+    assert [(act["kind"], act["by"]) for act in document["history"]] == [("resolve", "Mara")]
+
+
+def test_a_subscription_is_made_listed_and_ended(tocsin, node):
+    made = tocsin(
+        "alert", "subscribe", "ada@example.org", "--grade", "I", "--grade", "II", "--harm", "privacy",
+        "--digest", "08:00", "--quiet-hours", "22:00-07:00", "--zone", "Europe/Berlin", "--always-quiet", "--by", "ops",
+    )  # fmt: skip
+    assert node.asked == {
+        "person": "ada@example.org", "grades": ["I", "II"], "harms": ["privacy"], "max_tlp": "green",
+        "digest_at": "08:00", "quiet": ["22:00", "07:00"], "zone": "Europe/Berlin", "break_quiet": False, "by": "ops",
+    }  # fmt: skip
+    assert "Next: tocsin alert unsubscribe 1" in made.stderr
+    text = tocsin("alert", "subscriptions").stdout
+    for piece in ("ada@example.org", "grades I, II; harms privacy", "GREEN", "daily 08:00", "22:00-07:00"):
+        assert piece in text
+    assert len(json.loads(tocsin("alert", "subscriptions", "--json").stdout)["items"]) == 1
+    assert "has ended" in tocsin("alert", "unsubscribe", "1", "--by", "ops").stderr
+    assert "No subscriptions." in tocsin("alert", "subscriptions").stderr
+    assert tocsin("alert", "subscribe", "ada@example.org", "--quiet-hours", "22:00").exit_code == 2

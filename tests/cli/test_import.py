@@ -66,7 +66,7 @@ def test_the_account_adds_up_and_names_every_refusal(tocsin, node, sample):
     assert found["refusals"][0]["reason"]
     assert found["complete"] is True
     assert len(node.reports) == 4
-    assert node.posts("/v1/imports")[0].query == [("source", "aiid")]
+    assert node.posts("/v1/imports")[0].query == []
 
 
 def test_people_get_a_line_of_account(tocsin, node, sample):
@@ -87,9 +87,9 @@ def test_a_second_run_finds_everything_unchanged(tocsin, node, sample):
 def test_sharing_is_asked_for(tocsin, node, sample):
     node.add_peer("beta")
     tocsin("import", "aiid", sample, "--share")
-    assert node.posts("/v1/imports")[-1].query == [("source", "aiid"), ("share", "1")]
+    assert node.posts("/v1/imports")[-1].query == [("share", "1")]
     tocsin("import", "aiid", sample, "--to", "beta")
-    assert node.posts("/v1/imports")[-1].query == [("source", "aiid"), ("share", "1"), ("to", "beta")]
+    assert node.posts("/v1/imports")[-1].query == [("share", "1"), ("to", "beta")]
 
 
 def test_a_dry_run_sends_nothing_and_needs_no_node(tocsin, home, sample):
@@ -113,7 +113,7 @@ def test_flaws_and_case_studies_come_in_and_a_second_run_finds_them_unchanged(to
     for source, file in (("avid", flaws), ("atlas", studies)):
         found = account(tocsin("import", source, str(file), "--json"))
         assert (found["read"], found["refused"]) == (1, 0)
-        assert node.posts("/v1/imports")[-1].query == [("source", source)]
+        assert node.posts("/v1/imports")[-1].query == []
         assert account(tocsin("import", source, str(file), "--json"))["unchanged"] == 1
     assert len(node.reports) == 2
 

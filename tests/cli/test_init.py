@@ -2,6 +2,8 @@
 
 import pytest
 
+from tocsin_node.settings import load
+
 
 @pytest.mark.parametrize("org", ["", " ", " Acme", "a\nb"])
 def test_a_name_that_is_none_is_said_in_words_of_the_command_line(tocsin, home, org):
@@ -28,3 +30,18 @@ def test_a_renewal_takes_the_node_that_dir_names(tocsin, home):
     assert renewed.exit_code == 0, renewed.stderr
     assert len(list((home.path / "node/identity").iterdir())) == 2
     assert tocsin("node", "renew").exit_code == 2
+
+
+def test_an_encrypted_room_is_one_from_the_first_day(tocsin, home):
+    matrix = (
+        "--matrix-homeserver",
+        "https://hs.example",
+        "--matrix-user",
+        "@bot:hs.example",
+        "--matrix-room",
+        "!r:x",
+    )
+    directory = home.path / "node"
+    assert tocsin("init", str(directory), "--org", "Acme", *matrix, "--matrix-encrypted").exit_code == 0
+    settings = load(directory, {}).matrix
+    assert (settings.encrypted, settings.max_tlp) == (True, "amber")

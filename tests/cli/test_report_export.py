@@ -72,7 +72,8 @@ def test_all_pages_of_a_node_are_taken_and_filters_go_to_it(held, tocsin, monkey
     node = held(*raws)
     found = tocsin("report", "export", "jsonl", "--grade", "IV", "--state", "active", "--text", "dose")
     assert ids_of(found.stdout) == [report(raw).id for raw in reversed(raws)]
-    lists = [dict(seen.query) for seen in node.seen if seen.path == "/v1/reports"]
+    asked = [dict(seen.query) for seen in node.seen if seen.path == "/v1/reports"]
+    lists = [query for query in asked if query.get("origin") != "us"]  # the others ask what was redacted
     assert [query.get("cursor") for query in lists] == [None, "2", "4"]
     assert all(
         {"limit": "2", "grade": "IV", "state": "active", "text": "dose"}.items() <= query.items()

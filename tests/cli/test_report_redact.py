@@ -205,6 +205,21 @@ def test_the_rest_may_be_changed_in_an_editor_and_what_was_dropped_stays_out(
     assert home.drafts == []
 
 
+def test_a_yes_given_beforehand_takes_on_nothing_that_still_seems_personal(tocsin, beta, private):
+    args = ["report", "redact", private, "--by", "Mara", "--yes", "--drop", "failure_modes"]
+    refused = tocsin(*args, "--json")
+    assert refused.exit_code == 6
+    found = json.loads(refused.stderr)
+    assert [each["code"] for each in found["findings"]] == ["personal-data-suspected"]
+    assert "--reviewed-by" in found["hint"]
+    assert tocsin(*args).exit_code == 6
+    assert PHONE not in refused.stderr
+    assert shared(beta, private) == {}
+    assert tocsin(*args, "--reviewed-by", "Mara Ilves").exit_code == 0
+    assert ("personal_data_reviewed_by", "Mara Ilves") in beta.posts()[-1].query
+    assert len(shared(beta, private)) == 1
+
+
 def test_what_the_shared_version_holds_must_be_said_when_the_record_names_people(tocsin, beta, home):
     tocsin("report", "submit", "--no-share", "--file", "-", input=FORM + 'personal_data = "present"\n')
     (report_id,) = beta.reports
@@ -279,6 +294,22 @@ def test_each_of_the_two_says_what_the_other_is(tocsin, beta, pair):
     assert [("(redaction)" in row) for row in rows if "incident--" in row] == [True, False]
 
 
+def test_an_export_takes_the_redaction_and_leaves_its_record_private(tocsin, beta, pair):
+    private, shared_as = pair
+    export = ["report", "export", "jsonl", "--max-tlp", "amber"]
+
+    def ids(result):
+        return [json.loads(line)["id"] for line in result.stdout.splitlines()]
+
+    found = tocsin(*export)
+    assert (found.exit_code, ids(found)) == (1, [shared_as])
+    assert "1 kept private behind a redaction" in found.stderr
+    chosen = tocsin(*export, "--no-suspected")
+    assert (chosen.exit_code, ids(chosen)) == (0, [shared_as])
+    taken_on = tocsin(*export, "--reviewed-by", "Mara")
+    assert (taken_on.exit_code, set(ids(taken_on))) == (0, {private, shared_as})
+
+
 def test_an_update_says_that_the_redaction_is_stale_and_again_without_tlp_is_its_next_version(
     tocsin, beta, pair
 ):
@@ -289,10 +320,15 @@ def test_an_update_says_that_the_redaction_is_stale_and_again_without_tlp_is_its
         said = tocsin(*change, *more).stderr
         assert f"Its redaction {shared_as} {'would be' if more else 'is'} of version 1 still" in said
         assert f"tocsin report redact {private} --tlp green" in said
+        assert "Say again what to leave out" in said
     record, redaction = (" ".join(tocsin("report", "show", each).stdout.split()) for each in pair)
     assert "its redaction is of version 1;" in record
     assert "the record is at version 2;" in redaction
-    again = tocsin("report", "redact", private, "--by", "Mara", "--yes", "--json", "--drop", "description")
+    args = ["report", "redact", private, "--by", "Mara", "--yes", "--json", "--drop", "description"]
+    refused = tocsin(*args)
+    assert refused.exit_code == 1
+    assert '"says-more"' in refused.stderr
+    again = tocsin(*args, "--reviewed-by", "Mara")
     found = json.loads(again.stdout)
     assert (found["id"], found["ver"], found["tlp"]) == (shared_as, 2, "green")
     (told,) = (line for line in again.stderr.splitlines() if "did not say, or said otherwise" in line)
@@ -307,7 +343,7 @@ def test_a_raised_marking_names_the_redactions_that_stay_as_they_are(tocsin, bet
     assert f"{shared_as} stays TLP:GREEN" in said
     assert f"tocsin report withdraw {shared_as}" in said
     lowered = tocsin("report", "update", private, "--set", "tlp=green", "--reviewed-by", "Mara").stderr
-    assert "stays TLP" not in lowered
+    assert f"{shared_as} stays" not in lowered
 
 
 def test_a_withdrawal_asks_for_both_tells_of_both_and_a_dry_run_too(tocsin, beta, pair):
@@ -358,7 +394,7 @@ def test_what_was_withdrawn_by_hand_is_shared_anew_under_another_id(tocsin, beta
     assert (found["id"] != shared_as, found["ver"]) == (True, 1)
     shown = " ".join(tocsin("report", "show", private).stdout.split())
     assert f"{shared_as} (redacted, version 2, TLP:GREEN) withdrawn" in shown
-    again = json.loads(tocsin(*args, "--drop", "affected").stdout)
+    again = json.loads(tocsin(*args, "--drop", "affected", "--reviewed-by", "Mara").stdout)
     assert (again["id"], again["ver"]) == (found["id"], 2)
 
 
@@ -373,3 +409,10 @@ def test_of_several_redactions_one_must_be_named_and_a_redaction_is_not_redacted
     twice = tocsin("report", "redact", shared_as, "--dry-run", "--json")
     assert json.loads(twice.stderr)["code"] == "not-a-redaction"
     assert private in json.loads(twice.stderr)["hint"]
+
+
+def test_a_redaction_is_not_changed_by_hand(tocsin, beta, pair):
+    private, shared_as = pair
+    ran = tocsin("report", "update", shared_as, "--set", "title=Something else", "--json")
+    refused = json.loads(ran.stderr)
+    assert (refused["code"], private in refused["hint"]) == ("is-redaction", True)

@@ -96,3 +96,23 @@ def test_json_is_one_document_and_an_absent_node_is_3(tocsin, node, monkeypatch)
     monkeypatch.setenv("TOCSIN_URL", "http://127.0.0.1:9")
     assert tocsin("watch").exit_code == 3
     assert tocsin("watch", "--every", "61").exit_code == 2
+
+
+def test_who_works_on_an_alert_and_when_the_next_are_called_is_in_view(node):
+    node.add_alert(title="Waits", next_escalation_at=(NOW + timedelta(minutes=4)).isoformat())
+    node.add_alert(
+        title="Muted", muted_until="2026-11-20T12:00:00Z", next_escalation_at="2026-11-20T12:00:00Z"
+    )
+    node.add_alert(title="Alone", unanswered=True)
+    node.add_alert(title="Taken", assigned="Mara")
+    [standing] = watched(node)
+    lines = {
+        w: line
+        for line in drawn(standing, width=160).splitlines()
+        for w in ("Waits", "Muted", "Alone", "Taken")
+        if w in line
+    }
+    assert "nobody yet, next call in 4 min" in lines["Waits"]
+    assert "nobody yet, muted until 13:00" in lines["Muted"]
+    assert "NOBODY, though all were called" in lines["Alone"]
+    assert "Mara works on it" in lines["Taken"]

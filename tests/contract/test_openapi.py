@@ -54,6 +54,19 @@ def check_answer(method: str, template: str, status: int, content_type: str, bod
     assert not errors, f"{method} {template} {status}: {errors[0].json_path} {errors[0].message}"
 
 
+def test_the_parameters_that_a_route_knows_are_those_that_are_documented() -> None:
+    known = DOCUMENT["components"]["parameters"]
+
+    def documented(route) -> set[str]:
+        path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+        listed = DOCUMENT["paths"][path].get("parameters", [])
+        listed = [*listed, *OPERATIONS[route.method, path].get("parameters", [])]
+        found = [known[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in listed]
+        return {each["name"] for each in found if each["in"] == "query"}
+
+    assert {r.operation_id: set(r.query) for r in ROUTES} == {r.operation_id: documented(r) for r in ROUTES}
+
+
 def test_every_route_is_documented_with_its_scope_and_nothing_else_is() -> None:
     routed = {
         (r.method, re.sub(r"\{(\w+):[^}]*\}", r"{\1}", r.path)): (r.operation_id, r.scope) for r in ROUTES
@@ -166,13 +179,72 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
         "POST", "/v1/alerts/{id}/ack", f"/v1/alerts/{alert['id']}/ack", json={"note": "seen"}
     )
     assert alert["state"] == "acknowledged"
+    for verb, said in (
+        ("take", {"by": "Mara"}),
+        ("mute", {"minutes": 30}),
+        ("escalate", {}),
+        ("resolve", {}),
+    ):
+        status, alert = await ask(
+            "POST", f"/v1/alerts/{{id}}/{verb}", f"/v1/alerts/{alert['id']}/{verb}", json=said
+        )
+        assert status == 200
+    assert alert["state"] == "resolved"
+    status, problem = await ask("POST", "/v1/alerts/{id}/take", "/v1/alerts/999/take", json={})
+    assert (status, problem["code"]) == (404, "alert-unknown")
+    await ask("GET", "/v1/oncall")
+    status, problem = await ask(
+        "POST",
+        "/v1/oncall/overrides",
+        json={"rota": "none", "person": "@a:hs", "until": "2126-01-01T00:00:00Z"},
+    )
+    assert (status, problem["code"]) == (404, "rota-unknown")
+    status, problem = await ask(
+        "POST", "/v1/oncall/overrides/{id}/clear", "/v1/oncall/overrides/1/clear", json={}
+    )
+    assert (status, problem["code"]) == (404, "override-unknown")
+    status, problem = await ask("POST", "/v1/subscriptions", json={"person": "ada@example.org"})
+    assert (status, problem["code"]) == (422, "subscription-invalid")
+    await ask("GET", "/v1/subscriptions")
+    status, problem = await ask("POST", "/v1/subscriptions/{id}/end", "/v1/subscriptions/1/end", json={})
+    assert (status, problem["code"]) == (404, "subscription-unknown")
     await ask("GET", "/v1/alerts", "/v1/alerts?open=1")
     await ask("GET", "/v1/alerts/check")
+    await emergencies_have_their_form(ask, incident_id)
     await ask("GET", "/v1/clusters")
     status, problem = await ask("GET", "/v1/clusters/{id}", "/v1/clusters/0")
     assert (status, problem["code"]) == (404, "cluster-unknown")
     status, problem = await ask("GET", "/v1/alerts/{id}", "/v1/alerts/999")
     assert status == 404
+
+
+async def emergencies_have_their_form(ask, report_id) -> None:
+    wanted = {
+        "report_id": report_id,
+        "reason": "An exercise.",
+        "by": "Safety desk",
+        "drill": True,
+        "local": True,
+    }
+    step = {"name": "Stop it", "description": "At once."}
+    status, done = await ask("POST", "/v1/emergencies", json=wanted | {"dry_run": True})
+    assert (status, done["emergency"]) == (200, None)
+    status, done = await ask("POST", "/v1/emergencies", json=wanted | {"steps": [step]})
+    assert (status, done["emergency"]["title"][:6]) == (201, "DRILL:")
+    one, path = "/v1/emergencies/{id}", f"/v1/emergencies/{done['emergency']['id']}"
+    status, found = await ask("POST", one + "/answer", path + "/answer", json={"says": "investigating"})
+    assert found["counts"]["investigating"] == 1
+    for verb in ("update", "stand-down"):
+        status, done = await ask(
+            "POST", f"{one}/{verb}", f"{path}/{verb}", json={"reason": verb, "by": "Desk"}
+        )
+        assert (status, done["outcome"]) == (200, "called")
+    await ask("GET", one, path)
+    await ask("GET", one + "/times", path + "/times")
+    _, listed = await ask("GET", "/v1/emergencies", "/v1/emergencies?drill=1&limit=1")
+    assert [each["state"] for each in listed["items"]] == ["stood-down"]
+    status, problem = await ask("GET", one, f"/v1/emergencies/{uuid4()}")
+    assert (status, problem["code"]) == (404, "emergency-unknown")
 
 
 async def test_every_route_of_a_token_refuses_who_has_none_or_another(served) -> None:

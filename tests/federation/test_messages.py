@@ -79,22 +79,21 @@ def test_deep_headers_are_refused(depth):
         read_header(b'{"a":' * depth)
 
 
-def test_an_acknowledgement_is_read_back():
-    for revoked in (True, False):
-        content = write_acknowledgement(REPORT_ID, 3, NOW, revoked=revoked)
-        acknowledgement = read_acknowledgement(content)
-        assert (acknowledgement.report_id, acknowledgement.ver, acknowledgement.revoked) == (
-            REPORT_ID,
-            3,
-            revoked,
-        )
-        assert acknowledgement.at == int(NOW.timestamp() * 1000)
+@pytest.mark.parametrize("state", ["acknowledged", "taken", "resolved", "unanswered"])
+@pytest.mark.parametrize("revoked", [True, False])
+def test_an_acknowledgement_is_read_back(state, revoked):
+    content = write_acknowledgement(REPORT_ID, 3, NOW, revoked=revoked, state=state)
+    said = read_acknowledgement(content)
+    assert (said.report_id, said.ver, said.revoked, said.state) == (REPORT_ID, 3, revoked, state)
+    assert said.at == int(NOW.timestamp() * 1000)
+    assert said.v == (1 if state == "acknowledged" else 2), "what every node knows keeps its form"
 
 
 def test_an_acknowledgement_of_a_later_version_is_told_apart():
     content = write_acknowledgement(REPORT_ID, 3, NOW + timedelta(seconds=1), revoked=False)
     for changed, code in (
-        (content.replace(b'"v":1', b'"v":2'), "unsupported"),
+        (content.replace(b'"v":1', b'"v":2'), "content-invalid"),
+        (content.replace(b'"v":1', b'"v":3'), "unsupported"),
         (content.replace(b'"ver":3', b'"ver":0'), "content-invalid"),
         (content + b" ", "content-invalid"),
         (content.replace(b'"at"', b'"who":"ada","at"'), "content-invalid"),

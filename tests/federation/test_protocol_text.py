@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tocsin_federation import (
+    calls,
     canonical,
     checkpoint,
     envelope,
@@ -102,6 +103,17 @@ def test_refusals_by_rule_are_those_of_the_text():
         ("wrap", [frames.MAX_WRAP_BYTES, 1168]),
         ("entries in one answer", [frames.MAX_FRAMES, frames.MAX_BODY_BYTES // 2**20]),
         ("acknowledgement", [messages.MAX_ACKNOWLEDGEMENT_BYTES]),
+        (
+            "call",
+            [
+                calls.MAX_CALL_BYTES,
+                calls.MAX_REASON,
+                calls.MAX_STEPS,
+                calls.MAX_STEP_NAME,
+                calls.MAX_STEP_TEXT,
+            ],
+        ),
+        ("answer to a call", [calls.ANSWER.max_bytes]),
         ("remark", [remark.MAX_BYTES, remark.MAX_TEXT]),
         ("a request's signature", [request_auth.MAX_SKEW_S, int(request_auth.NONCE_TTL.total_seconds())]),
         ("each signature header", [request_auth.MAX_HEADER_BYTES]),
@@ -128,8 +140,16 @@ def test_the_examples_are_the_vectors():
     assert f"GET {request['path']}?{request['query']} HTTP/1.1" in TEXT
     for name, value in request["headers"].items():
         assert f"{name}: {value}" in TEXT
-    (acknowledgement,) = re.findall(r'\{"at":.*\}', TEXT)
-    assert messages.read_acknowledgement(acknowledgement.encode()).ver == 1
+    examples = re.findall(r'^\{"at":\d+,"report_id".*\}', TEXT, re.MULTILINE)
+    said = [messages.read_acknowledgement(each.encode()) for each in examples]
+    assert [each.state for each in said] == ["acknowledged", "taken"]
+    assert given("call/valid")["content"]["utf8"] in TEXT
+    (answer,) = re.findall(r'\{"at":.*"stage".*\}', TEXT)
+    told, call = (
+        calls.read_answer(answer.encode()),
+        calls.read_call(given("call/valid")["content"]["utf8"].encode()),
+    )
+    assert told.emergency == calls.emergency_id(given("call/valid")["peer"], call.key)
 
 
 def test_the_statement_shown_is_the_vectors_but_for_its_long_keys():

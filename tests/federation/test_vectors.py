@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,15 +15,16 @@ from typing import Any
 import pytest
 
 from tocsin_federation import errors
+from tocsin_federation.calls import Basis, Standing, admit_call, decide_call, read_call, refuse_baseless
 from tocsin_federation.canonical import parse_canon
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
 from tocsin_federation.envelope import open_entry
-from tocsin_federation.errors import FederationError
+from tocsin_federation.errors import EntryRefused, FederationError
 from tocsin_federation.frames import Frame, FrameReader
 from tocsin_federation.gossip import read_question
 from tocsin_federation.identity import verify_chain
 from tocsin_federation.keys import check_public, load_enc_private, verify
-from tocsin_federation.messages import read_header
+from tocsin_federation.messages import read_acknowledgement, read_header
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
@@ -38,6 +40,7 @@ FILES = sorted(FOLDER.glob("*/*.json"))
 
 
 OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
+OF_CALLS = {"call-changed", "already-stood-down"}
 
 
 def test_there_are_vectors():
@@ -84,7 +87,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "IdentityRefused": {"root-private-mismatch", "fields-invalid", "no-enc-key"},
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
-            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS,
+            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
         },
         "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
@@ -115,6 +118,16 @@ def test_every_refusal_of_a_remark_has_a_vector():
         "above-ceiling",
     }  # fmt: skip
     assert answers == OF_REMARKS | shared | {"ok"}
+
+
+def test_every_refusal_of_a_call_has_a_vector():
+    answers = {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == "call"}
+    shared = {
+        "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "above-ceiling",
+        "content-invalid", "unsupported", "unknown-report", "not-owner", "marking-looser", "already-withdrawn",
+        "version-conflict",
+    }  # fmt: skip
+    assert answers == OF_CALLS | shared | {"ok"}
 
 
 def test_the_vectors_are_what_the_script_makes():
@@ -237,7 +250,29 @@ def _remark(given: dict[str, Any]) -> None:
     refuse_groundless(checked.remark, ground, by=given["peer"], me=given["me"])
 
 
+def _call(given: dict[str, Any]) -> None:
+    header, call = read_header(given["leaf"]), read_call(given["content"])
+    policy = PeerPolicy(given["peer"], "alder", Tlp.CLEAR, Tlp(given["max_tlp_in"]), given["active"])
+    admit_call(header, call, policy=policy, me=given["me"])
+    held, basis, standing = given["held"], None, None
+    if held is not None:
+        tlp = None if held["tlp"] is None else Tlp(held["tlp"])
+        basis = Basis(held["origin"], tlp, held["withdrawn"])
+    refuse_baseless(call, header.tlp, basis, by=given["peer"])
+    if given["standing"] is not None:
+        raw = given["standing"]["content"]
+        stands = read_call(raw)
+        standing = Standing(
+            stands.report_id, stands.drill, stands.seq, sha256(raw).digest(), stands.state == "stood-down"
+        )
+    _, code = decide_call(standing, call, sha256=sha256(given["content"]).digest())
+    if code is not None:
+        raise EntryRefused(code)
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "acknowledgement": lambda given: read_acknowledgement(given["content"]),
+    "call": _call,
     "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
     "entry": _entry,

@@ -10,6 +10,7 @@ import yaml
 from tests.house.repository import ROOT, WINGS
 
 from tocsin_node.routes import ROUTES
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS
 from tocsin_node.settings import parse
 
 DEPLOY = ROOT / "deploy"
@@ -132,6 +133,6 @@ def test_the_named_credentials_are_names_that_the_node_asks_for():
     named = re.findall(
         r"^LoadCredential=([\w-]+):", (DEPLOY / "systemd/credentials.conf").read_text(), re.MULTILINE
     )
-    keys = {"log", "http", "witness"}
+    keys = {"log", "http", "witness", PICKLE_KEY, *RECOVERY_KEYS}
     channels = {"matrix-token", "matrix-second-token", "webhook-secret", "mail-password"}
     assert keys | channels | {"heartbeat-url", "heartbeat-token"} == set(named)

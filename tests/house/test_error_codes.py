@@ -54,7 +54,7 @@ def test_every_exit_code_is_used():
 
 # Errors that no caller of the API meets: they keep the node from starting, or belong to following a peer.
 NEVER_SERVED = {
-    "address-unavailable", "already-initialised", "identity-expired", "node-running", "not-initialised",
+    "address-unavailable", "already-initialised", "e2ee-missing", "identity-expired", "node-running", "not-initialised",
     "secret-unreadable", "settings-invalid", "token-invalid", "token-name-unknown",
     "log-fork", "log-growth", "log-rollback", "log-root",
     "database-newer", "database-not-migrated", "migration-changed", "migration-failed",

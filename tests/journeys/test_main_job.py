@@ -127,6 +127,26 @@ def test_an_acknowledgement_that_is_taken_back_is_taken_back_at_the_origin(town)
     until(lambda: not acknowledgements(town.hospital, filed["id"]), "the origin learns of that too")
 
 
+def test_who_takes_and_who_resolves_it_is_known_at_the_origin_without_a_name(town):
+    filed = town.hospital.file("Somebody works on it")
+    message = message_about(town.lab, filed["id"])
+    (alert,) = town.lab.alerts_about(filed["id"])
+    thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": message["event_id"]}}
+    town.lab.room.responder.say(town.lab.room.id, "!take on my way", **thread)
+
+    def progress():
+        said = town.hospital.get(f"/reports/{filed['id']}")["progress"]
+        return {each["kind"]: (each["by"], each["revoked_at"] is None) for each in said}
+
+    until(lambda: progress() == {"take": ("lab", True)}, "the origin learns that somebody works on it")
+    assert len(acknowledgements(town.hospital, filed["id"])) == 1
+    town.lab.json("alert", "take", str(alert["id"]), "--undo", "--by", "Mara")
+    until(lambda: progress() == {"take": ("lab", False)}, "the origin learns that nobody does any more")
+    town.lab.json("alert", "resolve", str(alert["id"]), "--by", "Mara", "--note", "a fault of ours")
+    until(lambda: progress().get("resolve") == ("lab", True), "the origin learns that it is over there")
+    assert not [w for w in ("Mara", "a fault of ours", "on my way", "@") if w in json.dumps(progress())]
+
+
 def test_an_acknowledgement_by_command_line_travels_too(town):
     filed = town.hospital.file("Acknowledged at a desk")
     town.lab.await_report(filed["id"])

@@ -62,7 +62,7 @@ def test_a_second_redaction_reaches_those_who_have_the_first(town):
     form = form_text("Told twice", description=TOLD, tlp="green", personal_data="present")
     private = town.hospital.json("report", "submit", "--file", "-", stdin=form)
     assert (private["to"], {peer["code"] for peer in private["withheld"]}) == ([], {"personal-data"})
-    redact = ["report", "redact", private["id"], "--by", "Mara Ilves", "--yes"]
+    redact = ["report", "redact", private["id"], "--reviewed-by", "Mara Ilves", "--yes"]
     redact += ["--personal-data", "pseudonymised"]
     first = town.hospital.json(*redact, "--replace", "description=Somebody was told to wait.")
     town.lab.await_report(first["id"])
@@ -74,7 +74,7 @@ def test_a_second_redaction_reaches_those_who_have_the_first(town):
 def test_a_record_takes_its_redaction_along_when_it_changes_and_when_it_ends(town):
     form = form_text("Told thrice", description=TOLD, tlp="green", personal_data="present")
     private = town.hospital.json("report", "submit", "--file", "-", stdin=form)
-    redact = ["report", "redact", private["id"], "--by", "Mara Ilves", "--yes"]
+    redact = ["report", "redact", private["id"], "--reviewed-by", "Mara Ilves", "--yes"]
     redact += ["--personal-data", "pseudonymised", "--replace", "description=Somebody was told to wait."]
     shared = town.hospital.json(*redact)
     town.lab.await_report(shared["id"])

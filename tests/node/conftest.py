@@ -1,11 +1,14 @@
 """Fixtures for all tests of the node: the homeserver's, a node in this process, and a peer of it without manners."""
 
+import secrets
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.support.confidant import confidant
 from tests.support.homeserver import (
     _second_synapse,
     _synapse,
+    encrypted_room,
     homeserver,
     limited_homeserver,
     room,
@@ -14,7 +17,15 @@ from tests.support.homeserver import (
 from tests.support.node import ServedNode, open_here, settings_on
 from tests.support.villain import Villain, villain
 
-__all__ = ["_second_synapse", "_synapse", "homeserver", "limited_homeserver", "room", "second_room"]
+__all__ = [
+    "_second_synapse",
+    "_synapse",
+    "encrypted_room",
+    "homeserver",
+    "limited_homeserver",
+    "room",
+    "second_room",
+]
 
 QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 2.0}}
 
@@ -39,3 +50,21 @@ async def mallory(acme) -> AsyncIterator[Villain]:
     async with villain() as peer:
         await peer.join(acme)
         yield peer
+
+
+@pytest.fixture
+def keys_dir(tmp_path):
+    """A node's directory with the key that opens the bot's keys."""
+    directory = tmp_path / "node"
+    (directory / "keys").mkdir(parents=True, mode=0o700)
+    file = directory / "keys/matrix-pickle-key"
+    file.write_text(secrets.token_hex(32))
+    file.chmod(0o600)
+    return directory
+
+
+@pytest.fixture
+async def friend(encrypted_room, tmp_path):
+    """The responder's client in the encrypted room."""
+    async with confidant(encrypted_room.responder, tmp_path / "friend") as opened:
+        yield opened

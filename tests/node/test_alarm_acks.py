@@ -3,7 +3,7 @@
 import pytest
 from tests.support.alarms import bell, incident, running
 
-from tocsin_federation.messages import Acknowledgement
+from tocsin_federation.messages import Acknowledgement, Progress
 
 
 async def alert_in(ringing, room):
@@ -91,12 +91,12 @@ async def test_taking_the_reaction_back_opens_the_alert_again(pool, tmp_path, ro
         reaction = room.responder.react(room.id, event_id)
         await ringing.standing_acks(alert_id, 1)
         async with pool.acquire() as conn:
-            await conn.execute("update acknowledgement set shared_idx = 7")  # the origin was told
+            await conn.execute("update act set shared_idx = 7")  # the origin was told
         room.responder.redact(room.id, reaction)
         await ringing.standing_acks(alert_id, 0)
         assert (await ringing.alarms.get(alert_id))["state"] == "open"
         async with pool.acquire() as conn:  # … and has to be told again
-            assert await conn.fetchval("select shared_idx from acknowledgement") is None
+            assert await conn.fetchval("select shared_idx from act") is None
         assert ringing.acknowledged == 2
         room.responder.react(room.id, event_id, "👍")
         await ringing.standing_acks(alert_id, 1)
@@ -121,7 +121,7 @@ async def test_what_was_said_while_the_node_was_away_is_heard_in_a_busy_room(poo
         third, third_event = await alert_in(ringing, room)
         kept = room.responder.react(room.id, third_event)
         await ringing.standing_acks(third, 1)
-        await ringing.all_echoed(3)
+        await ringing.all_said(3)
     room.responder.react(room.id, first_event)
     room.responder.say(room.id, f"!ack {second}")
     room.responder.redact(room.id, kept)
@@ -142,7 +142,7 @@ async def test_a_lost_position_in_the_stream_is_made_good_by_asking_about_each_a
         second, second_event = await alert_in(ringing, room)
         kept = room.responder.react(room.id, second_event)
         await ringing.standing_acks(second, 1)
-        await ringing.all_echoed(2)
+        await ringing.all_said(2)
     room.responder.react(room.id, first_event)
     room.responder.redact(room.id, kept)
     for number in range(55):
@@ -198,7 +198,7 @@ async def test_the_command_line_acknowledges_too_and_once(pool, tmp_path):
     async with bell(pool, tmp_path, None) as ringing:
         alert_id = await ringing.store(incident())
         for _ in range(2):
-            alert = await ringing.alarms.acknowledge(alert_id, by="ops", note="seen\x00 it\n@room")
+            alert = await ringing.alarms.act(alert_id, "ack", by="ops", note="seen\x00 it\n@room")
         [ack] = alert["acknowledgements"]
         assert (ack["by"], ack["via"], ack["note"]) == ("ops", "api", "seen it ＠room")
         assert (alert["state"], ringing.acknowledged) == ("acknowledged", 1)
@@ -230,5 +230,29 @@ async def test_a_peer_s_acknowledgement_shows_at_the_origin_and_is_told_no_furth
             assert (ack["revoked_at"] is not None) == revoked
             assert ack["at"] <= (await ringing.alarms.get(alert_id))["raised_at"].now(tz=ack["at"].tzinfo)
         assert (await ringing.alarms.get(alert_id))["state"] == "acknowledged"
-        assert list(await ringing.alarms.acknowledgements(report.id)) == [ack]
+        assert list(await ringing.alarms.progress(report.id)) == [ack]
         assert ringing.acknowledged == 0
+
+
+async def test_that_nobody_answers_at_a_peer_is_said_in_the_thread_once_however_often_it_says_so(
+    pool, tmp_path, room
+):
+    async with bell(pool, tmp_path, room) as ringing:
+        report = incident()
+        alert_id = await ringing.store(report, ours=True)
+        async with pool.acquire() as conn:
+            await conn.execute(
+                "insert into report (id, origin, ver, state, name, tlp, grade, level, score, realization, modified, sha256,"
+                " bundle, audience) values ($1, 'us', 1, 'active', '', 'green', 'II', 4, 76, 'harm-event', now(), '', '', $2)",
+                report.id,
+                ["n1peer"],
+            )
+        for at in range(20):
+            said = Progress(v=2, report_id=report.id, ver=1, at=at, revoked=False, state="unanswered")
+            async with pool.transaction() as conn:
+                await ringing.alarms.record_remote_ack(conn, said, node_id="n1peer", org="Lab @room")
+        ringing.alarms.wake()
+        await room.said("Lab ＠room has called everybody, and nobody answers there.")
+        await ringing.all_said(2)
+        alert = await ringing.alarms.get(alert_id)
+        assert (alert["state"], [a["kind"] for a in alert["history"]]) == ("open", ["unanswered"])

@@ -17,7 +17,7 @@ async def test_two_rooms_that_answer_reach_people_and_nothing_is_sent(pool, tmp_
         shown = {c["channel"]: c for c in found["channels"]}
         assert [(c["reaches"], c["responders_present"]) for c in shown.values()] == [(True, 1), (True, 1)]
         assert (shown["matrix"]["reserve"], shown["matrix-2"]["reserve"]) == (False, True)
-        assert shown["matrix"]["max_tlp"] == "amber"
+        assert shown["matrix"]["max_tlp"] == "green"
     assert (room.alerts(), second_room.alerts()) == ([], [])
 
 

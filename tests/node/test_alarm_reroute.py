@@ -69,6 +69,7 @@ async def test_a_frozen_homeserver_is_passed_by_and_told_once_when_it_is_back(
         await again.check("matrix", None)
         await again.store(incident("I"))
         await room.wait_for(lambda e: "grade I ·" in str(e["content"].get("body")))
+        await second_room.wait_for(lambda e: "grade I ·" in str(e["content"].get("body")))
     assert len(returned(room)) == 1
     assert len(rung(second_room)) == 4
     assert len(rung(room)) <= 2
@@ -194,7 +195,7 @@ async def test_an_acknowledged_alert_is_not_taken_elsewhere(pool, tmp_path, room
         await ringing.check("matrix", None)
         homeserver.pause()
         number = await ringing.store(incident("II"))
-        await ringing.alarms.acknowledge(number, by="somebody")
+        await ringing.alarms.act(number, "ack", by="somebody")
         later = await ringing.store(incident("II", title="the later one"))
         await ringing.reaches(later, "matrix-2", "echoed")
         assert set(await ringing.deliveries(number)) == {"matrix"}

@@ -2,12 +2,14 @@
 
 import json
 
-from tests.support.alarms import SUMMARY, TITLE, bell, incident, running
+from tests.support.alarms import ORIGIN, SUMMARY, TITLE, bell, incident, running
 from tests.support.fault_proxy import fault_proxy
 from tests.support.homeserver import open_room
 
+from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.mail import letter
+from tocsin_node.services.alarms import AlertPlan
 from tocsin_node.settings import MailSettings
 from tocsin_node.storage import reports
 from tocsin_schema.marking import Tlp
@@ -75,6 +77,23 @@ async def test_a_rising_grade_and_a_withdrawal_ring_in_the_thread_of_the_first(p
     assert relation(other) == {}
     assert {relation(event)["event_id"] for event in rest} == {root["event_id"]}
     assert all(event["content"]["m.mentions"] == {"user_ids": [room.responder.user_id]} for event in rest)
+
+
+async def test_a_legal_clock_rings_in_the_thread_of_its_incident(pool, tmp_path, room):
+    async with bell(pool, tmp_path, room) as ringing:
+        report = incident("II")
+        await ringing.store(report)
+        await ringing.all_echoed(1)
+        facts = AlertFacts("duty", "II", Tlp.GREEN, report_id=report.id, clock="80 % has run, duty 1")
+        async with pool.transaction() as conn:
+            plan = AlertPlan(facts, 4, ORIGIN, ours=True, priority=2)
+            assert await ringing.alarms.record(conn, plan, report_ver=None) is not None
+        ringing.alarms.wake()
+        await ringing.all_echoed(2)
+    root, clock = room.alerts()
+    assert relation(clock)["event_id"] == root["event_id"]
+    assert clock["content"]["body"].startswith("⏳ LEGAL CLOCK: 80 % has run")
+    assert clock["content"]["m.mentions"] == {"user_ids": [room.responder.user_id]}
 
 
 async def test_an_escalation_rings_those_whom_it_names_and_tells_the_alert_again(pool, tmp_path, room):

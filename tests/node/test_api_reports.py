@@ -128,6 +128,17 @@ async def test_a_dry_run_says_everything_and_stores_nothing(acme, mallory):
     await nothing_stored(acme)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("shared=0", "did you mean share?"), ("dryrun=1", "did you mean dry_run?"), ("zzz=1", "there are: to,")],
+)
+async def test_a_misspelt_parameter_stores_and_sends_nothing(acme, mallory, wrong, said):
+    status, answer = await file(acme, acme.bundle("Misspelt", **GRAVE), params=dict([wrong.split("=")]))
+    assert (status, answer["code"]) == (400, "bad-parameter")
+    assert said in answer["detail"]
+    await nothing_stored(acme)
+
+
 async def test_red_goes_to_nobody_who_is_not_named(acme, mallory):
     raw = acme.bundle("Red", tlp="red")
     status, said = await file(acme, raw)
@@ -154,7 +165,7 @@ async def test_personal_data_stays_here(acme, mallory):
 async def test_an_import_takes_what_is_good_and_says_what_is_not(acme, mallory):
     good = [acme.bundle(f"Good {n}") for n in range(3)]
     lines = [good[0], b"{", HOSTILE["nul"](acme.bundle("As it should be")), good[1], b"null", good[2]]
-    params = {"source": "test", "share": "1"}
+    params = {"share": "1"}
     async with acme.client.post(
         "/v1/imports", data=b"\n".join(lines), headers=NDJSON, params=params
     ) as answer:
@@ -176,7 +187,7 @@ async def test_an_import_takes_what_is_good_and_says_what_is_not(acme, mallory):
 async def test_an_import_of_too_many_lines_or_bytes_is_refused_whole(acme, good):
     for body, code in ((b"\n".join([good] * 501), "too-many"), (b"x" * (8 * 1024 * 1024 + 1), "too-large")):
         data = io.BytesIO(body)
-        async with acme.client.post("/v1/imports?source=x", data=data, headers=NDJSON) as answer:
+        async with acme.client.post("/v1/imports", data=data, headers=NDJSON) as answer:
             assert (answer.status, (await answer.json())["code"]) == (413, code)
     await nothing_stored(acme)
 

@@ -90,7 +90,7 @@ async def test_an_import_stores_what_is_new_and_says_so_for_each(acme):
     await file(acme, first)
     lines = b"\n".join([first, second, b"{}", second])
     headers = {"Content-Type": "application/x-ndjson"}
-    async with acme.client.post("/v1/imports?source=test", data=lines, headers=headers) as answer:
+    async with acme.client.post("/v1/imports", data=lines, headers=headers) as answer:
         outcomes = [item["outcome"] for item in (await answer.json())["items"]]
     assert outcomes == ["unchanged", "stored", "refused", "unchanged"]
 
@@ -101,9 +101,7 @@ async def test_an_import_takes_later_versions_and_leaves_what_is_newer_than_it(a
 
     async def imported(*raws):
         headers = {"Content-Type": "application/x-ndjson"}
-        async with acme.client.post(
-            "/v1/imports?source=test", data=b"\n".join(raws), headers=headers
-        ) as answer:
+        async with acme.client.post("/v1/imports", data=b"\n".join(raws), headers=headers) as answer:
             return [item["outcome"] for item in (await answer.json())["items"]]
 
     first, other, third = (report_by(PUBLIC, title) for title in ("One", "Two", "Three"))

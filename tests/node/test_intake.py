@@ -415,6 +415,35 @@ async def test_an_acknowledgement_from_the_far_future_is_dated_now(acme, mallory
     assert acknowledged["at"] <= now().isoformat()
 
 
+async def test_how_far_a_peer_is_with_a_report_is_shown_and_a_state_not_known_yet_is_kept_and_passed_over(
+    acme, mallory
+):
+    raw = mallory.bundle("Ours", **GRAVE)
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        filed = await answer.json()
+    leaf, incident = bytes.fromhex(filed["entry"]["leaf_hash"]), incident_id_of(raw)
+    taken_up = write_acknowledgement(incident, 1, now(), revoked=False, state="taken")
+    for content in (
+        write_acknowledgement(incident, 1, now(), revoked=False, state="unanswered"),
+        taken_up.replace(b'"taken"', b'"escalated"'),
+        write_acknowledgement(incident, 1, now(), revoked=False),
+        taken_up,
+        write_acknowledgement(incident, 1, now(), revoked=True, state="unanswered"),
+        write_acknowledgement(incident, 1, now(), revoked=False, state="resolved"),
+    ):
+        mallory.publish(acme, content, t="ack", id=incident, ref=leaf)
+    stored, aside = ("stored", None), ("quarantined", "unsupported")
+    assert await taken(acme, mallory) == [stored, aside, stored, stored, stored, stored]
+    shown = await get(acme, f"/v1/reports/{incident}")
+    assert [a["node"] for a in shown["acknowledgements"]] == [mallory.node_id]
+    standing = {a["kind"]: a["revoked_at"] is None for a in shown["progress"]}
+    assert standing == {"unanswered": False, "take": True, "resolve": True}
+    alert = await get(acme, f"/v1/alerts/{filed['alert']}")
+    assert alert["state"] == "acknowledged", "that it is over there does not end it here"
+    assert (alert["assigned"], alert["next_escalation_at"] is None) == (None, False)
+    assert {a["kind"] for a in alert["history"]} == {"unanswered", "ack", "take", "resolve"}
+
+
 # Alarms --------------------------------------------------------------------------------------------------
 
 
@@ -581,7 +610,7 @@ async def meet(acme, mallory, bundles):
     await mallory.ring()
     lines = b"\n".join(reversed(bundles))
     kind = {"Content-Type": "application/x-ndjson"}
-    async with acme.client.post("/v1/imports?source=x&share=1", data=lines, headers=kind) as answer:
+    async with acme.client.post("/v1/imports?share=1", data=lines, headers=kind) as answer:
         assert answer.status == 200, await answer.text()
         ours = [item["outcome"] for item in (await answer.json())["items"]]
     await until(lambda: judged(acme, mallory))

@@ -256,6 +256,15 @@ async def test_a_missing_token_says_where_to_get_one(room):
     assert "tocsin matrix login" in down.hint
 
 
+async def test_encryption_that_is_switched_on_after_the_look_stops_the_next_message(room):
+    async with joined(room) as opened:
+        room.responder.set_state(room.id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+        outcome = await opened.send(room.id, "m.room.message", TEXT, txn())
+    assert outcome.code == "room-encrypted"
+    assert "matrix.encrypted" in outcome.hint
+    assert room.alerts() == []
+
+
 async def test_an_encrypted_room_is_refused(room):
     async with joined(room) as opened:
         start = await opened.sync(room.id, None)

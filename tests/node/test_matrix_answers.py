@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin_node.links import answer
+from tocsin_node.links.answer import Order, Unknown
 from tocsin_node.links.matrix_answers import (
     Answer,
     events,
@@ -129,7 +130,8 @@ def test_no_event_that_anybody_can_write_breaks_the_ear(kind, content, unsigned,
     for one in found:
         answer.read(one)
         assert one.at <= datetime.now(UTC) + timedelta(seconds=1)
-    room_trouble(found)
+    room_trouble(found, encrypted=False)
+    room_trouble(found, encrypted=True)
     may_post(found, "@amy:hs")
     joined(found)
 
@@ -162,19 +164,57 @@ def test_creators_stand_above_power_levels_only_from_version_12(version, user, m
     assert may_post(state, user) == may
 
 
+IN_THREAD = {
+    "rel_type": "m.thread",
+    "event_id": "$t",
+    "is_falling_back": True,
+    "m.in_reply_to": {"event_id": "$last"},
+}
+
+
 @pytest.mark.parametrize(
     ("body", "relation", "expected"),
     [
-        ("!ack 17", {}, answer.Replied(17, (), None)),
-        ("  !ack #17  going  ", {}, answer.Replied(17, (), "going")),
-        ("!ack", {"m.in_reply_to": {"event_id": "$a"}}, answer.Replied(None, ("$a",), None)),
-        ("!ack", {"rel_type": "m.thread", "event_id": "$t"}, answer.Replied(None, ("$t",), None)),
-        ("> <@bot:hs> !ack 1\n\n!ack 2", {}, answer.Replied(2, (), None)),
-        ("!ack 5 a\x00b\nsecond line", {}, answer.Replied(5, (), "a b")),
-        ("!ack", {}, None),
+        ("!ack 17", {}, Order("ack", 17)),
+        ("  !ack #17  going  ", {}, Order("ack", 17, note="going")),
+        ("!ack", {"m.in_reply_to": {"event_id": "$a"}}, Order("ack", target="$a")),
+        ("!ack", {"rel_type": "m.thread", "event_id": "$t"}, Order("ack", thread="$t")),
+        ("!ack", IN_THREAD, Order("ack", thread="$t")),
+        (
+            "!ack",
+            {**IN_THREAD, "is_falling_back": False},
+            Order("ack", target="$last", thread="$t"),
+        ),
+        ("> <@bot:hs> !ack 1\n\n!ack 2", {}, Order("ack", 2)),
+        ("!ack 5 a\x00b\nsecond line", {}, Order("ack", 5, note="a b")),
+        ("!ack", {}, Order("ack")),
+        ("!ack １７", {}, Order("ack", note="１７")),
+        ("!ACK 17", {}, Order("ack", 17)),
+        ("!take 3 mine", {}, Order("take", 3, note="mine")),
+        ("!resolve 3", {}, Order("resolve", 3)),
+        ("!mute 2h 7", {}, Order("mute", 7, span=timedelta(hours=2))),
+        (
+            "!mute 7 30min a lot of noise",
+            {},
+            Order("mute", 7, span=timedelta(minutes=30), note="a lot of noise"),
+        ),
+        (
+            "!mute 30m",
+            {"rel_type": "m.thread", "event_id": "$t"},
+            Order("mute", None, None, "$t", timedelta(minutes=30)),
+        ),
+        ("!mute 2 hours", {}, Order("mute", 2, note="hours")),
+        ("!mute 99999h", {}, Order("mute", None, note="99999h")),
+        ("!status", {}, Order("status")),
+        ("!help me", {}, Order("help", note="me")),
+        ("!unsubscribe 4", {}, Order("unsubscribe", 4)),
         ("!ack17", {}, None),
+        ("!escalate", {}, Unknown("escalate")),
+        ("!escalate", {"rel_type": "m.thread", "event_id": "$t"}, Unknown("escalate", "$t")),
+        ("!", {}, None),
+        ("!!", {}, None),
+        ("! ack 17", {}, None),
         ("well, !ack 17", {}, None),
-        ("!ack １７", {}, None),
         ("!ack 17", {"rel_type": "m.replace", "event_id": "$x"}, None),
     ],
 )
@@ -182,3 +222,9 @@ def test_an_order_stands_at_the_start_of_what_was_said(body, relation, expected)
     content = {"msgtype": "m.text", "body": body, "m.relates_to": relation}
     [one] = events([event("m.room.message", content)])
     assert answer.read(one) == expected
+
+
+def test_notices_are_never_answered_so_that_no_two_programs_talk_to_each_other():
+    for msgtype in ("m.notice", "m.emote", "m.image"):
+        [one] = events([event("m.room.message", {"msgtype": msgtype, "body": "!help"})])
+        assert answer.read(one) is None

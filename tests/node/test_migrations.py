@@ -1,4 +1,5 @@
 import os
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,21 @@ async def test_two_processes_that_migrate_at_once_take_each_step_once(empty_data
 
     taken = await asyncio.gather(*(migrate(empty_database, (ONE, TWO)) for _ in range(4)))
     assert sorted(len(t) for t in taken) == [0, 0, 0, 2]
+
+
+async def test_acknowledgements_of_before_are_acts_and_stay_told_or_untold(empty_database, session):
+    before = tuple(takewhile(lambda step: step.name != "people", steps()))
+    await migrate(empty_database, before)
+    await session.execute(
+        "insert into alert (report_id, ver, kind, grade, level, tlp, origin, ours, facts)"
+        " values ('incident--a', 1, 'raise', 'I', 5, 'green', 'Acme', false, '{}')"
+    )
+    await session.execute(
+        "insert into acknowledgement (alert_id, report_id, ver, by, via, event_id, at, shared_idx) values"
+        " (1, 'incident--a', 1, '@ada:hs', 'reaction', '$1', now(), 7),"
+        " (1, 'incident--a', 1, 'ops', 'api', null, now(), null)"
+    )
+    await migrate(empty_database)
+    rows = await session.fetch("select kind, by, event_id, shared_idx from act order by id")
+    assert [tuple(row) for row in rows] == [("ack", "@ada:hs", "$1", 7), ("ack", "ops", None, None)]
+    assert await session.fetchval("select count(*) from followup") == 0, "nobody is called for what is old"

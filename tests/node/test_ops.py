@@ -1,9 +1,10 @@
 """What is wrong with the node itself: told to the operators once, and once more when it is over; never of incidents."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.alarms import SUMMARY, TITLE, bell, incident
+from tests.support.alarms import SUMMARY, TITLE, bell, incident, running
 from tests.support.homeserver import open_room
 from tests.support.node import open_here, settings_on
 from tests.support.pager import pager
@@ -193,20 +194,29 @@ async def _until(wanted):
             await asyncio.sleep(0.02)
 
 
-async def test_nobody_who_answers_a_grave_alert_is_said(pool, tmp_path):
-    async with bell(pool, tmp_path, None, ops={"unacknowledged_s": 0.5}) as ringing:
-        number = await ringing.store(incident("I"))
-        await ringing.store(incident("IV", flags=("imminent-risk-to-life",)))
-
+async def test_that_nobody_answers_though_everybody_was_called_is_told_to_the_operators(pool, tmp_path):
+    now = [datetime.now(UTC)]
     async with (
         pager() as there,
         bell(
-            pool, tmp_path, None, webhook=there.settings(tmp_path), ops={"unacknowledged_s": 0.5}
+            pool, tmp_path, None, run=False, now=lambda: now[0], webhook=there.settings(tmp_path)
         ) as ringing,
     ):
-        said = await ringing.check("answers", "alerts-unacknowledged")
+        ops = Ops(pool, ringing.alarms.notices, ("webhook",), hold_s=0.0, well_s=0.0)
+        number = await ringing.store(incident("I"))
+        for minutes in (5, 10, 15):
+            await ringing.check("answers", None)
+            now[0] += timedelta(minutes=minutes)
+            assert await ringing.alarms.escalation.call_due()
+        said = await ringing.check("answers", "alerts-unanswered")
         assert TITLE not in said.hint
-        await ringing.alarms.acknowledge(number, by="somebody")
+        assert await ops.tell([said])
+        async with running(ringing):
+            await _until(lambda: any(a["kind"] == "notice-trouble" for a in there.alerts))
+        [told] = [a["text"] for a in there.alerts if a["kind"] == "notice-trouble"]
+        assert "answers is degraded (alerts-unanswered)" in told
+        assert TITLE not in told
+        await ringing.alarms.act(number, "ack", by="somebody")
         await ringing.check("answers", None)
 
 

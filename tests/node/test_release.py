@@ -7,7 +7,11 @@ import orjson
 import pytest
 from tests.support.villain import GRAVE, get, post, until, villain
 
+from tocsin_federation.envelope import open_entry
 from tocsin_federation.frames import FrameReader
+from tocsin_federation.keys import load_enc_private
+from tocsin_federation.merkle import leaf_hash
+from tocsin_federation.messages import read_acknowledgement
 from tocsin_schema.stix import build, revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
@@ -103,6 +107,26 @@ async def served(node, peer):
     return [(leaf["t"], leaf["tlp"]) for leaf in leaves], reader.finish()
 
 
+async def acknowledgements(node, peer):
+    """What the node's log tells the peer of how far people are: state, and whether that is taken back."""
+    _, body, _ = await peer.ask(node, peer.log_path(node, "entries?from=0&max=100"))
+    keys = {kid: load_enc_private(seed) for kid, seed in peer.keys.enc.items()}
+    said = []
+    for frame in FrameReader(start=0, max_frames=100, max_body_bytes=len(body)).feed(body):
+        opened = open_entry(
+            frame,
+            expected_leaf_hash=leaf_hash(frame.leaf),
+            origin=node.node.identity.node_id,
+            me=peer.node_id,
+            enc_private=keys,
+        )
+        if opened.header.t == "ack":
+            assert b"Mara" not in opened.content
+            content = read_acknowledgement(opened.content)
+            said.append((content.state, content.revoked))
+    return said
+
+
 async def test_a_lowered_ceiling_holds_for_what_was_sealed_before_and_not_fetched(acme, mallory):
     for tlp in ("clear", "amber", "green"):
         await filed(acme, tlp)
@@ -139,3 +163,42 @@ async def test_an_acknowledgement_is_served_whatever_the_ceiling(acme, mallory):
         return (await served(acme, mallory))[0]
 
     assert await until(told) == [("ack", "green")]
+
+
+async def test_who_takes_and_who_resolves_it_is_told_to_the_origin_and_so_is_that_nobody_answers(
+    acme, mallory
+):
+    mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
+    await mallory.ring()
+
+    async def rung():
+        return (await get(acme, "/v1/alerts"))["items"]
+
+    (alert,) = await until(rung)
+    path = f"/v1/alerts/{alert['id']}"
+
+    async def told(count):
+        async def found():
+            said = await acknowledgements(acme, mallory)
+            return said if len(said) >= count else None
+
+        return await until(found)
+
+    async with acme.node.pool.acquire() as conn:  # everybody was called, and the last minutes are over
+        await conn.execute("update followup set level = 2, next_at = now()")
+    acme.node.alarms.escalation.wake()
+    assert await told(1) == [("unanswered", False)]
+    await post(acme, f"{path}/take", {"by": "Mara", "note": "on it"})
+    assert sorted((await told(4))[1:]) == [("acknowledged", False), ("taken", False), ("unanswered", True)]
+    await post(acme, f"{path}/take", {"by": "Mara", "undo": True})
+    assert (await told(5))[4:] == [("taken", True)]
+    await post(acme, f"{path}/resolve", {"by": "Mara"})
+    assert ("resolved", False) in (await told(6))[5:]
+    await post(acme, f"{path}/mute", {"minutes": 30})
+    await post(acme, f"{path}/escalate", {})
+    assert {state for state, _ in await acknowledgements(acme, mallory)} == {
+        "acknowledged",
+        "taken",
+        "resolved",
+        "unanswered",
+    }, "whom we call and what we mute is our own affair"

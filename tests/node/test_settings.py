@@ -67,12 +67,39 @@ def test_every_fault_is_told_at_once_with_the_nearest_known_name():
             "matrix.user_id: expected str matching regex",
         ),
         ({"node": {"org": "A"}, "matrix": ROOM | {"access_token": "x"}}, "did you mean access_token_file?"),
+        (
+            {"node": {"org": "A"}, "matrix": ROOM | {"room_max_tlp": "amber"}},
+            "matrix.room_max_tlp = amber needs an encrypted room",
+        ),
+        (
+            {"node": {"org": "A"}, "matrix": ROOM | {"room_max_tlp": "red", "encrypted": True}},
+            "matrix.room_max_tlp cannot be red: TLP:RED is for named people",
+        ),
+        (
+            {"node": {"org": "A"}, "matrix": ROOM | {"room_max_tlp": "purple"}},
+            "purple is none of clear, green, amber, amber+strict.",
+        ),
     ],
 )
 def test_a_fault_is_told_in_words_that_name_the_setting(table, fault):
     (told,) = faults(table)
     assert fault in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "ceiling"),
+    [
+        ({}, "green"),
+        ({"room_max_tlp": "clear"}, "clear"),
+        ({"encrypted": True}, "amber"),
+        ({"encrypted": True, "room_max_tlp": "amber+strict"}, "amber+strict"),
+        ({"encrypted": True, "room_max_tlp": "green"}, "green"),
+    ],
+)
+def test_what_a_room_may_read_follows_from_its_encryption(fields, ceiling):
+    settings = parse({"node": {"org": "A"}, "matrix": ROOM | fields}, HERE, {})
+    assert settings.matrix.max_tlp == ceiling
 
 
 def test_the_environment_wins_and_lists_are_separated_by_commas():

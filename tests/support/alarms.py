@@ -13,16 +13,20 @@ from typing import Any
 
 from tests.support.homeserver import Room
 
+from tocsin_node.health import utc_now
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret
 from tocsin_node.services.alarm_line import ops_settings
 from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
 from tocsin_node.services.alarms import Alarms, Carriers, other_senders
 from tocsin_node.settings import (
     AlertSettings,
+    GroupingSettings,
     MailSettings,
     MatrixSettings,
     NodeSettings,
+    OncallSettings,
     OpsSettings,
     SecondMatrixSettings,
     Settings,
@@ -33,6 +37,8 @@ from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 from tocsin_schema.severity import Severity
 
+# What belongs together is a matter for its own tests: elsewhere every alert rings, at once and by itself.
+AT_ONCE = {"wait_ii_s": 0, "wait_iii_s": 0, "flood_room": 10_000, "flood_origin": 10_000}
 LEVELS = {"I": 5, "II": 4, "III": 3, "IV": 2, "none": 0}
 TITLE = "Shuttle did not see a cyclist"
 SUMMARY = "At a roundabout the shuttle drove on."
@@ -83,6 +89,7 @@ class Bell:
     settings: Settings
     transport: MatrixTransport | None
     others: dict[str, Sender] = field(default_factory=dict)
+    now: Callable[[], datetime] = utc_now
     more_rooms: dict[str, MatrixTransport] = field(default_factory=dict)
     alarms: Alarms = field(init=False)
     token: str = ""
@@ -92,7 +99,7 @@ class Bell:
         rooms = dict(self.more_rooms)
         if self.transport is not None:
             rooms[MATRIX] = self.transport
-        self.alarms = Alarms(self.settings, self.pool, Carriers(rooms, self.others))
+        self.alarms = Alarms(self.settings, self.pool, Carriers(rooms, self.others), now=self.now)
         self.alarms.on_acknowledged = self._count
 
     def _count(self) -> None:
@@ -142,6 +149,18 @@ class Bell:
 
         await self.until(done, within_s=within_s)
 
+    async def all_said(self, count: int, *, within_s: float = 60) -> None:
+        """The same for messages other than edits, of which there may be any number."""
+
+        async def done() -> bool:
+            async with self.pool.acquire() as conn:
+                found = await conn.fetchval(
+                    "select count(*) from delivery where kind <> 'update' and state = 'echoed'"
+                )
+            return bool(found == count)
+
+        await self.until(done, within_s=within_s)
+
     async def deliveries(self, alert_id: int) -> dict[str, dict[str, Any]]:
         """The newest message of an alert on each channel."""
         return {d["channel"]: d for d in (await self.alarms.get(alert_id))["deliveries"]}
@@ -180,6 +199,24 @@ class Bell:
         return await self.until(found, within_s=within_s)
 
 
+def transport_of(
+    matrix: MatrixSettings, pool: Pool, directory: Path, read_token: Callable[[], str], *, poll_s: float = 5
+) -> MatrixTransport:
+    """The transport for a room, as the node makes it but for where it reads the token."""
+    if not matrix.encrypted:
+        return MatrixTransport(matrix, read_token, poll_s=poll_s)
+    from tocsin_node.links.matrix_e2ee import EncryptedTransport
+    from tocsin_node.storage.matrix_crypto import KeyStore
+
+    return EncryptedTransport(
+        matrix,
+        read_token,
+        lambda: KeyStore(pool, matrix.user_id, read_secret(directory, PICKLE_KEY).decode()),
+        lambda: read_secret(directory, RECOVERY_KEYS[0]).decode(),
+        poll_s=poll_s,
+    )
+
+
 @asynccontextmanager
 async def bell(
     pool: Pool,
@@ -188,21 +225,29 @@ async def bell(
     *,
     run: bool = True,
     alerts: dict[str, Any] | None = None,
+    grouping: dict[str, Any] | None = None,
     webhook: dict[str, Any] | None = None,
     mail: dict[str, Any] | None = None,
+    oncall: OncallSettings | None = None,
+    now: Callable[[], datetime] = utc_now,
     ops: dict[str, Any] | None = None,
     second: Room | None = None,
     second_fields: dict[str, Any] | None = None,
     wrap: Callable[[MatrixTransport], Any] = lambda transport: transport,
     **matrix: Any,
 ) -> AsyncIterator[Bell]:
-    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured."""
+    """A node's alarms for the block; `run=False` only records. Without a room: Matrix is not configured.
+
+    `grouping`: what differs from `AT_ONCE`.
+    """
     chosen = None if room is None else MatrixSettings(**(_fields(room) | matrix))
     reserve = None if second is None else SecondMatrixSettings(**(_fields(second) | (second_fields or {})))
     settings = Settings(
         dir=directory,
         node=NodeSettings(org="Test"),
         alerts=AlertSettings(**(alerts or {})),
+        oncall=oncall or OncallSettings(),
+        grouping=GroupingSettings(**{**AT_ONCE, **(grouping or {})}),
         matrix=chosen,
         matrix_second=reserve,
         ops=OpsSettings(**(ops or {})),
@@ -210,7 +255,7 @@ async def bell(
         mail=None if mail is None else MailSettings(**mail),
     )
     opened: list[Bell] = []
-    transport = None if chosen is None else MatrixTransport(chosen, lambda: opened[0].token, poll_s=5)
+    transport = None if chosen is None else transport_of(chosen, pool, directory, lambda: opened[0].token)
     more_rooms = {}
     if reserve is not None and second is not None:
         more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)
@@ -222,6 +267,7 @@ async def bell(
         settings,
         None if transport is None else wrap(transport),
         other_senders(settings),
+        now,
         more_rooms,
     )
     opened.append(ringing)

@@ -38,7 +38,16 @@ class Room:
 
     async def alert(self, *, within_s: float = 60) -> dict[str, Any]:
         """The next alert to reach the responder's client."""
-        return await self.wait_for(lambda event: "org.tocsin.alert" in event["content"], within_s=within_s)
+        return await self.wait_for(_rings, within_s=within_s)
+
+    async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
+        """The bot's message that holds `words`, as soon as it is in the room."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = await asyncio.to_thread(self.alerts)
+                if (event := next((e for e in found if words in e["content"]["body"]), None)) is not None:
+                    return event
+                await asyncio.sleep(0.05)
 
     async def read_up_to(self, event_id: str, *, by: Person | None = None, **more: Any) -> None:
         """Let the responder's client say that they have read the room as far as an event."""
@@ -48,6 +57,16 @@ class Room:
     def alerts(self) -> list[dict[str, Any]]:
         """What people see of the bot in the room, oldest first."""
         return self.responder.messages(self.id, self.bot.user_id)
+
+
+def _rings(event: dict[str, Any]) -> bool:
+    """Whether it is a message of a bot of ours that is no notice and no edit."""
+    content = event["content"]
+    return (
+        "org.tocsin.alert" in content
+        and content.get("msgtype") == "m.text"
+        and content.get("m.relates_to", {}).get("rel_type") != "m.replace"
+    )
 
 
 def open_room(synapse: Synapse, **options: Any) -> Room:
@@ -105,3 +124,16 @@ def limited_homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syn
 @pytest.fixture
 def room(homeserver: Synapse) -> Room:
     return open_room(homeserver)
+
+
+def open_encrypted_room(synapse: Synapse, **limits: int) -> Room:
+    """The same, end-to-end encrypted; `limits`: when the room's key is changed."""
+    content = {"algorithm": "m.megolm.v1.aes-sha2", **limits}
+    return open_room(
+        synapse, initial_state=[{"type": "m.room.encryption", "state_key": "", "content": content}]
+    )
+
+
+@pytest.fixture
+def encrypted_room(homeserver: Synapse) -> Room:
+    return open_encrypted_room(homeserver)

@@ -1,6 +1,5 @@
-"""`tocsin alert`: what rang, where it went, who has taken it up."""
+"""`tocsin alert`: what rang, where it went, what was done about it."""
 
-import getpass
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Late, LazyGroup
-from tocsin_cli.commands.report_read import acknowledgement_line, cursor_refused
+from tocsin_cli.commands.alert_lines import AlertNumber, held_words, standing, tell, whose
+from tocsin_cli.commands.report_read import cursor_refused
 from tocsin_cli.commands.report_table import whence
-from tocsin_cli.deliveries import SPOKEN, read_back, state_of
-from tocsin_cli.errors import CliError, Refused, Unreachable, UsageFault
+from tocsin_cli.deliveries import SPOKEN, read_back
+from tocsin_cli.errors import CliError, Refused, Unreachable
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -21,27 +21,27 @@ _LOOK_EVERY_S = 0.5
 _UNDER_WAY = {"pending", "sending"}
 
 
-class AlertNumber(click.IntRange):
-    """The number of an alert."""
+_ACT, _TELL = "Act", "Tell people besides the room"
+_HERE = "tocsin_cli.commands"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
-        try:
-            int(value)
-        except ValueError as exc:
-            hint = "`tocsin alert list` shows the numbers."
-            raise UsageFault(f"{value} is not a number.", hint=hint) from exc
-        return super().convert(value, param, ctx)
-
-
-_LATE = {
-    "check": Late("tocsin_cli.commands.alert_check:check", "Say whether an alert would get to a person now."),
+COMMANDS = {
+    "ack": Late(f"{_HERE}.alert_act:ack", "Acknowledge an alert: somebody has seen it.", _ACT),
+    "take": Late(f"{_HERE}.alert_act:take", "Take an alert: somebody works on it.", _ACT),
+    "mute": Late(f"{_HERE}.alert_act:mute", "Mute an alert: nobody is called for a while.", _ACT),
+    "resolve": Late(f"{_HERE}.alert_act:resolve", "Resolve an alert: it is over.", _ACT),
+    "escalate": Late(f"{_HERE}.alert_act:escalate", "Call the next on call now.", _ACT),
+    "route": Late(f"{_HERE}.alert_route:route", "Say whether a report would ring, and why not."),
+    "silence": Late(f"{_HERE}.alert_silence:silence", "Keep alerts from ringing for a while."),
+    "check": Late(f"{_HERE}.alert_check:check", "Say whether an alert would get to a person now."),
+    "subscribe": Late(f"{_HERE}.alert_subscribe:subscribe", "Tell somebody of some alerts.", _TELL),
+    "subscriptions": Late(f"{_HERE}.alert_subscribe:subscriptions", "List the subscriptions.", _TELL),
+    "unsubscribe": Late(f"{_HERE}.alert_subscribe:unsubscribe", "End a subscription.", _TELL),
 }
 
 
-@click.group("alert", cls=LazyGroup, late=_LATE, no_args_is_help=True)
+@click.group("alert", cls=LazyGroup, late=COMMANDS, no_args_is_help=True)
 def alert() -> None:
-    """See and acknowledge alerts."""
+    """See alerts, and say what is done about them."""
 
 
 @alert.command("list")
@@ -74,10 +74,10 @@ def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> 
     if not items:
         session.out.say("No open alerts." if only_open else "No alerts.")
         return
-    columns = ["alert", "grade", "kind", "from", "raised", "state", "acknowledged by", "room", "title"]
+    columns = ["alert", "grade", "kind", "from", "raised", "state", "in hand of", "room", "title"]
     session.out.table(columns, [_row(item) for item in items])
     if any(item.get("state") == "open" for item in items):
-        session.out.next_step("tocsin alert ack ALERT")
+        session.out.next_step("tocsin alert take ALERT")
     if found.get("next"):
         wanted = " --open" if only_open else ""
         session.out.next_step(f"tocsin alert list --limit {limit}{wanted} --cursor {found['next']}")
@@ -87,27 +87,8 @@ def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> 
 @click.argument("alert_id", metavar="ALERT", type=AlertNumber(min=1))
 @pass_session
 def show(session: Session, alert_id: int) -> None:
-    """Show one alert: where it went and who acknowledged it."""
-    _tell(session, session.client.json("GET", f"/v1/alerts/{alert_id}"))
-
-
-@alert.command("ack")
-@click.argument("alert_id", metavar="ALERT", type=AlertNumber(min=1))
-@click.option("--note", metavar="TEXT", help="A word to those who look later.")
-@click.option("--by", metavar="NAME", help="Who has taken it up. [default: your name on this machine]")
-@pass_session
-def ack(session: Session, alert_id: int, note: str | None, by: str | None) -> None:
-    """Acknowledge an alert: somebody has taken it up.
-
-    The organisation that filed the report is told.
-    """
-    path = f"/v1/alerts/{alert_id}"
-    before = _standing(session.client.json("GET", path))
-    asked = {"note": note, "by": by or _name_here()}
-    answer = session.client.json("POST", f"{path}/ack", send={k: v for k, v in asked.items() if v})
-    _tell(session, answer)
-    for each in before:
-        session.out.say(f"It was acknowledged before: {acknowledgement_line(each)}")
+    """Show one alert: where it went, and all that was done about it."""
+    tell(session, session.client.json("GET", f"/v1/alerts/{alert_id}"))
 
 
 @alert.command("test")
@@ -124,23 +105,8 @@ def test(session: Session) -> None:
     while any(_under_way(each) for each in found.get("deliveries") or []) and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
         found = session.client.json("GET", path)
-    _tell(session, found)
+    tell(session, found)
     _judge(session, found)
-
-
-def _standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [each for each in found.get("acknowledgements") or [] if each.get("revoked_at") is None]
-
-
-def _name_here() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers: the node takes the token's
-        return ""
-
-
-def _whose(each: Mapping[str, Any]) -> str:
-    return f"{each.get('by')} (peer)" if each.get("node") else str(each.get("by"))
 
 
 def _under_way(each: Mapping[str, Any]) -> bool:
@@ -204,36 +170,17 @@ def _blame(each: Mapping[str, Any]) -> str:
 
 def _row(item: Mapping[str, Any]) -> list[object]:
     deliveries = item.get("deliveries") or []
-    room = ", ".join(state_of(each) for each in deliveries) or "nowhere"
+    rings = [each for each in deliveries if each.get("kind", "ring") != "update"]
+    room = ", ".join(held_words(each) for each in rings) or "nowhere"
     raised = local_time(item.get("raised_at"))
-    people = ", ".join(dict.fromkeys(_whose(each) for each in _standing(item))) or "-"
-    facts = [item["id"], item.get("grade"), item.get("kind"), whence(item.get("from")), raised]
+    people = ", ".join(dict.fromkeys(whose(each) for each in standing(item))) or "-"
+    if item.get("assigned"):
+        people = f"{item['assigned']} (works on it)"
+    if item.get("silenced"):
+        room = f"{room} until {local_time(item['silenced'].get('until'))} by {item['silenced'].get('by')}"
+    facts = [item["id"], item.get("grade"), _kind(item), whence(item.get("from")), raised]
     return [*facts, item.get("state"), people, room, item.get("title")]
 
 
-def _tell(session: Session, found: Mapping[str, Any]) -> None:
-    member(found, "id")
-    if session.out.as_json:
-        session.out.document(found)
-        return
-    pairs: list[tuple[str, object]] = [
-        ("Alert", f"{found['id']} ({found.get('kind')})"),
-        ("Title", found.get("title")),
-        ("Grade", f"{found.get('grade')}, level {found.get('level')}; TLP:{str(found.get('tlp')).upper()}"),
-        ("Report", f"{found.get('report_id') or '-'} (version {found.get('ver') or '-'})"),
-        ("From", f"{whence(found.get('from'))} ({found.get('origin')})"),
-        ("Raised", local_time(found.get("raised_at"))),
-        ("State", found.get("state")),
-    ]
-    pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
-    pairs += [("Delivery", _delivery_line(each)) for each in found.get("deliveries") or []]
-    session.out.facts(pairs)
-
-
-def _delivery_line(each: Mapping[str, Any]) -> str:
-    when = each.get("seen_at") or each.get("echoed_at") or each.get("accepted_at")
-    parts = [f"{each.get('channel')} {each.get('room')}: {state_of(each)}"]
-    parts += [local_time(when)] if when else []
-    parts += [f"{each.get('attempts')} tries"] if int(each.get("attempts") or 0) > 1 else []
-    parts += [f"last error: {each['last_error']}"] if each.get("last_error") else []
-    return ", ".join(parts)
+def _kind(item: Mapping[str, Any]) -> object:
+    return "DRILL" if item.get("drill") else item.get("kind")

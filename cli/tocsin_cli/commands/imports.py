@@ -91,9 +91,7 @@ def stix(
 
     over: Counter[str] = Counter()
     reader = partial(read, default_tlp=marking.Tlp(tlp) if tlp else None, passed_over=over)
-    _run(
-        session, "stix", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run, over=over
-    )
+    _run(session, file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run, over=over)
 
 
 @import_.command("aiid")
@@ -117,7 +115,7 @@ def aiid(
 ) -> None:
     """Import the AI Incident Database: the incidents.csv of its export."""
     with aiid_reader(classifications, as_of) as reader:
-        _run(session, "aiid", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
+        _run(session, file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
 
 
 @import_.command("avid")
@@ -143,7 +141,6 @@ def avid(
     """
     _run(
         session,
-        "avid",
         file,
         avid_reader(as_of),
         share=share,
@@ -172,12 +169,11 @@ def atlas(
 ) -> None:
     """Import the case studies of MITRE ATLAS: its ATLAS.yaml."""
     with atlas_reader(techniques) as reader:
-        _run(session, "atlas", file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
+        _run(session, file, reader, share=share, to=to, reviewed_by=reviewed_by, dry_run=dry_run)
 
 
 def _run(
     session: Session,
-    source: str,
     file: Path,
     reader: Reader,
     *,
@@ -189,7 +185,7 @@ def _run(
 ) -> None:
     from tocsin_schema.errors import SchemaError
 
-    query = [("source", source)] + ([("share", "1")] if share or to else []) + [("to", name) for name in to]
+    query = ([("share", "1")] if share or to else []) + [("to", name) for name in to]
     query += reviewed_query(reviewed_by)
     account = Account()
     importer = Importer(None if dry_run else session.client, account, query)

@@ -39,6 +39,9 @@ MATRIX_NEEDS = ("homeserver", "user_id", "room")
     type=click.Path(path_type=Path, resolve_path=True),
     help="The bot's access token. Left out: DIR/keys/matrix-token.",
 )
+@click.option(
+    "--matrix-encrypted", is_flag=True, help="The room is end-to-end encrypted (needs the extra e2ee)."
+)
 @click.option("--matrix-responder", multiple=True, metavar="@USER:HOST", help="Who is called; once for each.")
 @pass_session
 def init(
@@ -53,6 +56,7 @@ def init(
     matrix_user: str | None,
     matrix_room: str | None,
     matrix_token_file: Path | None,
+    matrix_encrypted: bool,
     matrix_responder: Sequence[str],
 ) -> None:
     """Make a node in DIR: its keys, its first statement, its settings, its first token.
@@ -73,6 +77,7 @@ def init(
             user_id=matrix_user,
             room=matrix_room,
             access_token_file=str(matrix_token_file) if matrix_token_file else None,
+            encrypted=matrix_encrypted or None,
             responders=list(matrix_responder) or None,
         ),
     }

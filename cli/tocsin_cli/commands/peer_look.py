@@ -73,8 +73,8 @@ def status(session: Session, name: str | None) -> None:
 def witness(session: Session, name: str, ask: bool | None, cosign: bool | None) -> None:
     """Say who cosigns for whom.
 
-    A peer is a witness of our log, and our node one of its log, unless said otherwise. Witnesses cosign checkpoints, so that nobody can be shown another log than the
-    others; they see its size and hash, nothing else.
+    A peer is a witness of our log, and our node one of its log, unless said otherwise. Witnesses cosign checkpoints, so
+    that nobody can be shown another log than the others; they see its size and hash, nothing else.
     """
     asked = {"witness": ask, "witnessed": cosign}
     found = session.client.json("PUT", f"/v1/peers/{segment(name)}/witness", send=asked)

@@ -7,6 +7,7 @@ from tocsin_cli.filing import names
 from tocsin_cli.output import Output
 
 Redaction = Mapping[str, Any]
+SAY_AGAIN = "Say again what to leave out: --drop, --replace."
 
 
 def redactions_in(found: Mapping[str, Any]) -> list[Redaction]:
@@ -49,7 +50,7 @@ def warn_stale(out: Output, answer: Mapping[str, Any]) -> None:
         if each.get("stale"):
             out.warn(
                 f"Its redaction {each.get('id')} {would} of version {each.get('record_ver')} still; "
-                f"`{again(str(answer['id']), each)}` makes the next version."
+                f"`{again(str(answer['id']), each)}` makes the next version. {SAY_AGAIN}"
             )
 
 

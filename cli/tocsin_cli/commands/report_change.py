@@ -17,7 +17,7 @@ from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
-from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, UsageFault
+from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, Refused, UsageFault
 from tocsin_cli.filing import member, post, reviewed_query
 from tocsin_cli.output import findings_text
 from tocsin_cli.session import Session, pass_session
@@ -67,7 +67,12 @@ def update(
     if sum(map(bool, (sets, file, use_editor))) != 1:
         raise UsageFault("Say what changes: one of --set, --file and --editor.")
     path = f"/v1/reports/{segment(report_id)}"
-    refuse_foreign(session, path)
+    if record := refuse_foreign(session, path).get("redaction_of"):
+        raise Refused(
+            "The report is a redaction: it says what its report says, and less.",
+            code="is-redaction",
+            hint=f"Change the full one and redact it again: tocsin report update {record}",
+        )
     held = session.client.raw("GET", path, accept=STIX)
     refuse_withdrawn(held, report_id)
     source: handin.Source | None = None

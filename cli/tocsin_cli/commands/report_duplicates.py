@@ -117,7 +117,7 @@ def _may_tell(session: Session, report_id: str, other_id: str) -> bool:
     why = {
         "not-ours": "it is not your report",
         "withdrawn": "your report is withdrawn",
-        "nobody-has-it": "nobody else has your report",
+        "nobody-has-it": "nobody else has the report from you",
         "marked-stricter": "the other report is marked more strictly",
         "never-sent": f"{', '.join(left)} never got the other report and would learn that there is one",
     }.get(str(found.get("why")), str(found.get("why")))

@@ -47,7 +47,10 @@ _OPTIONS = (
         "--reviewed-by", metavar="NAME",
         help="Who has looked for personal data and secrets and takes it on that what is suspected leaves.",
     ),
-    click.option("--no-suspected", is_flag=True, help="Leave out what seems to hold personal data or secrets."),
+    click.option(
+        "--no-suspected", is_flag=True,
+        help="Leave out what seems to hold personal data or secrets, and what was redacted for others.",
+    ),
     click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write here, for you alone (0600)."),
     click.option("--force", is_flag=True, help="Overwrite the file."),
     click.option("--losses", is_flag=True, help="Say what this form has no place for, and export nothing."),
@@ -172,7 +175,8 @@ def _wish(form: str, options: dict[str, Any]) -> Wish:
     if (ids and files) or ((ids or files) and (filters or moment)):
         said = "Ids, --file and filters do not go together."
         raise UsageFault(said, hint="Name reports, or name files, or filter what the node holds.")
-    named = [("above-tlp", max_tlp), ("personal-data", personal), (exporting.SUSPECTED, narrow or None)]
+    named = [("above-tlp", max_tlp), ("personal-data", personal)]
+    named += [(reason, narrow or None) for reason in (exporting.SUSPECTED, exporting.REDACTED)]
     limits = Limits(
         Tlp(max_tlp) if max_tlp else DEFAULT_TLP,
         bool(personal),

@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.alert_lines import act_line
 from tocsin_cli.commands.redaction_told import redaction_lines
 from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
@@ -18,7 +19,7 @@ from tocsin_cli.errors import CliError, Refused, UsageFault
 from tocsin_cli.filing import member, names
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.words import Grade, Tlp
+from tocsin_cli.words import Grade, Since, Tlp
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -58,6 +59,7 @@ class ReportId(click.ParamType[str]):
     "--origin", metavar="NAME", help="Only what this peer sent; us for what was filed or imported here."
 )
 @click.option("--text", metavar="WORDS", help="Only reports with these words in their title.")
+@click.option("--since", type=Since(), metavar="WHEN", help="Only what began then or later: 2025-03-24.")
 @pass_session
 def list_(session: Session, /, limit: int, **filters: str | None) -> None:
     """List the reports that the node holds, newest first."""
@@ -143,6 +145,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     pairs += _trust(found)
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
+    pairs += [("Progress", act_line(each)) for each in found.get("progress") or []]
     return [*pairs, *remark_lines(found)]
 
 
@@ -167,7 +170,8 @@ def _creator(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[
     by = found.get("created_by")
     if not by or origin.get("ours") or by.get("node_id") == origin.get("node_id"):
         return []
-    return [("Created by", f"{by.get('name')} ({by.get('node_id') or by.get('id')})")]
+    unsigned = "; so the file says, that was imported: nobody signed it" if origin.get("imported") else ""
+    return [("Created by", f"{by.get('name')} ({by.get('node_id') or by.get('id')}){unsigned}")]
 
 
 def _sealed_to(found: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -1,6 +1,6 @@
 """`tocsin report redact`: a version for others, made from the private record, shown whole before it leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -49,9 +49,19 @@ Asked = Mapping[str, Any]  # the arguments of project(), but for the record and 
 )
 @click.option("--to", multiple=True, metavar="NAME", help="Send to this peer only; may be repeated.")
 @click.option("--by", metavar="NAME", help="Who has looked at it and answers for it; kept at your node.")
+@click.option(
+    "--reviewed-by",
+    metavar="NAME",
+    help="With --yes: who has looked at what still seems to hold personal data or secrets and takes it on that it "
+    "leaves.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would leave and to whom; store and send nothing.")
 @full_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask; what is suspected, or new in this version, still needs --reviewed-by.",
+)
 @pass_session
 def redact(
     session: Session,
@@ -63,6 +73,7 @@ def redact(
     personal_data: str | None,
     to: tuple[str, ...],
     by: str | None,
+    reviewed_by: str | None,
     dry_run: bool,
     full: bool,
     yes: bool,
@@ -80,6 +91,7 @@ def redact(
       tocsin report redact ID --drop affected --drop 'harms[0].note' --dry-run
       tocsin report redact ID --tlp green --replace 'description=A nurse was called.' --by 'M. Ilves'
     """  # noqa: D301  click fills no lines after it
+    by = by or reviewed_by
     if not by and not dry_run:
         raise UsageFault(
             "Nobody is named who answers for it.", hint="Give --by NAME, or --dry-run to look first."
@@ -94,14 +106,17 @@ def redact(
     before = _before(session, record, done)
     path = f"/v1/reports/{segment(done.id)}" if before else "/v1/reports"
     link = [("redaction_of", report_id), ("record_ver", str(record.get("ver")))]
-    query = [("to", name) for name in to] + reviewed_query(by) + link
+    query = [("to", name) for name in to] + reviewed_query(reviewed_by or by) + link
     method = "PUT" if before else "POST"
     tried = post(session.client, method, path, done.raw, [*query, ("dry_run", "1")])
     if dry_run or not session.out.as_json:
         _show(session, tried, done, full=full)
-    _warn_new(session, before, done)
+    more = _warn_new(session, before, done)
     if dry_run:
         return
+    if yes and not reviewed_by:
+        _refuse_suspected(tried)
+        _refuse_more(more)
     if not yes and not _confirmed(session, tried):
         session.out.warn("Nothing is sent.")
         return
@@ -214,8 +229,8 @@ def _before(session: Session, record: Mapping[str, Any], done: "Projection") -> 
     return session.client.raw("GET", f"/v1/reports/{segment(done.id)}", accept=STIX)
 
 
-def _warn_new(session: Session, before: bytes | None, done: "Projection") -> None:
-    """Say in what it differs from the version before: what was left out then is left out only if it is said again."""
+def _warn_new(session: Session, before: bytes | None, done: "Projection") -> list[str]:
+    """Say and return in what it goes beyond the version before: what was left out then has to be left out again."""
     from tocsin_schema import place
     from tocsin_schema.errors import SchemaError
     from tocsin_schema.stix import to_form
@@ -223,7 +238,7 @@ def _warn_new(session: Session, before: bytes | None, done: "Projection") -> Non
     try:
         said, says = (dict(place.leaves(to_form(raw))) for raw in (before or done.raw, done.raw))
     except SchemaError:
-        return
+        return []
     new = [place.written(where) for where, value in says.items() if said.get(where) != value]
     if new:
         session.out.warn(
@@ -232,6 +247,7 @@ def _warn_new(session: Session, before: bytes | None, done: "Projection") -> Non
         )
     elif before is not None and said == says:
         session.out.say("It says the same as the version that is shared already.")
+    return new
 
 
 def _show(session: Session, tried: Answer, done: "Projection", *, full: bool) -> None:
@@ -245,6 +261,29 @@ def _show(session: Session, tried: Answer, done: "Projection", *, full: bool) ->
     if done.removed:
         out.table(["what", "why"], [[each["what"], each["why"]] for each in _removed(done)])
     out.say(NAMES_ARE_NOT_FOUND)
+
+
+def _refuse_suspected(tried: Answer) -> None:
+    """Raises: FindingsFound. A yes given beforehand is to a redaction, not to what was overlooked in it."""
+    found = [each for each in tried.get("findings") or [] if str(each.get("code", "")).endswith("-suspected")]
+    if found:
+        raise FindingsFound(
+            [{**each, "hint": ""} for each in found],
+            message="What would leave seems to hold personal data or secrets still; nothing is sent.",
+            hint="Leave it out with --drop or --replace; or look at it and say yes when asked (without --yes); or say "
+            "who has looked and takes it on: --reviewed-by NAME.",
+        )
+
+
+def _refuse_more(more: Sequence[str]) -> None:
+    """Raises: CliError. A yes given beforehand is not to what the version before kept back."""
+    if more:
+        raise CliError(
+            f"It would say what the version before did not: {', '.join(more)}. Nothing is sent.",
+            code="says-more",
+            hint="Leave it out again with --drop or --replace; or look at it and say yes when asked (without --yes); "
+            "or say who has looked and takes it on: --reviewed-by NAME.",
+        )
 
 
 def _removed(done: "Projection") -> list[dict[str, str]]:

@@ -39,8 +39,9 @@ _READ_S = 15.0  # a node that takes longer for a list is as good as away for a p
 def watch(session: Session, every_s: int, bell: bool, once: bool) -> None:
     """Watch alerts, reports, peers and duties, live.
 
-    What is new is marked with *, for half a minute. What the token has no scope for is shown as not allowed. When
-    the node is away, the watch says since when and goes on by itself. Ctrl-C ends it, with exit code 0.
+    Emergencies and drills stand above them while there are any. What is new is marked with *, for half a minute.
+    What the token has no scope for is shown as not allowed. When the node is away, the watch says since when and
+    goes on by itself. Ctrl-C ends it, with exit code 0.
 
     With --json, and where stdout is no terminal, one look is printed, as with --once.
     """

@@ -1,4 +1,4 @@
-"""Vectors for what comes off the wire first: canonical JSON, frames, keys, invites."""
+"""Vectors for what comes off the wire first: canonical JSON, frames, keys, invites, acknowledgements."""
 
 import base64
 import hashlib
@@ -11,14 +11,15 @@ import nacl.bindings as sodium
 
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.keys import public_of, sign
+from tocsin_federation.messages import write_acknowledgement
 from tocsin_federation.peering import mint_invite
 from workshop.case import Case, Dice
-from workshop.cast import ALDER, NOW
+from workshop.cast import ALDER, NOW, REPORT_ID
 from workshop.identities import SMALL_ORDER
 
 
 def cases() -> Iterator[Case]:
-    """All vectors of these four checks."""
+    """All vectors of these five checks."""
     for name, expect, comment, raw in _canonical():
         yield Case("canonical", name, expect, "P-10", comment, {"max_bytes": 4096, "bytes": raw})
     for name, expect, comment, start, body in _frames():
@@ -27,6 +28,8 @@ def cases() -> Iterator[Case]:
         yield Case("key", name, expect, "P-12", comment, given)
     for name, expect, rule, comment, text in _invites():
         yield Case("invite", name, expect, rule, comment, {"now": NOW, "invite": text})
+    for name, expect, rule, comment, content in _acknowledgements():
+        yield Case("acknowledgement", name, expect, rule, comment, {"content": content})
 
 
 def _canonical() -> Iterator[tuple[str, str, str, bytes]]:
@@ -110,6 +113,49 @@ def _frames() -> Iterator[tuple[str, str, str, int, bytes]]:
         "513 frames.",
         5,
         (b"".join(encode_frame(5 + i, b"", b"", b"") for i in range(513)) + encode_trailer(1000)),
+    )
+
+
+def _acknowledgements() -> Iterator[tuple[str, str, str, str, bytes]]:
+    first = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False)
+    taken = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False, state="taken")
+    invalid, later = "content-invalid", "unsupported"
+    yield "valid", "ok", "P-85", "Somebody has seen version 3.", first
+    for state in ("taken", "resolved", "unanswered"):
+        content = write_acknowledgement(REPORT_ID, 3, NOW, revoked=state == "taken", state=state)
+        yield f"valid-{state}", "ok", "P-109", "What became of it.", content
+    yield "state-in-version-1", invalid, "P-85", "v 1 has no state.", taken.replace(b'"v":2', b'"v":1')
+    yield "no-state", invalid, "P-109", "v 2 without a state.", first.replace(b'"v":1', b'"v":2')
+    yield (
+        "state-acknowledged",
+        later,
+        "P-109",
+        "That is said with v 1.",
+        taken.replace(b"taken", b"acknowledged"),
+    )
+    yield (
+        "state-not-known-yet",
+        later,
+        "P-109",
+        "Kept and passed over.",
+        taken.replace(b"taken", b"escalated"),
+    )
+    yield "state-no-text", invalid, "P-109", "A state is a word.", taken.replace(b'"taken"', b"7")
+    yield "version-3", later, "P-109", "Kept and passed over.", taken.replace(b'"v":2', b'"v":3')
+    yield (
+        "names-a-person",
+        invalid,
+        "P-109",
+        "It names nobody.",
+        taken.replace(b'"revoked"', b'"by":"ada","revoked"'),
+    )
+    yield "not-canonical", invalid, "P-10", "A space at the end.", taken + b" "
+    yield (
+        "too-large",
+        invalid,
+        "P-85",
+        "More than 4 KiB.",
+        taken.replace(b'"taken"', b'"' + b"t" * 4096 + b'"'),
     )
 
 

@@ -83,6 +83,7 @@ async def show(request: web.Request) -> web.Response:
     if STIX in request.headers.get("Accept", ""):
         return web.Response(body=report.bundle, content_type=STIX)
     bundle = orjson.loads(report.bundle)
+    progress = await node.alarms.progress(report.id)
     having = await node.reporting.having(report)
     entry = None
     if report.log_index is not None and report.leaf_hash is not None:
@@ -104,7 +105,8 @@ async def show(request: web.Request) -> web.Response:
             ],
             "entry": entry,
             "witnesses": await _witnesses(node, report),
-            "acknowledgements": await node.alarms.acknowledgements(report.id),
+            "acknowledgements": [act for act in progress if act["kind"] == "ack"],
+            "progress": [act for act in progress if act["kind"] != "ack"],
             "remarks": remarks,
             "reviews": await node.reporting.screening.reviews(report.id),
             "bundle": bundle,

@@ -19,20 +19,25 @@ from typing import Any, Literal
 
 import msgspec
 
+from tocsin_node.links import emergency_words
 from tocsin_schema.marking import Tlp, strictest
 from tocsin_schema.vocabulary import LEVEL_NAMES
 
-Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster"]
+Kind = Literal["raise", "escalate", "withdrawn", "test", "duty", "cluster", "digest", "emergency"]
 
 BODY_BYTES = 4096
 TITLE_BYTES = 240
 SUMMARY_BYTES = 1200
 NAME_BYTES = 120
 DRIVER_BYTES = 160
+REASON_BYTES = 500
+STEP_BYTES = 240
+STEPS = 5
 DRIVERS = 5
 SYSTEMS = 3
 MENTIONS = 30
 SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
+DIGESTED = "Several incidents came at once and were told together. See each: tocsin alert list --open"
 ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
 HEADLINES = {
     "raise": "ALERT, grade {grade}",
@@ -40,6 +45,7 @@ HEADLINES = {
     "withdrawn": "WITHDRAWN: the report of grade {grade} no longer stands",
     "duty": "LEGAL CLOCK: {clock}",
     "cluster": "EARLY WARNING: several organisations report the same, up to grade {grade}",
+    "digest": "MANY ALERTS AT ONCE, up to grade {grade}",
     "test": "TEST: this is a test of the alarm, nothing has happened",
 }
 
@@ -97,6 +103,15 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     since: str = (
         ""  # when the first report of a cluster came: what a later cluster of the same name has otherwise
     )
+    emergency: str = ""  # its id
+    drill: bool = False
+    ordinary: bool = False  # of an emergency: over its caller's limit of a day
+    called_here: bool = False  # of an emergency: by us
+    over: bool = False  # of an emergency: it was stood down
+    caller: str = ""  # who called, as we call it
+    call: str = ""  # why
+    steps: tuple[str, ...] = ()  # what to do
+    step_texts: tuple[str, ...] = ()
 
 
 def detail_for(tlp: Tlp, ceiling: Tlp) -> Detail:
@@ -109,11 +124,11 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     detail = detail_for(facts.tlp, ceiling)
     kept: dict[str, Any] = {}
     if detail >= Detail.SEVERITY:
-        kept |= {"level": facts.level, "score": facts.score}
+        kept |= {"level": facts.level, "score": facts.score, "caller": facts.caller}
     if detail >= Detail.TITLE:
-        kept |= {"title": facts.title}
+        kept |= {"title": facts.title, "call": facts.call, "steps": facts.steps}
     if detail >= Detail.SUMMARY:
-        names = ("summary", "origin", "systems", "drivers", "reasons", "duties")
+        names = ("summary", "origin", "systems", "drivers", "reasons", "duties", "step_texts")
         kept |= {name: getattr(facts, name) for name in names}
     return _bare(facts, **kept)
 
@@ -130,6 +145,11 @@ def _bare(facts: AlertFacts, **kept: Any) -> AlertFacts:
         unwitnessed=facts.unwitnessed,
         cluster=facts.cluster,
         since=facts.since,
+        emergency=facts.emergency,
+        drill=facts.drill,
+        ordinary=facts.ordinary,
+        called_here=facts.called_here,
+        over=facts.over,
         **kept,
     )
 
@@ -147,7 +167,8 @@ def still(facts: AlertFacts, marking: Tlp | None, ceiling: Tlp) -> AlertFacts:
 
 def title_of(facts: AlertFacts) -> str:
     """One line for lists, no more than the room sees."""
-    return foreign(facts.title, TITLE_BYTES) or f"{facts.tlp.label} incident, details not shown"
+    line = foreign(facts.title, TITLE_BYTES) or f"{facts.tlp.label} incident, details not shown"
+    return emergency_words.title(line, drill=facts.drill) if facts.emergency else line
 
 
 def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
@@ -156,12 +177,13 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
     `mention`: users whose devices ring; nobody named rings the whole room, where the bot may do that.
     """
     head = headline(facts)
-    title = foreign(facts.title, TITLE_BYTES)
-    paragraphs = [p for p in (title, foreign(facts.summary, SUMMARY_BYTES)) if p]
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts reach this room."]
-    elif not paragraphs:
-        paragraphs = ["What happened may not be shown in this room."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
+    else:
+        paragraphs = _paragraphs(facts) or ["What happened may not be shown in this room."]
+    paragraphs = [*_notes(facts), *paragraphs]
     points = _points(facts)
     keys = f"{', '.join(ACKNOWLEDGE_KEYS[:-1])} or {ACKNOWLEDGE_KEYS[-1]}"
     steps = _steps(facts, f"react with {keys}, or write !ack {alert_id}")
@@ -171,11 +193,13 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
 
 def plain_text(facts: AlertFacts, alert_id: int) -> str:
     """The same in plain text, for ways that nothing is read back from."""
-    paragraphs = [p for p in (foreign(facts.title, TITLE_BYTES), foreign(facts.summary, SUMMARY_BYTES)) if p]
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts arrive here."]
-    elif not paragraphs:
-        paragraphs = ["What happened may not be shown here."]
+    elif facts.kind == "digest":
+        paragraphs = [DIGESTED]
+    else:
+        paragraphs = _paragraphs(facts) or ["What happened may not be shown here."]
+    paragraphs = [*_notes(facts), *paragraphs]
     steps = _steps(facts, f"tocsin alert ack {alert_id}")
     return _lines(headline(facts), paragraphs, _points(facts), steps)
 
@@ -191,6 +215,14 @@ def headline(facts: AlertFacts) -> str:
         return f"🔔 {HEADLINES['test']}"
     if facts.kind == "duty":
         return f"⏳ {HEADLINES['duty'].format(clock=facts.clock)} · {facts.tlp.label}"
+    if facts.kind == "emergency":
+        return emergency_words.headline(
+            drill=facts.drill,
+            ordinary=facts.ordinary,
+            over=facts.over,
+            caller=foreign(facts.caller, NAME_BYTES),
+            marking=facts.tlp.label,
+        )
     sign = "⚪" if facts.kind == "withdrawn" else SIGNS.get(facts.grade, "🔵")
     severity = "" if facts.level is None else f" · {LEVEL_NAMES[facts.level]}, {facts.level} of 5"
     return f"{sign} {HEADLINES[facts.kind].format(grade=facts.grade)}{severity} · {facts.tlp.label}"
@@ -224,6 +256,17 @@ def _visible(text: str) -> str:
     return "".join(kept)
 
 
+def _paragraphs(facts: AlertFacts) -> list[str]:
+    """What strangers wrote, as far as it may be read here."""
+    title, summary = foreign(facts.title, TITLE_BYTES), foreign(facts.summary, SUMMARY_BYTES)
+    reason = foreign(facts.call, REASON_BYTES)
+    return [text for text in (title, summary, f"Because: {reason}" if reason else "") if text]
+
+
+def _notes(facts: AlertFacts) -> list[str]:
+    return emergency_words.notes(drill=facts.drill, ordinary=facts.ordinary, over=facts.over)
+
+
 def _points(facts: AlertFacts) -> list[tuple[str, str]]:
     several = ((facts.drivers[:DRIVERS], DRIVER_BYTES, "; "), (facts.systems[:SYSTEMS], NAME_BYTES, "; "))
     drivers, systems = (sep.join(foreign(t, most) for t in texts) for texts, most, sep in several)
@@ -235,6 +278,10 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
         ("System", systems),
         ("Reported by", foreign(facts.origin, NAME_BYTES)),
         ("Not yet witnessed", "only its author has signed it so far" if facts.unwitnessed else ""),
+        *emergency_words.steps_text(
+            [foreign(name, NAME_BYTES) for name in facts.steps[:STEPS]],
+            [foreign(text, STEP_BYTES) for text in facts.step_texts[:STEPS]],
+        ),
     ]
     return [(name, text) for name, text in points if text]
 
@@ -247,9 +294,11 @@ def _lines(
 
 
 def _steps(facts: AlertFacts, acknowledge: str) -> list[tuple[str, str]]:
-    steps = [("Acknowledge", acknowledge)]
+    steps = [] if facts.over else [("Acknowledge", acknowledge)]
     if facts.kind == "duty":
         steps.append(("See what is owed", f"tocsin duty list --report {facts.report_id}"))
+    if facts.emergency:
+        steps += emergency_words.to_do(facts.emergency, ours=facts.called_here, over=facts.over)
     if facts.report_id is not None:
         steps.append(("Read it all", f"tocsin report show {facts.report_id}"))
     if facts.cluster:
@@ -267,7 +316,8 @@ def _html(
         parts.append("<ul>" + "".join(f"<li>{escape(n)}: {escape(t)}</li>" for n, t in points) + "</ul>")
     for what, how in steps:
         marked = re.sub(
-            r"(!ack \d+|tocsin (?:report|cluster) show \S+|tocsin duty list --report \S+)",
+            r"(!ack \d+|tocsin (?:report|cluster|emergency) (?:show|answer|stand-down) \S+"
+            r"|tocsin duty list --report \S+)",
             r"<code>\1</code>",
             escape(how),
         )
@@ -281,6 +331,7 @@ def _message(
     data: dict[str, Any] = {"v": 1, "alert": alert_id, "kind": facts.kind, "grade": facts.grade}
     data |= {"report": facts.report_id, "ver": facts.ver} if facts.report_id is not None else {}
     data |= {"cluster": facts.cluster.partition("/")[0]} if facts.cluster else {}
+    data |= {"emergency": facts.emergency, "drill": facts.drill} if facts.emergency else {}
     data |= {"level": facts.level, "score": facts.score} if facts.level is not None else {}
     return {
         "msgtype": "m.text",

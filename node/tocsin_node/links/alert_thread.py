@@ -6,14 +6,16 @@ a message that begins with an asterisk.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tocsin_node.links.alert_text import MENTIONS, AlertFacts, words
 
-NOTICE = "notice"  # the kind of message for which no device rings
+NOTICE: Final = "notice"  # kinds of messages for which no device rings
+UPDATE: Final = "update"
 
 
 class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -22,7 +24,8 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
     `what`: tells it apart from all else that is said about this alert in this kind; the same again is no second
     message. `mention`: whose devices ring; nobody named are those whom the alert rang (a notice rings nobody).
     `everybody`: the whole room rings. `facts`: the alert's own words follow, as far as the place may read them then;
-    without it the line must hold nothing of what the report says.
+    without it the line must hold nothing of what the report says. `instead`: the facts that follow in the place of
+    the alert's own: what it is about has changed.
     """
 
     what: str
@@ -30,6 +33,7 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
     mention: tuple[str, ...] = ()
     everybody: bool = False
     facts: bool = False
+    instead: AlertFacts | None = None
 
 
 def said_words(
@@ -49,8 +53,30 @@ def said_words(
         "body": body,
         "format": "org.matrix.custom.html",
         "formatted_body": html,
-        "m.mentions": {} if kind == NOTICE else _mentions(named, everybody=saying.everybody),
+        "m.mentions": {} if kind in {NOTICE, UPDATE} else _mentions(named, everybody=saying.everybody),
         "org.tocsin.alert": {**full["org.tocsin.alert"], "message": kind},
+    }
+
+
+def list_words(person: str, head: str, lines: Sequence[str]) -> dict[str, Any]:
+    """The content of a message to one person in the room: a line, and a list."""
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return {
+        "msgtype": "m.text",
+        "body": "\n".join([f"{person}: {head}", *lines]),
+        "format": "org.matrix.custom.html",
+        "formatted_body": f"<p>{escape(person)}: {escape(head)}</p><ul>{listed}</ul>",
+        "m.mentions": {"user_ids": [person]},
+        "org.tocsin.alert": {"v": 1, "message": "digest"},
+    }
+
+
+def letter_words(head: str, lines: Sequence[str], at: datetime) -> dict[str, Any]:
+    """The same as a letter."""
+    return {
+        "subject": f"[Tocsin] {head}",
+        "text": "\n".join([head, "", *lines, ""]),
+        "raised_at": at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
 
 

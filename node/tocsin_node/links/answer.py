@@ -1,22 +1,35 @@
-"""What a person in the room said about an alert. Pure: one event of the room in, one answer or none out.
+"""What a person in the room said to the alarm. Pure: one event of the room in, one answer or none out.
 
-Taken: a reaction with one of a few keys; a message that begins with `!ack` (with the alert's number, or
-without it as a reply to the alert or in its thread); a redaction. Not taken: edits, quoted lines, notices,
-and anything else. Events are written by strangers; nothing here raises on any of them.
+Taken: a reaction with one of a few keys; a message whose first line is an order such as `!ack` or `!mute 2h`, or a word
+that answers an emergency (with the alert's number, or without it as a reply to the alert or in its thread); a
+redaction. Not taken: edits, quoted lines, notices (so that two programs never talk to each other), and anything else.
+Events are written by strangers; nothing here raises on any of them.
 """
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, get_args
 
 from tocsin_node.links.alert_text import foreign
+from tocsin_node.links.emergency_words import ROOM_ANSWERS
 from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import RoomEvent
 
+Verb = Literal[
+    "ack", "take", "mute", "resolve", "status", "affected", "not-affected", "investigating", "oncall", "subscriptions",
+    "unsubscribe", "help",
+]  # fmt: skip
+
 KEYS = frozenset({"👀", "👍", "✅", "✔"})
+VERBS: frozenset[str] = frozenset(get_args(Verb))
+ABOUT_ALERTS = frozenset({"ack", "take", "mute", "resolve", "status", *ROOM_ANSWERS})
 NOTE_BYTES = 500
 BODY_CHARACTERS = 4000
 _TONES = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
-_ACK = re.compile(r"!ack(?:\s+#?(?P<id>[0-9]{1,15}))?(?:\s+(?P<note>\S.*))?\s*", re.IGNORECASE)
+_ORDER = re.compile(r"!(?P<verb>[a-z][a-z-]{0,19})(?:\s+(?P<rest>.*))?", re.IGNORECASE)
+_SPAN = re.compile(r"(?P<count>[0-9]{1,4})(?P<unit>m|min|h)(?=\s|\Z)", re.IGNORECASE)
+_NUMBER = re.compile(r"#?(?P<id>[0-9]{1,15})(?=\s|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +40,26 @@ class Reacted:
 
 
 @dataclass(frozen=True, slots=True)
-class Replied:
-    """`!ack`: names the alert by number, or by the event that it replies to."""
+class Order:
+    """An order about the alert of that `number`, else about the event `target` that it answers, else its `thread`'s.
 
-    alert_id: int | None
-    targets: tuple[str, ...]
-    note: str | None
+    `thread`: the root of the thread that it stands in. `span`: of a mute.
+    """
+
+    verb: Verb
+    number: int | None = None
+    target: str | None = None
+    thread: str | None = None
+    span: timedelta | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It looks like an order and is none."""
+
+    word: str
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +69,11 @@ class TakenBack:
     target: str
 
 
-Answer = Reacted | Replied | TakenBack
+Answer = Reacted | Order | Unknown | TakenBack
 
 
 def read(event: RoomEvent) -> Answer | None:
-    """What `event` says about an alert, if anything."""
+    """What `event` says to the alarm, if anything."""
     if event.type == "m.room.redaction":
         return TakenBack(event.redacts) if event.redacts else None
     relation = mapping(event.content.get("m.relates_to"))
@@ -62,18 +89,39 @@ def read(event: RoomEvent) -> Answer | None:
     return _order(body, relation) if isinstance(body, str) else None
 
 
-def _order(body: str, relation: object) -> Replied | None:
+def _order(body: str, relation: object) -> Order | Unknown | None:
     lines = (line.strip() for line in body[:BODY_CHARACTERS].splitlines())
     said = next((line for line in lines if line and not line.startswith(">")), "")
-    match = _ACK.fullmatch(said)
+    match = _ORDER.fullmatch(said)
     if match is None:
         return None
-    reply = mapping(mapping(relation).get("m.in_reply_to")).get("event_id")
-    thread = mapping(relation).get("event_id")
-    targets = tuple(t for t in (reply, thread) if isinstance(t, str))
-    number, note = match["id"], match["note"]
-    if number is None and not targets:
-        return None
-    return Replied(
-        None if number is None else int(number), targets, foreign(note, NOTE_BYTES) or None if note else None
-    )
+    about = mapping(relation)
+    reply, root = mapping(about.get("m.in_reply_to")).get("event_id"), about.get("event_id")
+    thread = root if about.get("rel_type") == "m.thread" and isinstance(root, str) else None
+    if thread is not None and about.get("is_falling_back") is True:
+        reply = (
+            None  # said in the thread as a whole: the client named its last message for those without threads
+        )
+    target = reply if isinstance(reply, str) else None
+    word = match["verb"].lower()
+    verb = next((v for v in get_args(Verb) if v == word), None)
+    if verb is None:
+        return Unknown(word, thread)
+    span, number, note = _parts(verb, (match["rest"] or "").strip())
+    return Order(verb, number, target, thread, span, note)
+
+
+def _parts(verb: Verb, rest: str) -> tuple[timedelta | None, int | None, str | None]:
+    """The span, the number and the note in what follows an order: the first two in any order, the note last."""
+    span: timedelta | None = None
+    number: int | None = None
+    while rest:
+        if verb == "mute" and span is None and (found := _SPAN.match(rest)):
+            minutes = int(found["count"]) * (60 if found["unit"].lower() == "h" else 1)
+            span = timedelta(minutes=minutes)
+        elif number is None and (found := _NUMBER.match(rest)):
+            number = int(found["id"])
+        else:
+            break
+        rest = rest[found.end() :].strip()
+    return span, number, foreign(rest, NOTE_BYTES) or None if rest else None

@@ -43,8 +43,8 @@ class Mail:
 
     async def send(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:  # noqa: ARG002
         """Hand over one mail; see `Sender`."""
-        mail = letter(self._settings, content, txn)
-        return await self._talk(lambda server: self._hand_over(server, mail))
+        mail, to = letter(self._settings, content, txn), recipients(self._settings, content)
+        return await self._talk(lambda server: self._hand_over(server, mail, to))
 
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:  # noqa: ARG002  there is one place
         """Connect, protect and log in, and leave again."""
@@ -107,9 +107,9 @@ class Mail:
             timeout=self._settings.request_timeout_s,
         )
 
-    async def _hand_over(self, server: aiosmtplib.SMTP, mail: bytes) -> Outcome:
+    async def _hand_over(self, server: aiosmtplib.SMTP, mail: bytes, to: list[str]) -> Outcome:
         try:
-            refused, _ = await server.sendmail(self._settings.sender, list(self._settings.recipients), mail)
+            refused, _ = await server.sendmail(self._settings.sender, to, mail)
         except aiosmtplib.SMTPRecipientsRefused as exc:
             codes = [each.code for each in exc.recipients]
             again = any(code < 500 for code in codes)
@@ -132,7 +132,7 @@ def letter(settings: MailSettings, content: Mapping[str, Any], txn: str) -> byte
     """The mail as it crosses the wire: the same bytes at every try."""
     mail = EmailMessage(policy=WIRE)
     mail["From"] = settings.sender
-    mail["To"] = ", ".join(settings.recipients)
+    mail["To"] = ", ".join(recipients(settings, content))
     mail["Subject"] = " ".join(str(content["subject"]).split())[:SUBJECT_CHARACTERS]
     mail["Date"] = datetime.fromisoformat(content["raised_at"])
     domain = settings.sender.rpartition("@")[2]
@@ -142,6 +142,11 @@ def letter(settings: MailSettings, content: Mapping[str, Any], txn: str) -> byte
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(str(content["text"]), cte="quoted-printable")
     return mail.as_bytes()
+
+
+def recipients(settings: MailSettings, content: Mapping[str, Any]) -> list[str]:
+    """Whom a mail goes to: all that the settings name, unless it is a letter to somebody."""
+    return list(content.get("to") or settings.recipients)
 
 
 async def _nothing_to_say(_server: aiosmtplib.SMTP) -> Outcome:

@@ -7,12 +7,12 @@ would be lost or wrong after a crash). Answers are taken as status, headers and 
 depends on all three.
 
 Only unencrypted rooms are served: a homeserver takes plain text into an encrypted room without a word, so a
-room that is or becomes encrypted is refused here. The access token leaves this module in no log, error or
-repr.
+room that is or becomes encrypted is refused here, and looked at again before every message. For encrypted
+rooms `matrix_e2ee` builds on this. The access token leaves this module in no log, error or repr.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -62,9 +62,23 @@ class MatrixTransport:
         self._rings = rings
         self._client = _client(settings.homeserver, settings.user_id, settings.request_timeout_s)
         self._rooms: dict[str, str] = {}  # alias → id
+        self._device_id = settings.device_id
 
     async def send(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:
-        """Put one event into the room; see `Transport`."""
+        """Put one event into the room unless it is encrypted by now; see `Transport`."""
+        trouble = await self._look_for_encryption(room)
+        return await self._put(room, kind, content, txn) if trouble is None else trouble
+
+    async def _look_for_encryption(self, room: str) -> Retry | ChannelDown | None:
+        answer = await _answer(self._client.room_get_state_event(self._id(room), "m.room.encryption"))
+        if isinstance(answer, Retry):
+            return answer
+        if answer.ok:
+            return answers.ENCRYPTED
+        # refused for another reason: so is the message, and that says more
+        return answers.not_about_message(answers.refusal(answer)) if answer.overloaded else None
+
+    async def _put(self, room: str, kind: str, content: Mapping[str, Any], txn: str) -> Outcome:
         answer = await _answer(self._client.room_send(self._id(room), kind, dict(content), tx_id=txn))
         if isinstance(answer, Retry):
             return answer
@@ -74,6 +88,13 @@ class MatrixTransport:
 
     async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
         """Wait for news; what a busy room pushed out of the answer is fetched page by page."""
+        listened = await self._listen(room, since, wait)
+        return listened[0] if isinstance(listened, tuple) else listened
+
+    async def _listen(
+        self, room: str, since: str | None, wait: bool
+    ) -> tuple[Heard, Mapping[str, Any]] | Retry | ChannelDown:
+        """What the room said, and the whole answer that told it."""
         room_id = self._id(room)
         answer = await _answer(
             self._client.sync(
@@ -99,11 +120,11 @@ class MatrixTransport:
                 return missing
             earlier, complete = missing
             events = (*earlier, *events)
-        trouble = answers.room_trouble((*answers.events(mapping(joined.get("state")).get("events")), *events))
+        trouble = self._room_trouble((*answers.events(mapping(joined.get("state")).get("events")), *events))
         if room_id in mapping(rooms.get("leave")):
             trouble = answers.NOT_IN_ROOM
         read = answers.receipts(mapping(joined.get("ephemeral")).get("events"))
-        return Heard(answer.body["next_batch"], events, complete, trouble, read)
+        return Heard(answer.body["next_batch"], events, complete, trouble, receipts=read), answer.body
 
     async def happened_at(self, room: str, event_id: str) -> datetime | Retry | ChannelDown | None:
         """When an event happened, by the homeserver's clock."""
@@ -134,10 +155,9 @@ class MatrixTransport:
 
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:
         """Look at token, user, device, room, its state, the bot's power and who is there to hear it."""
-        try:
-            self._client.access_token = self._read_token()
-        except SecretError as exc:
-            return ChannelDown("token-missing", f"{exc.hint} {answers.NEW_TOKEN}", exc.message)
+        missing = self.take_token()
+        if missing is not None:
+            return missing
         for step in (self._look_at_token, self._find_room, self._enter_room):
             trouble = await step(room)
             if trouble is not None:
@@ -152,6 +172,21 @@ class MatrixTransport:
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.close()
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer | Retry:
+        """Any other request of the client API, as the bot."""
+        return await _answer(self._client.ask(method, path, body))
+
+    def take_token(self) -> ChannelDown | None:
+        """Use the token that there is now."""
+        try:
+            self._client.access_token = self._read_token()
+        except SecretError as exc:
+            return ChannelDown("token-missing", f"{exc.hint} {answers.NEW_TOKEN}", exc.message)
+        return None
+
+    def _room_trouble(self, state: Iterable[RoomEvent]) -> ChannelDown | None:
+        return answers.room_trouble(state, encrypted=False)
 
     def _id(self, room: str) -> str:
         return self._rooms.get(room, room)
@@ -169,6 +204,7 @@ class MatrixTransport:
         if self._settings.device_id and device != self._settings.device_id:
             hint = f"The token belongs to another device than matrix.device_id. {answers.NEW_TOKEN}"
             return ChannelDown("wrong-device", hint, f"the token is of device {device}")
+        self._device_id = device if isinstance(device, str) else ""
         return None
 
     async def _find_room(self, room: str) -> Retry | ChannelDown | None:
@@ -204,7 +240,7 @@ class MatrixTransport:
         )
 
     def _judge_state(self, state: tuple[RoomEvent, ...]) -> Ready | ChannelDown:
-        trouble = answers.room_trouble(state)
+        trouble = self._room_trouble(state)
         if trouble is not None:
             return trouble
         me, responders = self._settings.user_id, self._settings.responders
@@ -320,6 +356,12 @@ class _Client(AsyncClient):  # type: ignore[misc]  # nio ships no types
             self.access_token, room_id, event_id, paginate_from=start, limit=PAGE_EVENTS
         )
         answer: Answer = await self._send(Answer, method, path)
+        return answer
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
+        """A request that nio has no method for."""
+        data = None if body is None else Api.to_json(body)
+        answer: Answer = await self._send(Answer, method, path, data)
         return answer
 
 

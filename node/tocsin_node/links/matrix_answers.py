@@ -17,6 +17,7 @@ CANARY = (
 HEARD_TYPES = (
     CANARY,
     "m.room.message",
+    "m.room.encrypted",
     "m.reaction",
     "m.room.redaction",
     "m.room.tombstone",
@@ -33,8 +34,13 @@ NEW_TOKEN = "Give the bot a new token: `tocsin matrix login`. The node takes it 
 NOT_IN_ROOM = ChannelDown("not-in-room", "Invite the bot into the room again; it joins by itself.")
 ENCRYPTED = ChannelDown(
     "room-encrypted",
-    "The room is encrypted and this transport is not. Set matrix.room to a room without encryption.",
+    "The room is encrypted: set matrix.encrypted = true, or set matrix.room to a room without encryption.",
 )
+NOT_ENCRYPTED = ChannelDown(
+    "room-not-encrypted",
+    "The room is not encrypted as matrix.encrypted says. Switch encryption on in the room's settings.",
+)
+ALGORITHM = "m.megolm.v1.aes-sha2"
 _BY_ERRCODE = {
     "M_UNKNOWN_TOKEN": ChannelDown("token-rejected", NEW_TOKEN),
     "M_MISSING_TOKEN": ChannelDown("token-rejected", NEW_TOKEN),
@@ -65,6 +71,11 @@ class Answer:
     def ok(self) -> bool:
         """Whether the request was done."""
         return self.status == 200 and isinstance(self.body, dict)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether it says nothing about what was asked: too many requests, or trouble on the way."""
+        return self.status == 429 or self.status >= 500 or not isinstance(self.body, dict)
 
     @property
     def errcode(self) -> str | None:
@@ -161,12 +172,12 @@ def receipts(values: Any) -> tuple[Receipt, ...]:
     return tuple(found)
 
 
-def room_trouble(state: Iterable[RoomEvent]) -> ChannelDown | None:
-    """Why a room with these state events must not be rung, if so."""
+def room_trouble(state: Iterable[RoomEvent], *, encrypted: bool) -> ChannelDown | None:
+    """Why a room with these state events must not be rung, if so. `encrypted`: it is meant to be."""
     for event in state:
         if event.state_key != "":
             continue
-        if event.type == "m.room.encryption":
+        if event.type == "m.room.encryption" and not encrypted:
             return ENCRYPTED
         if event.type == "m.room.tombstone":
             return ChannelDown(

@@ -91,6 +91,7 @@ class Heard:
     """What the room said since a position, in its order, and the next position.
 
     `complete`: nothing in between is missing. `trouble`: the room became unfit (left, upgraded, encrypted).
+    `warning`: it can be rung, but somebody should look.
     """
 
     next: str
@@ -98,6 +99,7 @@ class Heard:
     complete: bool
     trouble: ChannelDown | None = None
     receipts: tuple[Receipt, ...] = ()
+    warning: ChannelDown | None = None
 
 
 @dataclass(frozen=True, slots=True)

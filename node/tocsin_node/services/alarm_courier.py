@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -17,15 +18,20 @@ import msgspec
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Retry, Sender, Sent
 from tocsin_node.services.alarm_channel import Channel, jitter_s
-from tocsin_node.services.alarm_plan import AlarmPlanner, renamed
+from tocsin_node.services.alarm_gatekeeper import Gatekeeper
+from tocsin_node.services.alarm_plan import AlarmPlanner
+from tocsin_node.services.alarm_present import present
+from tocsin_node.services.alarm_words import renamed
 from tocsin_node.services.pace import Pace
 from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Job
 from tocsin_node.storage.pool import Connection, Pool
 
 IDLE_S = 30.0  # how long a row of another process may go unseen
 LEASE_BEYOND_S = 20.0  # beyond the time limit of a request
 STALE_S = 23 * 3600.0  # homeservers forget transaction ids after 24 hours
+LISTEN_FIRST_S = 2.0
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0
 logger = logging.getLogger(__name__)
@@ -34,7 +40,8 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Works through the outbox of one channel. `wake()` after new rows were committed.
 
-    `stale_s`: after so long the other side may have forgotten a transaction id.
+    `stale_s`: after so long the other side may have forgotten a transaction id. `listening`: is set when it is known
+    what others have told there meanwhile; the first message waits for that, for a moment.
     """
 
     def __init__(
@@ -48,12 +55,14 @@ class Courier:
         *,
         request_timeout_s: float,
         stale_s: float = STALE_S,
+        listening: asyncio.Event | None = None,
     ) -> None:
         self._pool = pool
         self._transport = transport
         self._name = name
         self._channel = channel
         self._stale_s = stale_s
+        self._listening = listening
         self._planner = planner
         self._pace = pace
         self._lease_s = request_timeout_s + LEASE_BEYOND_S
@@ -79,11 +88,19 @@ class Courier:
         """Carry until cancelled."""
         async with self._pool.acquire() as conn:
             await deliveries.release(conn, self._name)
+        if self._listening is not None:
+            await self._channel.usable.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LISTEN_FIRST_S):
+                    await self._listening.wait()
         while True:
             await self._channel.usable.wait()
             self._woken.clear()
             self._beat_s = time.monotonic()
             rest_s = await self.carry()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a sender's library kept it to itself (asyncio.wait_for, Python 3.11)
             if rest_s > 0:
                 await self._rest(rest_s)
 
@@ -122,6 +139,7 @@ class Courier:
             case Sent(event_id=event_id, warning=warning):
                 async with self._pool.acquire() as conn:
                     await deliveries.accepted(conn, job, event_id)
+                self._planner.on_sent()
                 await self._channel.worked(sent=True, warning=warning)
                 return 0.0
             case Retry(code=code, after_s=after_s):
@@ -147,36 +165,52 @@ class Courier:
         logger.error("%s refuses the message of alert %s: %s", self._name, job.alert_id or "-", code)
         async with self._pool.transaction() as conn:
             await deliveries.fail(conn, job, code)
-            alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
-            if alert is not None:
-                await self._planner.enqueue_short(conn, alert, self._name, job.kind, _saying(job))
+            alert = await alerts.get(conn, job.alert_id)
+            if alert is not None and "to" not in json.loads(
+                job.content
+            ):  # a letter to one person goes to nobody else
+                await self._planner.enqueue_short(conn, alert, self._name, job, _saying(job))
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""
+        alert = await alerts.get(conn, job.alert_id)
         if job.edits is not None and job.root_txn is None:
             await deliveries.drop(conn, job, "root-gone")
             return None
-        anew = await self._judged(conn, job)
+        if alert is not None and job.attempts == 1 and not await self._passes(conn, job, alert):
+            return None
+        anew = job if alert is None else await self._judged(conn, job, alert)
+        if anew is None:
+            await deliveries.drop(conn, job, "nothing-new")
+            return None
         if job.attempts == 1 or anew is not job:
             anew = replace(anew, content=self._planner.tied(anew, self._name))
             await deliveries.freeze(conn, anew)
         return await self._renamed(conn, anew) if anew.stale else anew
 
-    async def _judged(self, conn: Connection, job: Job) -> Job:
+    async def _passes(self, conn: Connection, job: Job, alert: StoredAlert) -> bool:
+        way = self._planner.way(self._name)
+        return way is None or await Gatekeeper(self._planner, way).passes(conn, job, alert)
+
+    async def _judged(self, conn: Connection, job: Job, alert: StoredAlert) -> Job | None:
         """The message as it may be said now: its report's marking may have been raised since it was written.
 
         If it was tried before, the other side may have it in its old words, and people then see two messages; to
-        repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung.
+        repeat the old words could tell what may no longer be told, and to say nothing could leave nobody rung. None:
+        it was to say how things are now, and that is what was said last.
         """
-        alert = None if job.alert_id is None else await alerts.get(conn, job.alert_id)
-        if alert is None:
+        way = self._planner.way(self._name)
+        if job.kind in {"update", "digest"} and way is not None:
+            anew = await present(conn, self._planner, way, job, alert)
+            if anew is None:
+                return None
+        else:
+            anew = self._planner.said_now(
+                alert, job.txn, channel=self._name, ceiling=job.max_tlp, kind=job.kind, saying=_saying(job)
+            )
+        if anew is None or anew[0] == job.txn:
             return job
-        anew = self._planner.said_now(
-            alert, job.txn, channel=self._name, ceiling=job.max_tlp, kind=job.kind, saying=_saying(job)
-        )
-        if anew is None:
-            return job
-        txn, content = anew
+        txn, content = anew[0], _addressed(job.content, anew[1])
         await deliveries.rename(
             conn, job, txn=txn, content=content, max_tlp=self._planner.ceiling_of(self._name)
         )
@@ -201,6 +235,12 @@ class Courier:
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+def _addressed(before: str, content: str) -> str:
+    """New words (JSON) to those whom the old ones were written to, where that is somebody by name."""
+    to = json.loads(before).get("to")
+    return content if to is None else json.dumps({**json.loads(content), "to": to})
 
 
 def _saying(job: Job) -> Saying | None:

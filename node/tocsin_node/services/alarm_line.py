@@ -1,5 +1,6 @@
 """The parts that work on one channel, put together: what carries, what listens, what looks whether it can."""
 
+from asyncio import Event
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +12,9 @@ from tocsin_node.links.transport import ChannelDown, Ready, Retry, Sender, Trans
 from tocsin_node.services.alarm_canary import Canary
 from tocsin_node.services.alarm_channel import Channel
 from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_desk import Desk
 from tocsin_node.services.alarm_listener import Listener
+from tocsin_node.services.alarm_orders import Orders
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, OPS, WEBHOOK, Room, Way, hint_for
 from tocsin_node.services.pace import Pace
@@ -21,6 +24,16 @@ from tocsin_node.storage.pool import Pool
 DEAF_S = 90.0
 NEVER_S = 1e9  # our name for a message stays with it: a receiver may know it for ever
 OTHERS = {WEBHOOK: "The webhook's receiver", MAIL: "The mail server"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What is done with what a room says. `acted`, `answered`: as the listener calls them."""
+
+    orders: Orders
+    desk: Desk
+    acted: Callable[[], None]
+    answered: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,7 @@ def room_line(
     name: str,
     matrix: MatrixSettings,
     transport: Transport,
-    acknowledged: Callable[[], None],
+    hearing: Hearing,
 ) -> Line:
     """A room that is rung and listened to."""
     room = Room.from_settings(matrix)
@@ -108,13 +121,19 @@ def room_line(
         transport,
         channel,
         room,
+        hearing.orders,
+        hearing.desk,
         name=name,
         canary=canary,
         me=matrix.user_id,
         stream=f"{matrix.homeserver} {matrix.user_id} {room.id}",
-        acknowledged=acknowledged,
+        acted=hearing.acted,
+        answered=hearing.answered,
+        fellows=matrix.fellows,
+        taken_over=planner.wake,
     )
-    courier = _room_courier(pool, planner, name, matrix, transport, channel)
+    heard = listener.heard if matrix.fellows else None
+    courier = _room_courier(pool, planner, name, matrix, transport, channel, heard)
     return Line(name, room.id, transport, channel, courier, listener, canary)
 
 
@@ -144,14 +163,27 @@ def other_line(
 
 
 def ops_settings(settings: Settings) -> MatrixSettings | None:
-    """The first homeserver's settings, for the operators' room; None where there is no such room."""
+    """The first homeserver's settings, for the operators' room; None where there is no such room.
+
+    That room is in the clear: it shares the first room's device, whose keys only one may read.
+    """
     if settings.matrix is None or not settings.ops.room:
         return None
-    return msgspec.structs.replace(settings.matrix, room=settings.ops.room, responders=())
+    clear = {"encrypted": False, "room_max_tlp": ""}
+    return msgspec.structs.replace(settings.matrix, room=settings.ops.room, responders=(), **clear)
 
 
 def _room_courier(
-    pool: Pool, planner: AlarmPlanner, name: str, matrix: MatrixSettings, transport: Sender, channel: Channel
+    pool: Pool,
+    planner: AlarmPlanner,
+    name: str,
+    matrix: MatrixSettings,
+    transport: Sender,
+    channel: Channel,
+    listening: Event | None = None,
 ) -> Courier:
     pace = Pace(matrix.sends_per_s, matrix.send_burst)
-    return Courier(pool, transport, name, channel, planner, pace, request_timeout_s=matrix.request_timeout_s)
+    timeout_s = matrix.request_timeout_s
+    return Courier(
+        pool, transport, name, channel, planner, pace, request_timeout_s=timeout_s, listening=listening
+    )

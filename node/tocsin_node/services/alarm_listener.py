@@ -1,7 +1,7 @@
-"""The ear: read the room's stream, see our own messages arrive, and take acknowledgements.
+"""The ear: read the room's stream, see our own messages arrive, and take what people say.
 
 The position in the stream is committed in the same transaction as what was read up to it, so a crash repeats
-a piece and loses none; every acknowledgement is known by its event's id and counts once. What a stream can
+a piece and loses none; every act is known by its event's id and counts once. What a stream can
 miss (a start without a position, a gap too wide) is made good by asking for all that relates to each alert,
 at the start, after a gap, and every ten minutes.
 """
@@ -10,26 +10,29 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from tocsin_node.links.answer import Answer, Reacted, Replied, TakenBack, read
+from tocsin_node.links.answer import TakenBack, read
 from tocsin_node.links.matrix_answers import CANARY, mapping
 from tocsin_node.links.transport import ChannelDown, Heard, Retry, RoomEvent, Transport
 from tocsin_node.services.alarm_canary import Canary
 from tocsin_node.services.alarm_channel import Channel
+from tocsin_node.services.alarm_desk import Desk
+from tocsin_node.services.alarm_fellow import told_by_fellow
+from tocsin_node.services.alarm_orders import Orders
 from tocsin_node.services.alarm_readings import Readings
 from tocsin_node.services.alarm_way import Room
-from tocsin_node.storage import alerts, channels, deliveries
-from tocsin_node.storage.alerts import NewAck
+from tocsin_node.storage import acts, channels, deliveries, fellows
 from tocsin_node.storage.pool import Connection, Pool
 
 WATCHED_ALERTS = 100
 RECONCILE_S = 600.0
 RETRY_S = 15.0  # when it could not be asked
+SOMEBODY = "somebody"  # a reaction that is gone does not say who took it away
 OWN_TYPES = ("m.room.message", CANARY)
 QUIET_S = 0.5  # who answers at once with nothing is not asked again at once
 
 
 class Listener:
-    """Reads one room. `acknowledged` is called after acknowledgements, given or taken back, were committed."""
+    """Reads one room. `acted` is called after acts, done or taken back, were committed; `answered` after answers."""
 
     def __init__(
         self,
@@ -37,25 +40,36 @@ class Listener:
         transport: Transport,
         channel: Channel,
         room: Room,
+        orders: Orders,
+        desk: Desk,
         *,
         name: str,
         canary: Canary,
         me: str,
         stream: str,
-        acknowledged: Callable[[], None],
+        acted: Callable[[], None],
+        answered: Callable[[], None],
+        fellows: tuple[str, ...] = (),
+        taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._transport = transport
         self._channel = channel
         self._room = room
+        self._orders = orders
+        self._desk = desk
         self._name = name
         self._canary = canary
-        self._readings = Readings(pool, transport, room, name, me)
+        self._readings = Readings(pool, transport, room, name, self._is_reader)
         self._me = me
         self._stream = stream
-        self._acknowledged = acknowledged
+        self._acted = acted
+        self._answered = answered
+        self._fellows = fellows
+        self._taken_over = taken_over
         self._position: str | None = None
         self._reconcile_at_s = 0.0
+        self.heard = asyncio.Event()  # that the room was read up to the present, once
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -78,13 +92,17 @@ class Listener:
         caught_up = (
             self._channel.caught_up
         )  # otherwise a long wait would keep it from being known that it is back
-        heard = await self._transport.sync(self._room.id, self._position, wait=caught_up)
+        since = self._position
+        heard = await self._transport.sync(self._room.id, since, wait=caught_up)
         if not isinstance(heard, Heard):
             return await self._not_heard(heard)
         await self._take(heard)
+        self.heard.set()
         if not heard.complete:
             self._reconcile_at_s = 0.0
-        await self._channel.worked()
+        elif not since:  # what was sent while the present was looked for may lie before it
+            self._reconcile_at_s = began_s + RETRY_S
+        await self._channel.worked(warning=heard.warning)
         self._channel.heard()
         if heard.trouble is not None:
             await self._channel.broke(heard.trouble)
@@ -124,40 +142,60 @@ class Listener:
             if event.sender == self._me and event.type in OWN_TYPES:
                 self._channel.proved_s = time.monotonic()
                 self._canary.came_back(_own_txn(event) or "")
-        if changed:
-            self._acknowledged()
+        self._tell(changed)
 
     async def _settle(self, alert_id: int, related: Sequence[RoomEvent]) -> None:
         """Take what relates to an alert that stands in the room; a reaction that is not among it was taken back."""
         async with self._pool.transaction() as conn:
             changed, _ = await self._read(conn, related)
-            gone = await alerts.revoke_missing(conn, alert_id, self._name, [e.event_id for e in related])
+            standing = [e.event_id for e in related]
+            gone = await acts.revoke_missing(conn, alert_id, self._name, standing)
+            if gone:
+                await self._desk.undone(conn, alert_id, SOMEBODY)
             await deliveries.found(conn, alert_id, self._name)
-        if changed or gone:
-            self._acknowledged()
+        self._tell(changed or gone)
+
+    def _tell(self, changed: bool) -> None:
+        if changed:
+            self._acted()
+        else:
+            self._answered()
 
     async def _read(self, conn: Connection, events: Sequence[RoomEvent]) -> tuple[bool, int]:
-        """Whether an acknowledgement came or went, and how many came from people who may not give one."""
+        """Whether an act came or went, and how many came from people who may not act."""
         changed, ignored = False, 0
         for event in events:
             if event.sender == self._me:
                 await self._see_own(conn, event)
                 continue
+            if event.sender in self._fellows:
+                message = told_by_fellow(event, self._room.id)
+                if message is not None:
+                    await fellows.heard(conn, message)
+                if event.type != "m.room.redaction":
+                    continue
             answer = read(event)
             if answer is None:
                 continue
             if isinstance(answer, TakenBack):
-                changed |= await alerts.revoke(conn, answer.target, event.at)
-                await deliveries.removed(conn, answer.target)
+                changed |= await self._take_back(conn, event, answer.target)
+                if await fellows.removed(conn, answer.target):
+                    self._taken_over()
                 continue
-            alert_id = await _alert_meant(conn, answer)
-            if alert_id is None:
-                continue
-            if self._room.responders and event.sender not in self._room.responders:
-                ignored += 1
-                continue
-            changed |= await alerts.acknowledge(conn, alert_id, _ack(event, answer, self._name))
+            done = await self._orders.obey(conn, event, answer)
+            ignored += done is None
+            changed |= bool(done)
         return changed, ignored
+
+    def _is_reader(self, person: str) -> bool:
+        return person != self._me and self._orders.may_act(person)
+
+    async def _take_back(self, conn: Connection, event: RoomEvent, target: str) -> bool:
+        alert_id = await acts.revoke(conn, target, event.at, event.sender)
+        await deliveries.removed(conn, target)
+        if alert_id is not None:
+            await self._desk.undone(conn, alert_id, event.sender)
+        return alert_id is not None
 
     async def _see_own(self, conn: Connection, event: RoomEvent) -> None:
         """Our own message has come round: the room has it."""
@@ -173,19 +211,3 @@ def _own_txn(event: RoomEvent) -> str | None:
     inside = event.content if event.type == CANARY else mapping(event.content.get("org.tocsin.alert"))
     txn = event.txn or inside.get("txn")
     return txn if isinstance(txn, str) else None
-
-
-async def _alert_meant(conn: Connection, answer: Reacted | Replied) -> int | None:
-    if isinstance(answer, Replied) and answer.alert_id is not None:
-        return answer.alert_id
-    for target in (answer.target,) if isinstance(answer, Reacted) else answer.targets:
-        alert_id = await deliveries.alert_of(conn, target)
-        if alert_id is not None:
-            return alert_id
-    return None
-
-
-def _ack(event: RoomEvent, answer: Answer, channel: str) -> NewAck:
-    if isinstance(answer, Replied):
-        return NewAck(event.sender, "reply", event.at, event.event_id, answer.note, channel)
-    return NewAck(event.sender, "reaction", event.at, event.event_id, None, channel)

@@ -6,35 +6,52 @@ and its alert are on the disk together or not at all. After the commit, `wake`. 
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
-from tocsin_federation.messages import Acknowledgement
-from tocsin_node.links.alert_text import AlertFacts, bare, cut, still
-from tocsin_node.links.alert_thread import NOTICE, Saying
+from tocsin_federation.messages import Acknowledgement, Progress, State
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign, still
+from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
-from tocsin_node.services.alarm_way import MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
-from tocsin_node.storage import alerts, deliveries, rerouting
+from tocsin_node.services.alarm_timing import Timing
+from tocsin_node.services.alarm_way import MAIL, MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
+from tocsin_node.services.alarm_words import said_of, still_of, told_of, txn_of
+from tocsin_node.storage import acts, alerts, deliveries, grouping, rerouting, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
-__all__ = ["URGENT", "AlarmPlanner", "AlertPlan", "renamed"]
+__all__ = ["URGENT", "AlarmPlanner", "AlertPlan"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
 LOWEST_PRIORITY = 9
+ACTS_OF: dict[State, str] = {
+    "acknowledged": "ack",
+    "taken": "take",
+    "resolved": "resolve",
+    "unanswered": "unanswered",
+}
+PEER_WORDS: dict[State, tuple[str, str]] = {  # said, and taken back
+    "acknowledged": ("has taken it up", "no longer has it"),
+    "taken": ("works on it", "no longer works on it"),
+    "resolved": ("says that it is over there", "says that it is not over there after all"),
+    "unanswered": ("has called everybody, and nobody answers there", "has an answer now"),
+}
 DEFAULT_CEILING = Tlp.AMBER
+REFUSED = "refused"  # why a short form goes: the full one was
 
 
 @dataclass(frozen=True, slots=True)
 class AlertPlan:
-    """An alert that is going to be recorded. `facts` hold no more than any channel may read."""
+    """An alert that is going to be recorded. `facts` hold no more than any channel may read.
+
+    `reasons`: why it rings, for those who may read all.
+    """
 
     facts: AlertFacts
     level: int
@@ -42,6 +59,7 @@ class AlertPlan:
     ours: bool
     priority: int
     only: Literal["always", "new", "rung"] = "always"
+    reasons: tuple[str, ...] = ()
 
     def marked(self, *, unwitnessed: bool) -> Self:
         """The same; it tells whether witnesses are still to cosign what it is about."""
@@ -53,12 +71,19 @@ class AlarmPlanner:
     """Plans and records alerts, a message for each way. Without any they are recorded and wait for one."""
 
     def __init__(
-        self, rule: AlarmRule, ways: Sequence[Way], wake: Callable[[], None], now: Callable[[], datetime]
+        self,
+        rule: AlarmRule,
+        ways: Sequence[Way],
+        timing: Timing,
+        wake: Callable[[], None],
+        now: Callable[[], datetime],
     ) -> None:
+        self.timing = timing
         self._rule = rule
         self._now = now
         self._ways = {way.channel: way for way in ways}
         self._wake = wake
+        self.on_sent: Callable[[], None] = _nothing  # after a channel took a message
 
     def plan(
         self, report: IncidentReport, *, origin: str, ours: bool, previous_grade: str | None
@@ -71,24 +96,19 @@ class AlarmPlanner:
         if ring is None:
             return None
         severity = report.severity
-        facts = AlertFacts(
-            kind=ring.kind,
-            grade=severity.grade,
-            tlp=report.tlp,
-            report_id=report.id,
-            level=severity.level,
-            score=severity.score,
-            title=report.name,
-            summary=report.description,
-            origin=origin,
-            systems=report.systems,
-            drivers=severity.drivers,
-            reasons=ring.reasons,
-        )
+        facts = told_of(report, kind=ring.kind, origin=origin, reasons=ring.reasons)
         priority = URGENT if ring.urgent else PRIORITIES.get(severity.grade, LOWEST_PRIORITY)
-        # A room is on a homeserver, mail on its way; what names people does not leave the node.
-        told = bare(facts) if report.personal_data == "present" else cut(facts, self.ceiling)
-        return AlertPlan(told, severity.level, origin, ours, priority, ring.only)
+        return AlertPlan(
+            cut(facts, self.ceiling), severity.level, origin, ours, priority, ring.only, ring.reasons
+        )
+
+    def why_quiet(self, report: IncidentReport, *, ours: bool) -> str:
+        """Why a report that `plan` lets be does not ring."""
+        return self._rule.why_quiet(report, received=not ours, now=self._now())
+
+    def present_time(self) -> datetime:
+        """Now, by the clock of the alarms."""
+        return self._now()
 
     async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
         """Write the alert and its message inside the caller's transaction; returns the alert's id.
@@ -98,8 +118,8 @@ class AlarmPlanner:
         """
         facts = msgspec.structs.replace(plan.facts, ver=report_ver)
         new = NewAlert(
-            report_id=facts.report_id,
-            ver=report_ver,
+            report_id=None if facts.emergency else facts.report_id,
+            ver=None if facts.emergency else report_ver,
             kind=facts.kind,
             grade=facts.grade,
             level=plan.level,
@@ -108,18 +128,29 @@ class AlarmPlanner:
             ours=plan.ours,
             facts=msgspec.json.encode(facts).decode(),
             only=plan.only,
+            emergency=facts.emergency or None,
         )
         alert_id = await alerts.insert(conn, new)
         if alert_id is None:
             return None
         ways = await self._admitting(conn, facts, plan.priority)
-        if facts.report_id is not None and facts.kind != "duty":
+        if facts.report_id is not None and facts.kind not in {"duty", "emergency"}:
             await deliveries.supersede(conn, facts.report_id, alert_id, [way.channel for way in ways])
         alert = await alerts.get(conn, alert_id)
         assert alert is not None, "it was written a moment ago"
         for way in ways:
-            await self._enqueue(conn, way, alert, facts, plan.priority)
+            await self._enqueue(
+                conn, way, alert, facts, plan.priority, after_s=self.after_s(way, facts, plan.priority)
+            )
         return alert_id
+
+    def after_s(self, way: Way, facts: AlertFacts, priority: int) -> float:
+        """How long a new alert waits on a way: for what belongs to it, and in a shared room for those before us."""
+        urgent = priority == URGENT
+        wait_s = self.timing.wait_s(facts.kind, facts.grade, urgent=urgent)
+        if way.channel != MATRIX or facts.kind in {"duty", "cluster", "test", "emergency"}:
+            return wait_s
+        return wait_s + self.timing.head_start_s(facts.report_id, urgent=urgent)
 
     async def say(
         self,
@@ -139,16 +170,91 @@ class AlarmPlanner:
         alert = await alerts.get(conn, alert_id)
         if alert is None:
             return 0
-        named = await deliveries.tellers(conn, alert.incident) if channels is None else channels
+        named = await threads.tellers(conn, alert.incident) if channels is None else channels
         priority = LOWEST_PRIORITY if kind == NOTICE else PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
         written = 0
         for way in self._ways.values():
             if way.channel in named:
-                facts, less = _still(alert, way, way.ceiling.value)
+                facts, less = still_of(alert, way, way.ceiling.value, saying)
                 written += await self._enqueue(
                     conn, way, alert, facts, priority, *less, kind=kind, saying=saying
                 )
         return written
+
+    async def write(
+        self,
+        conn: Connection,
+        alert: StoredAlert,
+        people: Sequence[str],
+        saying: Saying,
+        *,
+        ceiling: Tlp | None = None,
+    ) -> None:
+        """Write a letter of its own to each of these addresses, inside the caller's transaction.
+
+        It stands in nobody's thread. `ceiling`: another than the mail's, where that is stricter.
+        """
+        way = self._ways.get(MAIL)
+        if way is None:
+            return
+        strictest = min(way.ceiling, ceiling or way.ceiling, key=lambda tlp: tlp.rank)
+        facts, less = still_of(alert, way, strictest.value)
+        for person in people:
+            apart = hashlib.sha256(person.encode()).hexdigest()[:8]
+            said = msgspec.structs.replace(saying, what=f"{saying.what} {apart}")
+            txn = txn_of(alert, facts, way.place, *said_of("notice", said), *less)
+            told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, "notice", said)
+            new = NewDelivery(
+                alert.id,
+                channel=MAIL,
+                room=way.place,
+                priority=PRIORITIES.get(alert.grade, LOWEST_PRIORITY),
+                content=json.dumps({**way.compose(told), "to": [person]}),
+                txn=txn,
+                max_tlp=strictest.value,
+                kind="notice",
+                said=msgspec.json.encode(said).decode(),
+            )
+            await deliveries.enqueue(conn, new)
+
+    async def tell(
+        self,
+        conn: Connection,
+        person: str,
+        head: str,
+        lines: Sequence[str],
+        *,
+        what: str,
+        at: datetime,
+    ) -> None:
+        """Tell one person something that is about no single alert: in the room by mention, or by a letter.
+
+        `lines` hold no more than that place may read. The same `what` again is no second message.
+        """
+        way = self._ways.get(MATRIX if person.startswith("@") else MAIL)
+        if way is None:
+            return
+        txn = f"tocsin-{hashlib.sha256(json.dumps([way.place, person, what]).encode()).hexdigest()[:32]}"
+        if way.channel == MATRIX:
+            content = marked(list_words(person, head, lines), txn)
+        else:
+            content = letter_words(head, lines, at) | {"to": [person]}
+        new = NewDelivery(
+            None,
+            channel=way.channel,
+            room=way.place,
+            priority=LOWEST_PRIORITY,
+            content=json.dumps(content),
+            txn=txn,
+            max_tlp=way.ceiling.value,
+            kind="notice",
+        )
+        await deliveries.enqueue(conn, new)
+
+    def facts_now(self, alert: StoredAlert, ceiling: Tlp) -> AlertFacts:
+        """The facts of a stored alert that may be told now under that ceiling."""
+        stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+        return still(stored, Tlp(alert.marking) if alert.marking else None, ceiling)
 
     async def enqueue_stored(self, conn: Connection, alert: StoredAlert, channel: str) -> None:
         """Put the message of a stored alert into the outbox of a channel, if it is for that channel."""
@@ -157,7 +263,7 @@ class AlarmPlanner:
         facts = msgspec.json.decode(alert.facts, type=AlertFacts)
         if way not in await self._admitting(conn, facts, priority):
             return
-        told, less = _still(alert, way, way.ceiling.value)
+        told, less = still_of(alert, way, way.ceiling.value)
         await self._enqueue(conn, way, alert, told, priority, *less)
 
     async def reroute(self, conn: Connection, alert: StoredAlert, channel: str) -> str | None:
@@ -175,28 +281,28 @@ class AlarmPlanner:
         to = next((name for name in later if name not in known), None)
         if to is not None:
             way = self._ways[to]
-            told, less = _still(alert, way, way.ceiling.value)
+            told, less = still_of(alert, way, way.ceiling.value)
             priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
             await self._enqueue(conn, way, alert, told, priority, *less)
         return to
 
     async def enqueue_short(
-        self,
-        conn: Connection,
-        alert: StoredAlert,
-        channel: str,
-        kind: DeliveryKind = "ring",
-        saying: Saying | None = None,
+        self, conn: Connection, alert: StoredAlert, channel: str, refused: Job, saying: Saying | None
     ) -> None:
-        """The same in the form that nobody refuses: no foreign text at all."""
+        """The same in the form that nobody refuses: no foreign text at all. A short form has none of its own."""
+        if refused.kind == "update" or refused.held == REFUSED:
+            return
+        kind, more = refused.kind, ["short"]
+        if kind == "digest":  # that there is one, and where to look
+            kind, more = "ring", ["short", refused.txn]
         if saying is not None:
-            if not saying.facts:
-                return  # it was the short form
             saying = msgspec.structs.replace(saying, facts=False)
         way = self._ways[channel]
         priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-        facts, _ = _still(alert, way, None)
-        await self._enqueue(conn, way, alert, bare(facts), priority, "short", kind=kind, saying=saying)
+        facts, _ = still_of(alert, way, None, saying)
+        await self._enqueue(
+            conn, way, alert, bare(facts), priority, *more, kind=kind, saying=saying, held=REFUSED
+        )
 
     def said_now(
         self,
@@ -217,14 +323,32 @@ class AlarmPlanner:
         way = self._ways.get(channel)
         if way is None or (saying is not None and not saying.facts):
             return None
-        facts, less = _still(alert, way, ceiling)
+        facts, less = still_of(alert, way, ceiling, saying)
         if not less:
             return None
-        fresh = _txn(alert, facts, way.place, *_said(kind, saying), *less)
+        fresh = txn_of(alert, facts, way.place, *said_of(kind, saying), *less)
         if txn.startswith(fresh):
             return None
         told = Telling(facts, alert.id, alert.incident, alert.raised_at, fresh, kind, saying)
         return fresh, json.dumps(way.compose(told))
+
+    def way(self, channel: str) -> Way | None:
+        """The channel as the settings have it; None where they have none of that name."""
+        return self._ways.get(channel)
+
+    @property
+    def ways(self) -> Sequence[Way]:
+        """All channels of the settings."""
+        return tuple(self._ways.values())
+
+    def composed(
+        self, alert: StoredAlert, way: Way, kind: DeliveryKind, saying: Saying | None
+    ) -> tuple[str, str]:
+        """Transaction id and content (JSON) of a message about a stored alert, as it may be said now."""
+        facts, less = still_of(alert, way, way.ceiling.value)
+        txn = txn_of(alert, facts, way.place, *said_of(kind, saying), *less)
+        told = Telling(facts, alert.id, alert.incident, alert.raised_at, txn, kind, saying)
+        return txn, json.dumps(way.compose(told))
 
     def tied(self, job: Job, channel: str) -> str:
         """The content (JSON) of a leased message, tied to the root of its thread or put into its place."""
@@ -260,13 +384,16 @@ class AlarmPlanner:
         *less: str,
         kind: DeliveryKind = "ring",
         saying: Saying | None = None,
+        after_s: float = 0.0,
+        held: str | None = None,
     ) -> bool:
         """Write the message for one way, in its incident's thread if there is one there; False: it was written."""
         told = cut(facts, way.ceiling)
-        txn = _txn(alert, told, way.place, *_said(kind, saying), *less)
-        thread = await deliveries.root(conn, alert.incident, way.channel, way.place)
+        txn = txn_of(alert, told, way.place, *said_of(kind, saying), *less)
+        thread = await threads.root(conn, alert.incident, way.channel, way.place)
+        mention = await self.called(conn, alert) if way.channel == MATRIX else None
         content = way.compose(
-            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying),
+            Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention=mention)
         )
         new = NewDelivery(
             alert.id,
@@ -279,18 +406,28 @@ class AlarmPlanner:
             kind=kind,
             said=None if saying is None else msgspec.json.encode(saying).decode(),
             thread=thread,
+            after_s=after_s,
+            held=held,
         )
         written = await deliveries.enqueue(conn, new)
         if written is not None and thread is None:
-            await deliveries.follow(conn, written)
+            await threads.follow(conn, written)
         return written is not None
 
+    async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Whom an alert is going to ring in the room; None: those that the room's settings name."""
+        return None
+
     async def record_remote_ack(
-        self, conn: Connection, acknowledgement: Acknowledgement, *, node_id: str, org: str
+        self, conn: Connection, acknowledgement: Acknowledgement | Progress, *, node_id: str, org: str
     ) -> None:
-        """Keep, inside the caller's transaction, that a peer's people acknowledged a report, or took it back."""
-        await alerts.record_peer_ack(
+        """Keep, inside the caller's transaction, how far a peer's people are with a report, or took that back.
+
+        Each is told once for a version, however often the peer changes its mind.
+        """
+        kept = await acts.record_peer(
             conn,
+            kind=ACTS_OF[acknowledgement.state],
             report_id=acknowledgement.report_id,
             ver=acknowledgement.ver,
             node_id=node_id,
@@ -298,6 +435,14 @@ class AlarmPlanner:
             at_ms=acknowledgement.at,
             revoked=acknowledgement.revoked,
         )
+        alert_id = await grouping.newest(conn, acknowledgement.report_id)
+        if kept and alert_id is not None:
+            what = PEER_WORDS[acknowledgement.state][acknowledgement.revoked]
+            saying = Saying(
+                what=f"peer {node_id} {acknowledgement.ver} {what}",
+                line=f"{foreign(org, NAME_BYTES)} {what}.",
+            )
+            await self.say(conn, alert_id, NOTICE, saying)
 
     def cut(self, facts: AlertFacts) -> AlertFacts:
         """The facts that some channel may read, or any room where there is none yet."""
@@ -314,45 +459,5 @@ class AlarmPlanner:
         return max(ceilings, key=lambda tlp: tlp.rank) if ceilings else DEFAULT_CEILING
 
 
-def renamed(content: str, txn: str) -> tuple[str, str]:
-    """The same message as another one, after so long that the homeserver may have forgotten the first.
-
-    Returns the new transaction id and content (JSON).
-    """
-    again: dict[str, Any] = json.loads(content)
-    fresh = f"{txn[:40]}-{secrets.token_hex(4)}"
-    if "m.new_content" not in again:  # to edit a message twice does no harm
-        again["body"] = f"(Perhaps for the second time.)\n{again['body']}"
-        again["formatted_body"] = f"<p>(Perhaps for the second time.)</p>{again['formatted_body']}"
-    return fresh, json.dumps(marked(again, fresh))
-
-
-def _still(alert: StoredAlert, way: Way, ceiling: str | None) -> tuple[AlertFacts, tuple[str, ...]]:
-    """What may be said of a stored alert now, and what tells that it is less than before: nothing if it is not.
-
-    `ceiling`: under which it was said before; None: not yet, or everything that is stored.
-    """
-    stored = msgspec.json.decode(alert.facts, type=AlertFacts)
-    before = stored if ceiling is None else cut(stored, Tlp(ceiling))
-    now = still(before, Tlp(alert.marking) if alert.marking else None, way.ceiling)
-    return now, () if now == before else (now.tlp.value, way.ceiling.value)
-
-
-def _said(kind: DeliveryKind, saying: Saying | None) -> tuple[str, ...]:
-    """What tells a message that follows from the ring, and from what else is said."""
-    return () if saying is None else (kind, saying.what)
-
-
-def _txn(alert: StoredAlert, facts: AlertFacts, room: str, *more: str) -> str:
-    """Follows from what is told to which room: a database put back from a backup does not ring twice either."""
-    what: Sequence[object]
-    if facts.report_id is not None:
-        what = (facts.report_id, facts.ver)
-    elif facts.cluster:
-        what = (facts.cluster, facts.since)
-    else:  # a number may come again after that, for another test
-        what = (alert.incident, alert.raised_at.isoformat())
-    parts: Sequence[object] = (*what, facts.kind, facts.grade, room, *more)
-    if facts.clock:
-        parts = (*parts, facts.clock)
-    return f"tocsin-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -6,10 +6,11 @@ to read it and when. It never leaves this house.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tocsin_node.links.transport import Heard, Receipt, Transport
+from tocsin_node.links.transport import Heard, Transport
 from tocsin_node.services.alarm_way import Room
 from tocsin_node.storage import deliveries
 from tocsin_node.storage.pool import Connection, Pool
@@ -29,14 +30,19 @@ class Reading:
 
 
 class Readings:
-    """Turns a room's receipts into readings. Remembers when the latest events happened; others it asks for."""
+    """Turns a room's receipts into readings. Remembers when the latest events happened; others it asks for.
 
-    def __init__(self, pool: Pool, transport: Transport, room: Room, name: str, me: str) -> None:
+    `counts`: whose readings are kept.
+    """
+
+    def __init__(
+        self, pool: Pool, transport: Transport, room: Room, name: str, counts: Callable[[str], bool]
+    ) -> None:
         self._pool = pool
         self._transport = transport
         self._room = room
         self._name = name
-        self._me = me
+        self._counts = counts
         self._times: OrderedDict[str, datetime] = OrderedDict()
 
     async def of(self, heard: Heard) -> list[Reading]:
@@ -46,7 +52,7 @@ class Readings:
         readings = []
         asked = 0
         for receipt in heard.receipts:
-            if not self._counts(receipt):
+            if not self._counts(receipt.user):
                 continue
             up_to = self._times.get(receipt.event_id)
             if up_to is None and asked < ASKED_AT_ONCE:
@@ -71,11 +77,6 @@ class Readings:
                 at=reading.at,
                 thread=reading.thread,
             )
-
-    def _counts(self, receipt: Receipt) -> bool:
-        if receipt.user == self._me:
-            return False
-        return not self._room.responders or receipt.user in self._room.responders
 
     def _remember(self, event_id: str, at: datetime) -> None:
         self._times[event_id] = at

@@ -99,6 +99,22 @@ class AlarmRule:
             )
         return Ring("raise", reasons, only="new", urgent=urgent)
 
+    def why_quiet(self, report: IncidentReport, *, received: bool, now: datetime) -> str:
+        """Why `report`, which nothing rang for yet, does not ring: by which setting or fact."""
+        grade = report.severity.grade
+        if received and not self.received:
+            return "alerts.received is off: reports of peers do not ring"
+        if report.revoked:
+            return "it was withdrawn, and nobody was rung for it"
+        if self._is_history(report, now):
+            return f"it was last heard of more than {self.history.days} days ago (alerts.history_days)"
+        if grade == "III" and self.grade_iii == "profile":
+            return (
+                "grade III rings only while it goes on, as a serious hazard, when other systems are likely affected, "
+                "or with a legal clock of 72 hours or less (alerts.grade_iii)"
+            )
+        return f"grade {grade} is none of alerts.grades ({', '.join(sorted(self.grades)) or 'none'})"
+
     def _reasons(self, report: IncidentReport) -> tuple[str, ...]:
         found = report.extension.get("flags")
         flags = found if isinstance(found, list | tuple) else ()

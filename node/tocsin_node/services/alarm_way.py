@@ -12,7 +12,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin_node.links.alert_digest import digest_text, digest_words, heading
 from tocsin_node.links.alert_text import (
+    NAME_BYTES,
+    REASON_BYTES,
     SUMMARY_BYTES,
     TITLE_BYTES,
     AlertFacts,
@@ -42,7 +45,10 @@ MILDEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says."""
+    """What one message tells: an alert's facts, cut for the place, and for one that follows what it says.
+
+    `mention`: whose devices ring, where that is other than the settings have it.
+    """
 
     facts: AlertFacts
     alert_id: int
@@ -51,6 +57,20 @@ class Telling:
     txn: str
     kind: DeliveryKind = "ring"
     saying: Saying | None = None
+    state: str = "open"
+    mention: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a digest tells: alerts by number with what the place may read. `first`: it begins a flood, and rings."""
+
+    incidents: Sequence[tuple[int, AlertFacts]]
+    alert_id: int
+    raised_at: datetime
+    txn: str
+    first: bool
+    limits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +86,8 @@ class Way:
     """One channel as the settings have it. `ceiling`: up to which marking it may be told details.
 
     `compose` gives a message's content. `follow` and `replace` tie it to the root of its thread, or put it into the
-    root's place; what the channel has no such thing for, they leave as it is.
+    root's place; what the channel has no such thing for, they leave as it is. `updates`: it is told how things are now
+    without ringing. `digest`: how it is told many at once; None: each by itself, however many.
     `reserve`: what is not of grade I comes here only when another channel does not take it.
     """
 
@@ -77,6 +98,8 @@ class Way:
     compose: Callable[[Telling], dict[str, Any]]
     follow: Callable[[Mapping[str, Any], Root], dict[str, Any]]
     replace: Callable[[Mapping[str, Any], Root], dict[str, Any]]
+    updates: bool
+    digest: Callable[[Digest], dict[str, Any]] | None
     reserve: bool = False
 
     def admits(self, facts: AlertFacts, priority: int) -> bool:
@@ -99,7 +122,7 @@ class Room:
     @classmethod
     def from_settings(cls, settings: MatrixSettings) -> "Room":
         """The room that the settings name."""
-        return cls(settings.room, settings.responders, Tlp(settings.room_max_tlp))
+        return cls(settings.room, settings.responders, Tlp(settings.max_tlp))
 
 
 def ways_from(settings: Settings) -> tuple[Way, ...]:
@@ -107,12 +130,7 @@ def ways_from(settings: Settings) -> tuple[Way, ...]:
     ways: list[Way] = []
     for channel, matrix in ((MATRIX, settings.matrix), (MATRIX_2, settings.matrix_second)):
         if matrix is not None:
-            room = Room.from_settings(matrix)
-            compose = partial(_room_content, room)
-            reserve = channel == MATRIX_2
-            ways.append(
-                Way(channel, room.id, room.ceiling, "IV", compose, _in_thread, _as_edit, reserve=reserve)
-            )
+            ways.append(_room(channel, Room.from_settings(matrix)))
     if settings.webhook is not None:
         ways.append(_webhook(settings.webhook))
     if settings.mail is not None:
@@ -132,11 +150,34 @@ def marked(content: dict[str, Any], txn: str) -> dict[str, Any]:
     return {**content, "org.tocsin.alert": {**content["org.tocsin.alert"], "txn": txn}}
 
 
+def _room(channel: str, room: Room) -> Way:
+    return Way(
+        channel,
+        room.id,
+        room.ceiling,
+        "IV",
+        partial(_room_content, room),
+        _in_thread,
+        _as_edit,
+        updates=True,
+        digest=partial(_room_digest, room),
+        reserve=channel == MATRIX_2,
+    )
+
+
+def _room_digest(room: Room, told: Digest) -> dict[str, Any]:
+    content = digest_words(
+        told.incidents, told.alert_id, room.responders, first=told.first, limits=told.limits
+    )
+    return marked(content, told.txn)
+
+
 def _room_content(room: Room, told: Telling) -> dict[str, Any]:
+    mention = room.responders if told.mention is None else told.mention
     if told.saying is None:
-        content = words(told.facts, told.alert_id, room.responders)
+        content = words(told.facts, told.alert_id, mention)
     else:
-        content = said_words(told.kind, told.saying, told.facts, told.alert_id, room.responders)
+        content = said_words(told.kind, told.saying, told.facts, told.alert_id, mention)
     return marked(content, told.txn)
 
 
@@ -150,7 +191,7 @@ def _as_edit(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
 
 def _webhook(settings: WebhookSettings) -> Way:
     place = f"{urlsplit(settings.url).hostname} ({_digest((settings.url,))})"
-    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone)
+    return Way(WEBHOOK, place, Tlp(settings.max_tlp), settings.min_grade, _body, _alone, _alone, True, None)
 
 
 def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
@@ -161,25 +202,60 @@ def _alone(content: Mapping[str, Any], _root: Root) -> dict[str, Any]:
 def _mail(settings: MailSettings) -> Way:
     count = len(settings.recipients)
     place = f"{count} recipient{'' if count == 1 else 's'} ({_digest(sorted(settings.recipients))})"
-    return Way(MAIL, place, Tlp(settings.max_tlp), settings.min_grade, _letter, _in_reply, _in_reply)
+    return Way(
+        MAIL,
+        place,
+        Tlp(settings.max_tlp),
+        settings.min_grade,
+        _letter,
+        _in_reply,
+        _in_reply,
+        False,
+        _digest_letter,
+    )
+
+
+def _digest_letter(told: Digest) -> dict[str, Any]:
+    return {
+        "subject": f"[Tocsin {told.alert_id}] {heading(told.incidents, first=told.first)}",
+        "text": digest_text(told.incidents, first=told.first, limits=told.limits) + "\n",
+        "raised_at": _text(told.raised_at),
+    }
 
 
 def _body(told: Telling) -> dict[str, Any]:
     """What a program gets. A field that it may not read is left out."""
     facts = told.facts
-    texts = {"title": foreign(facts.title, TITLE_BYTES), "summary": foreign(facts.summary, SUMMARY_BYTES)}
+    texts = {
+        "title": foreign(facts.title, TITLE_BYTES),
+        "summary": foreign(facts.summary, SUMMARY_BYTES),
+        "reason": foreign(facts.call, REASON_BYTES),
+        "caller": foreign(facts.caller, NAME_BYTES),
+    }
     return {
         "id": told.alert_id,
         "incident": told.incident,
-        "kind": facts.kind if told.kind == "ring" else told.kind,
+        "kind": _kind(told),
         "grade": facts.grade,
         "tlp": facts.tlp.value,
         **{name: text for name, text in texts.items() if text},
         "report_id": facts.report_id,
         "ver": facts.ver,
+        **(
+            {"emergency": facts.emergency, "drill": facts.drill, "over": facts.over}
+            if facts.emergency
+            else {}
+        ),
         "raised_at": _text(told.raised_at),
+        "state": told.state,
         "text": _plain(told),
     }
+
+
+def _kind(told: Telling) -> str:
+    if told.kind != "ring":
+        return told.kind
+    return told.facts.kind if told.saying is None else "again"
 
 
 def _letter(told: Telling) -> dict[str, Any]:

@@ -14,31 +14,42 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from tocsin_node.errors import NodeError, SecretError
+from tocsin_node.errors import EncryptionMissing, NodeError, SecretError
 from tocsin_node.health import Check, utc_now
 from tocsin_node.links.alert_text import AlertFacts, foreign
+from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.mail import Mail
 from tocsin_node.links.transport import Sender, Transport
 from tocsin_node.links.webhook import Webhook
-from tocsin_node.secrets import read_secret_at
+from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret, read_secret_at
 from tocsin_node.services import alarm_check
 from tocsin_node.services.alarm_channel import jitter_s
-from tocsin_node.services.alarm_line import Line, ops_line, ops_settings, other_line, room_line
+from tocsin_node.services.alarm_courier import Courier
+from tocsin_node.services.alarm_desk import Desk
+from tocsin_node.services.alarm_escalation import Escalation
+from tocsin_node.services.alarm_gate import SILENCED
+from tocsin_node.services.alarm_line import Hearing, Line, ops_line, ops_settings, other_line, room_line
 from tocsin_node.services.alarm_notice import Notices
+from tocsin_node.services.alarm_orders import Orders, RoomAnswer
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner, AlertPlan
 from tocsin_node.services.alarm_reroute import Rerouter
+from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.services.alarm_rule import AlarmRule
-from tocsin_node.services.alarm_view import ack_as_json, alert_as_json
-from tocsin_node.services.alarm_way import MAIL, MATRIX, MATRIX_2, OPS, WEBHOOK, Way, ways_from
+from tocsin_node.services.alarm_timing import Timing
+from tocsin_node.services.alarm_view import act_as_json, alert_as_json
+from tocsin_node.services.alarm_way import MAIL, MATRIX, MATRIX_2, OPS, WEBHOOK, Room, Way, ways_from
+from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.organisation import organisation_of, shortest_clock
+from tocsin_node.services.subscriptions import Subscriptions
 from tocsin_node.settings import MatrixSettings, Settings
-from tocsin_node.storage import alerts, deliveries
-from tocsin_node.storage.alerts import NewAck, StoredAlert
+from tocsin_node.storage import acts, alerts, deliveries, fellows, followups, silences
+from tocsin_node.storage.acts import NewAct
+from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Backlog
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
@@ -72,7 +83,9 @@ class Carriers:
 class Alarms(AlarmPlanner):
     """Everything about alerts, for the rest of the node. Start `run()` once.
 
-    `on_acknowledged` is called after acknowledgements by our own people, given or taken back, were committed.
+    `on_acknowledged` is called after what stands of our own people's acts, or that nobody answers, was committed;
+    `on_sent` after a channel took a message. `on_room_answer` takes, inside the transaction, how the room answers an
+    emergency.
     """
 
     def __init__(
@@ -87,11 +100,19 @@ class Alarms(AlarmPlanner):
         rule = AlarmRule.from_settings(
             settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
         )
-        super().__init__(rule, tuple(ways.values()), self._woken, now)
+        timing = Timing.from_settings(settings.grouping, settings.matrix)
+        super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
+        self.on_room_answer: Callable[[Connection, int, RoomAnswer], Awaitable[None]] = _nobody
         self._pool = pool
         self._org = settings.node.org
-        self._unanswered_s = settings.ops.unacknowledged_s
+        self.oncall = Oncall(settings, pool, now)
+        self.subscriptions = Subscriptions(pool, self, zone=settings.oncall.zone, told=self._told, now=now)
+        self.escalation = Escalation(
+            pool, self, self.oncall, settings.oncall, called=self._people_called, now=now
+        )
+        self._desk = Desk(self, self.escalation, self.oncall, now)
+        self._rounds = Rounds(pool, self, self._told)
         self._lines = self._lines_from(settings, ways, carriers)
         places = {name: line.place for name, line in self._lines.items()}
         self.notices = Notices(settings.node.org, places, now)
@@ -110,7 +131,8 @@ class Alarms(AlarmPlanner):
         for name, matrix in ((MATRIX, settings.matrix), (MATRIX_2, settings.matrix_second)):
             transport = carriers.rooms.get(name)
             if matrix is not None and transport is not None:
-                lines[name] = room_line(pool, self, name, matrix, transport, self._acknowledged)
+                hearing = Hearing(self._orders(name, matrix), self._desk, self._acted, self._told)
+                lines[name] = room_line(pool, self, name, matrix, transport, hearing)
         for name, part in ((WEBHOOK, settings.webhook), (MAIL, settings.mail)):
             sender = carriers.others.get(name)
             if part is not None and sender is not None:
@@ -119,6 +141,12 @@ class Alarms(AlarmPlanner):
         if ops is not None and transport is not None:
             lines[OPS] = ops_line(pool, self, ops, transport)
         return lines
+
+    def _orders(self, name: str, matrix: MatrixSettings) -> Orders:
+        room = Room.from_settings(matrix)
+        return Orders(
+            name, room, self._desk, self.oncall, self.subscriptions, self._shown, self._answered, self._now
+        )
 
     @property
     def _ringing(self) -> dict[str, Line]:
@@ -134,9 +162,22 @@ class Alarms(AlarmPlanner):
         """Whether an alert that is raised now would go out now, some way."""
         return any(line.alive() for line in self._ringing.values())
 
+    async def forget(self) -> None:
+        """Let go of what fellows told long ago."""
+        async with self._pool.acquire() as conn:
+            await fellows.forget(conn)
+
+    def courier(self, channel: str) -> Courier:
+        """Who carries the outbox of a channel that the settings have."""
+        return self._lines[channel].courier
+
     async def run(self) -> None:
-        """Ring and listen until cancelled; returns at once when there is no channel."""
+        """Ring, listen and wait for answers until cancelled."""
         async with asyncio.TaskGroup() as group:
+            for part, run in (("escalation", self.escalation.run), ("subscriptions", self.subscriptions.run)):
+                group.create_task(_kept_up(part, run), name=f"alarm {part}")
+            if self._lines:
+                group.create_task(_kept_up("rounds", self._rounds.run), name="alarm rounds")
             for channel, line in self._lines.items():
                 works = dict(line.works())
                 if channel != OPS:
@@ -150,7 +191,7 @@ class Alarms(AlarmPlanner):
         """Alerts as JSON, newest first; `before` is the id of the last one seen."""
         async with self._pool.acquire() as conn:
             found = await alerts.listing(conn, before=before, open_only=open_only, limit=limit)
-            return await _shown(conn, found, self.ceiling)
+            return await self._shown(conn, found)
 
     async def get(self, alert_id: int) -> dict[str, Any]:
         """One alert as JSON.
@@ -161,26 +202,92 @@ class Alarms(AlarmPlanner):
             alert = await alerts.get(conn, alert_id)
             if alert is None:
                 raise AlertUnknown(f"There is no alert {alert_id}.")
-            return (await _shown(conn, [alert], self.ceiling))[0]
+            return (await self._shown(conn, [alert]))[0]
 
-    async def acknowledge(
-        self, alert_id: int, *, by: str, via: Literal["api"] = "api", note: str | None = None
+    async def record(self, conn: Connection, plan: AlertPlan, *, report_ver: int | None) -> int | None:
+        """Write the alert, its messages and its timer inside the caller's transaction; see `AlarmPlanner.record`."""
+        alert_id = await super().record(conn, plan, report_ver=report_ver)
+        alert = await alerts.get(conn, alert_id)
+        if alert is None:
+            return None
+        await self.escalation.begin(conn, alert, plan.priority)
+        letters = [p for p in await self._on_call(conn, alert) or () if not p.startswith("@")]
+        line = f"You are on call: alert {alert.id} waits for an answer."
+        await self.write(conn, alert, letters, Saying("on-call", line, facts=True))
+        return alert_id
+
+    async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
+        """Who is on call rings in the room; when that is nobody of Matrix, those that the settings name."""
+        people = await self._on_call(conn, alert)
+        return tuple(p for p in people or () if p.startswith("@")) or None
+
+    async def _on_call(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
+        return None if alert.kind == "test" else await self.oncall.people(conn, 0, self._now())
+
+    async def act(
+        self,
+        alert_id: int,
+        kind: Literal["ack", "take", "mute", "resolve"],
+        *,
+        by: str,
+        note: str | None = None,
+        span: timedelta | None = None,
     ) -> dict[str, Any]:
-        """Acknowledge an alert as a reaction in the room would; by the same name only once.
+        """Do what a person in the room could do; the same by the same name only once. `span`: of a mute.
+
+        Raises: AlertUnknown, MuteTooLong.
+        """
+        now = self._now()
+        said = NewAct(
+            kind,
+            by,
+            "api",
+            now,
+            note=foreign(note or "", NOTE_BYTES) or None,
+            until=None if span is None else now + span,
+        )
+        async with self._pool.transaction() as conn:
+            new = await self._desk.do(conn, await self._known(conn, alert_id), said)
+        if new:
+            self._acted()
+        return await self.get(alert_id)
+
+    async def undo(
+        self, alert_id: int, kind: Literal["ack", "take", "mute", "resolve"], *, by: str
+    ) -> dict[str, Any]:
+        """Take back what stands of that kind about an alert, whoever did it.
 
         Raises: AlertUnknown.
         """
-        said = NewAck(by, via, self._now(), note=foreign(note or "", NOTE_BYTES) or None)
-        async with self._pool.acquire() as conn:
-            new = await alerts.acknowledge(conn, alert_id, said)
-        if new:
-            self.on_acknowledged()
+        async with self._pool.transaction() as conn:
+            await self._known(conn, alert_id)
+            changed = await self._desk.undo(conn, alert_id, kind, by=by)
+        if changed:
+            self._acted()
         return await self.get(alert_id)
 
-    async def acknowledgements(self, report_id: str) -> Sequence[dict[str, Any]]:
-        """What was acknowledged about a report, here and at peers, as JSON, oldest first."""
+    async def escalate(self, alert_id: int, *, by: str, note: str | None = None) -> dict[str, Any]:
+        """Call the next now, because a person wants help; an acknowledgement stands, and the timer goes on.
+
+        Raises: AlertUnknown.
+        """
+        async with self._pool.transaction() as conn:
+            alert = await self._known(conn, alert_id)
+            said = foreign(note or "", NOTE_BYTES) or None
+            await self.escalation.call_now(conn, alert, by=by, via="api", note=said)
+        self._acted()
+        return await self.get(alert_id)
+
+    async def _known(self, conn: Connection, alert_id: int) -> StoredAlert:
+        alert = await alerts.get(conn, alert_id)
+        if alert is None:
+            raise AlertUnknown(f"There is no alert {alert_id}.")
+        return alert
+
+    async def progress(self, report_id: str) -> Sequence[dict[str, Any]]:
+        """How far people are with a report, here and at peers, as JSON, oldest first."""
         async with self._pool.acquire() as conn:
-            return [ack_as_json(a) for a in await alerts.acks_of_report(conn, report_id)]
+            return [act_as_json(a) for a in await acts.of_report(conn, report_id)]
 
     async def test(self) -> dict[str, Any]:
         """Raise an alert that says TEST; it goes every way to its end, and each is looked at afresh."""
@@ -201,11 +308,11 @@ class Alarms(AlarmPlanner):
             return (Check("matrix", "degraded", "no-channel", hint),)
         async with self._pool.acquire() as conn:
             backlog = await deliveries.backlog(conn, list(self._ringing))
-            unanswered = await alerts.unanswered(conn, self._unanswered_s)
+            unanswered = await acts.unanswered(conn)
         return (
             *(check for line in self._lines.values() for check in line.checks()),
             _backlog_check(backlog),
-            _answers_check(unanswered=unanswered),
+            _answers_check(unanswered),
         )
 
     async def check(self, *others: Check) -> dict[str, Any]:
@@ -223,7 +330,28 @@ class Alarms(AlarmPlanner):
                     await self.enqueue_stored(conn, alert, channel)
         self.wake()
 
+    async def _shown(self, conn: Connection, found: Sequence[StoredAlert]) -> Sequence[dict[str, Any]]:
+        done = await acts.of_alerts(conn, found)
+        ids = [a.id for a in found]
+        messages = await deliveries.of_alerts(conn, ids)
+        waiting = await followups.of_alerts(conn, ids)
+        holding = {
+            SILENCED.format(s.id): s
+            for s in await silences.listing(conn, before=None, active_only=True, limit=500)
+        }
+        now = self._now()
+        return [
+            alert_as_json(a, done, messages, waiting.get(a.id), self.ceiling, holding, now) for a in found
+        ]
+
     def _woken(self) -> None:
+        self._told()
+        self._rounds.wake()
+        self.escalation.wake()
+        self.subscriptions.wake()
+
+    def _told(self) -> None:
+        """Something is in the outbox."""
         for line in self._lines.values():
             line.courier.wake()
 
@@ -231,8 +359,20 @@ class Alarms(AlarmPlanner):
         line.courier.hurry()
         self._rerouter.wake()
 
-    def _acknowledged(self) -> None:
+    def _acted(self) -> None:
+        """Acts were committed: the room and the origin are told, and a timer may have changed."""
+        self._told()
+        self._rounds.wake()
+        self.escalation.wake()
         self.on_acknowledged()
+        self.wake()  # what was said in the room may have led to a message
+
+    def _people_called(self) -> None:
+        self._told()
+        self.on_acknowledged()
+
+    async def _answered(self, conn: Connection, alert_id: int, answer: RoomAnswer) -> None:
+        await self.on_room_answer(conn, alert_id, answer)
 
 
 @asynccontextmanager
@@ -243,11 +383,7 @@ async def open_alarms(
     async with AsyncExitStack() as stack:
         rooms: dict[str, Transport] = {}
         for name, matrix in _rooms(settings).items():
-            from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
-
-            credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
-            token = partial(_read_token, settings.path(matrix.access_token_file), credential)
-            rooms[name] = MatrixTransport(matrix, token, rings=name != OPS)
+            rooms[name] = room_transport(settings, name, matrix, pool)
             stack.push_async_callback(rooms[name].close)
         others = other_senders(settings, now=now)
         for sender in others.values():
@@ -259,6 +395,34 @@ def _rooms(settings: Settings) -> dict[str, MatrixSettings]:
     """The rooms that the settings name, by channel."""
     named = {MATRIX: settings.matrix, MATRIX_2: settings.matrix_second, OPS: ops_settings(settings)}
     return {name: matrix for name, matrix in named.items() if matrix is not None}
+
+
+def room_transport(settings: Settings, name: str, matrix: MatrixSettings, pool: Pool) -> Transport:
+    """What carries messages into the room of the channel `name`.
+
+    Raises: EncryptionMissing.
+    """
+    credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
+    token = partial(_read_token, settings.path(matrix.access_token_file), credential)
+    if not matrix.encrypted:
+        from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
+
+        return MatrixTransport(matrix, token, rings=name != OPS)
+    try:
+        from tocsin_node.links.matrix_e2ee import EncryptedTransport  # noqa: PLC0415  an extra
+        from tocsin_node.storage.matrix_crypto import KeyStore  # noqa: PLC0415  the same
+    except ImportError as exc:
+        raise EncryptionMissing from exc
+
+    def read(secret: str) -> str:
+        return read_secret(settings.dir, secret).decode("ascii", "replace")
+
+    return EncryptedTransport(
+        matrix,
+        token,
+        lambda: KeyStore(pool, matrix.user_id, read(PICKLE_KEY)),
+        lambda: read(RECOVERY_KEYS[name == MATRIX_2]),
+    )
 
 
 def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> dict[str, Sender]:
@@ -276,12 +440,6 @@ def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) 
 
 def _beside(settings: Settings, file: str) -> Path | None:
     return settings.path(file) if file else None
-
-
-async def _shown(conn: Connection, found: Sequence[StoredAlert], ceiling: Tlp) -> Sequence[dict[str, Any]]:
-    acks = await alerts.acks_of(conn, found)
-    messages = await deliveries.of_alerts(conn, [a.id for a in found])
-    return [alert_as_json(alert, acks, messages, ceiling) for alert in found]
 
 
 def _read_token(file: Path, credential: str) -> str:
@@ -318,12 +476,19 @@ def _backlog_check(backlog: Backlog) -> Check:
     return Check("alerts")
 
 
-def _answers_check(*, unanswered: bool) -> Check:
+def _answers_check(unanswered: Sequence[int]) -> Check:
     if not unanswered:
         return Check("answers")
-    hint = "Nobody has acknowledged an alert of grade I or II: `tocsin alert list --open` shows which."
-    return Check("answers", "degraded", "alerts-unacknowledged", hint)
+    hint = (
+        f"Everybody was called and nobody has answered ({len(unanswered)} alerts). `tocsin alert list --open`"
+        " shows which, `tocsin alert ack` answers."
+    )
+    return Check("answers", "degraded", "alerts-unanswered", hint)
 
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+async def _nobody(_conn: Connection, _alert_id: int, _answer: RoomAnswer) -> None:
+    """There are no emergencies to answer."""

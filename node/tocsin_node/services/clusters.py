@@ -6,7 +6,6 @@ rang are one transaction.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +14,13 @@ from datetime import datetime
 
 from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import AlertFacts
+from tocsin_node.links.alert_thread import NOTICE, Saying
 from tocsin_node.services.alarms import Alarms, AlertPlan
 from tocsin_node.settings import AlertSettings
-from tocsin_node.storage import clusters
+from tocsin_node.storage import clusters, grouping
 from tocsin_node.storage.clusters import Group, Member
 from tocsin_node.storage.errors import StorageError
-from tocsin_node.storage.pool import Pool
+from tocsin_node.storage.pool import Connection, Pool
 from tocsin_schema.marking import Tlp
 from tocsin_schema.severity import GRADES
 
@@ -142,7 +142,19 @@ class Clusters:
             alert_id = await self._alarms.record(conn, plan, report_ver=None)
             assert alert_id is not None, "only alerts about reports can have rung already"
             await clusters.record_rung(conn, cluster.id, cluster.organisations, alert_id)
+            await self._tell_members(conn, cluster, alert_id)
         return True
+
+    async def _tell_members(self, conn: Connection, cluster: Cluster, alert_id: int) -> None:
+        """Say so in the threads of the newest reports that it is made of; once for each, however it grows."""
+        saying = Saying(
+            what=f"cluster {cluster.id}",
+            line=f"Several organisations report the same: alert {alert_id}. See: tocsin cluster show {cluster.id}",
+        )
+        for member in sorted(cluster.members, key=lambda one: one.first_at)[-NAMED:]:
+            newest = await grouping.newest(conn, member.report_id)
+            if newest is not None:
+                await self._alarms.say(conn, newest, NOTICE, saying)
 
     def _cluster(self, group: Group) -> Cluster:
         kind, _, name = group.key.partition(":")
@@ -152,7 +164,7 @@ class Clusters:
         days = self._settings.cluster_days
         what = "system" if kind == "product" else "technique"
         return Cluster(
-            id=hashlib.sha256(group.key.encode()).hexdigest()[:16],
+            id=clusters.cluster_id(group.key),
             kind=what,
             name=name,
             organisations=group.organisations,

@@ -10,19 +10,22 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from tocsin_federation.calls import Call, CallAnswer, admit_answer, admit_call, read_answer, read_call
 from tocsin_federation.envelope import Opened, open_entry
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
-from tocsin_federation.messages import Acknowledgement, Header, read_acknowledgement
+from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peer
@@ -54,8 +57,10 @@ class Arrival:
     leaf_hash: bytes
     opened: Opened | None = None
     report: IncidentReport | None = None
-    acknowledgement: Acknowledgement | None = None
+    acknowledgement: Acknowledgement | Progress | None = None
     remark: Remark | None = None
+    call: Call | None = None
+    answer: CallAnswer | None = None
     outcome: Outcome | None = None
     code: str | None = None
 
@@ -67,7 +72,7 @@ class _Batch:
     outcomes: list[EntryOutcome] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
-    acknowledgements: list[Acknowledgement] = field(default_factory=list)
+    acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
 
 
 class _LookAgain(StorageError):
@@ -88,6 +93,8 @@ class Intake:
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
         data_keys: DataKeys,
         alert_budget: int,
+        calls: CallLimits,
+        now: Callable[[], datetime],
     ) -> None:
         self._pool = pool
         self._alarms = alarms
@@ -97,6 +104,9 @@ class Intake:
         self._enc_private = enc_private
         self._data_keys = data_keys
         self._alert_budget = alert_budget
+        self._call_limits = calls
+        self._now = now
+        self.on_called: Callable[[], None] = _nobody  # after calls of peers were stored
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
@@ -161,6 +171,14 @@ class Intake:
                     return _unsound(arrival, said.findings)
                 admit_remark(opened.header, said.remark, policy=peer.policy, me=self._node_id)
                 return replace(arrival, remark=said.remark)
+            if opened.header.t == "call":
+                call = read_call(opened.content)
+                admit_call(opened.header, call, policy=peer.policy, me=self._node_id)
+                return replace(arrival, call=call)
+            if opened.header.t == "answer":
+                answer = read_answer(opened.content)
+                admit_answer(opened.header, answer, policy=peer.policy, me=self._node_id)
+                return replace(arrival, answer=answer)
             checked = check_bundle(opened.content)
             report = checked.report
             if report is None:
@@ -242,10 +260,16 @@ class Intake:
             sent = await shares.sealed_to(conn, peer.node_id, self._node_id, answered) if answered else set()
             came = [(a.opened, a.remark) for a in arrivals if a.opened is not None and a.remark is not None]
             desk = await RemarkDesk.open(conn, peer.node_id, self._node_id, came)
-            batch = _judge_all(peer, log, arrivals, held, sent, desk, self._data_keys)
+            calls = [(a.opened, a.call) for a in arrivals if a.opened is not None and a.call is not None]
+            answers = [
+                (a.opened, a.answer) for a in arrivals if a.opened is not None and a.answer is not None
+            ]
+            called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
+            batch = _judge_all(peer, log, arrivals, held, sent, desk, called, self._data_keys)
             await _write_reports(conn, batch)
             await desk.write(conn)
             rang = await self._ring(conn, peer, batch)
+            rang |= await self._hear(conn, peer, desk, called)
             for acknowledgement in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
                     conn, acknowledgement, node_id=peer.node_id, org=peer.called
@@ -256,11 +280,23 @@ class Intake:
                 logger.warning(
                     "peer %s: entry %d was %s: %s", peer.row.name, outcome.idx, outcome.outcome, outcome.code
                 )
-        if rang:
+        if rang or batch.acknowledgements:
             self._alarms.wake()
+        if calls:
+            self.on_called()
         if batch.versions:
             self.on_stored()
         return replace(log, next_index=next_index)
+
+    async def _hear(self, conn: Connection, peer: Peer, desk: RemarkDesk, called: CallDesk) -> bool:
+        """Take calls, and what answers ours; whether there is anything to send."""
+        wrote = await called.write(
+            conn, self._alarms, caller=peer.row.name, limits=self._call_limits, now=self._now()
+        )
+        heard = await hear_remarks(
+            conn, self._alarms, desk.stored, peer=peer.node_id, us=self._node_id, who=peer.row.name
+        )
+        return wrote or heard
 
     async def _ring(self, conn: Connection, peer: Peer, batch: _Batch) -> bool:
         plans = []
@@ -320,6 +356,7 @@ def _judge_all(
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
     desk: RemarkDesk,
+    called: CallDesk,
     data_keys: DataKeys,
 ) -> _Batch:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
@@ -330,7 +367,7 @@ def _judge_all(
     for arrival in arrivals:
         outcome, code = arrival.outcome, arrival.code
         if outcome is None:
-            outcome, code = _judge(peer, log, arrival, held, sent, desk, batch)
+            outcome, code = _judge(peer, log, arrival, held, sent, desk, called, batch)
         if outcome is Outcome.QUARANTINED:
             frame = arrival.frame
             batch.quarantined.append(
@@ -358,22 +395,27 @@ def _judge(
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
     desk: RemarkDesk,
+    called: CallDesk,
     batch: _Batch,
 ) -> tuple[Outcome, str | None]:
-    """The outcome of an entry that was opened and admitted; what it changes goes into `batch`, `held` and `desk`."""
+    """The outcome of an entry that was opened and admitted; what it changes goes into `batch`, `held` and the desks."""
     opened = arrival.opened
     assert opened is not None, "what could not be opened has its outcome already"
     before = held.get(opened.header.id)
     place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
     if arrival.remark is not None:
         return desk.judge(opened, arrival.remark, before, place)
+    if arrival.call is not None:
+        return called.judge_call(opened, arrival.call, before, place)
+    if arrival.answer is not None:
+        return called.judge_answer(opened, arrival.answer)
     if arrival.acknowledgement is not None:
         if not _told(sent, opened.header):
             return Outcome.REFUSED, "not-ours"
         batch.acknowledgements.append(arrival.acknowledgement)
         return Outcome.STORED, None
     report = arrival.report
-    assert report is not None, "an entry holds a report, a remark or an acknowledgement"
+    assert report is not None, "an entry of no other kind is opened"
     outcome, code = decide(
         _standing(before),
         opened.header,
@@ -386,6 +428,7 @@ def _judge(
         batch.versions.append((new, before))
         held[report.id] = _as_held(new)
         desk.learn(new)
+        called.learn(new)
     return outcome, code
 
 

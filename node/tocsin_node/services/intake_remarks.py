@@ -75,6 +75,11 @@ class RemarkDesk:
             self._new[key] = NewRemark(remark, self._peer, ver, place)
         return outcome, None
 
+    @property
+    def stored(self) -> list[Remark]:
+        """The remarks of the batch that stand."""
+        return [new.remark for new in self._new.values()]
+
     async def write(self, conn: Connection) -> None:
         """Store those that stand, after the reports of the batch."""
         for new in self._new.values():

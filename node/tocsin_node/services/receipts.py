@@ -1,7 +1,8 @@
-"""Receipts: when a responder here acknowledges a peer's report, its origin learns that, and no more than that.
+"""Receipts: when a responder here acknowledges, takes or resolves a peer's report, its origin learns that.
 
-An acknowledgement row is its own outbox: it stays untold until the entry of our log that tells it is committed in
-the same transaction that marks it. Nobody's name travels: the origin learns which organisation, when, which version.
+So it does when everybody was called here and nobody has answered. An act is its own outbox: it stays untold until the
+entry of our log that tells it is committed, in the transaction that marks it. Nobody's name travels: the origin learns
+which organisation, when, which version.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from functools import partial
 
 from tocsin_federation.envelope import seal
 from tocsin_federation.errors import FederationError
-from tocsin_federation.messages import write_acknowledgement
+from tocsin_federation.messages import State, write_acknowledgement
 from tocsin_node.errors import NodeError
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
@@ -21,13 +22,19 @@ from tocsin_node.storage.acknowledgements import Untold
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_schema.marking import Tlp
 
+STATES: dict[str, State] = {
+    "ack": "acknowledged",
+    "take": "taken",
+    "resolve": "resolved",
+    "unanswered": "unanswered",
+}
 BATCH = 64
 RETRY_S = 5.0
 logger = logging.getLogger(__name__)
 
 
 class Receipts:
-    """Tells origins. Start `run()` once; `wake()` after an acknowledgement was stored."""
+    """Tells origins. Start `run()` once; `wake()` after an act was stored or taken back."""
 
     def __init__(
         self,
@@ -60,12 +67,12 @@ class Receipts:
             try:
                 await self.tell()
             except (NodeError, FederationError) as exc:
-                logger.warning("acknowledgements wait: %s", exc)
+                logger.warning("receipts wait: %s", exc)
                 await asyncio.sleep(RETRY_S)  # nothing tells when the database or a peer's key is back
                 self._woken.set()
 
     async def tell(self) -> int:
-        """Tell the oldest untold acknowledgements; returns how many went out. Raises: StorageError.
+        """Tell the oldest untold acts; returns how many went out. Raises: StorageError.
 
         Those of origins that nothing can be sealed to at the moment wait, and do not stand in the way of others.
         """
@@ -87,7 +94,13 @@ class Receipts:
             id=untold.report_id,
             ver=untold.ver,
             tlp=Tlp.GREEN,
-            content=write_acknowledgement(untold.report_id, untold.ver, untold.at, revoked=untold.revoked),
+            content=write_acknowledgement(
+                untold.report_id,
+                untold.ver,
+                untold.at,
+                revoked=untold.revoked,
+                state=STATES[untold.kind],
+            ),
             recipients=self._peering.enc_keys([untold.origin]),
             now=self._now(),
             rng=self._rng,

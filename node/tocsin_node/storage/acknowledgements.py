@@ -1,4 +1,4 @@
-"""Acknowledgements on their way to the origins of the reports."""
+"""Acknowledgements, and what follows them, on their way to the origins of the reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,14 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """An acknowledgement here that the report's origin has not been told as it stands.
+    """An act here that the report's origin has not been told as it stands.
 
-    `at`, `revoked`: what to tell, for all of us: one of us may look away while another still stands by it.
-    `taken_back`: whether this one was.
+    `kind`: ack, take, resolve or unanswered. `at`, `revoked`: what to tell, for all of us: one of us may look away
+    while another still stands by it. `taken_back`: whether this one was.
     """
 
     id: int
+    kind: str
     report_id: str
     ver: int
     at: datetime
@@ -26,30 +27,31 @@ class Untold:
 
 
 UNTOLD = """
-select a.id, a.report_id, a.ver, coalesce(standing.since, a.revoked_at), standing.since is null,
+select a.id, a.kind, a.report_id, a.ver, coalesce(standing.since, a.revoked_at), standing.since is null,
     a.revoked_at is not null, r.origin, coalesce(v.leaf_hash, r.leaf_hash)
-from acknowledgement a
+from act a
 join report r on r.id = a.report_id
 left join report_version v on v.report_id = a.report_id and v.ver = a.ver
 cross join lateral (
-    select min(k.at) as since from acknowledgement k
-    where k.report_id = a.report_id and k.ver = a.ver and k.node is null and k.revoked_at is null
+    select min(k.at) as since from act k
+    where k.report_id = a.report_id and k.ver = a.ver and k.kind = a.kind and k.node is null and k.revoked_at is null
 ) standing
-where a.shared_idx is null and a.node is null and a.ver is not null and r.origin = any($1::text[])
+where a.shared_idx is null and a.node is null and a.kind in ('ack', 'take', 'resolve', 'unanswered')
+    and a.ver is not null and r.origin = any($1::text[])
     and coalesce(v.leaf_hash, r.leaf_hash) is not null
 order by a.id limit $2
 """
 
 # Every version of our own reports that was sealed to a peer, with the hash of the entry that it went in.
 # Only as it stood when it was sealed: a change in between is told by the next round.
-TOLD = "update acknowledgement set shared_idx = $2 where id = $1 and (revoked_at is not null) = $3"
+TOLD = "update act set shared_idx = $2 where id = $1 and (revoked_at is not null) = $3"
 
 
 async def untold(conn: Connection, origins: Sequence[str], limit: int) -> list[Untold]:
-    """The oldest acknowledgements of reports of `origins` (NodeIDs) that those do not know yet."""
+    """The oldest acts about reports of `origins` (NodeIDs) that those do not know yet."""
     return [Untold(*row) for row in await conn.fetch(UNTOLD, list(origins), limit)]
 
 
-async def mark_told(conn: Connection, acknowledgement: Untold, index: int) -> None:
+async def mark_told(conn: Connection, act: Untold, index: int) -> None:
     """Our log entry `index` tells the origin."""
-    await conn.execute(TOLD, acknowledgement.id, index, acknowledgement.taken_back)
+    await conn.execute(TOLD, act.id, index, act.taken_back)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tocsin_node.storage.pool import Connection
 
 SOURCES = """
-select a.id, a.ours, r.origin from alert a left join report r on r.id = a.report_id where a.id = any($1::bigint[])
+select a.id, a.ours, coalesce(e.origin, r.origin) from alert a left join report r on r.id = a.report_id
+left join emergency e on e.id = a.emergency where a.id = any($1::bigint[])
 """
 
 

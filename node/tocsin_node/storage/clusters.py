@@ -4,6 +4,7 @@ Nothing is kept of a cluster but that it rang, so none can be missed or be out o
 at the next look.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,6 +73,16 @@ select exists (select from cluster_rung where cluster_id = $1 and organisations 
 """
 
 RING = "insert into cluster_rung (cluster_id, organisations, alert_id) values ($1, $2, $3)"
+
+
+def cluster_id(key: str) -> str:
+    """The name of the cluster of all reports that share this facet."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def clusters_of(keys: Sequence[str]) -> list[str]:
+    """The clusters that a report with these facets may belong to."""
+    return [cluster_id(key) for key in keys if key.startswith(("product:", "technique:"))]
 
 
 async def groups(pool: Pool, *, days: int, history_days: int, organisations: int) -> Sequence[Group]:

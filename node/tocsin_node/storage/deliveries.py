@@ -13,7 +13,7 @@ from typing import Literal
 
 from tocsin_node.storage.pool import Connection
 
-DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest"]
+DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest", "call"]
 
 # Leases and outcomes may be lost in a crash of the database: the message is repeated then, without harm.
 _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
@@ -42,6 +42,7 @@ class Job:
     edits: int | None
     root_txn: str | None
     root_event: str | None
+    held: str | None
     stale: bool
 
 
@@ -71,7 +72,10 @@ class StoredDelivery:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A message for one place. `content`, `said`: JSON. `after_s`: it waits so long on purpose, because of `held`."""
+    """A message for one place. `alert_id`: None where it is about no alert. `content`, `said`: JSON.
+
+    `after_s`: it waits so long on purpose, because of `held`.
+    """
 
     alert_id: int | None
     channel: str
@@ -113,30 +117,6 @@ where a.id = d.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' 
     and d.kind = 'ring' and d.attempts = 0 and d.channel = any($3::text[])
 """
 
-# The oldest message about the incident that stands in that place by itself, or is going to.
-ROOT = """
-select d.id from delivery d join alert a on a.id = d.alert_id
-where a.incident = $1 and d.channel = $2 and d.room = $3 and d.kind in ('ring', 'escalation')
-  and d.thread is null and d.edits is null and d.state not in ('failed', 'superseded', 'rerouted')
-  and d.last_error is distinct from 'removed-from-room'
-order by d.id limit 1
-"""
-
-# What follows a message that is not going to be there follows the one that took its place.
-FOLLOW = """
-update delivery d set thread = case when d.thread = gone.id then $1 else d.thread end,
-    edits = case when d.edits = gone.id then $1 else d.edits end
-from delivery gone, delivery root, alert a, alert b
-where root.id = $1 and a.id = root.alert_id and b.incident = a.incident and gone.alert_id = b.id
-  and gone.channel = root.channel and gone.room = root.room and gone.state in ('failed', 'superseded', 'rerouted')
-  and gone.id in (d.thread, d.edits) and d.id <> root.id and d.state in ('pending', 'sending')
-"""
-
-TELLERS = """
-select distinct d.channel from delivery d join alert a on a.id = d.alert_id
-where a.incident = $1 and d.state not in ('failed', 'superseded', 'rerouted')
-"""
-
 TOLD = """
 select exists (select from delivery d join alert a on a.id = d.alert_id
                where d.channel = $1 and a.report_id = $2 and d.state <> 'superseded')
@@ -163,7 +143,8 @@ from (select d.id, d.first_try_at,
       order by d.priority, d.id limit 1 for update of d skip locked) as due
 where q.id = due.id and {_MAY_BE_LOST}
 returning q.id, q.alert_id, q.room, q.priority, q.content, q.txn, q.attempts, q.max_tlp, q.kind, q.said, q.thread,
-    q.edits, due.root_txn, due.root_event, coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
+    q.edits, due.root_txn, due.root_event, q.held,
+    coalesce(due.first_try_at < now() - make_interval(secs => $4), false)
 """
 
 NEXT_DUE = f"""
@@ -231,12 +212,11 @@ where channel = $1 and room = $2 and seen_at is null and event_id is not null an
 
 REMOVED = "update delivery set last_error = 'removed-from-room' where event_id = $1"
 
-ALERT_OF = "select alert_id from delivery where event_id = $1 limit 1"
+ALERT_OF = "select alert_id from delivery where event_id = $1 order by id limit 1"
 
 WATCHED = """
 select a.id, array_agg(d.event_id) from alert a join delivery d on d.alert_id = a.id
-where d.channel = $1 and d.room = $2 and d.event_id is not null and d.kind in ('ring', 'escalation')
-    and a.raised_at > now() - interval '7 days'
+where d.channel = $1 and d.room = $2 and d.event_id is not null and a.raised_at > now() - interval '7 days'
 group by a.id order by a.id desc limit $3
 """
 
@@ -254,12 +234,13 @@ where channel = $1 and room <> $2 and state = 'pending'
 
 UNRUNG = """
 select a.id from alert a
-where a.kind in ('raise', 'escalate', 'duty', 'cluster') and a.raised_at > now() - interval '7 days'
+where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id and d.channel = $2
                   and (d.state in ('accepted', 'echoed', 'seen') or d.state <> 'superseded' and d.room = $1))
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
-  and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+  and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
+  and not exists (select from emergency_call k where k.emergency = a.emergency and k.state = 'stood-down')
 order by a.id limit 200
 """
 
@@ -293,22 +274,6 @@ async def enqueue(conn: Connection, new: NewDelivery) -> int | None:
         new.held,
     )
     return delivery_id
-
-
-async def root(conn: Connection, incident: str, channel: str, room: str) -> int | None:
-    """The message that a thread about the incident hangs on in that place, whether or not it is there yet."""
-    found: int | None = await conn.fetchval(ROOT, incident, channel, room)
-    return found
-
-
-async def follow(conn: Connection, root_id: int) -> None:
-    """Let this message be the root of what waits for one about the same incident that is not going to be there."""
-    await conn.execute(FOLLOW, root_id)
-
-
-async def tellers(conn: Connection, incident: str) -> frozenset[str]:
-    """The channels that told of the incident, or are on their way to."""
-    return frozenset(row[0] for row in await conn.fetch(TELLERS, incident))
 
 
 async def supersede(conn: Connection, report_id: str, alert_id: int, channels: Sequence[str]) -> None:

@@ -148,8 +148,8 @@ select idx, outcome, code, report_id, at from remote_entry where origin = $1 ord
 """
 
 ALERTS_TODAY = """
-select count(*) from alert a join report r on r.id = a.report_id
-where r.origin = $1 and a.raised_at > now() - interval '24 hours'
+select count(*) from alert a left join report r on r.id = a.report_id left join emergency e on e.id = a.emergency
+where (r.origin = $1 or e.origin = $1 and e.rang = 'ordinary') and a.raised_at > now() - interval '24 hours'
 """
 
 
@@ -280,6 +280,6 @@ async def recent(conn: Connection, origin: str, limit: int) -> list[RecentOutcom
 
 
 async def alerts_in_a_day(conn: Connection, origin: str) -> int:
-    """How many alerts the reports of `origin` have raised here in the last 24 hours."""
+    """How many alerts `origin` has raised here in the last 24 hours: by reports, and by calls past their limit."""
     count: int = await conn.fetchval(ALERTS_TODAY, origin)
     return count

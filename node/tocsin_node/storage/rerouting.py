@@ -35,8 +35,8 @@ _LIMIT = "make_interval(secs => case when a.grade in ('I', 'II') then $1::float8
 _WAITS = """
 from delivery d join alert a on a.id = d.alert_id
 where d.state in ('pending', 'sending') and d.accepted_at is null and d.rerouted_at is null
-  and d.kind in ('ring', 'escalation') and a.kind not in ('test', 'withdrawn')
-  and not exists (select from acknowledgement k where k.alert_id = a.id and k.revoked_at is null)
+  and d.kind in ('ring', 'escalation', 'digest') and a.kind not in ('test', 'withdrawn')
+  and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
 """
 
 LATE = f"""

@@ -1,4 +1,4 @@
-create table acknowledgement (
+create table act (
     id bigint generated always as identity not null,
     alert_id bigint,
     report_id text,
@@ -12,16 +12,26 @@ create table acknowledgement (
     revoked_at timestamp with time zone,
     shared_idx bigint,
     channel text,
-    constraint acknowledgement_pkey PRIMARY KEY (id),
-    constraint acknowledgement_event_id_key UNIQUE (event_id),
-    constraint acknowledgement_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
-    constraint acknowledgement_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text])))
+    kind text not null,
+    until timestamp with time zone,
+    level smallint,
+    revoked_by text,
+    rota text,
+    person text,
+    begins_at timestamp with time zone,
+    constraint act_pkey PRIMARY KEY (id),
+    constraint act_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint act_kind_check CHECK ((kind = ANY (ARRAY['ack'::text, 'take'::text, 'mute'::text, 'resolve'::text, 'escalate'::text, 'unanswered'::text, 'override'::text]))),
+    constraint act_via_check CHECK ((via = ANY (ARRAY['reaction'::text, 'reply'::text, 'api'::text, 'peer'::text, 'clock'::text])))
 );
-CREATE INDEX acknowledgement_alert ON public.acknowledgement USING btree (alert_id);
-CREATE UNIQUE INDEX acknowledgement_api ON public.acknowledgement USING btree (alert_id, by) WHERE ((via = 'api'::text) AND (revoked_at IS NULL));
-CREATE UNIQUE INDEX acknowledgement_peer ON public.acknowledgement USING btree (report_id, ver, node) WHERE (via = 'peer'::text);
-CREATE INDEX acknowledgement_report ON public.acknowledgement USING btree (report_id);
-CREATE INDEX acknowledgement_unshared ON public.acknowledgement USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL));
+CREATE INDEX act_alert ON public.act USING btree (alert_id);
+CREATE UNIQUE INDEX act_api ON public.act USING btree (alert_id, kind, by) WHERE ((via = 'api'::text) AND (revoked_at IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'resolve'::text])));
+CREATE UNIQUE INDEX act_event ON public.act USING btree (event_id, kind);
+CREATE INDEX act_override ON public.act USING btree (until) WHERE ((kind = 'override'::text) AND (revoked_at IS NULL));
+CREATE UNIQUE INDEX act_peer ON public.act USING btree (report_id, ver, node, kind) WHERE (via = 'peer'::text);
+CREATE INDEX act_report ON public.act USING btree (report_id);
+CREATE UNIQUE INDEX act_unanswered ON public.act USING btree (alert_id) WHERE ((kind = 'unanswered'::text) AND (node IS NULL) AND (revoked_at IS NULL));
+CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'take'::text, 'resolve'::text, 'unanswered'::text])));
 
 create table alert (
     id bigint generated always as identity not null,
@@ -36,10 +46,13 @@ create table alert (
     facts jsonb not null,
     raised_at timestamp with time zone default now() not null,
     incident text default COALESCE(report_id, NULLIF(split_part((facts ->> 'cluster'::text), '/'::text, 1), ''::text), ('alert-'::text || (id)::text)),
+    emergency uuid,
     constraint alert_pkey PRIMARY KEY (id),
     constraint alert_report_id_ver_key UNIQUE (report_id, ver),
-    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text])))
+    constraint alert_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
+    constraint alert_kind_check CHECK ((kind = ANY (ARRAY['raise'::text, 'escalate'::text, 'withdrawn'::text, 'test'::text, 'duty'::text, 'cluster'::text, 'digest'::text, 'emergency'::text])))
 );
+CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
 
 create table channel (
@@ -124,14 +137,17 @@ create table delivery (
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint delivery_edits_fkey FOREIGN KEY (edits) REFERENCES delivery(id),
     constraint delivery_thread_fkey FOREIGN KEY (thread) REFERENCES delivery(id),
-    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text]))),
+    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text, 'call'::text]))),
     constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'seen'::text, 'failed'::text, 'superseded'::text, 'covered'::text, 'rerouted'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
 CREATE INDEX delivery_channel_due ON public.delivery USING btree (channel, priority, id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text]));
+CREATE INDEX delivery_digest ON public.delivery USING btree (channel, id) WHERE (kind = 'digest'::text);
+CREATE INDEX delivery_edits ON public.delivery USING btree (edits) WHERE (edits IS NOT NULL);
 CREATE INDEX delivery_event ON public.delivery USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX delivery_rerouted ON public.delivery USING btree (channel) WHERE ((state = 'rerouted'::text) AND (returned_at IS NULL));
 CREATE INDEX delivery_thread ON public.delivery USING btree (thread) WHERE (thread IS NOT NULL);
+CREATE INDEX delivery_told ON public.delivery USING btree (channel, first_try_at);
 
 create table duty (
     id bigint generated always as identity not null,
@@ -202,6 +218,72 @@ create table duty_warning (
     constraint duty_warning_percent_check CHECK ((percent = ANY (ARRAY[50, 80, 100])))
 );
 
+create table emergency (
+    id uuid not null,
+    key uuid not null,
+    report_id text not null,
+    origin text not null,
+    drill boolean not null,
+    local boolean default false not null,
+    since timestamp with time zone not null,
+    rang text not null,
+    stored_at timestamp with time zone default now() not null,
+    nth bigint generated always as identity not null,
+    constraint emergency_pkey PRIMARY KEY (id),
+    constraint emergency_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id),
+    constraint emergency_rang_check CHECK ((rang = ANY (ARRAY['emergency'::text, 'ordinary'::text, 'silent'::text, 'late'::text])))
+);
+CREATE INDEX emergency_origin ON public.emergency USING btree (origin, stored_at);
+CREATE INDEX emergency_report ON public.emergency USING btree (report_id);
+
+create table emergency_answer (
+    emergency uuid not null,
+    node text not null,
+    stage text not null,
+    said text,
+    first_at timestamp with time zone not null,
+    at timestamp with time zone not null,
+    by text,
+    revoked boolean default false not null,
+    heard_at timestamp with time zone default now() not null,
+    constraint emergency_answer_pkey PRIMARY KEY (emergency, node, stage),
+    constraint emergency_answer_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
+    constraint emergency_answer_said_check CHECK ((said = ANY (ARRAY['affected'::text, 'not-affected'::text, 'investigating'::text]))),
+    constraint emergency_answer_stage_check CHECK ((stage = ANY (ARRAY['stored'::text, 'rung'::text, 'acknowledged'::text, 'answered'::text])))
+);
+
+create table emergency_call (
+    emergency uuid not null,
+    seq integer not null,
+    ver integer not null,
+    state text not null,
+    reason text not null,
+    steps jsonb not null,
+    tlp text not null,
+    at timestamp with time zone not null,
+    by text,
+    sha256 bytea not null,
+    audience text[] default '{}'::text[] not null,
+    log_gen integer,
+    log_index bigint,
+    leaf_hash bytea,
+    stored_at timestamp with time zone default now() not null,
+    constraint emergency_call_pkey PRIMARY KEY (emergency, seq),
+    constraint emergency_call_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
+    constraint emergency_call_state_check CHECK ((state = ANY (ARRAY['declared'::text, 'updated'::text, 'stood-down'::text])))
+);
+CREATE INDEX emergency_call_leaf ON public.emergency_call USING btree (leaf_hash) WHERE (leaf_hash IS NOT NULL);
+
+create table emergency_told (
+    emergency uuid not null,
+    stage text not null,
+    said text,
+    revoked boolean not null,
+    log_index bigint not null,
+    constraint emergency_told_pkey PRIMARY KEY (emergency, stage),
+    constraint emergency_told_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id)
+);
+
 create table evidence (
     id bigint generated always as identity not null,
     origin text not null,
@@ -213,6 +295,34 @@ create table evidence (
     constraint evidence_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX evidence_once ON public.evidence USING btree (origin, sha256(held), sha256(offered));
+
+create table fellow_message (
+    event_id text not null,
+    room text not null,
+    sender text not null,
+    report_id text not null,
+    ver integer not null,
+    kind text not null,
+    grade text not null,
+    at timestamp with time zone not null,
+    removed_at timestamp with time zone,
+    constraint fellow_message_pkey PRIMARY KEY (event_id)
+);
+CREATE INDEX fellow_message_report ON public.fellow_message USING btree (report_id, ver);
+
+create table followup (
+    alert_id bigint not null,
+    waits_min integer[] default '{}'::integer[] not null,
+    urgent boolean default false not null,
+    level smallint default 0 not null,
+    next_at timestamp with time zone,
+    offered_at timestamp with time zone,
+    offer_at timestamp with time zone,
+    constraint followup_pkey PRIMARY KEY (alert_id),
+    constraint followup_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
+);
+CREATE INDEX followup_due ON public.followup USING btree (next_at) WHERE (next_at IS NOT NULL);
+CREATE INDEX followup_unoffered ON public.followup USING btree (alert_id) WHERE (offered_at IS NULL);
 
 create table heartbeat (
     one boolean default true not null,
@@ -285,6 +395,25 @@ create table log_wrap (
     wrap bytea not null,
     constraint log_wrap_pkey PRIMARY KEY (recipient, gen, idx)
 );
+
+create table matrix_heard (
+    account text not null,
+    digest bytea not null,
+    constraint matrix_heard_pkey PRIMARY KEY (account, digest),
+    constraint matrix_heard_digest_check CHECK ((length(digest) = 32))
+);
+
+create table matrix_set_aside (
+    account text not null,
+    event_id text not null,
+    room text not null,
+    session_id text not null,
+    event text not null,
+    at timestamp with time zone default now() not null,
+    given text,
+    constraint matrix_set_aside_pkey PRIMARY KEY (account, event_id)
+);
+CREATE INDEX matrix_set_aside_session ON public.matrix_set_aside USING btree (account, session_id);
 
 create table migration (
     number integer not null,
@@ -496,6 +625,63 @@ create table review (
     constraint review_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id) ON DELETE CASCADE
 );
 
+create table silence (
+    id bigint generated always as identity not null,
+    by text not null,
+    reason text not null,
+    at timestamp with time zone default now() not null,
+    until timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    ended_by text,
+    origin text,
+    report_id text,
+    system text,
+    harm text,
+    technique text,
+    keys jsonb default '[]'::jsonb not null,
+    rank smallint not null,
+    constraint silence_pkey PRIMARY KEY (id)
+);
+CREATE INDEX silence_until ON public.silence USING btree (until);
+
+create table stirred (
+    id bigint generated always as identity not null,
+    incident text not null,
+    constraint stirred_pkey PRIMARY KEY (id)
+);
+
+create table subscription (
+    id bigint generated always as identity not null,
+    person text not null,
+    filters jsonb not null,
+    keys text[] not null,
+    origins text[] not null,
+    max_tlp text not null,
+    digest_at time without time zone,
+    zone text not null,
+    quiet_from time without time zone,
+    quiet_until time without time zone,
+    break_quiet boolean not null,
+    made_by text not null,
+    made_at timestamp with time zone default now() not null,
+    ended_at timestamp with time zone,
+    ended_by text,
+    constraint subscription_pkey PRIMARY KEY (id),
+    constraint subscription_check CHECK (((quiet_from IS NULL) = (quiet_until IS NULL)))
+);
+CREATE INDEX subscription_standing ON public.subscription USING btree (id) WHERE (ended_at IS NULL);
+
+create table subscription_alert (
+    subscription_id bigint not null,
+    alert_id bigint not null,
+    due_at timestamp with time zone not null,
+    told_at timestamp with time zone,
+    constraint subscription_alert_pkey PRIMARY KEY (subscription_id, alert_id),
+    constraint subscription_alert_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
+    constraint subscription_alert_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscription(id)
+);
+CREATE INDEX subscription_alert_due ON public.subscription_alert USING btree (due_at) WHERE (told_at IS NULL);
+
 create table token (
     id bigint generated always as identity not null,
     name text not null,
@@ -517,3 +703,31 @@ create table trouble (
     well_since timestamp with time zone,
     constraint trouble_pkey PRIMARY KEY (name)
 );
+
+CREATE OR REPLACE FUNCTION public.stir_by_act()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stirred (incident)
+    select distinct a.incident from alert a
+    where (a.id = new.alert_id or a.report_id = new.report_id)
+      and exists (select from delivery d where d.alert_id = a.id);
+    return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.stir_by_report()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stirred (incident)
+    select new.id where exists (select from alert a join delivery d on d.alert_id = a.id where a.incident = new.id);
+    return null;
+end $function$
+;
+
+CREATE TRIGGER act_stirs AFTER INSERT OR UPDATE ON public.act FOR EACH ROW EXECUTE FUNCTION stir_by_act();
+
+CREATE TRIGGER report_stirs AFTER UPDATE OF ver ON public.report FOR EACH ROW EXECUTE FUNCTION stir_by_report();

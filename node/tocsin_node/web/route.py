@@ -18,6 +18,7 @@ class Route:
     """One thing the node does over HTTP.
 
     `scope`: a token's scope, `peer` (a signed request of a peer) or `open` (anybody).
+    `query`: the parameters that it knows; a token's request with another one is refused.
     `waits`: it may hold the answer back on purpose (a long poll) and is not counted as work in progress.
     """
 
@@ -26,6 +27,7 @@ class Route:
     handler: Handler
     scope: str
     operation_id: str
+    query: tuple[str, ...] = ()
     waits: bool = False
 
 

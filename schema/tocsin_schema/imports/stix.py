@@ -112,11 +112,19 @@ def _piece(piece: Piece, store: Store, default_tlp: Tlp | None) -> Iterator[Reco
         return
     for part in value if isinstance(value, list) else [value]:
         if _is_bundle(part):
-            yield from _bundle(part, default_tlp)
-        elif isinstance(part, dict) and ids.is_id(part.get("id")) and isinstance(part.get("type"), str):
+            yield from _bundle(part, key, default_tlp)
+        elif _is_object(part):
             store.add(part)
         else:
-            yield Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", HINT))
+            yield _no_object(key)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict) and ids.is_id(value.get("id")) and isinstance(value.get("type"), str)
+
+
+def _no_object(key: str) -> Record:
+    return Record(key, None, (), Finding("import-malformed", "", "It is no STIX object.", HINT))
 
 
 def _is_bundle(value: object) -> bool:
@@ -132,7 +140,7 @@ def _is_feed(report: bytes) -> bool:
     return any(obj["id"] == ids.INCIDENT_EXTENSION for obj in canonical.parse_strict(report)["objects"])
 
 
-def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Record | Store]:
+def _bundle(bundle: Mapping[str, Any], key: str, default_tlp: Tlp | None) -> Iterator[Record | Store]:
     """The incidents of one bundle that fits into memory; references do not reach beyond it."""
     raw = canonical.to_bytes(bundle)
     # Saying all that is wrong with what is no bundle would take longer than everything else together.
@@ -141,9 +149,11 @@ def _bundle(bundle: Mapping[str, Any], default_tlp: Tlp | None) -> Iterator[Reco
         yield Record(f"{SOURCE}:{report.id}", raw)
         return
     with Store() as store:
-        for obj in bundle["objects"]:
-            if isinstance(obj, dict) and ids.is_id(obj.get("id")) and isinstance(obj.get("type"), str):
+        for number, obj in enumerate(bundle["objects"]):
+            if _is_object(obj):
                 store.add(obj)
+            else:
+                yield _no_object(f"{key} objects[{number}]")
         for incident in store.incidents():
             yield _record(incident, store, default_tlp)
         yield store
@@ -157,11 +167,20 @@ def _record(incident: Object, store: Store, default_tlp: Tlp | None) -> Record:
     signed = _signed(incident, store)
     if signed is not None:
         return Record(key, signed)
+    wrong: list[str] = []
     for make in (assembled, _completed):
         bundle = make(incident, around)
-        if bundle is not None and check_bundle(bundle).report is not None:
+        checked = check_bundle(bundle) if bundle is not None else None
+        if checked is not None and checked.report is not None:
             said = ["the report object that wraps it was added"] if make is _completed else []
             return Record(key, bundle, tuple(repairs + said))
+        wrong += [finding.code for finding in checked.findings if finding.level == "error"] if checked else []
+    if _claims_profile(incident):
+        why = f" ({wrong[0]})" if wrong else ""
+        repairs.append(
+            f"it is not sound by the profile that it claims{why}: taken over under a new identifier, with its title, "
+            "text, realization and times, without the rest of what its extension said, severity included"
+        )
     return _taken_over(key, incident, around, default_tlp, repairs)
 
 
@@ -214,6 +233,10 @@ def _completed(incident: Object, around: Mapping[str, Object]) -> bytes | None:
         *(ref for ref in others if not ref.startswith("marking-definition--")),
     ]
     return sealed([*others.values(), incident, wrapper], incident)
+
+
+def _claims_profile(incident: Mapping[str, Any]) -> bool:
+    return _has_extensions(incident) and ids.INCIDENT_EXTENSION in incident["extensions"]
 
 
 def _has_extensions(incident: Mapping[str, Any]) -> bool:

@@ -95,6 +95,25 @@ def test_an_incident_of_ours_that_lost_its_wrapper_gets_it_back():
 # --- others
 
 
+def test_a_report_of_ours_that_is_not_sound_is_taken_over_and_says_what_is_lost():
+    broken = parsed(FULL_RAW)
+    find(broken, "incident")["extensions"][ids.INCIDENT_EXTENSION]["severity_level"] = 0
+    (record,) = read(broken)
+    (said,) = [repair for repair in record.repairs if "not sound" in repair]
+    assert "(severity-mismatch)" in said
+    assert "severity included" in said
+    report = check_bundle(record.bundle).report
+    assert report.id == ids.imported_incident_id("stix", find(broken, "incident")["id"])
+
+
+def test_what_is_no_object_is_refused_where_it_stands_and_the_others_go_on():
+    records = read(bundle(1, None, {"type": "incident"}, {"type": "foo", "id": "foo--x"}, FOREIGN))
+    refused = [record.key for record in records if record.refusal]
+    assert refused == [f"stix:document 1 objects[{number}]" for number in range(4)]
+    assert {record.refusal.code for record in records if record.refusal} == {"import-malformed"}
+    assert [record.key for record in records if record.bundle] == [f"stix:{OTHER_ID}"]
+
+
 def test_a_foreign_incident_is_taken_over_under_a_derived_identifier():
     record, made, report = taken(FOREIGN)
     assert record.key == f"stix:{OTHER_ID}"

@@ -1,0 +1,28 @@
+"""What a fellow's bot says in the room that we share with it. Pure: one event in, one message or none out.
+
+Only its own rings count: no edit, nothing in a thread of its kind (a notice, an escalation, a digest). A fellow is one
+whom our own settings name, but what it writes is still a stranger's JSON.
+"""
+
+from tocsin_node.links.matrix_answers import mapping
+from tocsin_node.links.transport import RoomEvent
+from tocsin_node.storage.fellows import FellowMessage
+
+VERSION_MAX = 2**31 - 1
+TEXT_MAX = 200
+
+
+def told_by_fellow(event: RoomEvent, room: str) -> FellowMessage | None:
+    """The alert that `event` of a fellow tells, if it tells one."""
+    told = mapping(event.content.get("org.tocsin.alert"))
+    edited = mapping(event.content.get("m.relates_to")).get("rel_type") == "m.replace"
+    if event.type != "m.room.message" or edited or "message" in told:
+        return None
+    report_id, ver, kind, grade = (told.get(name) for name in ("report", "ver", "kind", "grade"))
+    if not isinstance(ver, int) or isinstance(ver, bool) or not 0 < ver <= VERSION_MAX:
+        return None
+    if not (isinstance(report_id, str) and isinstance(kind, str) and isinstance(grade, str)):
+        return None
+    if any(len(text) > TEXT_MAX or "\0" in text for text in (report_id, kind, grade)):
+        return None
+    return FellowMessage(event.event_id, room, event.sender, report_id, ver, kind, grade, event.at)

@@ -1,0 +1,176 @@
+"""The gatekeeper: finds out all that the gate looks at, and does what it says, in the courier's transaction."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import msgspec
+
+from tocsin_node.links.alert_text import AlertFacts
+from tocsin_node.links.alert_thread import Saying
+from tocsin_node.services.alarm_gate import (
+    Circumstances,
+    Digested,
+    Drop,
+    Go,
+    Hold,
+    Join,
+    LeaveTo,
+    Verdict,
+    judge,
+)
+from tocsin_node.services.alarm_plan import PRIORITIES, REFUSED, AlarmPlanner
+from tocsin_node.services.alarm_way import MATRIX, URGENT, Way
+from tocsin_node.storage import alerts, clusters, deliveries, fellows, grouping, silences, threads
+from tocsin_node.storage.alerts import NewAlert, StoredAlert
+from tocsin_node.storage.deliveries import Job, NewDelivery
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.silences import Subject
+from tocsin_schema.marking import Tlp
+
+LATER_DIGESTS_S = 3600.0  # a digest within so long of the last one follows it
+UNWRITTEN = "{}"  # the words come when it goes out
+
+
+@dataclass(frozen=True, slots=True)
+class Gatekeeper:
+    """Stands before one channel."""
+
+    planner: AlarmPlanner
+    way: Way
+
+    async def passes(self, conn: Connection, job: Job, alert: StoredAlert) -> bool:
+        """Whether a leased message that was not tried yet goes out now; if not, it is where it belongs."""
+        if job.kind not in {"ring", "escalation"} or job.held == REFUSED:
+            return True
+        verdict = await self.verdict(conn, job, alert)
+        match verdict:
+            case Go():
+                return True
+            case Drop(why=why):
+                await deliveries.drop(conn, job, why)
+            case Hold(until=until, why=why):
+                await grouping.hold(conn, job, until, why)
+            case LeaveTo(event_id=event_id, sender=sender):
+                await grouping.cover(conn, job, f"told by {sender}", event_id=event_id)
+            case Join(alert_id=other):
+                await self._join(conn, job, alert, other)
+            case Digested(why=why):
+                digest = await self._digest(conn, job, alert)
+                await grouping.cover(conn, job, why, thread=digest)
+            case _:
+                assert_never(verdict)
+        return False
+
+    async def verdict(self, conn: Connection, job: Job, alert: StoredAlert) -> Verdict:
+        """What the gate says, with nobody else deciding about the same place meanwhile."""
+        limits = self.planner.timing.grouping
+        await grouping.take_turn(conn, self.way.channel, job.room)
+        subject = await silences.subject(conn, alert.report_id, alert.grade)
+        urgent = job.priority == URGENT or alert.grade == "I"
+        again = job.said is not None
+        now = Circumstances(
+            kind=alert.kind,
+            urgent=urgent,
+            is_open=await grouping.is_open(conn, alert.id),
+            was_told=await grouping.was_told(conn, alert.incident, self.way.channel, but=job.id),
+            again=again,
+            called=job.kind == "escalation",
+            follows=job.thread is not None,
+            released=(job.held or "").startswith("silence "),
+            caps=self.way.digest is not None,
+            fellow=await self._fellow(conn, job, alert),
+            silence=await silences.matching(conn, as_urgent(subject, urgent=urgent)),
+            inhibitor=await self.inhibitor(conn, alert.kind, alert.level, subject.keys),
+            told=await grouping.told(
+                conn, self.way.channel, job.room, alert.origin, limits.flood_window_s, but=job.id
+            ),
+        )
+        return judge(now, limits)
+
+    async def _fellow(self, conn: Connection, job: Job, alert: StoredAlert) -> tuple[str, str] | None:
+        timing = self.planner.timing
+        if self.way.channel != MATRIX or not timing.fellows or alert.report_id is None or alert.ver is None:
+            return None
+        return await fellows.told(
+            conn,
+            job.room,
+            report_id=alert.report_id,
+            ver=alert.ver,
+            kind=alert.kind,
+            grade=alert.grade,
+            fellows=timing.fellows,
+        )
+
+    async def inhibitor(self, conn: Connection, kind: str, level: int, keys: Sequence[str]) -> int | None:
+        """The open early warning that stands for a report with these facets."""
+        if kind not in {"raise", "escalate"} or not keys:
+            return None
+        of = clusters.clusters_of(keys)
+        return await grouping.inhibitor(conn, of, level, self.way.channel, self.way.place)
+
+    async def _join(self, conn: Connection, job: Job, alert: StoredAlert, other: int) -> None:
+        """Tell it in the other alert's thread."""
+        standing = await alerts.get(conn, other)
+        assert standing is not None, "alerts are not deleted"
+        thread = await threads.root(conn, standing.incident, self.way.channel, job.room)
+        saying = Saying(
+            what=f"part of {standing.incident}",
+            line=f"Part of alert {other}, which is open: this one rings nobody.",
+            facts=True,
+        )
+        txn, content = self.planner.composed(alert, self.way, "notice", saying)
+        said = msgspec.json.encode(saying).decode()
+        why = f"part of alert {other}"
+        await grouping.become_notice(conn, job, thread=thread, said=said, why=why, txn=txn, content=content)
+
+    async def _digest(self, conn: Connection, job: Job, alert: StoredAlert) -> int:
+        """The digest that is being gathered for the place; begun if there is none."""
+        limits = self.planner.timing.grouping
+        last = await grouping.last_digest(conn, self.way.channel, job.room, LATER_DIGESTS_S)
+        if last is not None and last.waits:
+            return last.id
+        if last is None:
+            alert_id, thread, after_s = await self._flood_alert(conn, alert), None, limits.wait_ii_s
+        else:
+            alert_id, thread = last.alert_id, last.root
+            after_s = max(limits.wait_ii_s, limits.interval_s - last.age_s)
+        new = NewDelivery(
+            alert_id,
+            channel=self.way.channel,
+            room=job.room,
+            priority=PRIORITIES["II"],
+            content=UNWRITTEN,
+            txn=f"tocsin-digest-{secrets.token_hex(16)}",
+            max_tlp=self.way.ceiling.value,
+            kind="digest",
+            thread=thread,
+            after_s=after_s,
+            held="gathering",
+        )
+        digest = await deliveries.enqueue(conn, new)
+        assert digest is not None, "its name is new"
+        return digest
+
+    async def _flood_alert(self, conn: Connection, alert: StoredAlert) -> int:
+        facts = AlertFacts(kind="digest", grade=alert.grade, tlp=Tlp.CLEAR)
+        new = NewAlert(
+            report_id=None,
+            ver=None,
+            kind="digest",
+            grade=alert.grade,
+            level=alert.level,
+            tlp=Tlp.CLEAR.value,
+            origin="",
+            ours=False,
+            facts=msgspec.json.encode(facts).decode(),
+        )
+        alert_id = await alerts.insert(conn, new)
+        assert alert_id is not None, "only alerts about reports can have rung already"
+        return alert_id
+
+
+def as_urgent(subject: Subject, *, urgent: bool) -> Subject:
+    """A risk to life counts as grade I."""
+    return Subject(subject.report_id, subject.origin, subject.keys, 1) if urgent else subject

@@ -1,0 +1,117 @@
+"""What is still to be done for an alert after its first message. The timer of its escalation stands here alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tocsin_node.storage.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Followup:
+    """`waits_min`: minutes that each level is waited for. `level`: who was called last, from 0.
+
+    `urgent`: grade I, or a life at risk. `next_at`: when the next are called; None: nobody waits for an answer.
+    """
+
+    alert_id: int
+    waits_min: tuple[int, ...]
+    urgent: bool
+    level: int
+    next_at: datetime | None
+
+
+_FOLLOWUP = "alert_id, waits_min, urgent, level, next_at"
+
+START = """
+insert into followup (alert_id, waits_min, urgent, next_at) values ($1, $2, $3, $4) on conflict do nothing
+"""
+
+# What is newer about the same report has a timer of its own, or tells that there is nothing to wait for any more.
+LEAVE_EARLIER = """
+update followup f set next_at = null from alert a
+where a.id = f.alert_id and a.report_id = $1 and a.id < $2 and a.kind <> 'duty' and f.next_at is not null
+returning f.alert_id
+"""
+
+DUE = f"select {_FOLLOWUP} from followup where next_at <= $1 order by next_at limit 1 for update skip locked"
+
+OF = f"select {_FOLLOWUP} from followup where alert_id = $1 for update"
+
+OF_ALERTS = f"select {_FOLLOWUP} from followup where alert_id = any($1::bigint[])"
+
+SET = "update followup set level = $2, next_at = $3 where alert_id = $1"
+
+NEXT_AT = "select min(next_at) from followup where next_at is not null"
+
+VOID = """
+select exists (select from alert a join report r on r.id = a.report_id where a.id = $1 and r.state = 'withdrawn')
+    or exists (select from alert a join alert b on b.report_id = a.report_id and b.id > a.id and b.kind <> 'duty'
+               where a.id = $1)
+"""
+
+
+# Told in a digest, in another alert's thread or by a fellow: people answer there, and it rings nobody by itself.
+LEFT = """
+select coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
+    and not coalesce(bool_or(kind = 'ring' and state not in ('covered', 'failed', 'superseded')), false)
+from delivery where alert_id = $1
+"""
+
+
+async def start(
+    conn: Connection, alert_id: int, waits_min: Sequence[int], next_at: datetime | None, *, urgent: bool
+) -> None:
+    """Wait for an answer to a new alert until `next_at`; None: not at all."""
+    await conn.execute(START, alert_id, list(waits_min), urgent, next_at)
+
+
+async def leave_earlier(conn: Connection, report_id: str, alert_id: int) -> list[int]:
+    """Wait for no answer to earlier alerts about the report any more; which those were."""
+    return [row[0] for row in await conn.fetch(LEAVE_EARLIER, report_id, alert_id)]
+
+
+async def due(conn: Connection, now: datetime) -> Followup | None:
+    """The one that waits longest beyond its time, locked for the transaction."""
+    row = await conn.fetchrow(DUE, now)
+    return None if row is None else _followup(row)
+
+
+async def of(conn: Connection, alert_id: int) -> Followup | None:
+    """That of an alert, locked for the transaction; None: it was raised before there were any."""
+    row = await conn.fetchrow(OF, alert_id)
+    return None if row is None else _followup(row)
+
+
+async def of_alerts(conn: Connection, alert_ids: Sequence[int]) -> dict[int, Followup]:
+    """Those of several alerts."""
+    found = [_followup(row) for row in await conn.fetch(OF_ALERTS, list(alert_ids))]
+    return {each.alert_id: each for each in found}
+
+
+async def put(conn: Connection, followup: Followup) -> None:
+    """Keep a new level and time."""
+    await conn.execute(SET, followup.alert_id, followup.level, followup.next_at)
+
+
+async def next_at(conn: Connection) -> datetime | None:
+    """When the next is due."""
+    at: datetime | None = await conn.fetchval(NEXT_AT)
+    return at
+
+
+async def left_to_others(conn: Connection, alert_id: int) -> bool:
+    """Whether an alert was told as part of something else, and rang nobody."""
+    found: bool = await conn.fetchval(LEFT, alert_id)
+    return found
+
+
+async def void(conn: Connection, alert_id: int) -> bool:
+    """Whether an alert's report is withdrawn, also where that rang nobody, or has a newer alert."""
+    found: bool = await conn.fetchval(VOID, alert_id)
+    return found
+
+
+def _followup(row: Any) -> Followup:
+    return Followup(row[0], tuple(row[1]), *row[2:])
