@@ -1,7 +1,7 @@
 """Peers cosign each other's checkpoints, and nobody cosigns two pasts."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -37,6 +37,25 @@ async def test_what_enough_peers_have_cosigned_is_witnessed_at_the_origin_and_at
         found = cosignatures(note, keys, now=int(datetime.now(UTC).timestamp()))
         assert len(found) == 3
         assert len(signers(note)) == 4
+
+
+async def test_an_unchanged_head_is_cosigned_anew_after_an_hour_and_readers_see_it(cluster, tmp_path):
+    ahead = timedelta(0)
+    async with circle(cluster, tmp_path, NAMES[:3], now=lambda: datetime.now(UTC) + ahead) as nodes:
+        said = await filed(nodes["elm"], "Once, and then silence")
+        await seen(nodes["oak"], said["id"], trust="provisional")
+
+        async def cosigned_at(after):
+            told = (await get(nodes["oak"], "/v1/peers/elm"))["cosigned_at"]
+            found = None if told is None else datetime.fromisoformat(told)
+            return found if found is not None and (after is None or found > after) else None
+
+        first = await until(lambda: cosigned_at(None))
+        ahead = timedelta(hours=1, minutes=1)
+        for _ in range(2):
+            nodes["elm"].node.witnessing.wake()
+        again = await until(lambda: cosigned_at(first + timedelta(minutes=50)))
+        assert again - first < timedelta(hours=2)
 
 
 async def test_with_one_peer_alone_nothing_is_called_witnessed(cluster, tmp_path):

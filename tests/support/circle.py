@@ -35,15 +35,15 @@ async def introduce(one: str, inviter: ServedNode, other: str, guest: ServedNode
 
 @asynccontextmanager
 async def circle(
-    cluster: Cluster, directory: Path, names: Sequence[str], values: Values = QUICK
+    cluster: Cluster, directory: Path, names: Sequence[str], values: Values = QUICK, **options: Any
 ) -> AsyncIterator[dict[str, ServedNode]]:
-    """The nodes of those names, for the block."""
+    """The nodes of those names, for the block. `options` go to `open_node`."""
     async with AsyncExitStack() as stack:
         nodes = {}
         for name in names:
             database = await stack.enter_async_context(cluster.database())
             settings = settings_on(directory / name, database, values, org=name)
-            nodes[name] = await stack.enter_async_context(open_here(settings))
+            nodes[name] = await stack.enter_async_context(open_here(settings, **options))
         await make_peers(nodes)
         yield nodes
 

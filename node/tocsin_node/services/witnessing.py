@@ -34,7 +34,7 @@ from tocsin_node.storage.witness import CosignedHead, Line
 
 BATCH_S = 1.0  # between two checkpoints that are brought to the witnesses
 AGAIN_S = 3600.0  # an unchanged head is cosigned anew this often
-RETRY_S = 30.0  # witnesses that did not answer are asked again
+RETRY_S = 30.0  # witnesses that did not answer, or would not, are asked again: after this long, then twice, and so on
 RACES = 3
 logger = logging.getLogger(__name__)
 
@@ -158,13 +158,16 @@ class Witnessing:
     async def run(self) -> None:
         """Bring every checkpoint to the witnesses, until cancelled."""
         await self._remember()
+        retry_s = RETRY_S
         while True:
             left = await self.push()
             try:
-                async with asyncio.timeout(RETRY_S if left else AGAIN_S):
+                async with asyncio.timeout(retry_s if left else AGAIN_S):
                     await self._due.wait()
             except TimeoutError:
-                pass
+                retry_s = min(2 * retry_s, AGAIN_S)
+            else:
+                retry_s = RETRY_S
             await asyncio.sleep(BATCH_S)  # what is filed meanwhile goes into the same checkpoint
             self._due.clear()
 
@@ -182,7 +185,7 @@ class Witnessing:
         return told is None or told[0] < size or (self._now() - told[1]).total_seconds() >= AGAIN_S - 60
 
     async def _asked(self, peer: Peer, held: HeldLog) -> bool:
-        """Ask one witness; a refusal is final for this head, silence is not."""
+        """Ask one witness; False when it is to be asked again."""
         try:
             await self._ask(peer, held)
         except StorageError as exc:
