@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 
-from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
+from tocsin_federation.checkpoint import Checkpoint, note_lines, open_checkpoint, parse_checkpoint_text
 from tocsin_federation.cosignature import with_lines
 from tocsin_federation.errors import FederationError, LogBroken, ProofRefused
 from tocsin_federation.evidence import Evidence, contradict, read_evidence, verify_evidence
@@ -138,9 +138,13 @@ class Heads:
         if held is not None and held.note == note:
             return False
         theirs = open_checkpoint(note, vkey)
-        if held is None:
-            return False
-        mine = open_checkpoint(held.note, vkey)
+        return held is not None and await self.contradicted(peer, held, theirs, note, ask)
+
+    async def contradicted(
+        self, peer: Peer, held: HeldLog, theirs: Checkpoint, note: bytes, ask: AskPast | None = None
+    ) -> bool:
+        """The same for a note that was opened already: `theirs` is what it says."""
+        mine = parse_checkpoint_text(note_lines(held.note)[0])  # verified when it was kept
         first, second = sorted((mine, theirs), key=lambda head: head.size)
         if first.size == 0:
             return False

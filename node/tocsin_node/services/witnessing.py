@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from tocsin_federation.checkpoint import checkpoint_text, open_checkpoint
+from tocsin_federation.checkpoint import Checkpoint, checkpoint_text
 from tocsin_federation.cosignature import Cosignature, cosign, cosignatures, read_lines, with_lines
 from tocsin_federation.errors import FederationError, WitnessRefused
 from tocsin_federation.identity import Identity
@@ -92,12 +92,12 @@ class Witnessing:
         submission = read_submission(body)
         peer = self._witnessed(submission.origin)
         checkpoint = open_submission(submission, peer.identity.statement.log.vkey)
-        if await self._convicted(peer, submission.note):
+        if await self._convicted(peer, checkpoint, submission.note):
             raise WitnessRefused("origin-unknown")
         for _ in range(RACES):
             async with self._pool.acquire() as conn:
                 last = await witness.latest(conn, checkpoint.origin)
-            self._judge(peer, submission, last)
+            _judge(submission, checkpoint, last)
             at = int(self._now().timestamp())
             line = cosign(checkpoint_text(checkpoint), self._name, self._private, at=at)
             async with self._pool.acquire() as conn:
@@ -123,27 +123,15 @@ class Witnessing:
                 return peer
         raise WitnessRefused("origin-unknown")
 
-    def _judge(self, peer: Peer, submission: Submission, last: CosignedHead | None) -> None:
-        vkey = peer.identity.statement.log.vkey
-        before = None if last is None else open_checkpoint(last.note, vkey)
-        try:
-            judge(submission, open_submission(submission, vkey), before)
-        except WitnessRefused as exc:
-            if exc.code == "conflict":
-                raise SizeConflict(0 if last is None else last.size) from exc
-            raise
-
-    async def _convicted(self, peer: Peer, note: bytes) -> bool:
+    async def _convicted(self, peer: Peer, checkpoint: Checkpoint, note: bytes) -> bool:
         """Whether the head contradicts what we verified ourselves, or what we cosigned."""
+        async with self._pool.acquire() as conn:
+            held = await self._heads.of(conn, peer)
+            last = await witness.latest(conn, checkpoint.origin)
         try:
-            if await self._heads.compare(peer, note):
+            if held is not None and await self._heads.contradicted(peer, held, checkpoint, note):
                 return True
-            async with self._pool.acquire() as conn:
-                last = await witness.latest(conn, peer.identity.statement.log.origin)
-            if last is None or last.note == note:
-                return False
-            before, now = (open_checkpoint(n, peer.identity.statement.log.vkey) for n in (last.note, note))
-            if before.size == now.size and before.root != now.root:
+            if last is not None and last.size == checkpoint.size and last.root != checkpoint.root:
                 return await self._heads.convict(peer, last.note, note, ())
         except FederationError as exc:
             logger.info("a head of %s could not be compared: %s", peer.row.name, exc.code)
@@ -235,6 +223,16 @@ class Witnessing:
         async with self._pool.acquire() as conn:
             known = await witness.newest(conn, self._identity.statement.log.origin)
         self._told |= {line.witness: (line.size, line.at) for line in known}
+
+
+def _judge(submission: Submission, checkpoint: Checkpoint, last: CosignedHead | None) -> None:
+    before = None if last is None else Checkpoint(checkpoint.origin, last.size, last.root)
+    try:
+        judge(submission, checkpoint, before)
+    except WitnessRefused as exc:
+        if exc.code == "conflict":
+            raise SizeConflict(0 if last is None else last.size) from exc
+        raise
 
 
 async def _at_once() -> None:
