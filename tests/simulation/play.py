@@ -227,7 +227,9 @@ def _lost(run: Play) -> list[str]:
                 if stored is None or (stored.held.ver != ver and not later):
                     wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
         for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
-            if run.nodes[by] in run.honest and (key[0], key[1]) not in run.nodes[by].disk.alerts:
+            node = run.nodes[by]
+            rang = {*node.disk.alerts, *node.room} if node.restored else set(node.disk.alerts)
+            if node in run.honest and (key[0], key[1]) not in rang:
                 wrong.append(f"{_name(origin)} believes that {by} acknowledged what never rang there")
     return wrong
 
