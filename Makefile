@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench fuzz lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ check: setup ## ruff, mypy --strict, import contracts
 bench: setup ## every figure beside the machine's own limit
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+fuzz: setup ## look for inputs that break a parser (TARGET=NAME,…, TIME=seconds each)
+	@$(BIN)/python -m tests.fuzz $(if $(TARGET),--only "$(TARGET)") --seconds $(or $(TIME),60) $(ARGS)
+
 lock: setup ## write the lock files anew: names, versions and hashes, no registry address
 	@for target in cli: node:"--extra node --extra embedded" e2ee:"--extra node --extra embedded --extra e2ee" \
 	  dev:"--extra node --extra embedded --extra e2ee --extra pdf --group dev"; do \
@@ -46,5 +49,5 @@ lock: setup ## write the lock files anew: names, versions and hashes, no registr
 	    pyproject.toml $${target#*:} -o requirements-$${target%%:*}.lock; done
 
 clean: ## take away .venv and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -126,11 +126,11 @@ def _target(said: Named, token_file: Path | None) -> Target:
 
 def check_url(url: str) -> str:
     """Return the address without a trailing slash; raise UsageFault when no node can be there."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_fine = False
+    except ValueError:  # brackets around no address, a port beyond all ports
+        parts, port_is_fine = urlsplit(""), False
     if (
         parts.scheme not in {"http", "https"}
         or not parts.hostname
@@ -219,5 +219,8 @@ def _read_toml(path: Path, *, missing: str) -> dict[str, Any]:
         raise SettingBroken(missing, hint="Give the directory that `tocsin init` made.") from exc
     except OSError as exc:
         raise FileUnreadable(f"{path} cannot be read: {exc.strerror}.") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (
+        ValueError,
+        RecursionError,
+    ) as exc:  # not UTF-8, not TOML, a number of 5,000 digits, lists without end
         raise SettingBroken(f"{path} is not TOML: {exc}.", hint="Mend that line.") from exc

@@ -16,6 +16,7 @@ class Exit(IntEnum):
     NOT_VERIFIED = 4
     NOT_ALLOWED = 5
     FINDINGS = 6
+    ATTENTION = 7
     BUG = 70
     INTERRUPTED = 130
 
@@ -28,6 +29,7 @@ MEANING = {
     Exit.NOT_VERIFIED: "a signature, a proof or a certificate does not hold",
     Exit.NOT_ALLOWED: "the token is missing, unknown or lacks the scope, or the report is not ours",
     Exit.FINDINGS: "there are findings in the report",
+    Exit.ATTENTION: "nothing failed, but something needs a person; it is printed",
     Exit.BUG: "a fault of ours",
     Exit.INTERRUPTED: "interrupted",
 }

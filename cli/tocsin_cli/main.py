@@ -61,6 +61,7 @@ COMMANDS = {
         _NODE,
     ),
     "node": Late("tocsin_cli.commands.node:node", "Run a node.", _NODE),
+    "key": Late("tocsin_cli.commands.key:key", "Look after the node's keys.", _NODE),
     "token": Late("tocsin_cli.commands.token:token", "Make, list and revoke tokens.", _NODE),
     "db": Late("tocsin_cli.commands.db:db", "Look after the node's database.", _NODE),
     "matrix": Late("tocsin_cli.commands.matrix:matrix", "Connect the node to its Matrix room.", _NODE),

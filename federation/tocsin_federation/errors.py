@@ -134,7 +134,7 @@ class IdentityRefused(FederationError):
             "Two statements with one number exist: stop, and verify the node with its operator in person.",
         ),
         "statement-expired": Reason(
-            "The node's newest statement has expired.", "Its operator must run `tocsin node renew`."
+            "The node's newest statement has expired.", "Its operator must run `tocsin key rotate`."
         ),
         "statement-from-future": Reason(
             "The node's newest statement is dated more than a day ahead.", "One of the two clocks is wrong."
@@ -142,14 +142,14 @@ class IdentityRefused(FederationError):
         "key-weak": Reason("A statement names a key that must not be used.", "Tell the node's operator."),
         "no-enc-key": Reason(
             "None of the node's encryption keys is in force now.",
-            "Its operator must run `tocsin node renew`; nothing is sealed to an expired key.",
+            "Its operator must run `tocsin key rotate`; nothing is sealed to an expired key.",
         ),
         "log-changed": Reason(
             "The log's key or origin changed without a new generation.", "Tell the node's operator."
         ),
         "root-private-mismatch": Reason(
             "The root key given is not the one that the newest statement announced.",
-            "Bring the key that was put away at the last `tocsin init` or `tocsin node renew`.",
+            "Bring the key that was put away at the last `tocsin init` or `tocsin key rotate`.",
             "ours",
         ),
         "fields-invalid": Reason(

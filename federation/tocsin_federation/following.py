@@ -63,15 +63,17 @@ def grow(frontier: bytes, leaves: Sequence[bytes], head: Checkpoint) -> bytes:
     return grown.to_bytes()
 
 
-def past_of(size: int, leaves: Sequence[bytes], head: Checkpoint) -> tuple[bytes, ...] | None:
-    """What shows that the log which `head` signs has another past than the one that was verified up to `size`.
+def past_of(frontier: bytes, leaves: Sequence[bytes], head: Checkpoint) -> tuple[bytes, ...] | None:
+    """What shows that the log which `head` signs has another past than the one that was verified, with `frontier`.
 
     `leaves`: all of the log, fetched anew, after what was verified did not lead to the head's root. None when they do
-    not yield it either: then something was damaged on the way, and nothing is shown.
+    not yield it either, or continue what was verified: then something was damaged on the way, and nothing is shown.
     """
+    verified = Frontier.from_bytes(frontier)
+    size = verified.size
     if len(leaves) != head.size or root_of(leaves) != head.root or not 0 < size < head.size:
         return None
-    return tuple(past_proof(leaves, size))
+    return tuple(past_proof(leaves, size)) if root_of(leaves[:size]) != verified.root() else None
 
 
 def within(start: int, size: int, frames: Sequence[Frame], next_index: int) -> tuple[list[Frame], int]:

@@ -12,6 +12,7 @@ operator.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -85,6 +86,31 @@ class Identity:
         if not usable:
             raise IdentityRefused("no-enc-key")
         return load_enc_public(max(usable, key=lambda key: key.nbf).pk)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLog:
+    """A generation of a node's log that another followed. `void`: up to where it is good; None: all of it."""
+
+    key: LogKey
+    void: Void | None
+
+    @property
+    def good(self) -> int | None:
+        """How many of its entries are good; None: all of them."""
+        return None if self.void is None else self.void.size
+
+
+def ended_logs(identity: Identity) -> tuple[EndedLog, ...]:
+    """The generations of a node's log that have ended, oldest first [P-150]."""
+    statements = identity.statements
+    return tuple(
+        EndedLog(
+            before.log, after.void if after.void is not None and after.void.gen == before.log.gen else None
+        )
+        for before, after in pairwise(statements)
+        if after.log.gen != before.log.gen
+    )
 
 
 # Verifying --------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ class Outcome(StrEnum):
 class Held:
     """What we hold under a report's id.
 
-    `origin`: NodeID of the node that brought it; `creator`: its `created_by_ref`; `final`: it was withdrawn.
+    `origin`: NodeID of the node that brought it; `creator`: its `created_by_ref`; `final`: it was withdrawn;
+    `disputed`: its origin has ended the log that it stands in before it [P-151].
     """
 
     origin: str
@@ -39,6 +40,7 @@ class Held:
     ver: int
     sha256: bytes
     final: bool
+    disputed: bool = False
 
 
 def takes_over(held: Held, *, origin: str, creator: str) -> bool:
@@ -57,15 +59,19 @@ def decide(
 
     1. [P-90] nothing is held: stored;
     2. [P-107] the creator's own word, where a copy is held that came another way: stored, whatever the copy is;
-    3. [P-91] the same bytes are held: unchanged, whoever sends them and whatever its count;
-    4. [P-92] the id belongs to another node, or was created by somebody else: refused `not-owner`;
-    5. [P-93] an earlier version than the one held: superseded;
-    6. [P-94] the version held with other bytes: refused `version-conflict`;
-    7. [P-95] a later version of a withdrawn report: refused `already-withdrawn`;
-    8. [P-96] a later version: stored.
+    3. [P-153] what is held is disputed by its origin, who says now what is so: stored in its place, whatever the count;
+    4. [P-91] the same bytes are held: unchanged, whoever sends them and whatever its count;
+    5. [P-92] the id belongs to another node, or was created by somebody else: refused `not-owner`;
+    6. [P-93] an earlier version than the one held: superseded;
+    7. [P-94] the version held with other bytes: refused `version-conflict`;
+    8. [P-95] a later version of a withdrawn report: refused `already-withdrawn`;
+    9. [P-96] a later version: stored.
     """
     if held is None or takes_over(held, origin=origin, creator=creator):
         return Outcome.STORED, None
+    if held.disputed and held.origin == origin:
+        same = (held.ver, held.sha256) == (header.ver, sha256)
+        return (Outcome.UNCHANGED if same else Outcome.STORED), None
     if held.sha256 == sha256:
         return Outcome.UNCHANGED, None
     if held.origin != origin or held.creator != creator:

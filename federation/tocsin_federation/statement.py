@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -36,9 +37,9 @@ MAX_TERM_S = 100 * 86_400  # a node that is silent longer than this has ended
 KEM: Final = "647a"  # X-Wing's HPKE identifier
 
 _DOMAIN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
-_HOST = rf"(?:{_DOMAIN}|\[[0-9a-f:]+\])"
+_HOST = rf"(?:{_DOMAIN}|\[(?P<v6>[0-9a-f:]+)\])"
 DOMAIN_PATTERN: Final = rf"\A{_DOMAIN}\Z"
-URL_PATTERN: Final = rf"\Ahttps?://{_HOST}(?::[1-9][0-9]{{0,4}})?(?:/[A-Za-z0-9._~-]+)*\Z"
+URL_PATTERN: Final = rf"\Ahttps?://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/[A-Za-z0-9._~-]+)*\Z"
 
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
@@ -238,6 +239,7 @@ def _check_fields(statement: Statement) -> None:
         and _distinct([key.kid for key in keys])
         and all(key.kid == kid(key.pk) and key.nbf < key.exp <= statement.exp for key in keys)
         and 0 < statement.exp - statement.iat <= MAX_TERM_S
+        and all(map(is_url, statement.urls))
         and statement.org.name.isprintable()
         and statement.org.name.strip() == statement.org.name
     )
@@ -265,5 +267,19 @@ def is_domain(text: str) -> bool:
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` may stand as a node's address: scheme, host, port, path; nothing else."""
-    return len(text) <= 512 and re.match(URL_PATTERN, text) is not None
+    """Whether `text` may stand as a node's address: scheme, host, port, path; nothing else.
+
+    What stands in brackets is an IPv6 address, and a port is below 2^16: readers of URLs fail on anything else.
+    """
+    match = re.match(URL_PATTERN, text) if len(text) <= 512 else None
+    return (
+        match is not None and int(match["port"] or 1) < 2**16 and (match["v6"] is None or _is_v6(match["v6"]))
+    )
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
 from tocsin_node.errors import NodeError, SecretError
-from tocsin_node.identity_files import decode_key, encode_key
+from tocsin_node.passphrase import Passphrase, decode_key, encode_key
 from tocsin_node.secrets import KEYS_DIRECTORY, read_secret, write_secret_file
 
 NAME = "data"
@@ -57,18 +57,20 @@ class DataKeys:
         raise DataKeyLost("The key that opens this entry is locked by another key than keys/data.")
 
 
-def load_data_keys(directory: Path, rng: Callable[[int], bytes]) -> DataKeys:
+def load_data_keys(
+    directory: Path, rng: Callable[[int], bytes], passphrase: Passphrase | None = None
+) -> DataKeys:
     """The lock of the node in `directory`; made when there is none yet.
 
     Raises: SecretError.
     """
     try:
-        key = decode_key(read_secret(directory, NAME), NAME)
+        key = decode_key(NAME, read_secret(directory, NAME), passphrase)
     except SecretError:
         if (directory / KEYS_DIRECTORY / NAME).exists():
             raise
         key = rng(KEY_BYTES)
-        write_secret_file(directory / KEYS_DIRECTORY / NAME, encode_key(key))
+        write_secret_file(directory / KEYS_DIRECTORY / NAME, encode_key(NAME, key, passphrase).decode())
     if len(key) != KEY_BYTES:
         raise SecretError(f"The key keys/{NAME} is damaged: it has to be {KEY_BYTES} bytes.")
     return DataKeys(key, rng)

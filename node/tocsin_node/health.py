@@ -10,12 +10,13 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from tocsin_federation.identity import Identity
 from tocsin_node.errors import NodeError
+from tocsin_node.expiry import due
 from tocsin_node.settings import Settings
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Pool
@@ -26,20 +27,28 @@ RANK = {"ok": 0, "degraded": 1, "down": 2}
 ESSENTIAL = frozenset({"database", "log-writer"})  # without these no report can be filed or given out
 ANSWER_WITHIN_S = 2.0
 FRESH_FOR_S = 0.5
-WARN_BEFORE = timedelta(days=30)
 DISK_LOW_BYTES = 512 * 1024 * 1024
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How one part is. `since`: when it came to be so (aware UTC); filled in by `Health`."""
+    """How one part is. `since`: when it came to be so (aware UTC); filled in by `Health`.
+
+    `mark`: what makes it news again while status and code stay as they were, such as the days that are left; not told.
+    """
 
     name: str
     status: Status = "ok"
     code: str | None = None
     hint: str | None = None
     since: datetime | None = None
+    mark: int | None = None
+
+    @property
+    def news(self) -> str:
+        """What is told once: the status, the code, and the mark if there is one."""
+        return f"{self.status}: {self.code}" + ("" if self.mark is None else f" {self.mark}")
 
 
 Source = Callable[[], Awaitable[Check | Sequence[Check]]]
@@ -98,7 +107,11 @@ class Health:
     def _dated(self, check: Check) -> Check:
         before = self._since.get(check.name)
         if before is not None and (before.status, before.code) == (check.status, check.code):
-            return replace(check, since=before.since)
+            dated = replace(check, since=before.since)
+            if check.news != before.news:
+                self._since[check.name] = dated
+                logger.warning("%s is %s: %s", check.name, check.status, check.hint)
+            return dated
         dated = check if check.since is not None else replace(check, since=self._now())
         self._since[check.name] = dated
         if check.status != "ok" or (before is not None and before.status != "ok"):
@@ -116,7 +129,11 @@ def _overall(checks: Sequence[Check]) -> Status:
 
 def as_json(report: Report) -> dict[str, Any]:
     """The body of /healthz."""
-    return {"status": report.status, "checks": report.checks}
+    told = ("name", "status", "code", "hint", "since")
+    return {
+        "status": report.status,
+        "checks": [{name: getattr(check, name) for name in told} for check in report.checks],
+    }
 
 
 def database_check(pool: Pool, postgres: Postgres | None) -> Source:
@@ -147,18 +164,15 @@ def leader_check(leader: Leader) -> Source:
     return ask
 
 
-def identity_check(expires_at: Callable[[], datetime], now: Callable[[], datetime]) -> Source:
-    """Whether the node's statement is valid and for how long."""
+def identity_check(identity: Identity, now: Callable[[], datetime]) -> Source:
+    """Whether the node's statement and its encryption keys are in force and for how long; news at each stage."""
 
     async def ask() -> Check:
-        left = expires_at() - now()
-        if left <= timedelta(0):
-            hint = "Peers no longer accept this node. Renew it with the offline key: `tocsin node renew DIR`."
-            return Check("identity", "degraded", "identity-expired", hint)
-        if left <= WARN_BEFORE:
-            hint = f"The statement expires in {left.days} days: `tocsin node renew DIR` with the offline key."
-            return Check("identity", "degraded", "identity-expiring", hint)
-        return Check("identity")
+        expiring = due(identity, now())
+        if expiring is None:
+            return Check("identity")
+        hint = f"{expiring.message} {expiring.hint}"
+        return Check("identity", "degraded", expiring.code, hint, mark=expiring.stage)
 
     return ask
 
@@ -171,7 +185,7 @@ def address_check(settings: Settings, identity: Identity) -> Source:
         said = (statement.org.name, statement.org.domain, statement.urls[0])
         if said == (settings.node.org, settings.public_domain, settings.public_url):
             return Check("address")
-        hint = "Name, domain or address in node.toml is not what peers are told: `tocsin node renew DIR` tells them."
+        hint = "Name, domain or address in node.toml is not what peers are told: `tocsin key rotate DIR` tells them."
         return Check("address", "degraded", "address-differs", hint)
 
     return ask

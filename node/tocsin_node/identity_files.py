@@ -3,18 +3,19 @@
     identity/0000.dsse …    statements, public, never changed once written
     keys/log, witness, http Ed25519 private keys
     keys/enc-KID            X-Wing seeds; one is destroyed 60 days after its term, with what only it could
+    keys/NAME.next          a key that waits for its statement to be in force
     open offline/next-root-NNNN  signs statement NNNN, once; belongs away from this machine
 
-A key file is one line of base64. A key may come as a systemd credential of the same name instead.
+A key file is one line of base64, or locked by a passphrase. A key may come as a systemd credential of the same name
+instead. Of several the node takes the one that its newest statement names, so it starts whatever a rotation was cut
+off at.
 """
 
-import base64
-import binascii
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from tocsin_federation.errors import FederationError
@@ -22,17 +23,20 @@ from tocsin_federation.identity import Identity, verify_chain
 from tocsin_federation.keys import (
     VKEY_COSIGNATURE,
     EncPrivateKey,
-    VerifierKey,
     decode_vkey,
     load_enc_private,
     load_private,
     public_of,
 )
+from tocsin_node.disk import Disk
 from tocsin_node.errors import NotInitialised, SecretError
-from tocsin_node.secrets import KEYS_DIRECTORY, read_secret, write_secret_file
+from tocsin_node.passphrase import Passphrase, decode_key, encode_key
+from tocsin_node.secrets import KEYS_DIRECTORY, read_secret_file, secret_files, write_secret_file
 
 IDENTITY_DIRECTORY = "identity"
 OFFLINE_DIRECTORY = "offline"
+ROLES = ("http", "witness", "log")
+WAITING = ".next"  # after the name of a key whose statement is not in force yet
 STATEMENT_FILE = re.compile(r"\d{4}\.dsse")
 KEPT_AFTER_TERM = timedelta(days=60)
 
@@ -48,22 +52,30 @@ class PrivateKeys:
     enc: Mapping[str, EncPrivateKey] = field(repr=False)
 
 
-def load_identity(directory: Path) -> tuple[Identity, PrivateKeys]:
+def load_identity(directory: Path, passphrase: Passphrase | None = None) -> tuple[Identity, PrivateKeys]:
     """Who the node in `directory` is, and its keys; an expired statement is loaded too (`/healthz` tells).
 
-    Raises: NotInitialised; SecretError when a key is missing, malformed or not the one in the statement;
+    Raises: NotInitialised; SecretError when a key is missing, malformed, locked or not the one in the statement;
     IdentityRefused when the statements do not verify.
     """
     identity = verify_chain(read_chain(directory), expected=None, now=None)
+    kids = {key.pk: key.kid for key in identity.statement.http}
+    named = signing_publics(identity)
+    log, witness, http = (
+        _signing_key(directory, role, named[role], passphrase) for role in ("log", "witness", "http")
+    )
+    enc = dict(_enc_keys(directory, identity, passphrase))
+    return identity, PrivateKeys(log, witness, http, kids[public_of(http)], enc)
+
+
+def signing_publics(identity: Identity) -> dict[str, set[bytes]]:
+    """Role → the public keys that the newest statement names for it."""
     statement = identity.statement
-    log, witness, http = (_signing_key(directory, role) for role in ("log", "witness", "http"))
-    _match("log", log, decode_vkey(statement.log.vkey))
-    _match("witness", witness, decode_vkey(statement.wit, VKEY_COSIGNATURE))
-    http_kid = next((key.kid for key in statement.http if key.pk == public_of(http)), None)
-    if http_kid is None:
-        raise SecretError("The key keys/http is not one of the node's statement.")
-    enc = dict(_enc_keys(directory, identity))
-    return identity, PrivateKeys(log, witness, http, http_kid, enc)
+    return {
+        "log": {decode_vkey(statement.log.vkey).public},
+        "witness": {decode_vkey(statement.wit, VKEY_COSIGNATURE).public},
+        "http": {key.pk for key in statement.http},
+    }
 
 
 def newest_first(identity: Identity, keys: PrivateKeys, now: datetime) -> Mapping[str, EncPrivateKey]:
@@ -86,38 +98,22 @@ def read_chain(directory: Path) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
-def write_statement(directory: Path, number: int, statement: bytes) -> None:
-    """Add a statement; one that exists is never overwritten. Raises: FileExistsError."""
-    with (directory / IDENTITY_DIRECTORY / f"{number:04}.dsse").open("xb") as stream:
-        stream.write(statement)
-        stream.flush()
-        os.fsync(stream.fileno())
+def write_statement(directory: Path, number: int, statement: bytes, disk: Disk | None = None) -> None:
+    """Add a statement, whole or not at all; one that exists is never overwritten. Raises: SecretError."""
+    file = directory / IDENTITY_DIRECTORY / f"{number:04}.dsse"
+    if file.exists():
+        raise SecretError(f"{file} exists already.", hint="Nothing was overwritten.")
+    (disk or Disk()).write(file, statement)
 
 
 def write_key(directory: Path, name: str, private: bytes) -> None:
     """Keep a private key as DIR/keys/NAME, owner-only. Raises: SecretError when there is one."""
-    write_secret_file(directory / KEYS_DIRECTORY / name, encode_key(private))
+    write_secret_file(directory / KEYS_DIRECTORY / name, encode_key(name, private).decode())
 
 
 def next_root_name(number: int) -> str:
     """The file name of the key that signs statement `number`."""
     return f"next-root-{number:04}"
-
-
-def encode_key(private: bytes) -> str:
-    """The one line of a key file."""
-    return base64.b64encode(private).decode() + "\n"
-
-
-def decode_key(line: bytes, name: str) -> bytes:
-    """The private key in a key file's line.
-
-    Raises: SecretError.
-    """
-    try:
-        return base64.b64decode(line, validate=True)
-    except binascii.Error as exc:
-        raise SecretError(f"The key {name} is damaged: it is not base64.") from exc
 
 
 def destroy_old_keys(directory: Path, identity: Identity, now: datetime) -> list[str]:
@@ -135,33 +131,66 @@ def destroy_old_keys(directory: Path, identity: Identity, now: datetime) -> list
     return destroyed
 
 
-def _signing_key(directory: Path, role: str) -> bytes:
-    raw = decode_key(read_secret(directory, role), role)
-    try:
-        return load_private(raw)
-    except FederationError as exc:
-        raise SecretError(f"The key {role} is damaged.") from exc
+def settle_keys(directory: Path, identity: Identity, disk: Disk, passphrase: Passphrase | None) -> None:
+    """End a rotation that was cut off: what its statement names takes its place, what no statement names is deleted.
+
+    Raises: SecretError, also when a key that waits is locked and there is no passphrase: nothing is deleted unread.
+    """
+    signing, enc = signing_publics(identity), {key.kid for s in identity.statements for key in s.enc}
+    for waiting in sorted((directory / KEYS_DIRECTORY).glob(f"*{WAITING}")):
+        name = waiting.name.removesuffix(WAITING)
+        if name.startswith("enc-"):
+            named = name.removeprefix("enc-") in enc
+        else:
+            private = decode_key(name, read_secret_file(waiting), passphrase)
+            named = public_of(private) in signing.get(name, set())
+        if named:
+            disk.move(waiting, waiting.with_name(name))
+        else:
+            disk.remove(waiting)
 
 
-def _enc_keys(directory: Path, identity: Identity) -> Iterator[tuple[str, EncPrivateKey]]:
+def _signing_key(directory: Path, role: str, named: set[bytes], passphrase: Passphrase | None) -> bytes:
+    def wanted(private: bytes) -> bool:
+        return public_of(load_private(private)) in named
+
+    return _find_key(directory, role, wanted, passphrase)
+
+
+def _find_key(
+    directory: Path, name: str, wanted: Callable[[bytes], bool], passphrase: Passphrase | None
+) -> bytes:
+    """The first of the keys of that name that is `wanted`. Raises: SecretError."""
+    files = [file for each in (name, f"{name}{WAITING}") for file in secret_files(directory, each)]
+    fault = SecretError(f"There is no secret at {directory / KEYS_DIRECTORY / name}.")
+    for nth, (file, guarded) in enumerate(files):
+        try:
+            private = decode_key(name, file.read_bytes() if guarded else read_secret_file(file), passphrase)
+            if wanted(private):
+                return private
+            found = SecretError(
+                f"The key keys/{name} is not the one in the node's statement.",
+                hint="Keys and statements belong together: restore both from one backup.",
+            )
+        except SecretError as exc:
+            found = exc
+        except FederationError:
+            found = SecretError(f"The key {name} is damaged.")
+        fault = found if nth == 0 else fault  # what a person looks for first
+    raise fault
+
+
+def _enc_keys(
+    directory: Path, identity: Identity, passphrase: Passphrase | None
+) -> Iterator[tuple[str, EncPrivateKey]]:
     """The seeds that are there: those in force must be, older ones may have been destroyed."""
     current = {key.kid for key in identity.statement.enc}
     for kid in {key.kid for statement in identity.statements for key in statement.enc}:
-        try:
-            seed = decode_key(read_secret(directory, f"enc-{kid}"), f"enc-{kid}")
-        except SecretError:
-            if kid in current:
-                raise
+        if kid not in current and not any(secret_files(directory, f"enc-{kid}")):
             continue
-        key = load_enc_private(seed)
-        if key.kid != kid:
-            raise SecretError(f"The key enc-{kid} is another key than the statement names.")
-        yield kid, key
+        seed = _find_key(directory, f"enc-{kid}", partial(_is_seed_of, kid), passphrase)
+        yield kid, load_enc_private(seed)
 
 
-def _match(role: str, private: bytes, public: VerifierKey) -> None:
-    if public_of(private) != public.public:
-        raise SecretError(
-            f"The key keys/{role} is not the one in the node's statement.",
-            hint="Keys and statements belong together: restore both from one backup.",
-        )
+def _is_seed_of(kid: str, seed: bytes) -> bool:
+    return load_enc_private(seed).kid == kid

@@ -1,4 +1,4 @@
-"""Making a node: its keys, its first statement, its settings, its first token; and renewing its statement.
+"""Making a node: its keys, its first statement, its settings, its first token.
 
     DIR/node.toml          every setting with its meaning
     DIR/token              an admin token for this machine, 0600
@@ -6,7 +6,7 @@
     DIR/identity/          its statements, public
     DIR/offline/           the key that signs the next statement: belongs away from this machine
 
-The node works without the offline key; only a renewal (at the latest after 100 days), a new address or new
+The node works without the offline key; only a rotation (at the latest after 100 days), a new address or new
 keys need it. Whoever has it can take the node's identity over; whoever has all the others cannot.
 """
 
@@ -14,43 +14,42 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tocsin_federation.identity import Identity, NodeKeys, Role, extend, incept, verify_chain
+from tocsin_federation.identity import NodeKeys, incept, verify_chain
 from tocsin_federation.statement import is_domain, is_url
-from tocsin_node.errors import AlreadyInitialised, SecretError, SettingsError
+from tocsin_node.errors import AlreadyInitialised, SettingsError
 from tocsin_node.health import utc_now
 from tocsin_node.identity_files import (
     IDENTITY_DIRECTORY,
     OFFLINE_DIRECTORY,
-    decode_key,
-    encode_key,
     next_root_name,
-    read_chain,
     write_key,
     write_statement,
 )
 from tocsin_node.node_toml import commented
-from tocsin_node.secrets import KEYS_DIRECTORY, TOKEN_FILE, read_secret_file, write_secret_file
+from tocsin_node.passphrase import encode_key
+from tocsin_node.secrets import KEYS_DIRECTORY, TOKEN_FILE, write_secret_file
 from tocsin_node.services.tokens import new_token
-from tocsin_node.settings import FILE_NAME, Settings, load, parse
+from tocsin_node.settings import FILE_NAME, Settings, parse
 
 OFFLINE_WORDS = """\
-The key in this directory signs the node's next statement: a renewal, a new address, new keys.
+The key in this directory signs the node's next statement: new keys, a new address, another 100 days.
 
 Move it away from this machine, onto two sticks in two places, and delete it here. The node runs without it.
 Whoever has it can take the node's identity over. If it is lost, the node ends when its statement expires,
 and every peering has to be made anew.
 
-To renew, at the latest 100 days after the last time (the node reminds you 30 days before):
+To rotate the keys, at the latest 100 days after the last time (the node reminds you from 30 days before):
 
-    tocsin node renew DIR --root-key /media/stick/{name}
+    tocsin key rehearse DIR --root-key /media/stick/{name}     says what would happen, changes nothing
+    tocsin key rotate DIR --root-key /media/stick/{name}
 
-Each key is used once. A renewal writes the key for the time after beside it and deletes the used one.
+Each key is used once. A rotation writes the key for the time after beside it and deletes the used one.
 """
 
 
@@ -60,14 +59,6 @@ class Initialised:
 
     settings: Settings
     node_id: str
-    next_root: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """A statement that was made. `next_root`: where the key for the next one is."""
-
-    identity: Identity
     next_root: Path
 
 
@@ -105,52 +96,6 @@ def initialise(
     return Initialised(settings, node_id, directory / OFFLINE_DIRECTORY / next_root_name(1))
 
 
-def renew(
-    directory: Path,
-    *,
-    root_key: Path | None = None,
-    url: str | None = None,
-    domain: str | None = None,
-    replace: Sequence[Role] = (),
-    now: Callable[[], datetime] = utc_now,
-    rng: Callable[[int], bytes] = os.urandom,
-) -> Renewed:
-    """Write the node's next statement, in force for 100 days, signed with the offline key.
-
-    It says what node.toml says, unless `url` or `domain` is given. `root_key`: the offline key; None: the one
-    in DIR/offline. The key for the time after is written beside it and the used one is deleted. A running
-    node takes the new statement up when it is started again. An interrupted renewal is simply made again.
-
-    Raises: NotInitialised, SettingsError, SecretError, IdentityRefused.
-    """
-    settings = load(directory)
-    chain = read_chain(directory)
-    number = len(chain)
-    spent = root_key or directory / OFFLINE_DIRECTORY / next_root_name(number)
-    following = spent.with_name(next_root_name(number + 1))
-    following.unlink(missing_ok=True)  # of an interrupted renewal: no statement names it
-    made, statement = extend(
-        chain,
-        root_private=decode_key(read_secret_file(spent), spent.name),
-        now=now(),
-        rng=rng,
-        org=settings.node.org,
-        domain=domain or settings.public_domain,
-        urls=[url or settings.public_url],
-        replace=replace,
-    )
-    write_secret_file(following, encode_key(made.next_root))
-    replaced = {"http": made.http, "witness": made.witness, "log": made.log}
-    for kid, seed in made.enc.items():
-        write_key(directory, f"enc-{kid}", seed)
-    for role, private in replaced.items():
-        if private is not None:
-            _swap_key(directory / KEYS_DIRECTORY / role, private)
-    write_statement(directory, number, statement)
-    spent.unlink()
-    return Renewed(verify_chain([*chain, statement], expected=None, now=None), following)
-
-
 def _refuse_names(settings: Settings) -> None:
     org = settings.node.org
     if not org.isprintable() or org.strip() != org:
@@ -183,18 +128,8 @@ def _write_all(fresh: Path, text: str, keys: NodeKeys, statement: bytes, token: 
     for kid, seed in keys.enc.items():
         write_key(fresh, f"enc-{kid}", seed)
     offline = fresh / OFFLINE_DIRECTORY
-    write_secret_file(offline / next_root_name(1), encode_key(keys.next_root))
+    write_secret_file(offline / next_root_name(1), encode_key(next_root_name(1), keys.next_root).decode())
     (offline / "README.txt").write_text(OFFLINE_WORDS.format(name=next_root_name(1)), encoding="utf-8")
     write_statement(fresh, 0, statement)
     write_secret_file(fresh / TOKEN_FILE, token + "\n")
     (fresh / FILE_NAME).write_text(text, encoding="utf-8")
-
-
-def _swap_key(file: Path, private: bytes) -> None:
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    write_secret_file(fresh, encode_key(private))
-    try:
-        fresh.replace(file)
-    except OSError as exc:
-        raise SecretError(f"{file} cannot be replaced: {exc.strerror}.") from exc

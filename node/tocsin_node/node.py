@@ -22,7 +22,10 @@ from tocsin_node.continuity import Continuity
 from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
+from tocsin_node.key_lock import locked_at_rest
 from tocsin_node.links.peer_client import LOOPBACK, PeerClient
+from tocsin_node.passphrase import Passphrase
+from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.clusters import Clusters
@@ -47,6 +50,7 @@ from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.republishing import Republishing
 from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.silencing import Silences
 from tocsin_node.services.tokens import ADMIN, Tokens
@@ -78,6 +82,7 @@ class Node:
     peering: Peering
     ownership: Ownership
     reporting: Reporting
+    republishing: Republishing
     remarks: Remarks
     emergencies: Emergencies
     answering: Answering
@@ -109,21 +114,26 @@ NODE = web.AppKey("node", Node)
 async def open_node(
     settings: Settings,
     *,
+    passphrase: Passphrase | None = None,
     now: Callable[[], datetime] = utc_now,
     rng: Callable[[int], bytes] = os.urandom,
 ) -> AsyncIterator[Node]:
     """Open the node of `settings` for the block: its database, its pen, its services and their tasks.
 
+    `passphrase`: what its private keys are locked by, if they are.
+
     Raises: NodeRunning when another process runs it; StorageError, SettingsError, SecretError,
     NotInitialised.
     """
     async with AsyncExitStack() as stack:
-        identity, keys = load_identity(settings.dir)
-        data_keys = load_data_keys(settings.dir, rng)
+        identity, keys = load_identity(settings.dir, passphrase)
+        locked = passphrase if locked_at_rest(settings.dir) else None
+        data_keys = load_data_keys(settings.dir, rng, locked)
         database = await stack.enter_async_context(open_database(settings))
         leader = Leader(database.address)
         await leader.open()  # before the database is touched: one process a database
         stack.push_async_callback(leader.close)
+        end_cut_off(settings.dir, passphrase)
         await bring_up_to_date(settings, database)
         pool = await stack.enter_async_context(open_pool(settings, database.address))
         tokens = Tokens(pool, rng=rng)
@@ -131,7 +141,7 @@ async def open_node(
         health = Health(now=now)
         health.add("database", database_check(pool, database.postgres))
         health.add("log-writer", leader_check(leader))
-        health.add("identity", identity_check(lambda: identity.statement.expires_at, now))
+        health.add("identity", identity_check(identity, now))
         if database.directory is not None:
             health.add("disk", disk_check(database.directory))
         session = await stack.enter_async_context(
@@ -187,6 +197,8 @@ async def open_node(
             now=now,
             rng=rng,
         )
+        republishing = Republishing(pool, ledger, reporting, peering, node_id=identity.node_id, gen=log.gen)
+        health.add("log", republishing.health)
         duties = Duties(
             pool,
             alarms,
@@ -217,9 +229,12 @@ async def open_node(
         heads = Heads(pool, peering, ledger, identity)
         witnessing = Witnessing(pool, peering, heads, client, identity, witness_private=keys.witness, now=now)
         gossip = Gossip(pool, peering, heads, client, identity, rng=rng)
-        continuity = Continuity(identity.node_id)
+        continuity = Continuity(identity.node_id, settings.path("log-size"))
         stack.callback(continuity.close)
-        self_check = SelfCheck(pool, peering, ledger, heads, gossip, client, identity, continuity)
+        self_check = SelfCheck(
+            pool, peering, ledger, heads, gossip, client, identity, continuity,
+            restore_check_s=settings.federation.restore_check_s,
+        )  # fmt: skip
         self_check.begin()
         witnessing.ready = ledger.signable
         self_check.on_longer = witnessing.wake
@@ -288,6 +303,7 @@ async def open_node(
                 peering=peering,
                 ownership=ownership,
                 reporting=reporting,
+                republishing=republishing,
                 remarks=remarks,
                 emergencies=emergencies,
                 answering=answering,

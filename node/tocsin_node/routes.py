@@ -128,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/log/confirm", log.confirm, "peer:write", "confirmLog"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves", ("from", "to")),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),
+    Route("POST", "/v1/log/republish", log.republish, "report:write", "republishReports"),
     # What peers ask (PROTOCOL.md). Only these and the first line of the file need to be reachable from outside.
     Route("GET", "/.well-known/tocsin", federation.statements, OPEN, "getStatements"),
     Route("POST", "/f1/peer/join", federation.join, OPEN, "peerJoin"),

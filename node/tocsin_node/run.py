@@ -23,6 +23,7 @@ from tocsin_node.errors import NodeError, PortTaken
 from tocsin_node.health import address_check
 from tocsin_node.initialise import initialise
 from tocsin_node.node import open_node
+from tocsin_node.passphrase import Passphrase
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.settings import Settings, load
 
@@ -38,14 +39,14 @@ logger = logging.getLogger(__name__)
 Serving = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 
 
-def run_node(directory: Path) -> None:
-    """Run the node in `directory` until a signal stops it.
+def run_node(directory: Path, passphrase: Passphrase | None = None) -> None:
+    """Run the node in `directory` until a signal stops it. `passphrase`: what its private keys are locked by.
 
     Raises: NodeError when it cannot be started, in words for its operator.
     """
     settings = load(directory)
     log_to_stderr(settings.node.log_level)
-    asyncio.run(_until_signal(lambda stop, started: _run(settings, stop, started)))
+    asyncio.run(_until_signal(lambda stop, started: _run(settings, stop, started, passphrase)))
 
 
 def run_ephemeral(org: str, environment: Mapping[str, str]) -> None:
@@ -82,12 +83,13 @@ async def serve(
     ready: Callable[[str], None],
     *,
     listening: socket.socket | None = None,
+    passphrase: Passphrase | None = None,
 ) -> None:
     """Open the node, serve it until `stop` is set, drain it, close it. `ready` is told the address it serves.
 
     Raises: PortTaken, and what `open_node` raises.
     """
-    async with open_node(settings) as node:
+    async with open_node(settings, passphrase=passphrase) as node:
         node.health.add("address", address_check(settings, node.identity))
         app = build_app(node)
         runner = web.AppRunner(
@@ -129,14 +131,16 @@ def log_to_stderr(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-async def _run(settings: Settings, stop: asyncio.Event, started: Callable[[], None]) -> None:
+async def _run(
+    settings: Settings, stop: asyncio.Event, started: Callable[[], None], passphrase: Passphrase | None
+) -> None:
     def ready(address: str) -> None:
         logger.info("%s is ready at %s", settings.node.org, address)
         _tell_service_manager("READY=1")
         started()
 
     try:
-        await serve(settings, stop, ready)
+        await serve(settings, stop, ready, passphrase=passphrase)
     finally:
         _tell_service_manager("STOPPING=1")
     logger.info("%s has stopped", settings.node.org)

@@ -42,8 +42,19 @@ def read_secret_at(file: Path, *, credential: str, environment: Mapping[str, str
     return read_secret_file(file)
 
 
-def read_secret_file(file: Path) -> bytes:
+def secret_files(
+    directory: Path, name: str, environment: Mapping[str, str] | None = None
+) -> list[tuple[Path, bool]]:
+    """Where the secret `name` lies, the first to be taken first, each with whether systemd guards it."""
+    credentials = (os.environ if environment is None else environment).get(CREDENTIALS)
+    found = [(Path(credentials) / name, True)] if credentials else []
+    return [each for each in [*found, (directory / KEYS_DIRECTORY / name, False)] if each[0].is_file()]
+
+
+def read_secret_file(file: Path, *, carried: bool = False) -> bytes:
     """The content of a file that only its owner can read, without white space at its ends.
+
+    `carried`: it comes on a stick, whose file system may know no owners.
 
     Raises: SecretError.
     """
@@ -53,7 +64,7 @@ def read_secret_file(file: Path) -> bytes:
         raise SecretError(f"There is no secret at {file}.") from exc
     except OSError as exc:
         raise SecretError(f"{file} cannot be read: {exc.strerror}.") from exc
-    if mode & OTHERS:
+    if mode & OTHERS and not carried:
         raise SecretError(f"Others can read {file}.", hint=f"Take their rights away: chmod 600 {file}")
     return _content(file)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -137,6 +137,15 @@ class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=64, description="So many witnesses make an entry witnessed; 0: by the rule for that."),
     ] = 0
+    restore_check_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="After a reboot nothing is signed before all peers have said how long our log is, or for "
+            "so long; 0 does not wait.",
+        ),
+    ] = 20.0
     allow_http: Annotated[
         bool,
         Meta(description="Let peers elsewhere be reached by plain http:// (only inside a tunnel)."),
@@ -629,7 +638,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def public_domain(self) -> str:
         """The domain that peers are told: the one set, else the host of the address."""
-        return self.node.domain or (urlsplit(self.public_url).hostname or "localhost").replace(":", "-")
+        return self.node.domain or (_address(self.public_url).hostname or "localhost").replace(":", "-")
 
     def path(self, relative: str) -> Path:
         """A path written in the settings; relative ones start at the node's directory."""
@@ -667,7 +676,10 @@ def load(directory: Path, environment: Mapping[str, str] | None = None) -> Setti
         raise NotInitialised(f"There is no {FILE_NAME} in {directory}.") from exc
     except OSError as exc:
         raise SettingsError(f"{file} cannot be read: {exc.strerror}.") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (
+        ValueError,
+        RecursionError,
+    ) as exc:  # not UTF-8, not TOML, a number of 5,000 digits, lists without end
         raise SettingsError(f"{file} is not valid TOML: {exc}") from exc
     return parse(table, directory, os.environ if environment is None else environment)
 
@@ -728,7 +740,9 @@ def _overlay(table: dict[str, Any], environment: Mapping[str, str]) -> Iterator[
             yield f"{variable} is not a setting{_nearest(key, kind.__struct_fields__)}"
             continue
         section = table.setdefault(name, {})
-        if isinstance(section, dict):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python shows bytes that are no UTF-8
+            yield f"{variable} is not UTF-8."
+        elif isinstance(section, dict):
             try:
                 section[key] = _from_text(text, get_type_hints(kind, include_extras=True)[key])
             except msgspec.ValidationError as exc:
@@ -774,7 +788,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     """What each field allows by itself but not together."""
     if settings.database.url and settings.database.url_file:
         yield "database.url and database.url_file exclude each other."
-    if settings.database.url and urlsplit(settings.database.url).password:
+    if settings.database.url and _address(settings.database.url).password:
         yield "database.url holds a password; put the address into a file and name it in database.url_file."
     yield from _unknown_to_the_calendar(settings.duties)
     homeserver = settings.matrix.homeserver if settings.matrix else ""
@@ -784,13 +798,21 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         ("matrix.homeserver", homeserver),
         ("matrix_second.homeserver", second),
     ):
-        if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+        if url and (_address(url).scheme not in {"http", "https"} or not _address(url).hostname):
             yield f"{name} must be an address such as https://tocsin.example.org."
-        elif name == "node.url" and urlsplit(settings.node.url).path.strip("/"):
+        elif name == "node.url" and _address(settings.node.url).path.strip("/"):
             yield "node.url must not have a path: peers reach the node at the root of its host."
     yield from _unfit_channels(settings)
     yield from _unfit_rotas(settings)
     yield from _unfit_reserve(settings)
+
+
+def _address(url: str) -> SplitResult:
+    """Its parts; all empty when it has none (`urlsplit` raises for `http://[`)."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _unfit_channels(settings: Settings) -> Iterator[str]:
@@ -801,7 +823,7 @@ def _unfit_channels(settings: Settings) -> Iterator[str]:
     if settings.matrix_second is not None:
         yield from _unfit_room("matrix_second", settings.matrix_second)
     if webhook is not None:
-        address = urlsplit(webhook.url)
+        address = _address(webhook.url)
         plain = address.scheme == "http" and (webhook.allow_http or address.hostname in LOOPBACK)
         if not address.hostname or not (address.scheme == "https" or plain):
             yield "webhook.url must be an address such as https://pager.example.org/tocsin."

@@ -54,8 +54,8 @@ def check_facts(extension: Mapping[str, Any], prefix: str, found: list[Finding])
 
 
 def said_of(path: str, found: Sequence[Finding]) -> bool:
-    """Whether something is already said of that place, so that what follows from it need not be said too."""
-    return any(path in finding.path for finding in found)
+    """Whether an error is already named there, so that what follows from it need not be said too."""
+    return any(path in finding.path for finding in found if finding.level == "error")
 
 
 def _check_pair(incident: Object, wrapper: Object, found: list[Finding]) -> None:

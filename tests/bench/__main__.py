@@ -1,7 +1,7 @@
 """`make bench`: every figure beside the machine's own limit, measured in the same run. Nothing is asserted on time.
 
 ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check
-import file sync travel matrix start search witness.
+import file sync travel matrix ring start search witness.
 """
 
 import argparse
@@ -16,7 +16,17 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.bench import bare_crypto, finding, importing, samples, starting, table, travel, witnessing
+from tests.bench import (
+    bare_crypto,
+    finding,
+    importing,
+    ringing,
+    samples,
+    starting,
+    table,
+    travel,
+    witnessing,
+)
 from tests.bench.bare_http import bare_server
 from tests.bench.bare_postgres import BarePostgres, bare_postgres
 from tests.bench.checking import check
@@ -25,7 +35,9 @@ from tests.bench.measure import Figure, Limit, machine
 from tests.bench.nodes import BenchNode, approve, introduce, run_node
 from tests.bench.wire import drive, request
 
-PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "start", "search", "witness")
+PARTS = (
+    "crypto", "check", "import", "file", "sync", "travel", "matrix", "ring", "start", "search", "witness",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,9 @@ class Scale:
     synced: int = 10_000
     stored: int = 300
     seen: int = 60
+    rung: int = 100
+    called: int = 20
+    outages: int = 8
     starts: int = 15
     imported: int = 700
     judged: int = 60
@@ -53,6 +68,9 @@ QUICK = Scale(
     synced=2000,
     stored=60,
     seen=15,
+    rung=40,
+    called=8,
+    outages=3,
     starts=5,
     imported=100,
     judged=15,
@@ -107,6 +125,11 @@ class Bench:
             await self._matrix("filed, until seen in Matrix at the peer", sealed=False)
             if find_spec("olm"):
                 await self._matrix("filed, until read in an encrypted room", sealed=True)
+        if self.wants("ring"):
+            rounds = min(3, self.scale.rounds)
+            self.note(await ringing.through_one_room(self.directory, self.scale.rung, rounds))
+            self.note(await ringing.back_again(self.directory, self.scale.outages))
+            self.note(await ringing.called_next(self.directory, self.scale.called))
         if self.wants("search"):
             async with run_node("searched", self.directory) as node:
                 self.note(*await finding.search(node, reports, self.scale.found, self.scale.asked))

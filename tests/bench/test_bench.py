@@ -1,7 +1,10 @@
 """The bench itself: what it files is sound and new each time, and what it prints can be read."""
 
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
 import pytest
-from tests.bench import finding, importing, samples, table
+from tests.bench import finding, growth, importing, plot, ringing, samples, table
 from tests.bench.measure import Figure, Limit, Round, latency, percentile, throughput
 
 from tocsin_schema.check import check_bundle
@@ -43,6 +46,16 @@ def test_percentiles_are_values_that_were_measured():
     assert percentile([7], 0.99) == 7
 
 
+def test_of_what_the_bot_says_about_an_incident_only_the_first_message_is_the_alert():
+    first, called = (
+        {"content": {"org.tocsin.alert": told}} for told in ({"v": 1}, {"message": "escalation"})
+    )
+    edit = {"content": {"org.tocsin.alert": {"v": 1}, "m.new_content": {}}}
+    events = [first, called, edit, {"content": {"body": "bare message 1"}}]
+    assert [ringing.is_alert(event) for event in events] == [True, False, False, False]
+    assert [ringing.is_alert(event, "escalation") for event in events] == [False, True, False, False]
+
+
 def test_the_table_fits_the_screen():
     long = Limit("bare rows and wraps", 1_234_567, "/s")
     figures = [
@@ -61,3 +74,26 @@ def test_every_source_that_is_there_is_measured_beside_both_judges():
     assert all(figure.value > 0 and figure.limit.value > 0 for figure in found)
     assert len({figure.name for figure in found}) == len(found)
     assert max(map(len, table.lines(found))) <= table.WIDTH
+
+
+def test_a_network_played_twice_gives_the_same_figures_and_each_report_reaches_all_its_recipients():
+    one = growth.grow(12)
+    assert one == growth.grow(12)
+    assert one.nodes == 12
+    assert 9 <= one.peers <= 11
+    assert one.idle_messages_s < one.load_messages_s
+    assert one.idle_bytes_s < one.load_bytes_s
+    # a wrap for each recipient is what the author keeps beyond what a recipient does, and the sealed report
+    assert one.origin_bytes - one.recipient_bytes > 1168 * one.peers
+    assert 0 < one.spread_p50_ms <= one.spread_p99_ms < 2000
+
+
+def test_a_plot_is_a_picture_whose_lines_lie_inside_and_rise_with_their_values():
+    text = plot.draw("<title>", [plot.Panel("y", [plot.Line("a", [(10, 1), (100, 3), (1000, 7)])])], "x")
+    picture = ET.fromstring(text)
+    spots = [
+        (float(c.get("cx")), float(c.get("cy"))) for c in picture.iter("{http://www.w3.org/2000/svg}circle")
+    ][:3]
+    assert all(left[0] < right[0] and left[1] > right[1] for left, right in pairwise(spots))
+    assert all(0 < x < float(picture.get("width")) and 0 < y < float(picture.get("height")) for x, y in spots)
+    assert "&lt;title&gt;" in text

@@ -9,7 +9,7 @@ import secrets
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ from tocsin_node.secrets import PICKLE_KEY
 
 STORED_WITHIN_S = 30.0
 SEEN_WITHIN_S = 60.0
+COLLECTED_WITHIN_S = 120.0  # since the one before; calls come after a minute
+AGAIN_S = 0.01
 STORED_AIM_MS, SEEN_AIM_MS, SYNC_AIM_S = 300.0, 600.0, 20.0
 IDLE_S = (0.02, 0.08)  # between two reports: the long poll waits again
 FILED = frozenset({200, 201})
@@ -66,7 +68,7 @@ async def to_peer(
         incident_id, bundle = reports.make()
         await asyncio.sleep(random.uniform(*IDLE_S))
         began = time.perf_counter()
-        _file(origin, wire, bundle)
+        file(origin, wire, bundle)
         answered.append(time.perf_counter() - began)
         while await conn.fetchval(SEEN_SQL, incident_id) is None:
             if time.perf_counter() - began > STORED_WITHIN_S:
@@ -81,7 +83,7 @@ async def to_peer(
     )
 
 
-def _file(origin: BenchNode, wire: Connection, bundle: bytes) -> None:
+def file(origin: BenchNode, wire: Connection, bundle: bytes) -> None:
     status, body = wire.ask(origin.filing(bundle))
     if status not in FILED:
         raise RuntimeError(f"{status} {body[:500]!r}")
@@ -120,23 +122,30 @@ class Room:
         }
 
     def look(self) -> None:
-        """The responder's client: long polls in a thread that ends with the homeserver."""
+        """The responder's client: long polls in a thread, also after the homeserver was away."""
         self.responder.arrivals(self.room)
 
         def watch() -> None:
-            try:
-                while True:
+            while not self._closing.is_set():
+                try:
                     for event in self.responder.arrivals(self.room):
                         self._seen.put((time.perf_counter(), event))
-            except (OSError, http.client.HTTPException):
-                if not self._closing.is_set():
-                    raise
+                except (OSError, http.client.HTTPException):
+                    self._closing.wait(AGAIN_S)
 
         threading.Thread(target=watch, name="responder", daemon=True).start()
 
     def leave(self) -> None:
         """From now on the homeserver may go away."""
         self._closing.set()
+
+    def collect(self, wanted: Callable[[dict], bool], number: int) -> list[float]:
+        """When each of the next `number` events came in that are `wanted`."""
+        found: list[float] = []
+        while len(found) < number:
+            at, event = self._seen.get(timeout=COLLECTED_WITHIN_S)
+            found += [at] if wanted(event) else []
+        return found
 
     def wait_for(self, text: str) -> float:
         """When the message with that text came in."""
@@ -217,7 +226,7 @@ async def to_responder(
         alone.append(await asyncio.to_thread(bare_message, room, f"bare message {nth}."))
         await asyncio.sleep(random.uniform(*IDLE_S))
         began = time.perf_counter()
-        _file(origin, wire, bundle)
+        file(origin, wire, bundle)
         took.append(await asyncio.to_thread(room.wait_for, incident_id) - began)
         await asyncio.sleep(random.uniform(*IDLE_S))
     wire.close()

@@ -158,3 +158,15 @@ def test_only_a_plain_token_file_is_told_to_be_closed(tmp_path):
         with pytest.raises(TokenExposed) as refused:
             read_private(path)
         assert (f"chmod 600 '{path}'" in refused.value.hint) is mends
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://[:]", "https://[x]:8711"])
+def test_brackets_around_no_address_are_refused_in_words(tmp_path, url):
+    with pytest.raises(UsageFault, match="not the address of a node"):
+        find(tmp_path, url=url, token_file=private(tmp_path / "t"))
+
+
+@pytest.mark.parametrize("toml", ["[node]\nport = " + "9" * 5000, "a = " + "[" * 3000])
+def test_a_settings_file_beyond_all_bounds_is_refused_in_words(tmp_path, toml):
+    with pytest.raises(SettingBroken, match="not TOML"):
+        find(tmp_path, directory=node_dir(tmp_path / "n", toml))

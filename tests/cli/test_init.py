@@ -23,15 +23,6 @@ def test_a_public_address_without_tls_is_warned_of(tocsin, home, url, warned):
     assert ("plain http" in result.stderr) is warned
 
 
-def test_a_renewal_takes_the_node_that_dir_names(tocsin, home):
-    directory = str(home.path / "node")
-    assert tocsin("init", directory, "--org", "Acme").exit_code == 0
-    renewed = tocsin("node", "renew", "--dir", directory)
-    assert renewed.exit_code == 0, renewed.stderr
-    assert len(list((home.path / "node/identity").iterdir())) == 2
-    assert tocsin("node", "renew").exit_code == 2
-
-
 def test_an_encrypted_room_is_one_from_the_first_day(tocsin, home):
     matrix = (
         "--matrix-homeserver",

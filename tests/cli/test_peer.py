@@ -187,3 +187,22 @@ def test_a_peer_that_does_not_answer_is_unreachable(tocsin, node):
     result = tocsin("peer", "join", input=INVITE)
     assert result.exit_code == 3
     assert "[peer-unreachable]" in result.stderr
+
+
+def test_a_statement_that_ends_soon_is_said_with_the_days_that_are_left(tocsin, node):
+    ending = {
+        "number": 2,
+        "expires_at": "2026-12-13T00:00:00Z",
+        "days_left": 13,
+        "expiring": True,
+        "generation": 1,
+    }
+    node.add_peer("birch", statement=ending)
+    node.add_peer("cedar", statement={**ending, "days_left": 80, "expiring": False})
+    node.add_peer("elm", statement={**ending, "days_left": -2})
+    told = tocsin("peer", "status").stdout
+    assert "birch: its statement ends in 13 days, on 2026-12-13" in told
+    assert "elm: its statement ended on 2026-12-13" in told
+    assert "cedar: " not in told
+    assert "ends in 13 days" in tocsin("peer", "status", "birch").stdout
+    assert "number 2, until 2026-12-13; generation 1" in tocsin("peer", "status", "cedar").stdout

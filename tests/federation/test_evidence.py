@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.federation.nodes import A_KEYS, A, B
 
-from tocsin_federation.checkpoint import sign_checkpoint
+from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.errors import FederationError
 from tocsin_federation.evidence import Evidence, read_evidence, verify_evidence, write_evidence
-from tocsin_federation.merkle import past_proof, root_of, roots_of_past
+from tocsin_federation.following import past_of
+from tocsin_federation.merkle import Frontier, past_proof, root_of, roots_of_past
 
 LEAVES = [hashlib.sha256(bytes([n])).digest() for n in range(60)]
 ELSE = [hashlib.sha256(b"else" + bytes([n])).digest() for n in range(60)]
@@ -91,3 +92,16 @@ def test_a_past_proof_gives_both_roots_for_all_small_trees():
         for size in range(1, whole):
             shown = roots_of_past(size, whole, past_proof(LEAVES[:whole], size))
             assert shown == (root_of(LEAVES[:size]), root_of(LEAVES[:whole]))
+
+
+@given(st.integers(1, 59), st.data())
+def test_a_log_that_was_only_damaged_on_the_way_shows_no_other_past(size, data):
+    """What did not fit at first may fit when it is fetched anew: that convicts nobody."""
+    whole = data.draw(st.integers(size + 1, 60))
+    verified = Frontier()
+    verified.extend(LEAVES[:size])
+    head = Checkpoint("log", whole, root_of(LEAVES[:whole]))
+    assert past_of(verified.to_bytes(), LEAVES[:whole], head) is None
+    assert past_of(verified.to_bytes(), ELSE[:whole], head) is None
+    forked = [ELSE[0], *LEAVES[1:whole]]
+    assert past_of(verified.to_bytes(), forked, Checkpoint("log", whole, root_of(forked))) is not None

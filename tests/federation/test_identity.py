@@ -1,5 +1,6 @@
 import itertools
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from tocsin_federation.errors import IdentityRefused, KeyRefused
 from tocsin_federation.identity import extend, incept, verify_chain
 from tocsin_federation.keys import load_enc_private, load_private, public_of
 from tocsin_federation.node_id import node_id_bytes, node_id_from_bytes
-from tocsin_federation.statement import Void
+from tocsin_federation.statement import Void, is_url
 
 DAY = timedelta(days=1)
 ORG = {"org": "Delta Lab", "domain": "delta.example", "urls": ["https://delta.example"]}
@@ -248,3 +249,21 @@ def test_a_flipped_bit_anywhere_in_a_chain_is_refused(data):
     bit = data.draw(st.integers(0, len(raw) * 8 - 1))
     raw[bit // 8] ^= 1 << bit % 8
     assert code(verify_chain, [bytes(raw)], expected=B.node_id, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("url", "fit"),
+    [
+        ("https://[::1]:8711/tocsin", True),
+        ("https://[2001:db8::7]", True),
+        ("https://alder.example:65535", True),
+        ("https://alder.example:65536", False),
+        ("https://[:]", False),
+        ("https://[abc]", False),
+        ("https://[1:2:3]", False),
+    ],
+)
+def test_an_address_is_one_that_readers_of_urls_take(url, fit):
+    assert is_url(url) == fit
+    if fit:
+        assert urlsplit(url).hostname

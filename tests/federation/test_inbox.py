@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -27,6 +28,8 @@ PUBLIC = derive("identity", "source:aiid")
 BY_A, BY_C = (node_identity_id(node.node_id) for node in (A, C))
 HELD = Held(A.node_id, BY_A, 2, content(2), final=False)
 WITHDRAWN = Held(A.node_id, BY_A, 2, content(2), final=True)
+DISPUTED = Held(A.node_id, BY_A, 2, content(2), final=False, disputed=True)
+DISPUTED_END = Held(A.node_id, BY_A, 2, content(2), final=True, disputed=True)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,16 @@ WITHDRAWN = Held(A.node_id, BY_A, 2, content(2), final=True)
         ),
         (WITHDRAWN, 1, content(1), A, (Outcome.SUPERSEDED, None)),
         (WITHDRAWN, 2, content(2), A, (Outcome.UNCHANGED, None)),
+        # What its author disputes gives way to whatever that author says in its log of today, and to nobody else.
+        (DISPUTED, 2, content(2), A, (Outcome.UNCHANGED, None)),
+        (DISPUTED, 1, content(2), A, (Outcome.STORED, None)),
+        (DISPUTED, 1, content(1), A, (Outcome.STORED, None)),
+        (DISPUTED, 2, content(3), A, (Outcome.STORED, None)),
+        (DISPUTED, 3, content(3), A, (Outcome.STORED, None)),
+        (DISPUTED_END, 1, content(1), A, (Outcome.STORED, None)),
+        (DISPUTED_END, 3, content(3), A, (Outcome.STORED, None)),
+        (DISPUTED, 3, content(3), C, (Outcome.REFUSED, "not-owner")),
+        (DISPUTED, 1, content(2), C, (Outcome.UNCHANGED, None)),
     ],
 )
 def test_every_case(held, ver, sha, origin, expected):
@@ -97,3 +110,34 @@ def test_the_creator_takes_over_any_copy_of_its_report_and_nobody_takes_it_back(
     for creator in (BY_A, BY_C):
         got = decide(taken, header(9, by=C), sha256=content(99), origin=C.node_id, creator=creator)
         assert got == (Outcome.REFUSED, "not-owner")
+
+
+@given(
+    st.integers(1, 4),
+    st.booleans(),
+    st.integers(0, 4),
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9), st.booleans()), max_size=6),
+)
+def test_after_a_void_and_what_the_author_says_again_every_reader_holds_the_authors_newest(
+    newest, withdrawn, read, forged
+):
+    """However far it had read, and whatever a thief signed under whatever count beyond the last good entry."""
+    own = [(ver, content(ver), withdrawn and ver == newest) for ver in range(1, newest + 1)]
+    beyond = [(ver, content(f"forged {text}"), final) for ver, text, final in forged]
+    held = None
+    for nth, (ver, sha, final) in enumerate([*own[:read], *beyond]):
+        outcome, _ = decide(held, header(ver), sha256=sha, origin=A.node_id, creator=BY_A)
+        if (
+            outcome is Outcome.STORED
+        ):  # at or beyond the last good entry it is disputed, once the void is known
+            held = Held(A.node_id, BY_A, ver, sha, final, disputed=nth >= len(own[:read]))
+    for ver, sha, final in [own[-1], own[-1]]:  # said again, twice
+        outcome, code = decide(held, header(ver), sha256=sha, origin=A.node_id, creator=BY_A)
+        assert outcome in {Outcome.STORED, Outcome.UNCHANGED}, code
+        if outcome is Outcome.STORED:
+            held = Held(A.node_id, BY_A, ver, sha, final)
+        elif held.disputed:
+            held = replace(held, disputed=False)
+    assert (held.ver, held.sha256, held.final, held.disputed) == (*own[-1], False)
+    following = decide(held, header(newest + 1), sha256=content(newest + 1), origin=A.node_id, creator=BY_A)
+    assert following == ((Outcome.REFUSED, "already-withdrawn") if withdrawn else (Outcome.STORED, None))

@@ -47,7 +47,7 @@ def test_the_one_line_of_a_group_and_the_command_say_the_same(commands):
 def test_the_commands_that_the_product_promises_are_there(commands):
     there = {" ".join(path[1:]) for path, _, _ in commands}
     promised = {
-        "init", "node run", "node renew", "token create", "token list", "token revoke", "db migrate", "db status",
+        "init", "node run", "key status", "key rotate", "key recover", "key rehearse", "token create", "token list", "token revoke", "db migrate", "db status",
         "report new", "report submit", "report list", "report show", "report update", "report withdraw", "report flush", "report override",
         "peer invite", "peer join", "peer approve", "peer list", "peer status", "peer remove",
         "alert list", "alert show", "alert ack", "alert test", "log verify", "import stix", "import aiid",

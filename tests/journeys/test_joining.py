@@ -123,8 +123,8 @@ def test_a_node_that_moves_and_changes_its_keys_is_followed(pair):
         settings.write_text(settings.read_text().replace(old.url, new.url))
         assert tomllib.loads(settings.read_text())["node"]["url"] == new.url
         renewed = alder.run(
-            "node",
-            "renew",
+            "key",
+            "rotate",
             str(alder.directory),
             "--new-key",
             "http",

@@ -3,6 +3,8 @@
 from tests.support.alarms import bell, incident
 from tests.support.pager import pager
 
+from tocsin_node.settings import OncallSettings, RotaSettings
+
 
 def codes(found):
     return {f["code"] for f in found["findings"]}
@@ -31,6 +33,19 @@ async def test_one_way_only_is_a_weakness_and_an_empty_room_is_no_way(pool, tmp_
         assert (found["status"], codes(found)) == ("down", {"nobody-reached", "no-responder"})
         assert found["channels"][0]["responders_present"] == 0
         assert found["findings"][0]["code"] == "nobody-reached"
+
+
+async def test_whoever_is_called_in_turn_and_is_in_no_room_is_named(pool, tmp_path, room):
+    here = room.responder.user_id
+    for members, absent in (((here,), set()), ((here, "@away:hs", "away@example.org"), {"oncall-absent"})):
+        rota = RotaSettings(name="first", members=members, first="2026-01-05")
+        async with bell(pool, tmp_path, room, oncall=OncallSettings(rota=(rota,))) as ringing:
+            await ringing.check("matrix", None)
+            found = await ringing.alarms.check()
+            assert codes(found) == {"one-way-only"} | absent
+            hints = " ".join(f["hint"] for f in found["findings"])
+            assert ("@away:hs" in hints) == bool(absent)
+            assert here not in hints
 
 
 async def test_a_silent_homeserver_is_found_within_the_time_of_a_request(pool, tmp_path, room, homeserver):

@@ -13,6 +13,7 @@ from tests.support.post_office import post_office
 
 from tocsin_node.services.alarm_desk import MuteTooLong
 from tocsin_node.services.alarm_rounds import Rounds
+from tocsin_node.services.silencing import Matchers, Silences
 from tocsin_node.settings import OncallSettings, RotaSettings
 from tocsin_schema.marking import Tlp
 
@@ -403,3 +404,65 @@ async def test_the_timer_runs_by_itself(pool, tmp_path, room, clock):
         clock.forward(5)
         async with running(ringing):
             await room.said("NOT ANSWERED")
+
+
+async def silenced(ringing, report, *, minutes):
+    """A silence of that report from now on, by the real clock."""
+    until = datetime.now(UTC) + minutes * MINUTE
+    service = Silences(ringing.pool, ringing.alarms)
+    about = Matchers(report_id=report.id)
+    made = await service.add(about, by="mara", reason="known", until=until, now=datetime.now(UTC))
+    return service, made
+
+
+async def test_what_a_silence_held_has_its_minutes_from_when_it_rings(pool, tmp_path, room, clock):
+    async with bell(pool, tmp_path, room, run=False, now=clock) as ringing:
+        report = incident("II")
+        service, made = await silenced(ringing, report, minutes=25)
+        alert_id = await ringing.store(report)
+        await ringing.alarms.courier("matrix").carry()
+        clock.forward(30)
+        assert await due(ringing) == 1
+        assert await contents(pool) == []
+        waits = (await ringing.alarms.get(alert_id))["next_escalation_at"]
+        assert waits == made["until"] + 30 * MINUTE
+        clock.at = waits
+        await service.expire(made["id"], by="noor")  # it had ended by then
+        assert await due(ringing) == 1
+
+
+@pytest.mark.parametrize("muted", [False, True])
+async def test_a_silence_that_is_ended_early_keeps_nobody_from_being_called(
+    pool, tmp_path, room, clock, muted
+):
+    async with bell(pool, tmp_path, room, run=False, now=clock) as ringing:
+        report = incident("II")
+        service, made = await silenced(ringing, report, minutes=600)
+        alert_id = await ringing.store(report)
+        await ringing.alarms.courier("matrix").carry()
+        clock.forward(30)
+        assert await due(ringing) == 1
+        assert (await ringing.alarms.get(alert_id))["next_escalation_at"] > clock.at + 500 * MINUTE
+        if muted:
+            await ringing.alarms.act(alert_id, "mute", by="mara", span=120 * MINUTE)
+        await service.expire(made["id"], by="noor")
+        wait = 120 if muted else 30
+        assert (await ringing.alarms.get(alert_id))["next_escalation_at"] == clock.at + wait * MINUTE
+        clock.forward(wait)
+        assert await due(ringing) == 1
+        [call] = await contents(pool)
+        assert call["body"].startswith(f"NOT ANSWERED: alert {alert_id}")
+
+
+async def test_a_channel_that_was_away_gets_the_last_call_and_not_all_that_it_missed(
+    pool, tmp_path, room, clock
+):
+    async with waiting(pool, tmp_path, room, clock) as (ringing, _):
+        for minutes in (5, 10, 15, 15):
+            clock.forward(minutes)
+            assert await due(ringing) == 1
+        async with running(ringing):
+            await ringing.all_echoed(2)
+    ring, call = room.alerts()
+    assert ring["content"]["body"].startswith("🔴 ALERT")
+    assert "has waited 45 minutes" in call["content"]["body"]

@@ -5,11 +5,13 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
+from tests.node.test_alarm_escalation import Clock, contents
 from tests.support.alarms import bell, incident, running
+from tests.support.post_office import post_office
 
 from tocsin_node.links.transport import RoomEvent
 from tocsin_node.services.alarm_fellow import told_by_fellow
-from tocsin_node.settings import NodeSettings, Settings
+from tocsin_node.settings import NodeSettings, OncallSettings, Settings
 from tocsin_node.storage.pool import open_pool
 
 
@@ -150,3 +152,43 @@ def test_a_fellows_ring_is_read_and_nothing_else():
     ):
         assert told_by_fellow(event(content), "!r") is None
     assert told_by_fellow(event({"org.tocsin.alert": GOOD}, "m.reaction"), "!r") is None
+
+
+async def test_the_room_is_called_by_the_node_that_told_it_and_by_the_other_once_at_the_end(
+    two, room, tmp_path
+):
+    one, other, _ = two
+    report = incident("II")
+    async with running(one):
+        await one.store(report)
+        await one.all_echoed(1)
+    clock = Clock(datetime.now(UTC))
+    oncall = OncallSettings(grade_ii_waits_min=(30, 60, 60))
+    async with post_office() as office:
+        mine = other.settings.matrix
+        alarms = bell(
+            other.pool,
+            tmp_path,
+            room,
+            run=False,
+            mail=office.settings(),
+            oncall=oncall,
+            now=clock,
+            user_id=mine.user_id,
+            fellows=mine.fellows,
+        )
+        async with alarms as node:
+            node.token = other.token
+            async with running(node):
+                await node.store(report)
+                await node.until(lambda: left(node))
+            calls = []
+            for minutes in (30, 60, 60):
+                clock.forward(minutes)
+                await node.alarms.escalation.call_due()
+                calls.append([len(await contents(node.pool, channel=c)) for c in ("matrix", "mail")])
+    assert calls == [[0, 1], [1, 2], [1, 3]]
+
+
+async def left(node):
+    return "covered" in await node.states()

@@ -4,18 +4,22 @@ import asyncio
 import random
 import re
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.node.test_alarm_escalation import Clock, contents, due
 from tests.support.alarms import TITLE, bell, incident, running
+from tests.support.pager import pager
+from tests.support.post_office import post_office
 
 from tocsin_node.links.alert_digest import LISTED, digest_words
 from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.transport import Ready, Sent
 from tocsin_node.services.alarms import Alarms, Carriers
-from tocsin_node.settings import GroupingSettings, MailSettings, NodeSettings, Settings
+from tocsin_node.settings import GroupingSettings, MailSettings, NodeSettings, OncallSettings, Settings
 from tocsin_schema.marking import Tlp
 
 FLOOD = {"flood_room": 3, "flood_origin": 2, "wait_ii_s": 0.2, "interval_s": 0.5}
@@ -92,6 +96,70 @@ async def test_a_flood_that_goes_on_is_told_in_the_thread_and_rings_nobody_again
     assert "First 3" not in second["content"]["body"]
 
 
+async def digests(ringing):
+    listed = await ringing.alarms.list(open_only=True, before=None, limit=20)
+    return [a for a in listed if a["kind"] == "digest"]
+
+
+async def test_a_flood_that_nobody_answers_calls_the_next_once_and_not_for_each_that_it_tells(
+    pool, tmp_path, room
+):
+    clock = Clock(datetime.now(UTC))
+    async with pager() as receiver, post_office() as office:
+        ways = {"webhook": receiver.settings(tmp_path), "mail": office.settings()}
+        async with bell(pool, tmp_path, room, grouping=FLOOD, run=False, now=clock, **ways) as ringing:
+            for number in range(6):
+                await ringing.store(incident(title=f"Case {number}"))
+            async with running(ringing):
+                await ringing.all_echoed(3)
+                await ringing.until(lambda: told_by_mail(ringing, 3))
+            [digest] = await digests(ringing)
+            assert {d["channel"] for d in digest["deliveries"]} == {"matrix", "mail"}
+            clock.forward(30)
+            assert await due(ringing) == 7
+            calls = await contents(pool)
+    assert sorted(c["org.tocsin.alert"]["alert"] for c in calls) == [1, 2, digest["id"]]
+
+
+async def told_by_mail(ringing, count):
+    async with ringing.pool.acquire() as conn:
+        sql = "select count(*) from delivery where channel = 'mail' and state = 'accepted'"
+        return await conn.fetchval(sql) == count
+
+
+async def test_a_flood_is_as_grave_as_the_gravest_that_it_tells(pool, tmp_path, room):
+    limits = {**FLOOD, "flood_origin": 1}
+    clock = Clock(datetime.now(UTC))
+    async with bell(pool, tmp_path, room, grouping=limits, run=False, now=clock) as ringing:
+        for grade in ("II", "III", "II"):
+            await ringing.store(incident(grade, flags=("ongoing",)))
+        async with running(ringing):
+            await ringing.all_echoed(2)
+        [digest] = await digests(ringing)
+        assert digest["grade"] == "II"
+        assert digest["next_escalation_at"] == clock.at + timedelta(minutes=30)
+
+
+async def test_what_comes_after_a_flood_was_taken_up_rings_anew(pool, tmp_path, room):
+    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
+        for number in range(3):
+            await ringing.store(incident(title=f"First {number}"))
+        await ringing.all_echoed(2)
+        [digest] = await digests(ringing)
+        await ringing.alarms.act(digest["id"], "ack", by="mara")
+        for number in range(2):
+            await ringing.store(incident(title=f"Later {number}"))
+
+        async def second():
+            found = [e for e in room.alerts() if "Later 1" in e["content"]["body"]]
+            return found[0] if found else None
+
+        event = await ringing.until(second)
+        assert event["content"]["m.mentions"] == {"user_ids": [room.responder.user_id]}
+        assert thread_of(event) is None
+        assert [d["id"] for d in await digests(ringing)] != [digest["id"]]
+
+
 async def test_what_rises_out_of_a_digest_rings(pool, tmp_path, room):
     async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
         await ringing.store(incident())
@@ -128,7 +196,8 @@ async def test_a_digest_that_is_refused_is_told_in_short(pool, tmp_path, room):
 
 async def test_a_flood_that_nobody_acknowledges_rings_again(pool, tmp_path, room):
     limits = {**FLOOD, "flood_origin": 1, "repeat_ii_s": 3600}
-    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
+    nobody_further = OncallSettings(grade_ii_waits_min=())
+    async with bell(pool, tmp_path, room, grouping=limits, oncall=nobody_further, run=False) as ringing:
         ids = [await ringing.store(incident()) for _ in range(3)]
         async with running(ringing):
             await ringing.all_echoed(2)
@@ -147,12 +216,13 @@ async def test_a_digest_tells_no_more_than_the_room_may_read(pool, tmp_path, roo
     async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
         await ringing.store(incident())
         await ringing.store(incident(tlp=Tlp.RED, title="Not for rooms"))
-        await ringing.store(incident(tlp=Tlp.AMBER, title="A title is all"))
+        await ringing.store(incident(tlp=Tlp.AMBER, title="Nor this"))
         await ringing.all_echoed(2)
     body = room.alerts()[1]["content"]["body"]
     assert "Not for rooms" not in body
+    assert "Nor this" not in body
     assert "2 · grade II · TLP:RED · TLP:RED incident, details not shown" in body
-    assert body.splitlines()[4] == "3 · grade II · TLP:AMBER · A title is all"
+    assert body.splitlines()[4] == "3 · grade II · TLP:AMBER · TLP:AMBER incident, details not shown"
 
 
 async def test_a_flood_while_the_homeserver_is_away_is_told_together(pool, tmp_path, homeserver, room):

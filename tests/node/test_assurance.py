@@ -5,7 +5,7 @@ import json
 import random
 
 import pytest
-from tests.support.alarms import bell, incident, running
+from tests.support.alarms import bell, incident, room_section, running
 from tests.support.node import open_here, settings_on
 from tests.support.villain import villain
 from tests.support.watchman import SECRET, watchman
@@ -13,21 +13,6 @@ from tests.support.watchman import SECRET, watchman
 from tocsin_node.schedule import timetable
 
 SEED = 20_261_129
-
-
-def section(room, file):
-    file.touch(mode=0o600)
-    file.write_text(f"{room.bot.access_token}\n")
-    return {
-        "homeserver": room.bot.url,
-        "user_id": room.bot.user_id,
-        "room": room.id,
-        "responders": [room.responder.user_id],
-        "access_token_file": str(file),
-        "request_timeout_s": 2.0,
-        "sends_per_s": 1000,
-        "send_burst": 1000,
-    }
 
 
 async def until(wanted, within_s=30):
@@ -43,8 +28,8 @@ async def assured(database, tmp_path, room, second_room):
     operators = room.responder.create_room(room.bot.user_id, name="Operators")
     async with watchman() as there:
         values = {
-            "matrix": section(room, tmp_path / "first-token") | {"canary_s": 1.0},
-            "matrix_second": section(second_room, tmp_path / "second-token"),
+            "matrix": room_section(room, tmp_path / "first-token") | {"canary_s": 1.0},
+            "matrix_second": room_section(second_room, tmp_path / "second-token"),
             "ops": {"room": operators, "channels": ["matrix-2"]},
             "heartbeat": there.settings(tmp_path),
             "alerts": {"reroute_ii_s": 1.0},
@@ -172,7 +157,13 @@ async def test_a_peer_that_falls_silent_is_named_to_the_operators_and_to_nobody_
         [shown] = (await get(acme, "/v1/peers"))["items"]
         assert shown["silent"] is False
         assert await acme.node.peering.watch() == []
-    # From here on nobody answers there; an hour later:
+
+    async def unreachable():
+        [shown] = (await get(acme, "/v1/peers"))["items"]
+        return shown["problem"]
+
+    await until(unreachable)  # what was on its way counts as heard; nothing comes any more
+    # An hour later:
     async with acme.node.pool.acquire() as conn:
         await conn.execute("update peer set last_contact_at = last_contact_at - interval '61 minutes'")
         await conn.execute("update peer set approved_at = approved_at - interval '61 minutes'")

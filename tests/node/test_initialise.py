@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tocsin_federation.errors import IdentityRefused
-from tocsin_federation.identity import verify_chain
 from tocsin_node.errors import AlreadyInitialised, NotInitialised, SecretError, SettingsError
-from tocsin_node.identity_files import destroy_old_keys, load_identity, newest_first, read_chain
-from tocsin_node.initialise import initialise, renew
+from tocsin_node.identity_files import destroy_old_keys, load_identity, newest_first
+from tocsin_node.initialise import initialise
 from tocsin_node.settings import load
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -100,79 +98,6 @@ def test_nothing_half_made_is_left_when_the_disk_fails(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         initialise(tmp_path / "node", ACME)
     assert list((tmp_path / "node").iterdir()) == []
-
-
-def test_a_renewal_keeps_the_identity_and_spends_the_offline_key(home):
-    before, _ = load_identity(home)
-    later = NOW + timedelta(days=80)
-    made = renew(home, now=at(later))
-    after, keys = load_identity(home)
-    assert after.node_id == before.node_id
-    assert after.statement.seq == 1
-    assert after.statement.expires_at == later + timedelta(days=100)
-    assert verify_chain(
-        read_chain(home), expected=before.node_id, now=later + timedelta(days=99), known=before
-    )
-    assert not (home / "offline" / "next-root-0001").exists()
-    assert made.next_root == home / "offline" / "next-root-0002"
-    assert {key.kid for key in after.statement.enc} <= set(keys.enc)
-
-
-def test_a_renewal_says_what_the_settings_say_now(home):
-    settings = (home / "node.toml").read_text()
-    (home / "node.toml").write_text(settings.replace("tocsin.acme.example", "new.acme.example"))
-    statement = renew(home, now=at(NOW)).identity.statement
-    assert (statement.urls, statement.org.domain) == (("https://new.acme.example",), "new.acme.example")
-    statement = renew(
-        home, now=at(NOW), url="https://third.example", domain="third.example"
-    ).identity.statement
-    assert (statement.urls, statement.org.domain) == (("https://third.example",), "third.example")
-
-
-def test_the_offline_key_may_lie_elsewhere_and_the_next_one_is_written_beside_it(home, tmp_path):
-    stick = tmp_path / "stick"
-    stick.mkdir()
-    shutil.move(home / "offline" / "next-root-0001", stick / "next-root-0001")
-    with pytest.raises(SecretError, match="no secret at"):
-        renew(home, now=at(NOW))
-    renew(home, root_key=stick / "next-root-0001", now=at(NOW))
-    assert [file.name for file in stick.iterdir()] == ["next-root-0002"]
-    renew(home, root_key=stick / "next-root-0002", now=at(NOW))
-    assert load_identity(home)[0].statement.seq == 2
-
-
-def test_a_wrong_offline_key_changes_nothing(home, tmp_path):
-    other = tmp_path / "other"
-    initialise(other, ACME, now=at(NOW))
-    before = sorted(file.name for file in home.rglob("*"))
-    with pytest.raises(IdentityRefused) as refused:
-        renew(home, root_key=other / "offline" / "next-root-0001", now=at(NOW))
-    assert refused.value.code == "root-private-mismatch"
-    assert sorted(file.name for file in home.rglob("*")) == before
-
-
-def test_an_interrupted_renewal_is_made_again(home, monkeypatch):
-    def power_cut(*_args):
-        raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("tocsin_node.initialise.write_statement", power_cut)
-        with pytest.raises(OSError, match="Input/output"):
-            renew(home, now=at(NOW))
-    assert load_identity(home)[0].statement.seq == 0
-    assert renew(home, now=at(NOW)).identity.statement.seq == 1
-    assert load_identity(home)[0].statement.seq == 1
-
-
-def test_keys_can_be_made_anew_with_a_renewal(home):
-    _, before = load_identity(home)
-    renew(home, replace=["http", "witness", "enc"], now=at(NOW))
-    identity, after = load_identity(home)
-    assert after.http_kid != before.http_kid
-    assert after.witness != before.witness
-    assert after.log == before.log
-    assert set(before.enc).isdisjoint({key.kid for key in identity.statement.enc})
-    assert set(before.enc) < set(after.enc)  # what was sealed to the old ones can still be opened
 
 
 def test_old_encryption_keys_are_destroyed_sixty_days_after_their_term(home):

@@ -7,7 +7,7 @@ from tests.support.node import open_here, settings_on
 from tests.support.villain import get, post
 
 from tocsin_node.errors import SettingsError
-from tocsin_node.settings import parse
+from tocsin_node.settings import load, parse
 
 MATRIX = {
     "homeserver": "http://127.0.0.1:1",
@@ -24,8 +24,6 @@ def settings(tmp_path, database, **rota):
         given = {**ROTA, **rota}
         lines = [f"{name} = {value!r}".replace("'", '"') for name, value in given.items()]
         file.write("\n".join(["", "[[oncall.rota]]", *lines, ""]))
-    from tocsin_node.settings import load
-
     return load(made.dir, {})
 
 
@@ -142,3 +140,12 @@ async def test_a_mute_over_http_needs_its_length(node):
     assert (await ask(node, path, {"minutes": 24 * 60 + 1}, 400))["code"] == "bad-json"
     assert (await ask(node, path, {"minutes": 5}, 200))["muted_until"] is not None
     assert (await ask(node, path, {"undo": True}, 200))["muted_until"] is None
+
+
+async def test_everybody_is_whoever_is_on_call_also_where_no_responders_are_named(database, tmp_path):
+    made = settings_on(tmp_path / "acme", database, {"matrix": {**MATRIX, "responders": []}})
+    with (made.dir / "node.toml").open("a") as file:
+        file.write('\n[[oncall.rota]]\nname = "first"\nmembers = ["@ada:hs"]\nfirst = "2026-01-05"\n')
+    async with open_here(load(made.dir, {})) as served, served.node.pool.acquire() as conn:
+        called = await served.node.alarms.oncall.everybody(conn, datetime.now(UTC))
+    assert called == ("@ada:hs",)

@@ -91,6 +91,14 @@ async def test_a_trouble_that_gets_worse_is_told_again_but_not_to_and_fro(pool, 
     assert [text.split("(")[1].split(")")[0] for _, text in told(hook)] == ["disk-low", "disk-full"]
 
 
+async def test_keys_that_end_are_told_at_each_stage(pool, hook):
+    ops = ops_of(pool, hook)
+    for days in (30, 30, 14, 14, 7, 3, 1, 1):
+        await ops.tell([Check("identity", "degraded", "identity-expiring", f"In {days} days.", mark=days)])
+    await heard(hook, 5)
+    assert [text.rpartition("In ")[2].split()[0] for _, text in told(hook)] == ["30", "14", "7", "3", "1"]
+
+
 async def test_a_channel_in_trouble_is_not_asked_to_say_so(pool, hook):
     ops = ops_of(pool, hook)
     assert await ops.tell([Check("webhook", "down", "webhook-gone", "x"), BROKEN])

@@ -293,7 +293,7 @@ async def test_a_token_can_be_made_listed_and_revoked_beside_a_running_node(home
         assert await node.stop() == 0
 
 
-def test_init_and_renew_from_the_command_line(tmp_path):
+def test_init_and_rotate_from_the_command_line(tmp_path):
     home = tmp_path / "made"
     made = tocsin(
         "--json", "init", home, "--org", "Acme", "--url", "https://a.example", "--listen", "127.0.0.1:8099"
@@ -303,7 +303,7 @@ def test_init_and_renew_from_the_command_line(tmp_path):
     assert (told["url"], told["dir"]) == ("https://a.example", str(home))
     token = (home / "token").read_text().strip()
     assert token not in made.stdout + made.stderr
-    renewed = tocsin("--json", "node", "renew", home, "--url", "https://b.example")
+    renewed = tocsin("--json", "key", "rotate", home, "--url", "https://b.example")
     assert json.loads(renewed.stdout)["url"] == "https://b.example"
     assert json.loads(renewed.stdout)["node_id"] == told["node_id"]
     again = tocsin("init", home, "--org", "Acme")
@@ -312,3 +312,35 @@ def test_init_and_renew_from_the_command_line(tmp_path):
     assert tocsin("init", tmp_path / "x", "--org", "A", "--listen", "nowhere").returncode == 2
     assert not (tmp_path / "x").exists()
     assert sorted(file.name for file in (home / "identity").iterdir()) == ["0000.dsse", "0001.dsse"]
+
+
+async def test_a_node_whose_keys_are_encrypted_starts_with_the_passphrase_alone_and_recovers(tmp_path):
+    """The whole of it as its operator does it: lock, start, steal, stop, recover, start, say it again."""
+    home, words = tmp_path / "made", tmp_path / "words"
+    port = unused_port()
+    assert tocsin("init", home, "--org", "Acme", "--listen", f"127.0.0.1:{port}").returncode == 0
+    words.touch(0o600)
+    words.write_text("correct horse battery staple\n")
+    assert tocsin("key", "encrypt", home, "--passphrase-file", words).returncode == 0
+    refused = tocsin("node", "run", "--dir", home)
+    assert refused.returncode == 2
+    assert "--passphrase-file" in refused.stderr
+    url = f"http://127.0.0.1:{port}"
+    arguments = ["--dir", str(home), "--passphrase-file", str(words)]
+    async with NodeProcess(arguments, tmp_path / "log") as node:
+        await node.answers(url)
+        running = tocsin("--json", "key", "recover", home, "--stolen", "log", "--passphrase-file", words)
+        assert json.loads(running.stderr)["code"] == "node-running"
+        assert (home / "offline" / "next-root-0001").exists()
+        assert {
+            key["at_rest"] for key in json.loads(tocsin("--json", "key", "status", home).stdout)["keys"]
+        } == {"encrypted"}
+    recovered = tocsin("--json", "key", "recover", home, "--stolen", "log", "--passphrase-file", words)
+    assert recovered.returncode == 0, recovered.stderr
+    assert json.loads(recovered.stdout)["last_good"] == 0
+    async with NodeProcess(arguments, tmp_path / "log") as node:
+        await node.answers(url)
+        told = tocsin("--json", "--dir", home, "key", "republish")
+        assert json.loads(told.stdout) == {"generation": 2, "items": []}
+        assert await node.stop() == 0
+    assert "correct horse" not in (tmp_path / "log").read_text()

@@ -242,3 +242,25 @@ def test_a_file_is_read_and_a_missing_or_broken_one_is_named(tmp_path):
     assert isinstance(settings, Settings)
     assert settings.path("keys/x") == tmp_path / "keys" / "x"
     assert settings.path("/run/x") == Path("/run/x")
+
+
+def test_a_variable_that_is_not_utf_8_is_a_fault_and_no_crash():
+    assert faults({"node": {"org": "Acme"}}, {"TOCSIN_NODE_ORG": "Acm\udce9"}) == [
+        "TOCSIN_NODE_ORG is not UTF-8."
+    ]
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://[:]", "https://[x]/"])
+def test_an_address_that_readers_of_urls_fail_on_is_a_fault_and_no_crash(url):
+    assert [one for one in faults({"node": {"org": "Acme", "url": url}}) if one.startswith("node.url")]
+    found = faults({"node": {"org": "Acme"}, "webhook": {"url": url, "secret_file": "s"}})
+    assert [one for one in found if one.startswith("webhook.url")]
+
+
+@pytest.mark.parametrize(
+    "text", ["[node]\norg = " + "[" * 3000, "[node]\nport = " + "9" * 5000, "[node", "\udcff"]
+)
+def test_a_file_that_is_no_toml_says_so(tmp_path, text):
+    (tmp_path / "node.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load(tmp_path, {})

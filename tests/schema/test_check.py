@@ -1,6 +1,7 @@
 import copy
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -538,3 +539,14 @@ def test_flipped_and_cut_bytes_never_raise(raw, data):
 @given(st.binary(max_size=300))
 def test_noise_is_refused(raw):
     assert check_bundle(raw).report is None
+
+
+def test_an_extension_under_a_mistyped_identifier_is_refused_with_the_reason():
+    """That the name is unknown is a warning; that the facts are missing for it must still be said."""
+    example = Path(__file__).parents[2] / "schema" / "examples" / "minimal.json"
+    raw = example.read_bytes().replace(
+        ids.INCIDENT_EXTENSION.encode(), b"extension-definition--da9f04c0-b1bd-4fd7-8caf-298eb16bd2fb"
+    )
+    checked = check_bundle(raw)
+    assert checked.report is None
+    assert ("not-ai-incident", "error") in [(one.code, one.level) for one in checked.findings]

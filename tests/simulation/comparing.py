@@ -31,7 +31,7 @@ PUSH_S = 5.0
 GOSSIP_S = 30.0
 ASKED = 2
 AGAIN_S = 10.0
-PATIENCE_S = 600.0
+RESTORE_CHECK_S = 20.0
 ANY_TIME = 2**62  # clocks are a million seconds off here, and decide nothing
 FAULTY = 1
 KINDS = frozenset({"cosign", "heads", "past", "mirror"})
@@ -243,11 +243,17 @@ class Comparing:
     # Before it signs -----------------------------------------------------------------------------------------
 
     def check(self) -> Step:
-        """Ask everybody for the largest head of this node's log, before anything is signed."""
+        """Ask everybody for the largest head of this node's log, before anything is signed.
+
+        Silent peers are waited for if the note beside the database is larger than that, else for a moment only.
+        """
         began_s, answered, longest = self.world.now_s, set(), 0
+        older = self.noted > len(self.disk.entries)
         log = self.player.identity.statement.log
         while not self.ready and not self.contradicted:
             for peer in sorted(set(self.policies) - answered):
+                if not older and self.world.now_s - began_s >= RESTORE_CHECK_S:
+                    break
                 question = write_question(self.world.dice.randbytes(16), [log.origin])
                 try:
                     body = yield Request(self.node_id, peer, "heads", body=question)
@@ -258,7 +264,7 @@ class Comparing:
                 except (NoAnswerError, FederationError):
                     continue
                 answered.add(peer)
-            late = self.world.now_s - began_s > PATIENCE_S and 2 * len(answered) > len(self.policies)
+            late = not older and self.world.now_s - began_s >= RESTORE_CHECK_S
             whole = longest <= len(self.disk.entries) and not self.contradicted
             if (len(answered) == len(self.policies) or late) and whole:
                 self.ready = True

@@ -53,6 +53,7 @@ class Node(Comparing):
         self.room: list[tuple[str, int]] = []
         self.signed: dict[int, bytes] = {}
         self.written: list[Entry] = []
+        self.noted = 0  # the size of its log, in a file beside the database
         self.restored = 0
         self.up = False
         self.ready = False
@@ -94,10 +95,12 @@ class Node(Comparing):
         self._life += 1
         self.world.servers.pop(self.node_id, None)
 
-    def restore(self, disk: Disk) -> None:
-        """Have what was on the disk some time ago; it is down until it is started."""
+    def restore(self, disk: Disk, *, whole: bool = False) -> None:
+        """Have the database of some time ago (`whole`: and what stood beside it); it is down until it is started."""
         self.crash()
         self.disk = disk
+        if whole:
+            self.noted = len(disk.entries)
         self.restored += 1
 
     def _work(self, steps: Step) -> None:
@@ -222,6 +225,7 @@ class Node(Comparing):
         size, root = self.disk.frontier.size, self.disk.frontier.root()
         assert self.restored or self.signed.get(size, root) == root, "a node signed two roots for one size"
         self.signed[size] = root
+        self.noted = size
         self.disk.note = sign_checkpoint(
             self.player.identity.statement.log.origin, size, root, self.player.keys.log
         )
@@ -312,7 +316,7 @@ class Node(Comparing):
             path: tuple[bytes, ...] | None = ()
             if exc.code == "log-root":
                 whole = (yield from self._leaves(peer, 0, head)) if doubted else []
-                path = past_of(log.size, whole, head)
+                path = past_of(log.frontier, whole, head)
             if path is None or not (exc.proven or path):
                 raise
             convicted = LogBroken("log-fork") if path else exc

@@ -3,6 +3,7 @@
 A seed that fails is played again with `python -m tests.simulation SEED`.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from tests.simulation.comparing import FAULTY, NoAnswerError
 from tests.simulation.node import Node
 from tests.simulation.play import Play, judge, play
 from tests.simulation.villains import VILLAINS, Colluder, Forker, Leech, Villain, new_id
-from tests.simulation.world import World
+from tests.simulation.world import TIMEOUT_S, World
 
 from tocsin_federation.frames import FramesRefused
 from tocsin_federation.inbox import Outcome
@@ -322,3 +323,57 @@ def test_a24_backups_are_restored_and_logs_are_taken_back():
     assert len(restored) > 15
     assert any(not entry.leaf for node in restored for entry in node.disk.entries)
     assert sum(node.ready for node in restored) > 0.8 * len(restored)
+
+
+def put_back(seed, *, whole, silent):
+    """A node that has filed twice gets its backup of between; `silent`: no peer can be reached for three minutes."""
+    run, nodes = scene(Node, Node, Node, Node, seed=seed)
+    node, world = nodes[0], run.world
+    backup = deepcopy(node.disk)
+    playing._publish(run, node, new_id(b"\1" * 16), "green")
+    world.run(world.now_s + 60.0)
+    assert len(node.disk.entries) > len(backup.entries)
+    node.restore(deepcopy(backup), whole=whole)
+    if silent:
+        world.parted = {frozenset((node.node_id, other.node_id)) for other in nodes[1:]}
+    world.run(world.now_s + TIMEOUT_S)
+    node.start()
+    world.run(world.now_s + 180.0)
+    playing._publish(run, node, new_id(b"\2" * 16), "green")
+    world.run(world.now_s + 30.0)
+    signed = run.did["published"]
+    world.parted = set()
+    world.run(world.now_s + 300.0)
+    return run, nodes, signed
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a24_a_restored_node_that_reaches_its_peers_goes_on_and_forks_nothing(whole):
+    run, nodes, signed = put_back(1, whole=whole, silent=False)
+    assert signed == 3
+    assert judge(run) == []
+    assert nodes[0].ready
+
+
+def test_a24_a_restored_database_waits_for_its_peers_when_the_note_beside_it_is_larger():
+    run, nodes, signed = put_back(2, whole=False, silent=True)
+    assert signed == 2
+    assert judge(run) == []
+    assert nodes[0].ready
+
+
+def test_a24_a_whole_machine_put_back_out_of_everybodys_reach_forks_its_log_and_is_found_out():
+    """What is left of the risk (THREATS.md, 23): it rings its own people, and its peers hold the proof against it."""
+    _, nodes, signed = put_back(3, whole=True, silent=True)
+    assert signed == 3
+    assert all(nodes[0].node_id in node.disk.stopped for node in nodes[1:])
+
+
+def test_a24_a_plain_crash_holds_the_pen_no_longer_than_a_moment_however_silent_the_peers():
+    run, nodes = scene(Node, Node, Node, Node)
+    node = nodes[0]
+    node.crash()
+    run.world.parted = {frozenset((node.node_id, other.node_id)) for other in nodes[1:]}
+    node.start()
+    run.world.run(run.world.now_s + comparing.RESTORE_CHECK_S + TIMEOUT_S + comparing.AGAIN_S)
+    assert node.ready

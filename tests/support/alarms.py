@@ -287,6 +287,14 @@ async def bell(
             await sender.close()
 
 
+def room_section(room: Room, token_file: Path) -> dict[str, Any]:
+    """A whole node's section of settings for a room; the bot's token is written into `token_file`."""
+    token_file.touch(mode=0o600)
+    token_file.write_text(f"{room.bot.access_token}\n")
+    fields = _fields(room)
+    return fields | {"responders": list(fields["responders"]), "access_token_file": str(token_file)}
+
+
 def _fields(room: Room) -> dict[str, Any]:
     return {
         "homeserver": room.bot.url,

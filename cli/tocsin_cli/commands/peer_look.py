@@ -61,6 +61,8 @@ def status(session: Session, name: str | None) -> None:
     for peer in found:
         if problem := _problem_text(peer):
             session.out.line(f"{peer.get('name')}: {problem}")
+        if ending := _ending_text(peer):
+            session.out.line(f"{peer.get('name')}: {ending}")
 
 
 @click.command("witness", cls=Command)
@@ -147,6 +149,24 @@ def _problem_text(peer: Mapping[str, Any]) -> str:
     return f"{problem.get('code')} since {local_time(problem.get('at'))}{hint}"
 
 
+def _ending_text(peer: Mapping[str, Any]) -> str:
+    """That its statement ends soon; nothing while there is time."""
+    statement = peer.get("statement") or {}
+    if not statement.get("expiring"):
+        return ""
+    days = int(statement["days_left"])
+    until = str(statement["expires_at"])[:10]
+    if days < 0:
+        return f"its statement ended on {until}; nothing goes to it → ask its operator to run `tocsin key rotate`"
+    return f"its statement ends in {days} days, on {until} → remind its operator of `tocsin key rotate`"
+
+
+def _statement_text(peer: Mapping[str, Any]) -> str:
+    statement = peer.get("statement") or {}
+    number, gen, until = (statement.get(name, "?") for name in ("number", "generation", "expires_at"))
+    return _ending_text(peer) or f"number {number}, until {str(until)[:10]}; generation {gen} of its log"
+
+
 def _status_of(session: Session, name: str) -> None:
     peer = session.client.json("GET", f"/v1/peers/{segment(name)}")
     member(peer, "name")
@@ -159,6 +179,7 @@ def _status_of(session: Session, name: str) -> None:
         ("Name", peer["name"]),
         ("Organisation", _organisation(peer)),
         ("Node", peer.get("node_id")),
+        ("Statement", _statement_text(peer)),
         ("Address", peer.get("url")),
         ("State", peer.get("state")),
     ]

@@ -19,12 +19,23 @@ _VERBS = {
 
 def remark_lines(found: Mapping[str, Any]) -> list[tuple[str, object]]:
     """The remarks in an answer about a report, one a line: who says what, when, in which words."""
-    return [("Remark", _line(one)) for one in found.get("remarks") or [] if isinstance(one, Mapping)]
+    origin = found.get("origin") or {}
+    author = None if origin.get("ours") or origin.get("imported") else origin.get("name")
+    remarks = [one for one in found.get("remarks") or [] if isinstance(one, Mapping)]
+    return [("Remark", _line(one) + _untold(one, author)) for one in remarks]
 
 
 def _line(one: Mapping[str, Any]) -> str:
     text = f": {one['text']}" if one.get("text") else ""
     return f"{who(one)} {says(one)}, {local_time(one.get('modified'))}{text}"
+
+
+def _untold(one: Mapping[str, Any], author: str | None) -> str:
+    """What we said of a copy before its author's own report came, or while the author could not be told."""
+    ours = (one.get("by") or {}).get("ours")
+    if author is None or not ours or one.get("revoked") or one.get("to") or "to" not in one:
+        return ""
+    return f" ({author} was not told: say it again)"
 
 
 def who(one: Mapping[str, Any]) -> str:
@@ -44,4 +55,6 @@ def says(one: Mapping[str, Any]) -> str:
         seen = [one.get("first_seen"), one.get("last_seen")]
         told = [f"{word} {local_time(at)}" for word, at in zip(("from", "to"), seen, strict=True) if at]
         what = " ".join([what, *told])
+    if one.get("disputed"):
+        return f"{what} (disputed by its author)"
     return f"{what} (taken back)" if one.get("revoked") else what

@@ -227,7 +227,7 @@ def _value(text: str) -> Any:
     """Return a TOML value; what is none is taken as text."""
     try:
         return handin.plain_json(tomllib.loads(f"value = {text}")["value"])
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return text
 
 

@@ -84,6 +84,12 @@ def cursor_refused(exc: Refused, cursor: str | None) -> CliError:
     )
 
 
+DISPUTED = (
+    "its author no longer vouches for this version and has ended the log that it stands in: its key was stolen, or\n"
+    "its database restored. Ask them before you act on it; what is so they publish again."
+)
+
+
 @click.command("show", cls=Command)
 @click.argument("report_id", metavar="ID", type=ReportId())
 @click.option("--stix", is_flag=True, help="Print the STIX bundle, byte for byte as it was signed.")
@@ -130,6 +136,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     pairs += explanation_lines(explanation) if explanation else []
     pairs += [
         ("State", f"{found.get('state')}; {found.get('realization')}"),
+        *([("Disputed", DISPUTED)] if found.get("disputed") else []),
         ("From", _brought_by(origin)),
         *_creator(found, origin),
         ("Modified", local_time(found.get("modified"))),

@@ -54,6 +54,14 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
     ]
 
 
+def _state(item: Mapping[str, Any]) -> str:
+    state = str(item.get("state", ""))
+    marks = [
+        mark for mark, said in (("redaction", "redaction_of"), ("disputed", "disputed")) if item.get(said)
+    ]
+    return f"{state} ({', '.join(marks)})" if marks else state
+
+
 def whence(origin: object) -> str:
     """Who brought a report, in a list: us, or the peer by our name for it; `imported` is what others created.
 

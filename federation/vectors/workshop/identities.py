@@ -318,6 +318,20 @@ def _fields() -> Iterator[Row]:
         urls=("javascript://alder.example",),
     )
     yield broken(
+        "address-of-no-ipv6",
+        "statement-malformed",
+        "P-20",
+        "Brackets around what is no IPv6 address: readers of URLs fail on it.",
+        urls=("https://[:]",),
+    )
+    yield broken(
+        "address-with-port-65536",
+        "statement-malformed",
+        "P-20",
+        "A port beyond all ports.",
+        urls=("https://tocsin.alder.example:65536",),
+    )
+    yield broken(
         "origin-of-another-key",
         "statement-malformed",
         "P-28",

@@ -11,6 +11,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import foreign
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.alarm_route import explain
+from tocsin_node.services.alarm_sense import unrung
 from tocsin_node.services.heartbeat import NONE as NO_HEARTBEAT
 from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
 from tocsin_node.storage import reports
@@ -169,7 +170,7 @@ async def check(request: web.Request) -> web.Response:
     node = request.app[NODE]
     beat = NO_HEARTBEAT if node.heartbeat is None else await node.heartbeat.check()
     last = None if node.heartbeat is None else await node.heartbeat.last()
-    found = await node.alarms.check(beat)
+    found = await node.alarms.check(beat, *unrung(node.settings))
     return json_response(found | {"heartbeat_age_s": None if last is None else last.sent_s})
 
 

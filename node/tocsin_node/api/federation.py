@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import encode_frame, encode_trailer
-from tocsin_federation.identity import Identity
+from tocsin_federation.identity import Identity, ended_logs
 from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path
 from tocsin_federation.request_auth import Caller
 from tocsin_federation.sharing import servable
@@ -94,13 +94,17 @@ async def learn(request: web.Request) -> web.Response:
 async def checkpoint(request: web.Request) -> web.Response:
     """GET /f1/log/{log}/checkpoint?since=N&wait=S: our newest note, held back until it is larger than N.
 
-    `since=N` also says that the caller has dealt with every entry below N. A newer one of the same peer ends it.
+    `since=N` also says that the caller has dealt with every entry below N. A newer one of the same peer ends it. The
+    last good note of a log that has ended is given at once.
     """
-    node = _ours(request)
+    node, ended = await _served(request)
+    if ended is not None:
+        return web.Response(body=ended.note, content_type="text/plain", charset="utf-8")
     peer = peer_of(request)
     since = integer(request, "since") or 0
     wait_s = min(max(0.0, number(request, "wait") or 0.0), node.settings.federation.long_poll_s)
-    await node.peering.note_fetched(peer.node_id, min(since, node.ledger.head.size))
+    gen, size = node.ledger.head.gen, node.ledger.head.size
+    await node.peering.note_fetched(peer.node_id, gen, min(since, size))
     if wait_s > 0:
         async with request.app[POLLS].turn(peer.node_id):
             await node.ledger.grown(since, wait_s)
@@ -140,8 +144,8 @@ async def entries(request: web.Request) -> web.Response:
 
     What is marked above the ceiling of today is passed over as if it were for others.
     """
-    node = _ours(request)
-    settings, head = node.settings.federation, node.ledger.head
+    node, ended = await _served(request)
+    settings, head = node.settings.federation, ended or node.ledger.head
     start = integer(request, "from") or 0
     wanted = integer(request, "max")
     limit = settings.batch_entries if wanted is None else min(wanted, settings.batch_entries)
@@ -164,11 +168,21 @@ async def entries(request: web.Request) -> web.Response:
     )
 
 
-def _ours(request: web.Request) -> Node:
-    node = request.app[NODE]
-    if request.match_info["log"] != log_id(node.identity.statement.log.origin):
-        raise NoSuchLog
-    return node
+async def _served(request: web.Request) -> tuple[Node, log.Head | None]:
+    """The node, and the last good head of an ended log of its own if that one is asked for (P-150).
+
+    Raises: NoSuchLog.
+    """
+    node, wanted = request.app[NODE], request.match_info["log"]
+    if wanted == log_id(node.identity.statement.log.origin):
+        return node, None
+    for ended in ended_logs(node.identity):
+        if wanted == log_id(ended.key.origin):
+            async with node.pool.acquire() as conn:
+                head = await log.head_within(conn, ended.key.gen, ended.good)
+            if head is not None:
+                return node, head
+    raise NoSuchLog
 
 
 async def _held(node: Node, request: web.Request, conn: Connection) -> HeldLog:

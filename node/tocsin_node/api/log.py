@@ -16,6 +16,13 @@ from tocsin_node.web.problems import json_response
 LEAVES_MAX = 65_536
 
 
+class RepublishRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`reports`: ids; none: all that stand in an ended log. `dry_run`: only say what would be given out."""
+
+    reports: list[str] = []
+    dry_run: bool = False
+
+
 async def checkpoint(request: web.Request) -> web.Response:
     """GET /v1/log/checkpoint: the newest signed note (C2SP tlog-checkpoint), with its cosignatures."""
     heads = request.app[NODE].heads
@@ -60,3 +67,24 @@ async def keys(request: web.Request) -> web.Response:
             "chain": [base64.b64encode(s).decode() for s in identity.chain],
         }
     )
+
+
+async def republish(request: web.Request) -> web.Response:
+    """POST /v1/log/republish: what stands in an ended log goes into the one in force, to whom it went before."""
+    node = request.app[NODE]
+    wanted = await read_json(request, RepublishRequest)
+    done = await node.republishing.republish(wanted.reports, dry_run=wanted.dry_run)
+    items = [
+        {
+            "id": one.report_id,
+            "ver": one.ver,
+            "title": one.title,
+            "outcome": one.outcome,
+            "to": [p.name for p in one.release.to],
+            "withheld": [
+                {"name": w.peer.name, "code": w.code, "reason": w.reason} for w in one.release.withheld
+            ],
+        }
+        for one in done
+    ]
+    return json_response({"generation": node.ledger.head.gen, "items": items})

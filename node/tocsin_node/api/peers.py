@@ -9,6 +9,7 @@ from aiohttp import web
 from tocsin_federation.evidence import Evidence, write_evidence
 from tocsin_federation.merkle import HASH_BYTES
 from tocsin_node.errors import NodeError
+from tocsin_node.expiry import stage_of
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.intake import lesser_budget
 from tocsin_node.services.peering import Peer
@@ -163,12 +164,14 @@ async def _whole(node: Node, peer: Peer) -> dict[str, Any]:
 
 
 async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
-    gen = peer.identity.statement.log.gen
+    statement = peer.identity.statement
+    gen = statement.log.gen
     head = node.ledger.head
     async with node.pool.acquire() as conn:
         theirs = await remote.standing(conn, peer.node_id, gen)
         counts = await remote.outcome_counts(conn, peer.node_id)
-        waiting = await log.waiting(conn, head.gen, peer.node_id, row.fetched_next)
+        fetched = row.fetched_next if row.fetched_gen == head.gen else 0
+        waiting = await log.waiting(conn, head.gen, peer.node_id, fetched)
         alerts = await remote.alerts_in_a_day(conn, peer.node_id)
         newest = await cosignatures.newest(conn, peer.identity.statement.log.origin)
     cosigned_at = max((line.at for line in newest), default=None)
@@ -200,6 +203,13 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "org": peer.org,
         "former_orgs": peer.former_orgs,
         "url": row.url,
+        "statement": {
+            "number": statement.seq,
+            "expires_at": statement.expires_at,
+            "days_left": (statement.expires_at - node.now()).days,
+            "expiring": stage_of(statement.expires_at - node.now()) is not None,
+            "generation": gen,
+        },
         "state": row.state,
         "ours_approved": row.approved_at is not None,
         "sas_verified": row.sas_verified,
@@ -216,5 +226,5 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "witnessed": row.witnessed,
         "cosigned_at": cosigned_at,
         "witness_key": peer.identity.statement.wit,
-        "fetched": {"next_index": row.fetched_next, "our_size": head.size, "waiting": waiting},
+        "fetched": {"next_index": fetched, "our_size": head.size, "waiting": waiting},
     }

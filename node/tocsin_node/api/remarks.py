@@ -81,6 +81,7 @@ def _item(node: Node, stored: StoredRemark) -> dict[str, Any]:
         "created": stored.created,
         "modified": stored.modified,
         "revoked": stored.revoked,
+        "disputed": stored.disputed,
         "stored_at": stored.stored_at,
         "to": [{"name": node.peering.name_of(i), "node_id": i} for i in stored.audience],
         "bundle": orjson.loads(stored.bundle),

@@ -32,6 +32,7 @@ def _item_of(
         "score": report.score,
         "realization": report.realization,
         "state": report.state,
+        "disputed": report.disputed,
         "origin": {
             "name": node.peering.name_of(report.origin),
             "node_id": report.origin,

@@ -23,7 +23,8 @@ def heading(incidents: Sequence[tuple[int, AlertFacts]], *, first: bool) -> str:
     grades = ", ".join(f"{counts[grade]} of grade {grade}" for grade in GRADES if counts[grade])
     sign = next((SIGNS[grade] for grade in GRADES if counts[grade] and grade in SIGNS), "🔵")
     more = "MANY ALERTS AT ONCE" if first else "STILL MANY ALERTS"
-    return f"{sign} {more}: {len(incidents)} told together ({grades})"
+    how = "one told here" if len(incidents) == 1 else f"{len(incidents)} told together"
+    return f"{sign} {more}: {how} ({grades})"
 
 
 def digest_text(incidents: Sequence[tuple[int, AlertFacts]], *, first: bool, limits: str) -> str:

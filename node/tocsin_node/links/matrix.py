@@ -250,11 +250,11 @@ class MatrixTransport:
         present = others & set(responders) if responders else others
         if not present:
             hint = "Nobody who may acknowledge is in the room; invite them."
-            return Ready(ChannelDown("no-responder", hint), 0)
+            return Ready(ChannelDown("no-responder", hint), 0, frozenset(others))
         if self._rings and not responders and not answers.may_ring_all(state, me):
             hint = "The bot may not mention the whole room: raise its power level (mostly to 50), or name responders."
-            return Ready(ChannelDown("no-room-mention", hint), len(present))
-        return Ready(None, len(present))
+            return Ready(ChannelDown("no-room-mention", hint), len(present), frozenset(others))
+        return Ready(None, len(present), frozenset(others))
 
     async def _gap(self, room_id: str, start: Any, since: str) -> tuple[tuple[RoomEvent, ...], bool] | Retry:
         """What happened between `since` and `start`, oldest first, and whether that is all of it."""

@@ -4,6 +4,7 @@ Pure. Everything in an answer except its status was written by somebody else, me
 every value is looked at before it is believed and nothing here raises on any JSON.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ NOT_ENCRYPTED = ChannelDown(
     "room-not-encrypted",
     "The room is not encrypted as matrix.encrypted says. Switch encryption on in the room's settings.",
 )
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 ALGORITHM = "m.megolm.v1.aes-sha2"
 _BY_ERRCODE = {
     "M_UNKNOWN_TOKEN": ChannelDown("token-rejected", NEW_TOKEN),
@@ -241,18 +243,21 @@ def _above_all(create: RoomEvent, user: str) -> bool:
 
 
 def _level(value: Any, otherwise: int) -> int:
-    if isinstance(value, str) and value.strip("-").isdecimal() and len(value) < 20:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
         return int(value)  # old rooms write numbers as text
     return value if isinstance(value, int) else otherwise
 
 
 def _wait_s(answer: Answer) -> float:
-    told = mapping(answer.body).get("retry_after_ms")
-    wait_s = LIMITED_DEFAULT_S
-    if isinstance(told, int | float):
-        wait_s = told / 1000
-    elif answer.retry_after is not None and answer.retry_after.strip().isdecimal():
-        wait_s = float(answer.retry_after[:9])
+    """What the body tells, else what the header does; a time that is none counts for nothing told."""
+    told, header = mapping(answer.body).get("retry_after_ms"), (answer.retry_after or "").strip()
+    wait_s: float = LIMITED_DEFAULT_S
+    if (
+        isinstance(told, int | float) and told >= 0
+    ):  # JSON as Python reads it knows NaN, and integers beyond all floats
+        wait_s = min(told, LIMITED_MOST_S * 1000) / 1000
+    elif header.isascii() and header.isdigit():
+        wait_s = float(header[:9])
     return min(max(wait_s, 0.05), LIMITED_MOST_S)
 
 

@@ -106,11 +106,13 @@ class Heard:
 class Ready:
     """The room can be rung. `warning`: it can, but somebody should look (code, hint).
 
-    `present`: how many people who may acknowledge are in the room; None where that is not known.
+    `present`: how many people who may acknowledge are in the room; None where that is not known. `others`: everybody
+    who is there but us.
     """
 
     warning: ChannelDown | None = None
     present: int | None = None
+    others: frozenset[str] = frozenset()
 
 
 class Sender(Protocol):

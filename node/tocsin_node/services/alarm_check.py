@@ -5,11 +5,11 @@ and, where that can be known, somebody who may acknowledge is there.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tocsin_node.health import RANK, Check, Status
-from tocsin_node.links.transport import Ready
+from tocsin_node.links.transport import ChannelDown, Ready, Retry
 from tocsin_node.services.alarm_line import Line
 from tocsin_node.services.alarm_way import Way
 
@@ -31,13 +31,20 @@ ONE_WAY = Check(
 
 
 async def judge(
-    lines: Mapping[str, Line], ways: Mapping[str, Way], others: Sequence[Check]
+    lines: Mapping[str, Line],
+    ways: Mapping[str, Way],
+    others: Sequence[Check],
+    *,
+    on_rota: Collection[str] = (),
 ) -> dict[str, Any]:
     """`status`, `channels`, and `findings`: all that is not well, the gravest first.
 
-    `down`: no channel reaches a person; `degraded`: one does, but something is not well.
+    `on_rota`: Matrix users who may be called, and have to be in a room for that. `down`: no channel reaches a person;
+    `degraded`: one does, but something is not well.
     """
-    channels = await asyncio.gather(*(_channel(line, ways[name]) for name, line in lines.items()))
+    looks = await asyncio.gather(*(line.look() for line in lines.values()))
+    looked = zip(lines.items(), looks, strict=True)
+    channels = [await _channel(line, ways[name], found) for (name, line), found in looked]
     reaching = [c["channel"] for c in channels if c["reaches"]]
     findings: list[Check] = []
     if not reaching:
@@ -45,6 +52,9 @@ async def judge(
     elif len(reaching) == 1:
         findings.append(ONE_WAY)
     findings += [_finding(c) for c in channels if c["code"] is not None]
+    findings += _absent(
+        on_rota, [found for found in looks if isinstance(found, Ready) and found.present is not None]
+    )
     findings += [line.canary.check() for line in lines.values() if line.canary is not None]
     findings = [f for f in (*findings, *others) if f.status != "ok"]
     findings.sort(key=lambda f: RANK[f.status], reverse=True)
@@ -53,8 +63,7 @@ async def judge(
     return {"status": status, "channels": list(channels), "findings": shown}
 
 
-async def _channel(line: Line, way: Way) -> dict[str, Any]:
-    found = await line.look()
+async def _channel(line: Line, way: Way, found: Ready | Retry | ChannelDown) -> dict[str, Any]:
     code, hint = line.said(found)
     standing = line.channel.standing
     if code is None and standing.status == "down":  # a look does not prove all: the last message was refused
@@ -73,6 +82,18 @@ async def _channel(line: Line, way: Way) -> dict[str, Any]:
         "canary_age_s": None if canary is None else canary.age_s,
         "canary_round_trip_s": None if canary is None else canary.round_trip_s,
     }
+
+
+def _absent(on_rota: Collection[str], rooms: Sequence[Ready]) -> list[Check]:
+    """Who is called in turn and would not see it, since he is in none of the rooms."""
+    there = frozenset[str]().union(*(room.others for room in rooms))
+    absent = sorted(set(on_rota) - there) if rooms else []
+    if not absent:
+        return []
+    hint = (
+        f"Members of a rota are in no room, and do not see that they are called: invite {', '.join(absent)}."
+    )
+    return [Check("oncall", "degraded", "oncall-absent", hint)]
 
 
 def _finding(channel: Mapping[str, Any]) -> Check:

@@ -24,10 +24,11 @@ from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.followups import Followup
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.silences import StoredSilence
 
 CLOCK = "tocsin"  # by whom the node's own acts are
-WAITED_FOR = frozenset({"raise", "escalate", "cluster", "emergency"})  # a legal clock rings again by itself
+WAITED_FOR = frozenset(
+    {"raise", "escalate", "cluster", "digest", "emergency"}
+)  # a legal clock rings again by itself
 IDLE_S = 30.0
 AGAIN = timedelta(minutes=1)  # after a fault of ours
 logger = logging.getLogger(__name__)
@@ -138,16 +139,24 @@ class Escalation:
             await followups.put(conn, replace(due, next_at=None))
         elif await followups.left_to_others(conn, alert.id):
             await followups.put(conn, replace(due, next_at=None))
-        elif (silence := await self._silence(conn, alert, due)) is not None:
-            await followups.put(conn, replace(due, next_at=silence.until))
+        elif (after := await self._after_silence(conn, alert, due)) is not None and after > now:
+            await followups.put(conn, replace(due, next_at=after))
         elif stands.muted_until is not None and stands.muted_until > now:
             await followups.put(conn, replace(due, next_at=stands.muted_until))
         else:
             await self._call(conn, alert, due, by=CLOCK, via="clock", note=None)
 
-    async def _silence(self, conn: Connection, alert: StoredAlert, due: Followup) -> StoredSilence | None:
+    async def _after_silence(self, conn: Connection, alert: StoredAlert, due: Followup) -> datetime | None:
+        """Not before the silence ends; what it kept from ringing has its first minutes from when it rings."""
         subject = await silences.subject(conn, alert.report_id, alert.grade)
-        return await silences.matching(conn, as_urgent(subject, urgent=due.urgent))
+        silence = await silences.matching(conn, as_urgent(subject, urgent=due.urgent))
+        rings_at = await followups.let_go_at(conn, alert.id) if due.level == 0 else None
+        ends = [] if silence is None else [silence.until]
+        return max([*ends, *([] if rings_at is None else [rings_at + _wait(due)])], default=None)
+
+    async def silence_ended(self, conn: Connection) -> None:
+        """A silence was ended before its time, in the caller's transaction: nobody waits for its end any longer."""
+        await followups.shorten(conn, self._now())
 
     async def call_now(
         self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None
@@ -177,13 +186,17 @@ class Escalation:
         )
         line = _line(alert, people, by=by, via=via, note=note, waited=now - alert.raised_at, again=unanswered)
         told = await threads.tellers(conn, alert.incident)
+        await followups.overtake(conn, alert.id)
+        channels = {*ROOMS, MAIL, WEBHOOK} if all_called else {*ROOMS, MAIL} | told
+        if via == "clock" and (unanswered or not all_called):  # it calls there; we do once, lest it be gone
+            channels -= await followups.left_to_fellow(conn, alert.id)
         mentioned = tuple(p for p in people if p.startswith("@"))
         await self._planner.say(
             conn,
             alert.id,
             "escalation",
             Saying(what, line, mentioned, everybody=True, facts=True),
-            channels=(*ROOMS, MAIL, WEBHOOK) if all_called else tuple({*ROOMS, MAIL} | told),
+            channels=tuple(channels),
         )
         await self._planner.write(
             conn, alert, [p for p in people if not p.startswith("@")], Saying(what, line, facts=True)
@@ -231,7 +244,8 @@ def _line(
     names = ", ".join(people) or "everybody here"
     if via != "clock":
         return f"HELP WANTED with alert {alert.id} by {by}: {names}." + (f" {note}" if note else "")
-    since = f"{max(1, round(waited / timedelta(minutes=1)))} minutes"
+    minutes = max(1, round(waited / timedelta(minutes=1)))
+    since = f"{minutes} minute{'' if minutes == 1 else 's'}"
     if again:
         return f"NOT ANSWERED though everybody was called: alert {alert.id} has waited {since}. {names}: who takes it?"
     return f"NOT ANSWERED: alert {alert.id} has waited {since}. Now called: {names}."

@@ -20,7 +20,7 @@ from tocsin_node.services.alarm_gate import (
     Verdict,
     judge,
 )
-from tocsin_node.services.alarm_plan import PRIORITIES, REFUSED, AlarmPlanner
+from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, PRIORITIES, REFUSED, AlarmPlanner
 from tocsin_node.services.alarm_way import MATRIX, URGENT, Way
 from tocsin_node.storage import alerts, clusters, deliveries, fellows, grouping, silences, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
@@ -130,12 +130,14 @@ class Gatekeeper:
         limits = self.planner.timing.grouping
         last = await grouping.last_digest(conn, self.way.channel, job.room, LATER_DIGESTS_S)
         if last is not None and last.waits:
+            await self._weigh(conn, last.alert_id, alert)
             return last.id
-        if last is None:
-            alert_id, thread, after_s = await self._flood_alert(conn, alert), None, limits.wait_ii_s
+        after_s = limits.wait_ii_s if last is None else max(limits.wait_ii_s, limits.interval_s - last.age_s)
+        if last is None or last.taken_up:  # who has seen the last one has not seen this
+            alert_id, thread = await self._flood_alert(conn, job.room, alert), None
         else:
             alert_id, thread = last.alert_id, last.root
-            after_s = max(limits.wait_ii_s, limits.interval_s - last.age_s)
+        await self._weigh(conn, alert_id, alert)
         new = NewDelivery(
             alert_id,
             channel=self.way.channel,
@@ -153,7 +155,21 @@ class Gatekeeper:
         assert digest is not None, "its name is new"
         return digest
 
-    async def _flood_alert(self, conn: Connection, alert: StoredAlert) -> int:
+    async def _weigh(self, conn: Connection, flood_id: int, alert: StoredAlert) -> None:
+        """A flood is as grave as the gravest that it tells, and waited for as that is."""
+        flood = await alerts.get(conn, flood_id)
+        if flood is not None and _rank(alert.grade) < _rank(flood.grade):
+            await grouping.graver(conn, flood_id, alert.grade, alert.level)
+            flood = await alerts.get(conn, flood_id)
+            assert flood is not None, "alerts are not deleted"
+            await self.planner.begin(conn, flood, _rank(flood.grade))
+
+    async def _flood_alert(self, conn: Connection, room: str, alert: StoredAlert) -> int:
+        """The alert that a digest tells of, the same in all places; its timer runs as that of any other."""
+        await grouping.take_turn(conn, "flood", "")
+        told = await grouping.flood(conn, self.way.channel, room, LATER_DIGESTS_S)
+        if told is not None:
+            return told
         facts = AlertFacts(kind="digest", grade=alert.grade, tlp=Tlp.CLEAR)
         new = NewAlert(
             report_id=None,
@@ -167,10 +183,16 @@ class Gatekeeper:
             facts=msgspec.json.encode(facts).decode(),
         )
         alert_id = await alerts.insert(conn, new)
-        assert alert_id is not None, "only alerts about reports can have rung already"
-        return alert_id
+        flood = await alerts.get(conn, alert_id)
+        assert flood is not None, "only alerts about reports can have rung already"
+        await self.planner.begin(conn, flood, _rank(flood.grade))
+        return flood.id
 
 
 def as_urgent(subject: Subject, *, urgent: bool) -> Subject:
     """A risk to life counts as grade I."""
     return Subject(subject.report_id, subject.origin, subject.keys, 1) if urgent else subject
+
+
+def _rank(grade: str) -> int:
+    return PRIORITIES.get(grade, LOWEST_PRIORITY)

@@ -414,6 +414,9 @@ class AlarmPlanner:
             await threads.follow(conn, written)
         return written is not None
 
+    async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
+        """Wait for an answer to an alert that was just recorded, in the caller's transaction."""
+
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
         """Whom an alert is going to ring in the room; None: those that the room's settings name."""
         return None

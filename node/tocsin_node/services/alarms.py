@@ -210,11 +210,15 @@ class Alarms(AlarmPlanner):
         alert = await alerts.get(conn, alert_id)
         if alert is None:
             return None
-        await self.escalation.begin(conn, alert, plan.priority)
+        await self.begin(conn, alert, plan.priority)
         letters = [p for p in await self._on_call(conn, alert) or () if not p.startswith("@")]
         line = f"You are on call: alert {alert.id} waits for an answer."
         await self.write(conn, alert, letters, Saying("on-call", line, facts=True))
         return alert_id
+
+    async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
+        """Start the timer after which the next are called."""
+        await self.escalation.begin(conn, alert, priority)
 
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
         """Who is on call rings in the room; when that is nobody of Matrix, those that the settings name."""
@@ -319,7 +323,8 @@ class Alarms(AlarmPlanner):
         """Whether an alert would get to a person now, looked at afresh, as JSON; `others` are judged with it."""
         async with self._pool.acquire() as conn:
             backlog = await deliveries.backlog(conn, list(self._ringing))
-        return await alarm_check.judge(self._ringing, self._ways, (_backlog_check(backlog), *others))
+        checks = (_backlog_check(backlog), *others)
+        return await alarm_check.judge(self._ringing, self._ways, checks, on_rota=self.oncall.matrix_members)
 
     async def _ring_unrung(self, channel: str, line: Line) -> None:
         """Give a channel what is open and on no way to it: it was set, or changed, after that was recorded."""

@@ -23,6 +23,7 @@ from tocsin_federation.errors import (
     LogBroken,
 )
 from tocsin_federation.following import grow, look, new_leaves, past_of, tiles, within
+from tocsin_federation.identity import EndedLog, ended_logs
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
@@ -67,6 +68,7 @@ class Exchange:
         self._settings = settings
         self._nudged: dict[str, asyncio.Event] = {}
         self._pausing: set[str] = set()
+        self._ending: set[tuple[str, int]] = set()  # generations whose rest was asked for since we started
         self._open: set[str] = set()  # who has let us in since we started
         self._changed: asyncio.Queue[str] = asyncio.Queue()
 
@@ -227,6 +229,7 @@ class Exchange:
             log = await remote.open_log(conn, peer.node_id, log_key.gen, Frontier().to_bytes())
         if wait_s == 0:
             await self._intake.retry(peer, log)
+        await self._end_logs(peer, again=wait_s == 0)
         if log.next_index < log.size:
             log = await self._take_entries(peer, log)
         size = log.size
@@ -274,12 +277,12 @@ class Exchange:
 
     async def _other_past(self, peer: Peer, log: RemoteLog, head: Checkpoint) -> tuple[bytes, ...] | None:
         """Fetch the whole log, to see whether it is another than the one that was verified."""
-        leaves = await self._leaf_hashes(peer, 0, head)
-        return await asyncio.to_thread(past_of, log.size, leaves, head)
+        leaves = await self._leaf_hashes(peer, log.gen, 0, head)
+        return await asyncio.to_thread(past_of, log.frontier, leaves, head)
 
     async def _extend(self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes) -> RemoteLog:
         """Fetch the leaf hashes between our size and the new one; they must yield the signed root."""
-        leaves = await self._leaf_hashes(peer, log.size, head)
+        leaves = await self._leaf_hashes(peer, log.gen, log.size, head)
         frontier = grow(log.frontier, leaves, head)
         async with self._pool.acquire() as conn:
             await remote.advance_head(
@@ -287,8 +290,8 @@ class Exchange:
             )
         return replace(log, size=head.size, frontier=frontier, note=note)
 
-    async def _leaf_hashes(self, peer: Peer, size: int, head: Checkpoint) -> list[bytes]:
-        name = log_id(peer.identity.statement.log.origin)
+    async def _leaf_hashes(self, peer: Peer, gen: int, size: int, head: Checkpoint) -> list[bytes]:
+        name = _name_of(peer, gen)
         leaves: list[bytes] = []
         for tile in tiles(size, head):
             leaves += new_leaves(tile, await self._tile(peer, name, tile.index, tile.width))
@@ -307,7 +310,7 @@ class Exchange:
 
     async def _take_entries(self, peer: Peer, log: RemoteLog) -> RemoteLog:
         """Take batch after batch, in order; while the intake works on one, the next is on its way."""
-        coming = asyncio.create_task(self._entries(peer, log.next_index))
+        coming = asyncio.create_task(self._entries(peer, log.gen, log.next_index))
         try:
             while log.next_index < log.size:
                 batch = await coming
@@ -316,7 +319,7 @@ class Exchange:
                 except FramesRefused as exc:
                     raise PeerUnreachable("The peer's entries do not move on.", code="bad-answer") from exc
                 if next_index < log.size:
-                    coming = asyncio.create_task(self._entries(peer, next_index))
+                    coming = asyncio.create_task(self._entries(peer, log.gen, next_index))
                 current = self._peering.by_id(peer.node_id)  # a ceiling may have changed while we waited
                 if current is None or not current.active:
                     return log
@@ -326,7 +329,60 @@ class Exchange:
             await asyncio.gather(coming, return_exceptions=True)
         return log
 
-    async def _entries(self, peer: Peer, start: int) -> Batch:
-        log = log_id(peer.identity.statement.log.origin)
+    # A generation that has ended ----------------------------------------------------------------------
+
+    async def _end_logs(self, peer: Peer, *, again: bool) -> None:
+        """Take in what is still good of a peer's ended logs (P-152); what cannot be had now is asked for later."""
+        for ended in ended_logs(peer.identity):
+            if (peer.node_id, ended.key.gen) in self._ending and not again:
+                continue
+            self._ending.add((peer.node_id, ended.key.gen))
+            async with self._pool.acquire() as conn:
+                log = await remote.standing(conn, peer.node_id, ended.key.gen)
+            if log is None or log.ended:
+                continue
+            try:
+                await self._end_log(peer, ended, log)
+            except (PeerRefusal, PeerUnreachable, FederationError) as exc:
+                logger.info(
+                    "peer %s: the rest of generation %d cannot be had now: %s", peer.row.name, log.gen, exc
+                )
+
+    async def _end_log(self, peer: Peer, ended: EndedLog, log: RemoteLog) -> None:
+        good, disputed = ended.good, log.disputed_from
+        if good is None or (log.size < good and disputed is None):
+            answer = await self._client.checkpoint(
+                peer.row.url, peer.node_id, log_id(ended.key.origin), since=0, wait_s=0
+            )
+            head = open_checkpoint(answer.body, ended.key.vkey)
+            shown = ended.void is None or (head.size, head.root) == (ended.void.size, ended.void.root)
+            try:
+                if shown and head.size > log.size:
+                    log = await self._extend(peer, log, head, answer.body)
+            except LogBroken:
+                if good is None:
+                    raise
+                disputed = 0  # what we were shown is not the beginning of what is good
+        if good is not None and disputed is None and log.size == good:
+            disputed = good
+        if good is not None and disputed is None:
+            return
+        until = log.size if good is None else min(good, disputed or 0, log.size)
+        if log.next_index < until:
+            log = await self._take_entries(peer, replace(log, size=until))
+            if log.next_index < until:
+                return
+        async with self._pool.transaction() as conn:
+            if disputed is not None:
+                await remote.dispute(conn, log.origin, log.gen, disputed)
+            await remote.end(conn, log.origin, log.gen)
+
+    async def _entries(self, peer: Peer, gen: int, start: int) -> Batch:
+        log = _name_of(peer, gen)
         limit = self._settings.batch_entries
         return await self._client.entries(peer.row.url, peer.node_id, log, start=start, limit=limit)
+
+
+def _name_of(peer: Peer, gen: int) -> str:
+    """How that generation of a peer's log is named in an address."""
+    return next(log_id(s.log.origin) for s in peer.identity.statements if s.log.gen == gen)

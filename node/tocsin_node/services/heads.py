@@ -15,7 +15,7 @@ from tocsin_federation.checkpoint import Checkpoint, note_lines, open_checkpoint
 from tocsin_federation.cosignature import with_lines
 from tocsin_federation.errors import FederationError, LogBroken, ProofRefused
 from tocsin_federation.evidence import Evidence, contradict, read_evidence, verify_evidence
-from tocsin_federation.identity import Identity
+from tocsin_federation.identity import Identity, ended_logs
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.peering import Peer, Peering
 from tocsin_node.services.trees import ReadLeaves, Trees
@@ -63,9 +63,7 @@ class Heads:
 
     def own(self) -> HeldLog:
         """Our own log."""
-        head, ours = self._ledger.head, self._identity
-        read = partial(_own_leaves, head.gen)
-        return HeldLog(ours.node_id, ours.statement.log.origin, head.gen, head.size, head.note, read)
+        return _ours(self._identity.node_id, self._identity.statement.log.origin, self._ledger.head)
 
     async def of(self, conn: Connection, peer: Peer) -> HeldLog | None:
         """A peer's present log, as far as it is verified."""
@@ -80,9 +78,16 @@ class Heads:
         return HeldLog(peer.node_id, key.origin, key.gen, followed.size, followed.note, read)
 
     async def named(self, conn: Connection, name: str) -> HeldLog | None:
-        """The log that `name` (hex SHA-256 of its origin line) stands for, if it is held."""
+        """The log that `name` (hex SHA-256 of its origin line) stands for, if it is held.
+
+        One of ours that has ended is held up to its good end.
+        """
         if name == log_id(self._identity.statement.log.origin):
             return self.own()
+        for ended in ended_logs(self._identity):
+            if name == log_id(ended.key.origin):
+                head = await log.head_within(conn, ended.key.gen, ended.good)
+                return None if head is None else _ours(self._identity.node_id, ended.key.origin, head)
         for peer in self._peering.present():
             if name == log_id(peer.identity.statement.log.origin):
                 return await self.of(conn, peer)
@@ -207,6 +212,11 @@ def _contradict(first: Checkpoint, second: Checkpoint, path: tuple[bytes, ...]) 
 
 def _on(conn: Connection, held: HeldLog) -> ReadLeaves:
     return partial(held.read, conn)
+
+
+def _ours(node_id: str, origin: str, head: log.Head) -> HeldLog:
+    read = partial(_own_leaves, head.gen)
+    return HeldLog(node_id, origin, head.gen, head.size, head.note, read)
 
 
 async def _own_leaves(gen: int, conn: Connection, low: int, high: int) -> list[bytes]:

@@ -73,6 +73,7 @@ class _Batch:
     quarantined: list[Quarantined] = field(default_factory=list)
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
     acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
+    confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
 
 
 class _LookAgain(StorageError):
@@ -267,6 +268,8 @@ class Intake:
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             batch = _judge_all(peer, log, arrivals, held, sent, desk, called, self._data_keys)
             await _write_reports(conn, batch)
+            for report_id, ver, place in batch.confirmed:
+                await reports.move(conn, report_id, ver, place)
             await desk.write(conn)
             rang = await self._ring(conn, peer, batch)
             rang |= await self._hear(conn, peer, desk, called)
@@ -280,7 +283,7 @@ class Intake:
                 logger.warning(
                     "peer %s: entry %d was %s: %s", peer.row.name, outcome.idx, outcome.outcome, outcome.code
                 )
-        if rang or batch.acknowledgements:
+        if rang or batch.acknowledgements or batch.confirmed:
             self._alarms.wake()
         if calls:
             self.on_called()
@@ -423,6 +426,14 @@ def _judge(
         origin=peer.node_id,
         creator=report.created_by_ref,
     )
+    if (
+        outcome is Outcome.UNCHANGED
+        and before is not None
+        and before.disputed
+        and before.origin == peer.node_id
+    ):
+        batch.confirmed.append((report.id, before.ver, place))
+        held[report.id] = replace(before, disputed=False)
     if outcome is Outcome.STORED:
         new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
         batch.versions.append((new, before))
@@ -450,7 +461,7 @@ async def _write_reports(conn: Connection, batch: _Batch) -> None:
         raise _LookAgain  # an own filing took one of the ids meanwhile
     for new, before in batch.versions:
         if before is not None and not await reports.replace(
-            conn, new, held_ver=before.ver, held_origin=before.origin
+            conn, new, held_ver=before.ver, held_origin=before.origin, anew=before.disputed
         ):
             raise _LookAgain
 
@@ -464,6 +475,7 @@ def _standing(held: reports.Held | None) -> Held | None:
         ver=held.ver,
         sha256=held.sha256,
         final=held.state == "withdrawn",
+        disputed=held.disputed,
     )
 
 

@@ -46,7 +46,11 @@ class RemarkDesk:
         tlps = await remarks.tlps(conn, [(opened.header.id, opened.header.ver) for opened, _ in came])
         given = await shares.sealed_to(conn, peer, us, about)
         stored = await remarks.of_node(conn, peer, about)
-        standing = {(one.report_id, one.kind): Standing(one.modified, one.sha256) for one in stored}
+        standing = {  # what its node disputes gives way to whatever it says now (P-153)
+            (one.report_id, one.kind): Standing(one.modified, one.sha256)
+            for one in stored
+            if not one.disputed
+        }
         return cls(peer, us, tlps, standing, given)
 
     def learn(self, report: reports.NewReport) -> None:

@@ -59,6 +59,11 @@ class Oncall:
         self._pool = pool
         self._now = now
 
+    @property
+    def matrix_members(self) -> frozenset[str]:
+        """The members of rotas who are called in a room."""
+        return frozenset(person for person in self._members if person.startswith("@"))
+
     def may_act(self, person: str, responders: Sequence[str]) -> bool:
         """Whether a Matrix user may act in a room: its responders and members of a rota; all where none are named."""
         return not responders or person in responders or person in self._members
@@ -73,8 +78,6 @@ class Oncall:
 
     async def everybody(self, conn: Connection, at: datetime) -> tuple[str, ...]:
         """All responders, and whoever is on call at any level; nobody named means the whole room."""
-        if not self.responders:
-            return ()
         levels = sorted({rota.level for rota in self.rotas})
         called = [person for level in levels for person in await self.people(conn, level, at)]
         return tuple(dict.fromkeys([*called, *self.responders]))

@@ -44,7 +44,7 @@ class Ops:
         wrong = {c.name: c for c in checks if c.status != "ok" and c.code is not None}
         async with self._pool.transaction() as conn:
             for name, check in wrong.items():
-                await troubles.note(conn, name, f"{check.status}: {check.code}")
+                await troubles.note(conn, name, check.news)
             said = False
             for trouble in await troubles.standing(conn):
                 check_now = wrong.get(trouble.name)

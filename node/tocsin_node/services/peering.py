@@ -19,8 +19,10 @@ from tocsin_federation.node_id import node_id_of
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.statement import read_statement
 from tocsin_node.errors import NodeError
+from tocsin_node.expiry import stage_of
 from tocsin_node.health import Check
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
+from tocsin_node.services.ended_logs import dispute
 from tocsin_node.services.peer_name import NAME_MAX, NameUnfit, check_name, suggested
 from tocsin_node.storage import peers, remote
 from tocsin_node.storage.peers import PeerRow
@@ -29,6 +31,7 @@ from tocsin_schema.marking import Tlp
 
 UNVERIFIED_CEILING = Tlp.GREEN
 DEFAULT_CEILING = Tlp.AMBER
+WARN_OF_PEERS_DAYS = 7  # before that it is their own operators' business
 SILENT_S = 3600.0
 logger = logging.getLogger(__name__)
 
@@ -145,7 +148,7 @@ class Peering:
         self._now = now
         self._rng = rng
         self._peers: dict[str, Peer] = {}
-        self._fetched: dict[str, int] = {}
+        self._fetched: dict[str, tuple[int, int]] = {}
         self.changed: Callable[[str], None] = lambda _node_id: None
 
     async def load(self) -> None:
@@ -386,12 +389,13 @@ class Peering:
             row = await peers.set_problem(conn, node_id, code, hint, suspect=suspect)
         self._remember(row)
 
-    async def note_fetched(self, node_id: str, next_index: int) -> None:
-        """The peer has dealt with every entry of our log below `next_index`."""
-        if next_index > self._fetched.get(node_id, self._peers[node_id].row.fetched_next):
+    async def note_fetched(self, node_id: str, gen: int, next_index: int) -> None:
+        """The peer has dealt with every entry of that generation of our log below `next_index`."""
+        row, reached = self._peers[node_id].row, (gen, next_index)
+        if reached > self._fetched.get(node_id, (row.fetched_gen, row.fetched_next)):
             async with self._pool.acquire() as conn:
-                await peers.note_fetched(conn, node_id, next_index)
-            self._fetched[node_id] = next_index
+                await peers.note_fetched(conn, node_id, gen, next_index)
+            self._fetched[node_id] = reached
 
     async def note_contact(
         self, node_id: str, *, clock_skew_s: float | None = None, well: bool = False
@@ -431,8 +435,9 @@ class Peering:
         identity = verify_chain(chain, expected=node_id, now=self._now(), known=peer.identity)
         if len(identity.chain) <= len(peer.identity.chain):
             return peer
-        async with self._pool.acquire() as conn:
+        async with self._pool.transaction() as conn:
             row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
+            await dispute(conn, identity)
         if row is None or len(row.chain) < len(self._peers[node_id].row.chain):
             return self._peers[node_id]
         logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
@@ -454,6 +459,13 @@ class Peering:
         if any(p.active and p.row.problem_code is not None for p in self.present()):
             hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
             return Check("peers", "degraded", "peer-trouble", hint)
+        ending = [self._ending(p) for p in self.present() if p.active]
+        soonest = min((stage for stage in ending if stage is not None), default=None)
+        if soonest is not None:
+            hint = (
+                "A peer's statement ends soon, and then nothing goes to it: `tocsin peer status` says whose."
+            )
+            return Check("peers", "degraded", "peer-expiring", hint, mark=soonest)
         rows = await self.rows()
         if any(self.silent(rows[p.node_id]) for p in self.present() if p.node_id in rows):
             hint = (
@@ -484,7 +496,15 @@ class Peering:
             elif self.silent(row):
                 hint = "It was not heard of for long, and may not be able to alert. Ask there by another way."
                 checks.append(Check(name, "degraded", "peer-silent", hint))
+            elif peer.active and (ending := self._ending(peer)) is not None:
+                hint = "Its statement ends soon; then nothing goes to it. Remind its operator of `tocsin key rotate`."
+                checks.append(Check(name, "degraded", "peer-expiring", hint, mark=ending))
         return checks
+
+    def _ending(self, peer: Peer) -> int | None:
+        """The stage that the end of a peer's statement has come to, when that is near enough to tell."""
+        stage = stage_of(peer.identity.statement.expires_at - self._now())
+        return stage if stage is not None and stage <= WARN_OF_PEERS_DAYS else None
 
     async def forget_old_invites(self) -> None:
         """Housekeeping."""

@@ -9,7 +9,7 @@ from functools import partial
 from tocsin_federation.checkpoint import note_lines
 from tocsin_federation.cosignature import with_lines
 from tocsin_federation.envelope import open_disclosed
-from tocsin_federation.identity import Identity
+from tocsin_federation.identity import Identity, ended_logs
 from tocsin_federation.messages import read_header
 from tocsin_federation.proof import Disclosed, Proof, write_proof
 from tocsin_node.data_keys import DataKeys
@@ -21,6 +21,8 @@ from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import log, remote, reports, witness
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
+
+REPUBLISH = "`tocsin key republish ID` puts it into the log that is in force."
 
 
 class NotInLog(NodeError):
@@ -85,12 +87,18 @@ class Proving:
             return await self._theirs(conn, report, wanted, place, disclose=disclose)
 
     async def _own(self, conn: Connection, place: Place, *, disclose: bool) -> bytes:
+        ended = next((e for e in ended_logs(self._identity) if e.key.gen == place.gen), None)
+        good = ended.good if ended else None
         origin = next(s.log.origin for s in self._identity.statements if s.log.gen == place.gen)
-        size = await self._trusting.witnessed_size(conn, self._identity.node_id, origin, place.index)
-        head = await log.head(conn, place.gen, size)
+        witnessed = await self._trusting.witnessed_size(
+            conn, self._identity.node_id, origin, place.index, within=good
+        )
+        head = await log.head_within(conn, place.gen, good if witnessed is None else witnessed)
         entry = await log.entry(conn, place.gen, place.index)
         if head is None or entry is None or entry.leaf is None or entry.ct is None:
             raise NotKept
+        if place.index >= head.size:
+            raise NotInLog("It stands where the log was ended before it.", hint=REPUBLISH)
         read = partial(log.leaf_hashes, conn, place.gen)
         path = await self._trees.inclusion((self._identity.node_id, place.gen), read, place.index, head.size)
         note = await _cosigned(conn, origin, head.size, head.note)

@@ -374,6 +374,22 @@ class Reporting:
         (posted,) = await self._ledger.post(posting)
         return self._answer(posted, report, release_, findings, ver=stored.ver)
 
+    async def publish_again(self, stored: StoredReport, audience: Sequence[str]) -> Posting:
+        """The version that stands, to be put into the log anew: the same bytes under the same number (P-154)."""
+        report, _ = _checked(stored.bundle)
+        async with self._pool.acquire() as conn:
+            before = await reports.place_of(conn, report.id, stored.ver - 1)
+        sealed = await self._seal(
+            report,
+            audience,
+            ver=stored.ver,
+            prev=before.leaf_hash if before else None,
+            kind="revoke" if report.revoked else "publish",
+        )
+        return Posting(
+            sealed=sealed, report=report, held_ver=stored.ver, audience=tuple(audience), wider=True
+        )
+
     async def having(self, report: StoredReport) -> set[str]:
         """Those of an own report's audience (NodeIDs) that were sent its newest version."""
         async with self._pool.acquire() as conn:

@@ -3,11 +3,15 @@
 A node that was restored from a backup would sign a second past of its own log, and nobody could tell it from a liar. So
 after a start it asks its peers for the largest head of its log that they hold. If one is larger, the node was restored:
 it fetches the hashes of what it lost from whoever has them and goes on from there. If what is held contradicts our own,
-or no peer can be asked, it waits and says so. Peers cannot invent a head: it carries our own signature.
+it waits and says so. Peers cannot invent a head: it carries our own signature.
+
+How long silent peers are waited for depends on the notes outside the database (`continuity`): not at all when this
+machine wrote it last, `restore_check_s` when the node's directory knows of nothing longer, else until they answer.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -32,8 +36,10 @@ PATIENCE_S = 600.0
 State = Literal["checking", "confirmed", "unreachable", "restored", "contradicted"]
 logger = logging.getLogger(__name__)
 
-HINTS = {
+HINTS: dict[str, str] = {
     "checking": "Peers are asked how long our log is; it takes a moment.",
+    "unasked": "No peer could be asked yet how long our log is. What is filed is signed, for nothing here speaks of a "
+    "restore. If this machine was put back from a backup as a whole, stop the node until a peer can be reached.",
     "unreachable": "Not all peers could be asked yet how long our log is, so nothing is signed. It goes on by itself "
     "when they answer, or after ten minutes if most did. If this is surely the newest database: "
     "`tocsin node confirm --by YOUR-NAME`.",
@@ -71,6 +77,8 @@ class SelfCheck:
         client: PeerClient,
         identity: Identity,
         continuity: Continuity,
+        *,
+        restore_check_s: float,
     ) -> None:
         self._pool = pool
         self._peering = peering
@@ -82,6 +90,9 @@ class SelfCheck:
         self._continuity = continuity
         self._nudged = asyncio.Event()
         self._answered: set[str] = set()  # since the start: what they hold of us grows only by what we sign
+        self._restore_check_s = restore_check_s
+        self._over_s = math.inf  # by the loop's clock: silent peers are waited for no longer
+        self._unasked = False  # the wait was over, and nobody had answered
         self._began_s = asyncio.get_running_loop().time()
         self.state: State = "checking"
         self.lost = 0  # entries of which the check fetched no more than the hash
@@ -97,19 +108,22 @@ class SelfCheck:
             self._confirmed()
         else:
             self._set("restored" if found == "older" else "checking")
+            if found == "likely":
+                self._over_s = self._began_s + self._restore_check_s
+                self._let_go()
 
     async def run(self) -> None:
         """Ask the peers until our log is known to be whole; then hear what gossip says of it, until cancelled."""
-        await (
-            self._look()
-        )  # in any case: whoever kept the machine's memory may still have changed the database
+        await self._look()  # in any case: whoever kept the notes may still have changed the database
         while True:
+            settled = self.state == "confirmed" and not self._unasked
             try:
-                async with asyncio.timeout(None if self.state == "confirmed" else AGAIN_S):
+                async with asyncio.timeout(None if settled else min(AGAIN_S, self._left_s())):
                     await self._nudged.wait()
             except TimeoutError:
                 pass
             self._nudged.clear()
+            self._let_go()
             await self._look()
 
     def nudge(self) -> None:
@@ -131,6 +145,8 @@ class SelfCheck:
     async def health(self) -> Check:
         """Whether the log may be written."""
         match self.state:
+            case "confirmed" if self._unasked and self._peering.active():
+                return Check("log", "degraded", "log-unasked", HINTS["unasked"])
             case "confirmed" | "checking":
                 return Check("log")
             case "unreachable":
@@ -145,6 +161,8 @@ class SelfCheck:
         if head.size > self._ledger.head.size:
             self._set("restored")
             self._nudged.set()
+        elif any(p.node_id not in self._answered for p in self._peering.active()):
+            self._nudged.set()  # who was silent at the start may hold another past
 
     async def _look(self) -> None:
         origin = self._identity.statement.log.origin
@@ -164,10 +182,26 @@ class SelfCheck:
             await self._recover(sorted(larger, key=lambda each: -each[0].size))
             return
         self._answered |= {p.node_id for p, found in zip(peers, answers, strict=True) if found is not None}
+        self._unasked = self._unasked and not self._answered
         if self.state == "confirmed" or self._heard_enough(peers):
             self._confirmed()
         elif self.state != "restored":  # known from the machine's memory: who was not asked may hold more
             self._set("unreachable")
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Sign again once silent peers were waited for long enough, if nothing speaks of a restore."""
+        if self.state not in {"checking", "unreachable"} or self._left_s() > 0:
+            return
+        self._unasked = not self._answered
+        if self._unasked:
+            logger.warning("log-unasked: %s", HINTS["unasked"])
+        self._confirmed()
+
+    def _left_s(self) -> float:
+        """How long silent peers are still waited for; infinite: until they answer, and 0 when it is over."""
+        left_s = max(0.0, self._over_s - asyncio.get_running_loop().time())
+        return left_s if self.state in {"checking", "unreachable"} else math.inf
 
     def _heard_enough(self, peers: Sequence[Peer]) -> bool:
         """All of them, or, after a while, most; not for a log that is known to have been longer."""
@@ -180,7 +214,7 @@ class SelfCheck:
     async def _head_at(self, peer: Peer, origin: str) -> list[tuple[Checkpoint, bytes]] | None:
         """The heads of our log that a peer holds; None: it could not be asked."""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(min(ANSWER_S, self._left_s() or ANSWER_S)):
                 answer = await self._gossip.asked(peer, [origin])
         except (NodeError, TimeoutError) as exc:
             logger.info("peer %s could not be asked how long our log is: %r", peer.row.name, exc)
@@ -241,6 +275,8 @@ class SelfCheck:
 
     def _confirmed(self) -> None:
         self.state = "confirmed"
+        head = self._ledger.head
+        self._continuity.note(head.gen, head.size)
         self._ledger.release()
 
     def _set(self, state: State) -> None:

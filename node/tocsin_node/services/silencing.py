@@ -111,6 +111,8 @@ class Silences:
         """End a silence now: what it held and is still open rings. Raises: SilenceUnknown, SilenceOver."""
         async with self._pool.transaction() as conn:
             ended = await silences.end(conn, silence_id, by)
+            if ended:
+                await self._alarms.escalation.silence_ended(conn)
         found = await self.get(silence_id)
         if not ended:
             raise SilenceOver(f"Silence {silence_id} has ended.")

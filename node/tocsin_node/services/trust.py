@@ -23,11 +23,12 @@ from tocsin_node.storage.reports import Place, StoredReport
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A place in somebody's log. `author`: NodeID."""
+    """A place in somebody's log. `author`: NodeID; `disputed`: its author is known to vouch for it no longer."""
 
     author: str
     gen: int
     index: int
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class Trusting:
     async def of_reports(self, reports: Sequence[StoredReport]) -> list[Standing | None]:
         """The same for many."""
         places = [
-            None if r.log_gen is None or r.log_index is None else At(r.origin, r.log_gen, r.log_index)
+            None
+            if r.log_gen is None or r.log_index is None
+            else At(r.origin, r.log_gen, r.log_index, r.disputed)
             for r in reports
         ]
         if all(each is None for each in places):
@@ -103,7 +106,8 @@ class Trusting:
         voids = [s.void for s in statements if s.void is not None and s.void.gen == at.gen]
         peer = self._peering.by_id(at.author)
         trust: Trust = "witnessed" if len(by) >= required else "provisional"
-        if any(at.index >= void.size for void in voids) or (peer is not None and peer.row.state == "suspect"):
+        suspect = peer is not None and peer.row.state == "suspect"
+        if at.disputed or suspect or any(at.index >= void.size for void in voids):
             trust = "disputed"
         return Standing(trust, by, required, len(counted))
 
@@ -112,10 +116,12 @@ class Trusting:
         standing = await self.of(conn, At(peer.node_id, place.gen, place.index))
         return standing.trust == "provisional" and standing.reachable
 
-    async def witnessed_size(self, conn: Connection, author: str, origin: str, index: int) -> int | None:
-        """The largest head over that entry that enough witnesses have cosigned, if there is one."""
+    async def witnessed_size(
+        self, conn: Connection, author: str, origin: str, index: int, *, within: int | None = None
+    ) -> int | None:
+        """The largest head over that entry (of at most `within`) that enough witnesses have cosigned, if any."""
         counted, required = self.policy(author)
-        return await witness.witnessed_size(conn, origin, index, counted, required)
+        return await witness.witnessed_size(conn, origin, index, counted, required, within)
 
     async def stale(self) -> list[Peer]:
         """The peers of whose log no head has been cosigned for 25 hours, though it once was."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_node.storage.pool import Connection, Pool
+from tocsin_node.storage.reports import DISPUTED
 
 MOST = 200
 MEMBERS = 100
@@ -46,6 +47,7 @@ with recent as materialized (
     select f.report_id, f.origin, f.creator, f.level, f.first_at, f.keys from report_facet f
     where f.first_at > now() - make_interval(days => $1) and not f.keys && array['state:withdrawn']
       and not exists (select from redaction d where d.report_id = f.report_id)
+      and not exists (select from report r where r.id = f.report_id and {DISPUTED})
       and (f.keys && array['flag:ongoing', 'flag:imminent-risk-to-life']
            or f.newest_at > f.first_at - make_interval(days => $2)
            or f.newest_at is null and not exists (select from unnest(f.keys) s where s like 'source:%'))

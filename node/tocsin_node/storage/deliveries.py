@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import DISPUTED
 
 DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest", "call"]
 
@@ -127,6 +128,10 @@ _READY = """
     (root.id is null or root.state in ('accepted', 'echoed', 'seen', 'covered', 'failed', 'superseded', 'rerouted')
      or d.edits is null and greatest(d.created_at, d.not_before) < now() - interval '10 minutes')
 """
+# An alert about a report whose author disputes it waits; one about a version that gave way to another never goes.
+_VOUCHED = f"""not exists (
+    select from alert a join report r on r.id = a.report_id
+    where a.id = d.alert_id and a.kind in ('raise', 'escalate') and (a.ver < 0 or {DISPUTED}))"""
 _ROOT = "left join delivery root on root.id = coalesce(d.edits, d.thread)"
 
 LEASE = f"""
@@ -139,7 +144,7 @@ from (select d.id, d.first_try_at,
       where d.channel = $1 and d.priority <= $2
         and (d.state = 'pending' and greatest(d.next_at, d.not_before) <= now()
              or d.state = 'sending' and d.lease_until < now())
-        and {_READY}
+        and {_READY} and {_VOUCHED}
       order by d.priority, d.id limit 1 for update of d skip locked) as due
 where q.id = due.id and {_MAY_BE_LOST}
 returning q.id, q.alert_id, q.room, q.priority, q.content, q.txn, q.attempts, q.max_tlp, q.kind, q.said, q.thread,
@@ -151,7 +156,7 @@ NEXT_DUE = f"""
 select extract(epoch from
     min(case d.state when 'pending' then greatest(d.next_at, d.not_before) else d.lease_until end) - now())::float8
 from delivery d {_ROOT}
-where d.channel = $1 and d.state in ('pending', 'sending') and {_READY}
+where d.channel = $1 and d.state in ('pending', 'sending') and {_READY} and {_VOUCHED}
 """
 
 # The echo may have been heard before the answer was, and people may have read it before that.

@@ -25,7 +25,9 @@ class Followup:
 _FOLLOWUP = "alert_id, waits_min, urgent, level, next_at"
 
 START = """
-insert into followup (alert_id, waits_min, urgent, next_at) values ($1, $2, $3, $4) on conflict do nothing
+insert into followup (alert_id, waits_min, urgent, next_at) values ($1, $2, $3, $4)
+on conflict (alert_id) do update set waits_min = excluded.waits_min, next_at = excluded.next_at
+where followup.level = 0
 """
 
 # What is newer about the same report has a timer of its own, or tells that there is nothing to wait for any more.
@@ -52,9 +54,34 @@ select exists (select from alert a join report r on r.id = a.report_id where a.i
 """
 
 
+# A call that has not gone out says less than the one that follows it.
+OVERTAKEN = """
+update delivery set state = 'superseded', held = 'called-again'
+where alert_id = $1 and kind = 'escalation' and state = 'pending' and accepted_at is null
+"""
+
+LEFT_TO_FELLOW = """
+select array_agg(distinct channel) from delivery where alert_id = $1 and state = 'covered' and event_id is not null
+"""
+
+# When a ring that a silence held is let go: people can answer it from then on.
+LET_GO_AT = """
+select max(not_before) from delivery where alert_id = $1 and kind = 'ring' and held like 'silence %'
+"""
+
+# No timer reaches further than its level's minutes, unless somebody muted the alert.
+SHORTEN = """
+update followup f set next_at = greatest(least(f.next_at, soon.at), (
+    select max(k.until) from act k where k.alert_id = f.alert_id and k.kind = 'mute' and k.revoked_at is null))
+from (select s.alert_id, $1::timestamptz + make_interval(
+          mins => s.waits_min[least(s.level + 1, array_length(s.waits_min, 1))]) as at from followup s) as soon
+where soon.alert_id = f.alert_id and f.next_at > soon.at
+"""
+
 # Told in a digest, in another alert's thread or by a fellow: people answer there, and it rings nobody by itself.
 LEFT = """
-select coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
+select coalesce(bool_or(state = 'covered' and thread is not null), false)
+    or coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
     and not coalesce(bool_or(kind = 'ring' and state not in ('covered', 'failed', 'superseded')), false)
 from delivery where alert_id = $1
 """
@@ -93,6 +120,27 @@ async def of_alerts(conn: Connection, alert_ids: Sequence[int]) -> dict[int, Fol
 async def put(conn: Connection, followup: Followup) -> None:
     """Keep a new level and time."""
     await conn.execute(SET, followup.alert_id, followup.level, followup.next_at)
+
+
+async def overtake(conn: Connection, alert_id: int) -> None:
+    """Drop the calls for an alert that wait to go out: another follows."""
+    await conn.execute(OVERTAKEN, alert_id)
+
+
+async def left_to_fellow(conn: Connection, alert_id: int) -> frozenset[str]:
+    """The channels where another node told of an alert in our stead."""
+    return frozenset(await conn.fetchval(LEFT_TO_FELLOW, alert_id) or ())
+
+
+async def let_go_at(conn: Connection, alert_id: int) -> datetime | None:
+    """When a silence lets an alert ring, or did; None: none held it."""
+    at: datetime | None = await conn.fetchval(LET_GO_AT, alert_id)
+    return at
+
+
+async def shorten(conn: Connection, now: datetime) -> None:
+    """Let no timer wait longer than its level does; a mute stands."""
+    await conn.execute(SHORTEN, now)
 
 
 async def next_at(conn: Connection) -> datetime | None:

@@ -18,13 +18,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A digest of a place. `root`: the first of its flood; `waits`: it has not gone out; `age_s`: since it was due."""
+    """A digest of a place. `root`: the first of its flood; `waits`: it has not gone out; `age_s`: since it was due.
+
+    `taken_up`: somebody has acknowledged its flood.
+    """
 
     id: int
     root: int
     alert_id: int
     waits: bool
     age_s: float
+    taken_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,24 @@ where d.channel = $1 and d.room = $2 and d.id <> $3 and d.kind = 'ring' and d.th
 
 LAST_DIGEST = """
 select id, coalesce(thread, id), alert_id, state = 'pending' and attempts = 0,
-    extract(epoch from now() - greatest(created_at, not_before))::float8
+    extract(epoch from now() - greatest(created_at, not_before))::float8,
+    exists (select from act k where k.alert_id = delivery.alert_id and k.kind = 'ack' and k.revoked_at is null)
 from delivery where channel = $1 and room = $2 and kind = 'digest' and state not in ('failed', 'superseded')
   and greatest(created_at, not_before) > now() - make_interval(secs => $3)
 order by id desc limit 1
+"""
+
+# The flood that other places are told of and this one is not, so that one answer is enough.
+FLOOD = """
+select a.id from alert a
+where a.kind = 'digest' and a.raised_at > now() - make_interval(secs => $3)
+  and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
+  and not exists (select from delivery d where d.alert_id = a.id and d.channel = $1 and d.room = $2)
+order by a.id desc limit 1
+"""
+
+GRAVER = """
+update alert set grade = $2, level = $3, facts = jsonb_set(facts, '{grade}', to_jsonb($2::text)) where id = $1
 """
 
 # As if it had not been leased: nobody was told.
@@ -188,6 +206,17 @@ async def last_digest(conn: Connection, channel: str, room: str, within_s: float
     """The newest digest of a place."""
     row = await conn.fetchrow(LAST_DIGEST, channel, room, within_s)
     return None if row is None else Digest(*row)
+
+
+async def flood(conn: Connection, channel: str, room: str, within_s: float) -> int | None:
+    """The alert about a flood that nobody has taken up and that this place was not told of."""
+    found: int | None = await conn.fetchval(FLOOD, channel, room, within_s)
+    return found
+
+
+async def graver(conn: Connection, alert_id: int, grade: str, level: int) -> None:
+    """Let the alert about a flood be of another grade: that of the gravest that it tells."""
+    await conn.execute(GRAVER, alert_id, grade, level)
 
 
 async def inhibitor(

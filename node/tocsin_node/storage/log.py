@@ -55,7 +55,12 @@ class VisibleEntry:
 
 HEAD = """
 select gen, size, root, frontier, note from log_checkpoint
-where gen = $1 and size <= coalesce($2, size) order by size desc limit 1
+where gen = $1 order by size desc limit 1
+"""
+
+HEAD_WITHIN = """
+select gen, size, root, frontier, note from log_checkpoint
+where gen = $1 and ($2::bigint is null or size <= $2) order by size desc limit 1
 """
 
 _ENTRIES = """
@@ -111,9 +116,15 @@ LOST = "select count(*) from log_entry where gen = $1 and leaf is null"
 WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3"
 
 
-async def head(conn: Connection, gen: int, size: int | None = None) -> Head | None:
-    """The newest checkpoint of generation `gen` (of at most `size`), or None for an empty log."""
-    row = await conn.fetchrow(HEAD, gen, size)
+async def head(conn: Connection, gen: int) -> Head | None:
+    """The newest checkpoint of generation `gen`, or None for an empty log."""
+    row = await conn.fetchrow(HEAD, gen)
+    return None if row is None else Head(*row)
+
+
+async def head_within(conn: Connection, gen: int, size: int | None) -> Head | None:
+    """The newest checkpoint of generation `gen` over at most `size` entries (None: over all)."""
+    row = await conn.fetchrow(HEAD_WITHIN, gen, size)
     return None if row is None else Head(*row)
 
 

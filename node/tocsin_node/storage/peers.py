@@ -29,6 +29,7 @@ class PeerRow:
     problem_at: datetime | None
     last_contact_at: datetime | None
     clock_skew_s: float | None
+    fetched_gen: int
     fetched_next: int
     added_at: datetime
     witness: bool
@@ -50,7 +51,7 @@ class InviteRow:
 
 _COLUMNS = """node_id, name, chain, url, state, our_nonce, their_nonce, invited, approved_at, sas_verified,
     max_tlp_out, max_tlp_in, problem_code, problem_hint, problem_at, last_contact_at, clock_skew_s,
-    fetched_next, added_at, witness, witnessed"""
+    fetched_gen, fetched_next, added_at, witness, witnessed"""
 
 ALL = f"select {_COLUMNS} from peer order by added_at, node_id"
 
@@ -99,7 +100,10 @@ update peer set last_contact_at = now(), clock_skew_s = coalesce($2, clock_skew_
 where node_id = $1 and {_MAY_BE_LOST}
 """
 
-FETCHED = f"update peer set fetched_next = $2 where node_id = $1 and fetched_next < $2 and {_MAY_BE_LOST}"
+FETCHED = f"""
+update peer set fetched_gen = $2, fetched_next = $3
+where node_id = $1 and (fetched_gen, fetched_next) < ($2, $3::bigint) and {_MAY_BE_LOST}
+"""
 
 SET_WITNESS = f"""
 update peer set witness = coalesce($2, witness), witnessed = coalesce($3, witnessed) where node_id = $1
@@ -173,9 +177,9 @@ async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | 
     await conn.execute(CONTACT, node_id, clock_skew_s)
 
 
-async def note_fetched(conn: Connection, node_id: str, next_index: int) -> None:
-    """The peer has asked for entries from `next_index` on: it has worked through all before."""
-    await conn.execute(FETCHED, node_id, next_index)
+async def note_fetched(conn: Connection, node_id: str, gen: int, next_index: int) -> None:
+    """The peer has asked for entries of that generation from `next_index` on: it has worked through all before."""
+    await conn.execute(FETCHED, node_id, gen, next_index)
 
 
 async def remove(conn: Connection, node_id: str) -> None:

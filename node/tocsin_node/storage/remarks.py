@@ -25,7 +25,10 @@ class NewRemark:
 
 @dataclass(frozen=True, slots=True)
 class StoredRemark:
-    """A remark that stands. `said`: the step of an opinion, the word of an exposure, empty for a sighting."""
+    """A remark that stands. `said`: the step of an opinion, the word of an exposure, empty for a sighting.
+
+    `disputed`: its node has ended the log that it stands in, before it.
+    """
 
     report_id: str
     node: str
@@ -42,6 +45,7 @@ class StoredRemark:
     log_index: int | None
     leaf_hash: bytes | None
     stored_at: datetime
+    disputed: bool
     bundle: bytes = field(repr=False)
 
 
@@ -54,8 +58,13 @@ class Version:
     place: Place
 
 
+# Whether the row of `remark` stands where its node's log is disputed.
+_DISPUTED = """exists (
+    select from remote_log l where l.origin = remark.node and l.gen = remark.log_gen
+        and l.disputed_from <= remark.log_index)"""
+
 # The rule of PROTOCOL.md, P-89, where the table itself keeps it: two writers cannot put the older one on top.
-PUT = """
+PUT = f"""
 insert into remark (report_id, node, kind, ver, said, tlp, created, modified, revoked, sha256, bundle, audience,
     log_gen, log_index, leaf_hash)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
@@ -63,18 +72,19 @@ on conflict (report_id, node, kind) do update set ver = excluded.ver, said = exc
     created = excluded.created, modified = excluded.modified, revoked = excluded.revoked, sha256 = excluded.sha256,
     bundle = excluded.bundle, audience = excluded.audience, log_gen = excluded.log_gen,
     log_index = excluded.log_index, leaf_hash = excluded.leaf_hash, stored_at = now()
-where (remark.modified, remark.sha256) < (excluded.modified, excluded.sha256)
+where (remark.modified, remark.sha256) < (excluded.modified, excluded.sha256) or {_DISPUTED}
 """
 
-_COLUMNS = """report_id, node, kind, ver, said, tlp, created, modified, revoked, sha256, audience, log_gen, log_index,
-    leaf_hash, stored_at, bundle"""
+_COLUMNS = f"""report_id, node, kind, ver, said, tlp, created, modified, revoked, sha256, audience, log_gen, log_index,
+    leaf_hash, stored_at, {_DISPUTED}, bundle"""
 
 OF_REPORT = f"select {_COLUMNS} from remark where report_id = $1 order by modified, node, kind"
 
 OF_NODE = f"select {_COLUMNS} from remark where node = $1 and report_id = any($2::text[])"
 
 EXPOSURES = f"""
-select {_COLUMNS} from remark where report_id = $1 and kind = 'exposure' and not revoked order by modified, node
+select {_COLUMNS} from remark where report_id = $1 and kind = 'exposure' and not revoked and not {_DISPUTED}
+order by modified, node
 """
 
 TLPS = """

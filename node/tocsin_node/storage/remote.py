@@ -18,6 +18,8 @@ class RemoteLog:
     frontier: bytes
     note: bytes | None
     next_index: int
+    ended: bool = False
+    disputed_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,12 @@ class RecentOutcome:
 OPEN = """
 insert into remote_log (origin, gen, frontier) values ($1, $2, $3)
 on conflict (origin, gen) do update set origin = excluded.origin
-returning origin, gen, size, frontier, note, next_index
+returning origin, gen, size, frontier, note, next_index, ended, disputed_from
 """
 
 STANDING = (
-    "select origin, gen, size, frontier, note, next_index from remote_log where origin = $1 and gen = $2"
+    "select origin, gen, size, frontier, note, next_index, ended, disputed_from from remote_log "
+    "where origin = $1 and gen = $2"
 )
 
 ADVANCE_HEAD = """
@@ -127,6 +130,10 @@ FORGET_OUTCOMES = """
 with released as (delete from quarantine where origin = $1 and gen = $2 and idx = any($3::bigint[]))
 delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[])
 """
+
+DISPUTE = "update remote_log set disputed_from = $3 where origin = $1 and gen = $2"
+
+END = "update remote_log set ended = true where origin = $1 and gen = $2"
 
 KEEP_EVIDENCE = """
 insert into evidence (origin, code, held, offered, path) values ($1, $2, $3, $4, $5) on conflict do nothing
@@ -189,6 +196,16 @@ async def note_at(conn: Connection, log: RemoteLog, size: int) -> bytes | None:
 async def renew_note(conn: Connection, log: RemoteLog, note: bytes) -> None:
     """Keep a verified note over the same head: it carries other cosignatures."""
     await conn.execute(RENEW_NOTE, log.origin, log.gen, log.size, note)
+
+
+async def dispute(conn: Connection, origin: str, gen: int, start: int) -> None:
+    """From index `start` on, what `origin`'s log of that generation holds is disputed."""
+    await conn.execute(DISPUTE, origin, gen, start)
+
+
+async def end(conn: Connection, origin: str, gen: int) -> None:
+    """Nothing more is to be taken from that generation."""
+    await conn.execute(END, origin, gen)
 
 
 async def leaves(conn: Connection, log: RemoteLog, start: int, stop: int) -> list[bytes]:

@@ -44,11 +44,12 @@ class Held:
     leaf_hash: bytes | None
     modified: datetime
     creator: str
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReport:
-    """A stored report, whole."""
+    """A stored report, whole. `disputed`: its origin has ended the log that this version stands in, before it."""
 
     id: str
     origin: str
@@ -68,6 +69,7 @@ class StoredReport:
     stored_at: datetime
     seq: int
     creator: str
+    disputed: bool
     bundle: bytes = field(repr=False)
 
 
@@ -76,8 +78,13 @@ CREATOR = """coalesce(nullif(f.creator, ''), (
     select o.value ->> 'created_by_ref' from json_array_elements(convert_from(r.bundle, 'UTF8')::json -> 'objects') o
     where o.value ->> 'id' = r.id limit 1))"""
 
+# Whether the version of the report `r` stands where its origin's log is disputed.
+DISPUTED = """exists (
+    select from remote_log l where l.origin = r.origin and l.gen = r.log_gen and l.disputed_from <= r.log_index)"""
+
 HELD = f"""
-select r.id, r.origin, r.ver, r.state, r.grade, r.tlp, r.sha256, r.audience, r.leaf_hash, r.modified, {CREATOR}
+select r.id, r.origin, r.ver, r.state, r.grade, r.tlp, r.sha256, r.audience, r.leaf_hash, r.modified, {CREATOR},
+    {DISPUTED}
 from report r left join report_facet f on f.report_id = r.id where r.id = any($1::text[])
 """
 
@@ -129,11 +136,16 @@ select id, ver, tlp, grade, sha256, bundle, log_gen, log_index, leaf_hash, store
 from report where id = $1 and ver = $2
 """
 
-# What a copy's versions were called does not stand in the way of its creator's own count, and is looked up by nobody.
+# What a copy's versions were called, or those of a thief, does not stand in the way of the creator's own count, and is
+# looked up by nobody; an alert about one does not stand in the way of one about the creator's.
 # Whoever reckoned by the copy reckons anew.
 SET_ASIDE = """
-with looked as (update duty_subject set basis = '' where report_id = $1)
-update report_version set ver = -ver where report_id = $1 and ver > 0
+with looked as (update duty_subject set basis = '' where report_id = $1),
+    aside as (select least(min(ver), 0) as lowest from report_version where report_id = $1),
+    rung as (
+        update alert a set ver = aside.lowest - a.ver from aside where a.report_id = $1 and a.ver > 0
+    )
+update report_version v set ver = aside.lowest - v.ver from aside where v.report_id = $1 and v.ver > 0
 """
 
 REPLACE = """
@@ -146,9 +158,11 @@ returning ver
 
 GET = f"""
 select r.id, r.origin, r.ver, r.state, r.name, r.tlp, r.grade, r.level, r.score, r.realization, r.modified, r.audience,
-    r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq, {CREATOR}, r.bundle
+    r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq, {CREATOR}, {DISPUTED}, r.bundle
 from report r left join report_facet f on f.report_id = r.id where r.id = $1
 """
+
+MOVE = "update report set log_gen = $3, log_index = $4, leaf_hash = $5 where id = $1 and ver = $2"
 
 VERSION_PLACE = """
 select log_gen, log_index, leaf_hash from report where id = $1 and ver = $2 and leaf_hash is not null
@@ -183,13 +197,21 @@ async def insert(conn: Connection, reports: Sequence[NewReport]) -> set[str]:
     return {row[0] for row in await conn.fetch(INSERT, *columns(reports))}
 
 
-async def replace(conn: Connection, new: NewReport, *, held_ver: int, held_origin: str) -> bool:
+async def move(conn: Connection, report_id: str, ver: int, place: Place) -> None:
+    """The version that stands has come again, in another place of its origin's log: that one counts."""
+    await conn.execute(MOVE, report_id, ver, place.gen, place.index, place.leaf_hash)
+
+
+async def replace(
+    conn: Connection, new: NewReport, *, held_ver: int, held_origin: str, anew: bool = False
+) -> bool:
     """Put `new` in the place of version `held_ver` of `held_origin` (NodeID), keeping the old.
 
-    False when another version stands there. When another node brings it now, the count of versions begins anew.
+    False when another version stands there. When another node brings it now, or what was held is disputed (`anew`), the
+    count of versions begins anew.
     """
     await conn.execute(KEEP_OLD, new.report.id, held_ver)
-    if new.origin != held_origin:
+    if anew or new.origin != held_origin:
         await conn.execute(SET_ASIDE, new.report.id)
     values = row(new)
     ver = await conn.fetchval(

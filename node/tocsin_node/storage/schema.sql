@@ -443,6 +443,7 @@ create table peer (
     clock_skew_s double precision,
     fetched_next bigint default 0 not null,
     added_at timestamp with time zone default now() not null,
+    fetched_gen integer default 1 not null,
     witness boolean default true not null,
     witnessed boolean default true not null,
     constraint peer_pkey PRIMARY KEY (node_id),
@@ -540,6 +541,8 @@ create table remote_log (
     frontier bytea not null,
     note bytea,
     next_index bigint default 0 not null,
+    ended boolean default false not null,
+    disputed_from bigint,
     constraint remote_log_pkey PRIMARY KEY (origin, gen)
 );
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.reports import CREATOR, StoredReport
+from tocsin_node.storage.reports import CREATOR, DISPUTED, StoredReport
 
 WINDOW = 200
 COUNTED = 5000
@@ -69,7 +69,7 @@ class Counted:
 
 
 _REPORT = f"""r.id, r.origin, r.ver, r.state, r.name, r.tlp, r.grade, r.level, r.score, r.realization, r.modified,
-    r.audience, r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq, {CREATOR}"""
+    r.audience, r.log_gen, r.log_index, r.leaf_hash, r.stored_at, r.seq, {CREATOR}, {DISPUTED}"""
 
 
 async def page(pool: Pool, wanted: Wanted, *, at: Place, limit: int, window: int = WINDOW) -> Page:

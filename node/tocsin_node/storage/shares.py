@@ -20,13 +20,20 @@ class Share:
     recipients: tuple[str, ...]
 
 
-# A version that was filed for nobody has no place of its own until somebody gets it.
+# A version that was filed for nobody has no place of its own until somebody gets it. In a new generation of the log it
+# stands anew; where it stood before is kept, since peers answer the entry that they got.
 RECORD = """
 with entry as (
     insert into report_share (report_id, ver, gen, idx, leaf_hash) values ($1, $2, $3, $4, $5)
+), former as (
+    insert into report_share (report_id, ver, gen, idx, leaf_hash)
+    select id, ver, log_gen, log_index, leaf_hash from report where id = $1 and ver = $2 and log_gen < $3
+    on conflict do nothing
 )
 update report set audience = audience || array(select unnest($6::text[]) except select unnest(audience)),
-    log_gen = coalesce(log_gen, $3), log_index = coalesce(log_index, $4), leaf_hash = coalesce(leaf_hash, $5)
+    log_gen = case when log_gen = $3 then log_gen else $3 end,
+    log_index = case when log_gen = $3 then log_index else $4 end,
+    leaf_hash = case when log_gen = $3 then leaf_hash else $5 end
 where id = $1 and ver = $2
 """
 
@@ -50,6 +57,32 @@ select e.report_id, e.ver, e.leaf_hash from ({_ENTRIES}) e
 join report r on r.id = e.report_id and r.origin = $2
 join log_wrap w on w.recipient = $3 and w.gen = e.gen and w.idx = e.idx
 """
+
+
+OUTSIDE = f"""
+select r.id, r.ver, r.name, r.tlp, array_agg(distinct w.recipient) from report r
+cross join lateral ({_ENTRIES.replace("any($1::text[])", "r.id")}) e
+join log_wrap w on w.gen = e.gen and w.idx = e.idx
+where r.origin = $1 and r.log_gen < $2 and e.ver = r.ver and (cardinality($3::text[]) = 0 or r.id = any($3::text[]))
+group by r.id, r.ver, r.name, r.tlp, r.seq order by r.seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A report of ours whose newest version stands in an ended log alone. `recipients`: who was sent it (NodeIDs)."""
+
+    report_id: str
+    ver: int
+    name: str
+    tlp: str
+    recipients: tuple[str, ...]
+
+
+async def outside(conn: Connection, us: str, gen: int, ids: Sequence[str] = ()) -> list[Outside]:
+    """What `us` shared and does not stand in generation `gen` or later; of all reports, or of `ids`. Oldest first."""
+    rows = await conn.fetch(OUTSIDE, us, gen, list(ids))
+    return [Outside(row[0], row[1], row[2], row[3], tuple(row[4])) for row in rows]
 
 
 async def record(conn: Connection, share: Share) -> None:

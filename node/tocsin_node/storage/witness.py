@@ -57,6 +57,7 @@ select distinct on (witness) witness, size, at, line from cosignature where log 
 
 AT_LEAST = """
 select size from cosignature where log = $1 and size > $2 and witness = any($3::text[])
+    and ($5::bigint is null or size <= $5)
 group by size having count(*) >= $4 order by size desc limit 1
 """
 
@@ -111,10 +112,10 @@ async def newest(conn: Connection, log: str) -> list[Line]:
 
 
 async def witnessed_size(
-    conn: Connection, log: str, beyond: int, witnesses: Sequence[str], required: int
+    conn: Connection, log: str, beyond: int, witnesses: Sequence[str], required: int, within: int | None
 ) -> int | None:
-    """The largest head above `beyond` that `required` of `witnesses` have cosigned themselves."""
-    size: int | None = await conn.fetchval(AT_LEAST, log, beyond, list(witnesses), required)
+    """The largest head above `beyond` (of at most `within`) that `required` of `witnesses` have cosigned themselves."""
+    size: int | None = await conn.fetchval(AT_LEAST, log, beyond, list(witnesses), required, within)
     return size
 
 

@@ -18,6 +18,7 @@ _CHUNK: Final = 64 * 1024
 _LIST: Final = re.compile(rb'\A\s*\[|"objects"\s*:\s*\[')
 # A whole string (possessive, so no backtracking), a bracket, or the quote of a string that has not ended yet.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
+_REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)  # of a string, up to its last quote
 
 Kind = Literal["document", "object", "too-large"]
 
@@ -112,6 +113,7 @@ class _ListScan:
         self._at = 0  # up to here the buffer has been looked at
         self._depth = 0  # inside the list
         self._start = -1  # where the current object begins
+        self._in_string = False  # in a string whose end is not in the buffer yet
         self._passing = False  # the current object is too large and is passed over
 
     def objects(self) -> Iterator[tuple[Kind, bytes]]:
@@ -131,11 +133,20 @@ class _ListScan:
         return True
 
     def _list(self) -> Iterator[tuple[Kind, bytes]]:
+        if not self._in_string or self._leave_string():
+            yield from self._tokens()
+        if self._start >= 0 and len(self.buffer) - self._start > MAX_OBJECT and not self._passing:
+            self._passing = True
+            yield "too-large", b""
+
+    def _tokens(self) -> Iterator[tuple[Kind, bytes]]:
         for match in _TOKEN.finditer(self.buffer, self._at):
             token = match[0]
-            if token == b'"':
-                break
             self._at = match.end()
+            if token == b'"':
+                self._in_string = True
+                self._leave_string()
+                return
             if token in (b"{", b"["):
                 if self._depth == 0:
                     self._start = match.start()
@@ -147,9 +158,16 @@ class _ListScan:
                     return
                 if self._depth == 0:
                     yield from self._give(match.end())
-        if self._start >= 0 and len(self.buffer) - self._start > MAX_OBJECT and not self._passing:
-            self._passing = True
-            yield "too-large", b""
+
+    def _leave_string(self) -> bool:
+        """Go on to the end of a string, if it is in the buffer; no byte of it is looked at twice."""
+        rest = _REST.match(self.buffer, self._at)
+        self._at = rest.end() if rest is not None else self._at
+        if self.buffer[self._at : self._at + 1] != b'"':
+            return False  # it goes on in the next chunk, perhaps behind a backslash that stands last
+        self._at += 1
+        self._in_string = False
+        return True
 
     def _give(self, end: int) -> Iterator[tuple[Kind, bytes]]:
         if not self._passing:

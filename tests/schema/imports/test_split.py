@@ -1,5 +1,7 @@
 import io
 import json
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -100,6 +102,25 @@ def test_a_stream_that_breaks_off_says_so():
     assert found[-1][0] == "document"
     with pytest.raises(ValueError):
         json.loads(found[-1][1])
+
+
+@pytest.mark.parametrize("opening", [b'[{"text":"', b'["', b'{"objects":[{"text":"\\'])
+def test_a_string_without_end_takes_time_and_memory_as_its_bytes_do(opening):
+    def spent(chunks: int) -> float:
+        began, scan = time.thread_time(), module._ListScan(opening)
+        for _ in range(chunks):
+            scan.buffer += chunk
+            list(scan.objects())
+        return time.thread_time() - began
+
+    chunk = b"x" * module._CHUNK
+    assert spent(512) < 24 * max(spent(64), 0.02)  # quadratic would be 64 times as long
+    tracemalloc.start()
+    try:
+        spent(256)
+        assert tracemalloc.get_traced_memory()[1] < 6 * MAX_PIECE
+    finally:
+        tracemalloc.stop()
 
 
 @given(

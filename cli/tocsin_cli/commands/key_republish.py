@@ -1,0 +1,35 @@
+"""`tocsin key republish`: what an ended log held goes into the one in force."""
+
+from collections.abc import Sequence
+
+import click
+
+from tocsin_cli.command import Command
+from tocsin_cli.filing import member
+from tocsin_cli.session import Session, pass_session
+
+
+@click.command("republish", cls=Command)
+@click.argument("reports", metavar="[ID]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only show what would be given out, and to whom.")
+@pass_session
+def republish(session: Session, reports: Sequence[str], dry_run: bool) -> None:
+    """Give out again what an ended log held, in the one in force; without ID: all of it.
+
+    Each report goes, unchanged, to the peers that had it before and may have it now. With them it is no longer
+    disputed, and it rings nobody a second time. Interrupted, it is simply called again.
+    """
+    body = {"reports": list(reports), "dry_run": dry_run}
+    told = session.client.json("POST", "/v1/log/republish", send=body)
+    if session.out.as_json:
+        session.out.document(told)
+        return
+    items = member(told, "items")
+    if not items:
+        session.out.say("Nothing stands in an ended log alone.")
+        return
+    rows = [(i["outcome"], i["id"], i["ver"], i["title"], ", ".join(i["to"]) or "-") for i in items]
+    session.out.table(("outcome", "report", "ver", "title", "to"), rows)
+    for item in items:
+        for withheld in item["withheld"]:
+            session.out.detail(f"{item['id']}: not to {withheld['name']}: {withheld['reason']}")

@@ -1,0 +1,35 @@
+"""What a peer's void means for what we hold: which of its entries it disputes (P-151)."""
+
+import asyncio
+
+from tocsin_federation.identity import EndedLog, Identity, ended_logs
+from tocsin_federation.merkle import root_of
+from tocsin_federation.statement import Void
+from tocsin_node.storage import remote
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.remote import RemoteLog
+
+
+async def dispute(conn: Connection, identity: Identity) -> None:
+    """Note, in the transaction that takes the statements, from where on the ended logs of a peer are disputed.
+
+    Of a log that we hold up to the last good head or beyond: all after it, or everything when its beginning is not the
+    one that the peer calls good. Of one that we hold less of nothing is known before the rest was fetched.
+    """
+    for ended in ended_logs(identity):
+        log = await remote.standing(conn, identity.node_id, ended.key.gen)
+        start = None if log is None else await _disputed_from(conn, ended, log)
+        if log is not None and start is not None:
+            await remote.dispute(conn, log.origin, log.gen, start)
+
+
+async def _disputed_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> int | None:
+    void = ended.void
+    if void is None or log.disputed_from is not None or log.size < void.size:
+        return None
+    return void.size if await _begins_well(conn, log, void) else 0
+
+
+async def _begins_well(conn: Connection, log: RemoteLog, void: Void) -> bool:
+    good = await remote.leaves(conn, log, 0, void.size)
+    return await asyncio.to_thread(root_of, good) == void.root
