@@ -418,7 +418,7 @@ async def test_an_acknowledgement_from_the_far_future_is_dated_now(acme, mallory
 async def test_how_far_a_peer_is_with_a_report_is_shown_and_a_state_not_known_yet_is_kept_and_passed_over(
     acme, mallory
 ):
-    raw = mallory.bundle("Ours", **GRAVE)
+    raw = acme.bundle("Ours", **GRAVE)
     async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
         filed = await answer.json()
     leaf, incident = bytes.fromhex(filed["entry"]["leaf_hash"]), incident_id_of(raw)
@@ -590,7 +590,7 @@ async def test_what_an_update_makes_readable_is_found_behind_all_that_nobody_rea
 async def forget(node, frame):
     """Make it as if this entry had been of a version that the node did not know when it came."""
     async with node.node.pool.transaction() as conn:
-        await conn.execute("delete from alert")
+        await conn.execute("delete from followup; delete from alert")
         await conn.execute("delete from report_facet")
         await conn.execute("delete from report")
         await conn.execute(
