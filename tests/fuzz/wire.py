@@ -16,7 +16,14 @@ from tocsin_federation.evidence import read_evidence, verify_evidence, write_evi
 from tocsin_federation.frames import Frame, FrameReader
 from tocsin_federation.gossip import read_answer, read_question, write_answer
 from tocsin_federation.identity import verify_chain
-from tocsin_federation.keys import VKEY_COSIGNATURE, decode_vkey, encode_vkey, load_enc_private, public_of
+from tocsin_federation.keys import (
+    VKEY_COSIGNATURE,
+    decode_vkey,
+    encode_vkey,
+    generate,
+    load_enc_private,
+    public_of,
+)
 from tocsin_federation.merkle import parse_tile_path, tile_path
 from tocsin_federation.messages import HEADER, read_acknowledgement, read_header
 from tocsin_federation.padding import pad, unpad
@@ -286,7 +293,7 @@ _REQUEST_KEYS = _SOUND["keys"]
 _REQUEST_AT = datetime.fromisoformat(_SOUND["now"])
 _PROOF_REST: bytes = next(seeds.given("proof", ok=True))["proof"].split(b"\n", 2)[2]
 _SUBMITTED = next(seeds.given("witness", ok=True))
-_WITNESS_KEY = bytes(31) + b"w"
+_WITNESS_KEY = generate(lambda count: bytes(count - 1) + b"w")
 _WITNESS = encode_vkey("witness.example", VKEY_COSIGNATURE, public_of(_WITNESS_KEY))
 _COSIGNED_AT = 1_772_452_800
 ACKNOWLEDGEMENTS = [
