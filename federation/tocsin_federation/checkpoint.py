@@ -9,6 +9,7 @@ travel.
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin_federation.errors import CheckpointRefused, KeyRefused
@@ -66,10 +67,10 @@ def open_note(note: bytes, vkey: str) -> str:
     The first signature line with that key's name and ID decides. Raises: CheckpointRefused, KeyRefused.
     """
     key = decode_vkey(vkey)
-    text, lines = _split_note(note)
+    text, lines = note_lines(note)
     signature: bytes | None = None
     for line in lines:
-        name, blob = _parse_signature(line)
+        name, blob = parse_line(line)
         if signature is None and name == key.name and blob[:4] == key.key_id:
             signature = blob[4:]
     if signature is None:
@@ -86,10 +87,11 @@ def signers(note: bytes) -> tuple[str, ...]:
 
     Raises: CheckpointRefused `note-malformed`.
     """
-    return tuple(_parse_signature(line)[0] for line in _split_note(note)[1])
+    return tuple(parse_line(line)[0] for line in note_lines(note)[1])
 
 
-def _split_note(note: bytes) -> tuple[str, list[str]]:
+def note_lines(note: bytes) -> tuple[str, list[str]]:
+    """The text of `note` and its signature lines, unverified. Raises: CheckpointRefused `note-malformed`."""
     if len(note) > MAX_NOTE_BYTES:
         raise CheckpointRefused("note-malformed")
     try:
@@ -105,12 +107,18 @@ def _split_note(note: bytes) -> tuple[str, list[str]]:
     return text + "\n", lines
 
 
-def _parse_signature(line: str) -> tuple[str, bytes]:
+def join_note(text: str, lines: Sequence[str]) -> bytes:
+    """The note that `note_lines` takes apart."""
+    return "\n".join([text, *lines, ""]).encode()
+
+
+def parse_line(line: str) -> tuple[str, bytes]:
+    """The key's name and the blob (key ID and signature) of a signature line. Raises: CheckpointRefused."""
     if not line.startswith(_DASH):
         raise CheckpointRefused("note-malformed")
     name, gap, encoded = line.removeprefix(_DASH).partition(" ")
     blob = _b64(encoded) if gap and name and "+" not in name else b""
-    if len(blob) < 5:  # key ID and at least one byte
+    if len(blob) < 5 or _CONTROL.search(line):  # key ID and at least one byte
         raise CheckpointRefused("note-malformed")
     return name, blob
 

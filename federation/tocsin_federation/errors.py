@@ -198,6 +198,39 @@ class ProofRefused(FederationError):
     }
 
 
+class WitnessRefused(FederationError):
+    """A checkpoint is not cosigned (C2SP tlog-witness)."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "submission-malformed": Reason(
+            "The request does not have the form of add-checkpoint.", "See c2sp.org/tlog-witness."
+        ),
+        "origin-unknown": Reason(
+            "This node is no witness of that log.", "Its operator decides: `tocsin peer witness NAME`."
+        ),
+        "not-signed": Reason("The checkpoint is not signed by its log's key.", "The peer may have new keys."),
+        "old-size": Reason("The old size is above the checkpoint's.", "The sender's software is at fault."),
+        "conflict": Reason(
+            "The checkpoint does not go on from the one cosigned last.",
+            "Prove it from the size that the answer gives.",
+        ),
+        "inconsistent": Reason(
+            "The consistency proof does not lead from the checkpoint cosigned last to this one.",
+            "Keep both checkpoints: the log may contradict itself.",
+        ),
+    }
+
+
+class GossipRefused(FederationError):
+    """A message about heads does not have its form."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "heads-malformed": Reason(
+            "The message about heads does not have its form.", "The sender's software is at fault."
+        ),
+    }
+
+
 class SealRefused(FederationError):
     """An entry cannot be sealed as asked."""
 

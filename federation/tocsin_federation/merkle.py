@@ -192,7 +192,12 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     if old_size in {0, len(leaves)}:
         return []
     proof = past_proof(leaves, old_size)
-    return proof[1:] if old_size & (old_size - 1) == 0 else proof  # a perfect tree is its own first node
+    return without_first(proof, old_size)
+
+
+def without_first(past: Sequence[bytes], old_size: int) -> list[bytes]:
+    """The consistency proof of RFC 6962 from a `past_proof`: a perfect tree is its own first node."""
+    return list(past[1:] if old_size & (old_size - 1) == 0 else past)
 
 
 def past_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
@@ -201,20 +206,28 @@ def past_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     A consistency proof that never leaves out its first hash, so that it shows the older root, too. Raises: ProofRefused
     `proof-malformed` when `old_size` is 0 or larger than the tree.
     """
-    if not 0 < old_size <= len(leaves):
+    return [root_of(leaves[low:high]) for low, high in past_path(old_size, len(leaves))]
+
+
+def past_path(old_size: int, size: int) -> list[tuple[int, int]]:
+    """Which subtrees' roots make the `past_proof` of a tree of `size`, as `audit_path` names them.
+
+    Raises: ProofRefused `proof-malformed` when `old_size` is 0 or larger than the tree.
+    """
+    if not 0 < old_size <= size:
         raise ProofRefused("proof-malformed")
-    proof: list[bytes] = []
-    low, high = 0, len(leaves)
+    path: list[tuple[int, int]] = []
+    low, high = 0, size
     while old_size < high:
         middle = low + _split(high - low)
         if old_size <= middle:
-            proof.append(root_of(leaves[middle:high]))
+            path.append((middle, high))
             high = middle
         else:
-            proof.append(root_of(leaves[low:middle]))
+            path.append((low, middle))
             low = middle
-    proof.append(root_of(leaves[low:high]))
-    return proof[::-1]
+    path.append((low, high))
+    return path[::-1]
 
 
 def verify_consistency(
@@ -279,32 +292,35 @@ def _check_hashes(hashes: Iterable[bytes]) -> None:
 
 # Tiles ------------------------------------------------------------------------------------------------
 
-_TILE_PATH = re.compile(r"tile/0/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
+MAX_LEVEL = 9  # 256^10 leaves are more than a log may have
+_TILE_PATH = re.compile(r"tile/([0-9])/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
 
-def tile_path(index: int, width: int = TILE_WIDTH) -> str:
-    """The path of level-0 tile `index` with `width` leaf hashes, as `tile/0/x001/x234/067.p/5`.
+def tile_path(index: int, width: int = TILE_WIDTH, *, level: int = 0) -> str:
+    """The path of tile `index` with `width` hashes, as `tile/0/x001/x234/067.p/5`.
 
-    C2SP tlog-tiles; a full tile has 256. Raises: ProofRefused `proof-malformed`.
+    C2SP tlog-tiles; a full tile has 256. Level 0 has the leaf hashes, each above it the roots of full tiles of the
+    level below. Raises: ProofRefused `proof-malformed`.
     """
-    if not (0 <= index < 1000**6 and 1 <= width <= TILE_WIDTH):
+    if not (0 <= index < 1000**6 and 1 <= width <= TILE_WIDTH and 0 <= level <= MAX_LEVEL):
         raise ProofRefused("proof-malformed")
     digits = f"{index:03d}"
     digits = digits.zfill((len(digits) + 2) // 3 * 3)
     groups = [digits[i : i + 3] for i in range(0, len(digits), 3)]
     path = "/".join([f"x{group}" for group in groups[:-1]] + groups[-1:])
-    return f"tile/0/{path}" + (f".p/{width}" if width < TILE_WIDTH else "")
+    return f"tile/{level}/{path}" + (f".p/{width}" if width < TILE_WIDTH else "")
 
 
-def parse_tile_path(path: str) -> tuple[int, int]:
-    """(index, width) of a path that `tile_path` wrote, and of no other spelling.
+def parse_tile_path(path: str) -> tuple[int, int, int]:
+    """(level, index, width) of a path that `tile_path` wrote, and of no other spelling.
 
     Raises: ProofRefused `proof-malformed`.
     """
     match = _TILE_PATH.fullmatch(path)
     if match is None:
         raise ProofRefused("proof-malformed")
-    index, width = int(match[1].replace("/", "").replace("x", "")), int(match[2] or TILE_WIDTH)
-    if tile_path(index, min(width, TILE_WIDTH)) != path:
+    level, index = int(match[1]), int(match[2].replace("/", "").replace("x", ""))
+    width = int(match[3] or TILE_WIDTH)
+    if tile_path(index, min(width, TILE_WIDTH), level=level) != path:
         raise ProofRefused("proof-malformed")
-    return index, width
+    return level, index, width

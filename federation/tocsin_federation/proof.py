@@ -12,7 +12,7 @@ under which marking; what it said stays closed.
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -21,6 +21,7 @@ from msgspec import Meta
 
 from tocsin_federation.canonical import Form
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, signers
+from tocsin_federation.cosignature import Cosignature, cosignatures
 from tocsin_federation.envelope import check_disclosed
 from tocsin_federation.errors import CanonicalRefused, CheckpointRefused, EntryRefused, ProofRefused
 from tocsin_federation.identity import MAX_CHAIN, Identity, verify_chain
@@ -31,6 +32,7 @@ from tocsin_federation.statement import Statement
 
 MAX_PROOF_BYTES = 8 * 1024 * 1024
 MAX_PATH = 53  # hashes: the depth of the largest tree
+_ANY_TIME = 2**63  # a proof outlives the clock that it is read by
 _HEAD = "c2sp.org/tlog-proof@v1"
 
 
@@ -69,7 +71,11 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a proof showed. `signers`: the names on the checkpoint's other signature lines, not verified here."""
+    """What a proof showed.
+
+    `signers`: the names on the checkpoint's other signature lines, as they stand there; `cosigned`: what those of the
+    witnesses that were asked about have signed.
+    """
 
     identity: Identity
     header: Header
@@ -77,6 +83,7 @@ class Proven:
     index: int
     checkpoint: Checkpoint
     signers: tuple[str, ...]
+    cosigned: tuple[Cosignature, ...]
     content: bytes | None = field(repr=False)
 
 
@@ -127,8 +134,10 @@ def read_proof(raw: bytes) -> Proof:
     return Proof(extra.leaf, int(index), path, note, extra.chain, disclosed)
 
 
-def verify_proof(proof: Proof, *, expected: str | None = None) -> Proven:
+def verify_proof(proof: Proof, *, expected: str | None = None, witnesses: Iterable[str] = ()) -> Proven:
     """What `proof` shows, once every part holds. `expected`: the NodeID it must be by; None: it says by whom.
+
+    `witnesses`: verifier keys (type 0x04) whose cosignatures are looked for; a missing one is no error.
 
     All of this must hold (PROTOCOL.md, 11):
 
@@ -152,7 +161,8 @@ def verify_proof(proof: Proof, *, expected: str | None = None) -> Proven:
         check_disclosed(header, proof.disclosed.data_key, proof.disclosed.content)
     content = None if proof.disclosed is None else proof.disclosed.content
     others = tuple(name for name in signers(proof.note) if name != checkpoint.origin)
-    return Proven(identity, header, hashed, proof.index, checkpoint, others, content)
+    cosigned = tuple(cosignatures(proof.note, witnesses, now=_ANY_TIME))
+    return Proven(identity, header, hashed, proof.index, checkpoint, others, cosigned, content)
 
 
 def _checkpoint(proof: Proof, statements: Sequence[Statement]) -> Checkpoint:

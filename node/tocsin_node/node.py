@@ -18,6 +18,7 @@ from aiohttp import web
 from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.continuity import Continuity
 from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
@@ -34,6 +35,8 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
+from tocsin_node.services.gossip import Gossip
+from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
 from tocsin_node.services.intake import Intake, lesser_budget
 from tocsin_node.services.intake_calls import CallLimits
@@ -48,8 +51,11 @@ from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
+from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.silencing import Silences
 from tocsin_node.services.tokens import ADMIN, Tokens
+from tocsin_node.services.trust import Trusting
+from tocsin_node.services.witnessing import Witnessing
 from tocsin_node.settings import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.leader import Leader
@@ -83,6 +89,11 @@ class Node:
     exchange: Exchange
     receipts: Receipts
     proving: Proving
+    heads: Heads
+    witnessing: Witnessing
+    gossip: Gossip
+    self_check: SelfCheck
+    trusting: Trusting
     alarms: Alarms
     silences: Silences
     ops: Ops
@@ -198,10 +209,12 @@ async def open_node(
             now=now,
         )
         remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        trusting = Trusting(pool, peering, identity, settings.federation, now)
         intake = Intake(
             pool,
             alarms,
             ownership,
+            trusting,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -213,7 +226,21 @@ async def open_node(
             ),
             now=now,
         )
-        exchange = Exchange(pool, peering, client, intake, identity.chain, settings.federation)
+        heads = Heads(pool, peering, ledger, identity)
+        witnessing = Witnessing(pool, peering, heads, client, identity, witness_private=keys.witness, now=now)
+        gossip = Gossip(pool, peering, heads, client, identity, rng=rng)
+        continuity = Continuity(identity.node_id, settings.path("log-size"))
+        stack.callback(continuity.close)
+        self_check = SelfCheck(
+            pool, peering, ledger, heads, gossip, client, identity, continuity,
+            restore_check_s=settings.federation.restore_check_s,
+        )  # fmt: skip
+        self_check.begin()
+        witnessing.ready = ledger.signable
+        self_check.on_longer = witnessing.wake
+        witnessing.on_kept = trusting.forget
+        witnessing.on_cosigned = ledger.stir
+        exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
@@ -242,6 +269,8 @@ async def open_node(
         health.add("duties", duties.health)
         health.add("search", finding.health)
         health.add("peers", peering.health)
+        health.add("log", self_check.health)
+        health.add("witnesses", trusting.health)
         ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
         heartbeat = heartbeat_of(settings, pool, alarms.able)
         beating = () if heartbeat is None else (heartbeat.run(),)
@@ -251,6 +280,8 @@ async def open_node(
         async with _working(
             ledger,
             exchange.run(),
+            self_check.run(),
+            witnessing.run(),
             receipts.run(),
             answering.run(),
             alarms.run(),
@@ -278,7 +309,12 @@ async def open_node(
                 answering=answering,
                 exchange=exchange,
                 receipts=receipts,
-                proving=Proving(pool, peering, identity, data_keys),
+                proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
+                heads=heads,
+                witnessing=witnessing,
+                gossip=gossip,
+                self_check=self_check,
+                trusting=trusting,
                 alarms=alarms,
                 silences=Silences(pool, alarms),
                 ops=ops,

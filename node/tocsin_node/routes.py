@@ -21,6 +21,7 @@ from tocsin_node.api import (
     search,
     silences,
     subscriptions,
+    witness,
 )
 from tocsin_node.web.auth import PeerAuth
 from tocsin_node.web.peer_auth import authenticate
@@ -73,6 +74,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/peers/{name}", peers.show, "peer:read", "getPeer"),
     Route("DELETE", "/v1/peers/{name}", peers.remove, "peer:write", "removePeer"),
     Route("POST", "/v1/peers/{name}/approve", peers.approve, "peer:write", "approvePeer"),
+    Route("PUT", "/v1/peers/{name}/witness", peers.witness, "peer:write", "setWitness"),
     Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts", (*PAGE, "open")),
@@ -123,6 +125,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/clusters", clusters.listing, "report:read", "listClusters"),
     Route("GET", "/v1/clusters/{id}", clusters.show, "report:read", "getCluster"),
     Route("GET", "/v1/log/checkpoint", log.checkpoint, "log:read", "getCheckpoint"),
+    Route("POST", "/v1/log/confirm", log.confirm, "peer:write", "confirmLog"),
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves", ("from", "to")),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),
     Route("POST", "/v1/log/republish", log.republish, "report:write", "republishReports"),
@@ -139,8 +142,11 @@ ROUTES: tuple[Route, ...] = (
         ("since", "wait"),
         waits=True,
     ),
-    Route("GET", "/f1/log/{log}/tile/0/{path:.+}", federation.tile, PEER, "peerTile"),
+    Route("GET", "/f1/log/{log}/tile/{path:.+}", federation.tile, PEER, "peerTile"),
+    Route("GET", "/f1/log/{log}/past", federation.past, PEER, "peerPast", ("from", "to")),
     Route("GET", "/f1/log/{log}/entries", federation.entries, PEER, "peerEntries", ("from", "max")),
+    Route("POST", "/f1/wit/add-checkpoint", witness.add_checkpoint, OPEN, "addCheckpoint"),
+    Route("POST", "/f1/wit/heads", witness.heads, PEER, "peerHeads"),
 )
 
 # Who verifies the signature of a peer's request.

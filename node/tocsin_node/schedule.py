@@ -60,6 +60,14 @@ def timetable(node: Node) -> tuple[Job, ...]:
             late="Long polls go on without it; a lost one is noticed later.",
         ),
         Job(
+            "gossip",
+            every_s=60,
+            jitter_s=15,
+            run=_gossip,
+            why="Three peers are asked what they hold of the logs that we know: who shows two faces is found out.",
+            late="A split view is found later.",
+        ),
+        Job(
             "duties",
             every_s=60,
             jitter_s=5,
@@ -124,11 +132,16 @@ async def _sweep(node: Node) -> None:
     node.alarms.wake()
 
 
+async def _gossip(node: Node) -> None:
+    await node.gossip.round()
+
+
 async def _watch_clocks(node: Node) -> None:
     await node.duties.watch()
 
 
 async def _keep_house(node: Node) -> None:
     await node.peering.forget_old_invites()
+    await node.witnessing.forget_old()
     await node.alarms.forget()
     await asyncio.to_thread(destroy_old_keys, node.settings.dir, node.identity, node.now())

@@ -124,6 +124,28 @@ class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     read_timeout_s: Annotated[
         Seconds, Meta(description="How long a peer may be silent within an answer, beyond the long poll.")
     ] = 15.0
+    witnesses_faulty: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="So many witnesses may lie without two contradicting entries both being shown as witnessed: of "
+            "n witnesses, (n + this) / 2, rounded down, and one more must have cosigned.",
+        ),
+    ] = 1
+    witnesses_required: Annotated[
+        int,
+        Meta(ge=0, le=64, description="So many witnesses make an entry witnessed; 0: by the rule for that."),
+    ] = 0
+    restore_check_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="After a reboot nothing is signed before all peers have said how long our log is, or for "
+            "so long; 0 does not wait.",
+        ),
+    ] = 20.0
     allow_http: Annotated[
         bool,
         Meta(description="Let peers elsewhere be reached by plain http:// (only inside a tunnel)."),

@@ -1,7 +1,7 @@
 """`make bench`: every figure beside the machine's own limit, measured in the same run. Nothing is asserted on time.
 
 ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check
-import file sync travel matrix ring start search.
+import file sync travel matrix ring start search witness.
 """
 
 import argparse
@@ -16,7 +16,17 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.bench import bare_crypto, finding, importing, ringing, samples, starting, table, travel
+from tests.bench import (
+    bare_crypto,
+    finding,
+    importing,
+    ringing,
+    samples,
+    starting,
+    table,
+    travel,
+    witnessing,
+)
 from tests.bench.bare_http import bare_server
 from tests.bench.bare_postgres import BarePostgres, bare_postgres
 from tests.bench.checking import check
@@ -25,7 +35,9 @@ from tests.bench.measure import Figure, Limit, machine
 from tests.bench.nodes import BenchNode, approve, introduce, run_node
 from tests.bench.wire import drive, request
 
-PARTS = ("crypto", "check", "import", "file", "sync", "travel", "matrix", "ring", "start", "search")
+PARTS = (
+    "crypto", "check", "import", "file", "sync", "travel", "matrix", "ring", "start", "search", "witness",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class Scale:
     judged: int = 60
     found: int = 100_000
     asked: int = 500
+    origins: int = 100
 
 
 QUICK = Scale(
@@ -63,6 +76,7 @@ QUICK = Scale(
     judged=15,
     found=10_000,
     asked=200,
+    origins=30,
 )
 
 
@@ -119,6 +133,10 @@ class Bench:
         if self.wants("search"):
             async with run_node("searched", self.directory) as node:
                 self.note(*await finding.search(node, reports, self.scale.found, self.scale.asked))
+        if self.wants("witness"):
+            async with run_node("witness", self.directory, witnessing.ENVIRONMENT) as node:
+                for figure in witnessing.figures(node, self.limits, self.scale.origins, self.scale.rounds):
+                    self.note(figure)
         if self.wants("start"):
             self.note(*starting.figures(self.scale.starts))
 

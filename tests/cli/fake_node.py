@@ -389,7 +389,7 @@ class FakeNode:
             "realization": report.realization, "state": kept.state,
             "origin": {"name": self.org, "node_id": self.node_id, "ours": self.ours},
             "modified": report.modified.isoformat().replace("+00:00", "Z"), "stored_at": "2026-11-20T10:00:00Z",
-            "redaction_of": self.links.get(report_id, (None,))[0],
+            "redaction_of": self.links.get(report_id, (None,))[0], "trust": "witnessed",
         }  # fmt: skip
 
     async def _facets(self, _: web.Request) -> web.Response:

@@ -25,8 +25,8 @@ def stored(node, report_id):
 
 def test_the_list_has_a_line_a_report(tocsin, node, filed):
     lines = tocsin("report", "list").stdout.splitlines()
-    assert lines[0].split() == ["ID", "GRADE", "TLP", "STATE", "FROM", "MODIFIED", "TITLE"]
-    assert lines[1].startswith(f"{filed}  II     amber  active  us")
+    assert lines[0].split() == ["ID", "GRADE", "TLP", "STATE", "TRUST", "FROM", "MODIFIED", "TITLE"]
+    assert lines[1].startswith(f"{filed}  II     amber  active  witnessed  us")
     assert lines[1].endswith(TITLE)
 
 

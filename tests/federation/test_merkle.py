@@ -199,14 +199,14 @@ def test_tile_paths_are_those_of_c2sp():
 
 @given(st.integers(0, 10**18 - 1), st.integers(1, 256))
 def test_tile_paths_are_read_back(index, width):
-    assert parse_tile_path(tile_path(index, width)) == (index, width)
+    assert parse_tile_path(tile_path(index, width)) == (0, index, width)
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "", "000", "tile/0/", "tile/0/0", "tile/0/0000", "tile/0/x000/001", "tile/0/001/002", "tile/0/x001/x002",
-        "tile/1/000", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/001", "tile/0/000.p/", "tile/0/000.p/1/",
+        "tile/10/000", "tile//000", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/001", "tile/0/000.p/", "tile/0/000.p/1/",
         "tile/0/-01", "tile/0/٠٠٠", "tile/0/000\n", "tile/0/000.p/999", "/tile/0/000",
     ],
 )  # fmt: skip

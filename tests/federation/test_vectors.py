@@ -17,10 +17,11 @@ import pytest
 from tocsin_federation import errors
 from tocsin_federation.calls import Basis, Standing, admit_call, decide_call, read_call, refuse_baseless
 from tocsin_federation.canonical import parse_canon
-from tocsin_federation.checkpoint import open_checkpoint
+from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
 from tocsin_federation.envelope import open_entry
 from tocsin_federation.errors import EntryRefused, FederationError
 from tocsin_federation.frames import Frame, FrameReader
+from tocsin_federation.gossip import read_question
 from tocsin_federation.identity import verify_chain
 from tocsin_federation.keys import check_public, load_enc_private, verify
 from tocsin_federation.messages import read_acknowledgement, read_header
@@ -29,6 +30,7 @@ from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
 from tocsin_federation.request_auth import NonceCache, verify_request
 from tocsin_federation.sharing import PeerPolicy
+from tocsin_federation.witness import judge, open_submission, read_submission
 from tocsin_schema.marking import Tlp
 from tocsin_schema.remark import check_remark
 
@@ -87,6 +89,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
             "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
         },
+        "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
     }  # fmt: skip
     for check, name in (
@@ -99,6 +102,8 @@ def test_every_refusal_of_these_checks_has_a_vector():
         ("request", "AuthRefused"),
         ("invite", "HandshakeRefused"),
         ("proof", "ProofRefused"),
+        ("witness", "WitnessRefused"),
+        ("heads", "GossipRefused"),
     ):
         codes = set(getattr(errors, name).reasons) - elsewhere.get(name, set())
         answers = {code for where, code in refused if where == check and code != "ok"}
@@ -225,6 +230,13 @@ def _key(given: dict[str, Any]) -> None:
     verify(check_public(given["public"]), given["message"], given["signature"])
 
 
+def _witness(given: dict[str, Any]) -> None:
+    submission = read_submission(given["body"])
+    checkpoint = open_submission(submission, given["vkey"])
+    last = Checkpoint(checkpoint.origin, given["size"], given["root"]) if "size" in given else None
+    judge(submission, checkpoint, last)
+
+
 def _remark(given: dict[str, Any]) -> None:
     header, checked = read_header(given["leaf"]), check_remark(given["content"])
     assert checked.remark is not None, checked.findings
@@ -271,6 +283,8 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "proof": lambda given: verify_proof(read_proof(given["proof"]), expected=given["expected"]),
     "remark": _remark,
     "request": _request,
+    "heads": lambda given: read_question(given["question"]),
+    "witness": _witness,
 }
 
 

@@ -56,6 +56,18 @@ TARGETS: dict[str, Target] = {
         Target(
             "vkey", wire.vkey, _FEDERATION, lambda: (v["vkey"].encode() for v in seeds.given("checkpoint"))
         ),
+        Target("cosigned", wire.cosigned, _FEDERATION, wire.cosigned_notes, 5_000),
+        Target("cosignature-lines", wire.cosignature_lines, _FEDERATION, wire.witness_lines),
+        Target(
+            "add-checkpoint", wire.submission, _FEDERATION, partial(seeds.field, "witness", "body"), 5_000
+        ),
+        Target(
+            "heads-question",
+            wire.heads_question,
+            _FEDERATION,
+            lambda: (one["question"] for one in seeds.given("heads") if "question" in one),
+        ),
+        Target("heads-answer", wire.heads_answer, _FEDERATION, wire.answers, 3_000),
         Target("frames", wire.frames, _FEDERATION, partial(seeds.field, "frames", "body"), 5_000),
         Target("header", wire.header, _FEDERATION, partial(seeds.field, "entry", "leaf")),
         Target(

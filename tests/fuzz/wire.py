@@ -8,13 +8,22 @@ from typing import Any
 from tests.fuzz import seeds
 
 from tocsin_federation.canonical import canon, parse_canon
-from tocsin_federation.checkpoint import open_checkpoint, parse_checkpoint_text, signers
+from tocsin_federation.checkpoint import note_lines, open_checkpoint, parse_checkpoint_text, signers
+from tocsin_federation.cosignature import cosign, cosignatures, read_lines, with_lines
 from tocsin_federation.envelope import open_entry
 from tocsin_federation.errors import FederationError
 from tocsin_federation.evidence import read_evidence, verify_evidence, write_evidence
 from tocsin_federation.frames import Frame, FrameReader
+from tocsin_federation.gossip import read_answer, read_question, write_answer
 from tocsin_federation.identity import verify_chain
-from tocsin_federation.keys import VKEY_COSIGNATURE, decode_vkey, load_enc_private
+from tocsin_federation.keys import (
+    VKEY_COSIGNATURE,
+    decode_vkey,
+    encode_vkey,
+    generate,
+    load_enc_private,
+    public_of,
+)
 from tocsin_federation.merkle import parse_tile_path, tile_path
 from tocsin_federation.messages import HEADER, read_acknowledgement, read_header
 from tocsin_federation.padding import pad, unpad
@@ -29,6 +38,7 @@ from tocsin_federation.request_auth import (
     verify_request,
 )
 from tocsin_federation.statement import STATEMENT, check_keys, read_statement
+from tocsin_federation.witness import judge, open_submission, read_submission, write_submission
 from tocsin_schema.remark import check_remark
 
 _HEADERS = (DEST, CONTENT_DIGEST, SIGNATURE_INPUT, SIGNATURE)
@@ -67,6 +77,38 @@ def vkey(data: bytes) -> None:
     text = _text(data)
     _either(lambda: decode_vkey(text, VKEY_COSIGNATURE))
     assert decode_vkey(text).name == text.partition("+")[0]
+
+
+def cosigned(data: bytes) -> None:
+    """A note with lines of witnesses; they never spoil it for who reads it next."""
+    found = cosignatures(data, [_WITNESS], now=_COSIGNED_AT)
+    assert len(found) <= 1
+    grown = with_lines(data, [one.line for one in found])
+    assert cosignatures(grown, [_WITNESS], now=_COSIGNED_AT) == found
+
+
+def cosignature_lines(data: bytes) -> None:
+    """What a witness answers: its lines are those of the answer."""
+    assert "".join(f"{line}\n" for line in read_lines(data)).encode() == data
+
+
+def submission(data: bytes) -> None:
+    """The body of `add-checkpoint`: what is taken is written back as it was."""
+    read = read_submission(data)
+    assert write_submission(read) == data
+    head = open_submission(read, _SUBMITTED["vkey"])
+    judge(read, head, None)
+
+
+def heads_question(data: bytes) -> None:
+    """What a peer asks about heads."""
+    read_question(data)
+
+
+def heads_answer(data: bytes) -> None:
+    """What a peer says of heads, and the evidence in it."""
+    for raw in read_answer(data).evidence:
+        _either(lambda raw=raw: verify_evidence(read_evidence(raw)))
 
 
 def frames(data: bytes) -> None:
@@ -171,6 +213,31 @@ def requests() -> list[bytes]:
     ]
 
 
+def cosigned_notes() -> list[bytes]:
+    """The sound notes among the vectors, with one line of a witness, with two, and without."""
+    found = []
+    for one in seeds.given("checkpoint", ok=True):
+        text = note_lines(one["note"])[0]
+        lines = [
+            cosign(text, "witness.example", _WITNESS_KEY, at=at)
+            for at in (_COSIGNED_AT, _COSIGNED_AT - 9, _COSIGNED_AT + 999)
+        ]
+        found += [with_lines(one["note"], lines[:nth]) for nth in range(4)]
+        found.append(one["note"] + "".join(f"{line}\n" for line in lines).encode())
+    return found
+
+
+def witness_lines() -> list[bytes]:
+    """The signature lines of those notes."""
+    return [note_.partition(b"\n\n")[2] for note_ in cosigned_notes()]
+
+
+def answers() -> list[bytes]:
+    """The answer of the vectors, and answers with notes and evidence."""
+    told = [bytes(each) for one in seeds.given("heads") for name, each in one.items() if name == "answer"]
+    return [*told, write_answer(cosigned_notes()[:2], evidences()), write_answer([])]
+
+
 def extras() -> list[bytes]:
     """The extra lines of every proof among the vectors."""
     found = []
@@ -225,6 +292,10 @@ _REQUEST = {name: _SOUND[name] for name in ("method", "authority", "body", "me")
 _REQUEST_KEYS = _SOUND["keys"]
 _REQUEST_AT = datetime.fromisoformat(_SOUND["now"])
 _PROOF_REST: bytes = next(seeds.given("proof", ok=True))["proof"].split(b"\n", 2)[2]
+_SUBMITTED = next(seeds.given("witness", ok=True))
+_WITNESS_KEY = generate(lambda count: bytes(count - 1) + b"w")
+_WITNESS = encode_vkey("witness.example", VKEY_COSIGNATURE, public_of(_WITNESS_KEY))
+_COSIGNED_AT = 1_772_452_800
 ACKNOWLEDGEMENTS = [
     json.dumps(
         {

@@ -49,8 +49,8 @@ def test_everything_that_crossed_the_wire_may_be_said_again_and_nothing_happens(
     assert len(replayed) > 10
     allowed = {401, 429}
     for request, status in replayed:
-        if request.startswith((b"GET /.well-known/", b"POST /f1/peer/join")):
-            continue  # open to anybody; a join that was answered is answered the same way again
+        if request.startswith((b"GET /.well-known/", b"POST /f1/peer/join", b"POST /f1/wit/add-checkpoint")):
+            continue  # open to anybody; what was answered is answered again, or is refused as old
         assert status in allowed, request[:100]
     assert [node.get("/node")["log"] for node in (town.hospital, town.lab)] == before
     assert until(lambda: town.lab.get("/peers/hospital")["state"] == "active", "all is as it was")

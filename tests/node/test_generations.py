@@ -143,6 +143,7 @@ async def test_what_a_thief_signed_with_the_stolen_log_key_is_disputed_until_its
                 assert (await report(peer, kept_id))["disputed"] is False
                 listed = (await get(peer, "/v1/reports"))["items"]
                 assert {i["id"] for i in listed if i["disputed"]} == {false_id, true_id}
+                assert {i["id"] for i in listed if i["trust"] == "disputed"} == {false_id, true_id}
                 assert (await get(node, "/healthz"))["status"] == "degraded"
                 # The author says what is so.
                 told = await post(node, "/v1/log/republish", {})

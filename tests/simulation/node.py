@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.simulation.cast import START, Player
+from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
 from tests.simulation.state import Disk, Entry, Followed, Stored
 from tests.simulation.world import Request, World
 
@@ -37,12 +38,12 @@ RINGING = frozenset({"I", "II"})
 Step = Generator[Any, Any, Any]
 
 
-class NoAnswerError(Exception):
-    """None came in time."""
+class Node(Comparing):
+    """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
-
-class Node:
-    """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read."""
+    `signed`: the root that it signed last, by size; `written`: every entry that it ever made. That is what a god would
+    see, and no restore takes it back.
+    """
 
     def __init__(self, world: World, player: Player, *, skew_s: float = 0.0, commit_s: float = 0.02) -> None:
         self.world = world
@@ -50,10 +51,13 @@ class Node:
         self.disk = Disk()
         self.policies: dict[str, PeerPolicy] = {}
         self.room: list[tuple[str, int]] = []
-        self.signed: dict[
-            int, bytes
-        ] = {}  # every root that this node ever signed, by size: what a god would see
+        self.signed: dict[int, bytes] = {}
+        self.written: list[Entry] = []
+        self.noted = 0  # the size of its log, in a file beside the database
+        self.restored = 0
         self.up = False
+        self.ready = False
+        self.contradicted = False
         self._skew_s = skew_s
         self._commit_s = commit_s
         self._life = 0  # counts crashes: what belongs to an earlier life does nothing any more
@@ -80,12 +84,24 @@ class Node:
             self._work(self._follow(peer))
         self._work(self._courier())
         self._work(self._receipts())
+        self.ready = False
+        self._work(self.check())
+        self._work(self.push())
+        self._work(self.gossip())
 
     def crash(self) -> None:
         """Lose everything that is not on the disk."""
         self.up = False
         self._life += 1
         self.world.servers.pop(self.node_id, None)
+
+    def restore(self, disk: Disk, *, whole: bool = False) -> None:
+        """Have the database of some time ago (`whole`: and what stood beside it); it is down until it is started."""
+        self.crash()
+        self.disk = disk
+        if whole:
+            self.noted = len(disk.entries)
+        self.restored += 1
 
     def _work(self, steps: Step) -> None:
         """Drive one task: it yields a Request, a number of seconds to rest, or a transaction to commit."""
@@ -137,6 +153,8 @@ class Node:
 
     def file(self, report_id: str, raw: bytes, *, to: list[str] | None) -> bool:
         """Inside a transaction: file a first or a later version of an own report; False: it is not ours to version."""
+        if not self.ready:
+            return False
         report = check_bundle(raw).report
         assert report is not None
         stored = self.disk.reports.get(report_id)
@@ -192,7 +210,9 @@ class Node:
 
     def append(self, sealed: Sealed) -> bytes:
         """Inside a transaction: entry and checkpoint together; then the long polls are answered."""
-        self.disk.entries.append(Entry(sealed.leaf, sealed.leaf_hash, sealed.ct, dict(sealed.wraps)))
+        entry = Entry(sealed.leaf, sealed.leaf_hash, sealed.ct, dict(sealed.wraps))
+        self.written.append(entry)
+        self.disk.entries.append(entry)
         self.disk.frontier.append(sealed.leaf_hash)
         self._sign()
         for since, answer in self._waiting:
@@ -203,7 +223,9 @@ class Node:
 
     def _sign(self) -> None:
         size, root = self.disk.frontier.size, self.disk.frontier.root()
-        assert self.signed.setdefault(size, root) == root, "an honest node signed two roots for one size"
+        assert self.restored or self.signed.get(size, root) == root, "a node signed two roots for one size"
+        self.signed[size] = root
+        self.noted = size
         self.disk.note = sign_checkpoint(
             self.player.identity.statement.log.origin, size, root, self.player.keys.log
         )
@@ -217,6 +239,8 @@ class Node:
             return
         if request.kind == "checkpoint":
             self._serve_checkpoint(request, answer)
+        elif request.kind in KINDS:
+            self.serve_comparing(request, answer)
         elif request.kind == "tile":
             start = request.at * TILE_WIDTH
             if start + request.width <= len(self.disk.entries):
@@ -229,7 +253,8 @@ class Node:
 
         def now() -> None:
             if life == self._life:
-                answer(self.disk.note)
+                key = self.node_id, self.disk.frontier.size, self.disk.frontier.root()
+                answer(self.disk.notes.get(key, self.disk.note))
 
         if request.at == self.disk.frontier.size and request.wait_s > 0:
             self._waiting.append((request.at, now))
@@ -303,6 +328,9 @@ class Node:
             if head.size > log.size:
                 log.size, log.frontier, log.note = head.size, frontier, note
                 log.leaves += leaves
+            if head.size == log.size:
+                log.note = note
+                self.keep_lines(peer, head, note)
 
         yield keep
         yield from self._take(peer)
@@ -434,12 +462,12 @@ class Node:
     def _receipts(self) -> Step:
         """Tell origins that somebody saw their report: entry and mark in one transaction."""
         while True:
-            if self.disk.untold:
+            if self.disk.untold and self.ready:
                 yield self._tell_one
             yield 5.0
 
     def _tell_one(self) -> None:
-        if not self.disk.untold:
+        if not self.disk.untold or not self.ready:
             return
         origin, report_id, ver, ref = self.disk.untold[0]
         if origin not in self.disk.stopped:

@@ -4,15 +4,19 @@
 """
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from tests.simulation.cast import NAMES, bundle, player
+from tests.simulation.comparing import FAULTY
 from tests.simulation.node import Node
+from tests.simulation.state import Disk
 from tests.simulation.villains import VILLAINS, Villain, new_id
-from tests.simulation.world import Faults, World
+from tests.simulation.world import TIMEOUT_S, Faults, World
 
 from tocsin_federation.errors import FederationError
 from tocsin_federation.evidence import Evidence, read_evidence, verify_evidence, write_evidence
+from tocsin_federation.merkle import root_of
 from tocsin_federation.messages import read_header
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
@@ -29,8 +33,9 @@ class Play:
     seed: int
     world: World
     nodes: dict[str, Node]
-    published: dict[tuple[str, str, int], bytes] = field(default_factory=dict)
+    published: dict[tuple[str, str, int], set[bytes]] = field(default_factory=dict)
     did: Counter[str] = field(default_factory=Counter)
+    backups: dict[str, Disk] = field(default_factory=dict)
     lowest: dict[tuple[str, str], int] = field(
         default_factory=dict
     )  # rank of the strictest ceiling that ever held
@@ -83,6 +88,7 @@ def _storm(run: Play) -> None:
     world, dice = run.world, run.world.dice
     nodes = list(run.nodes.values())
     acts = [_file, _file, _file, _revise, _revise, _withdraw, _crash, _part, _lower, _villainy]
+    acts += [_back_up, _back_up, _restore, _restore] if dice.random() < 0.3 else []
     for _ in range(dice.randint(10, 60)):
         act, node = dice.choice(acts), dice.choice(nodes)
         world.at(dice.uniform(0, STORM_S * 0.9), lambda act=act, node=node: act(run, node))
@@ -109,7 +115,7 @@ def _publish(
         if not node.file(report_id, raw, to=to):
             return False
         if not isinstance(node, Villain):
-            run.published[node.node_id, report_id, ver] = raw
+            run.published.setdefault((node.node_id, report_id, ver), set()).add(raw)
         run.did["published"] += 1
         return True
 
@@ -136,6 +142,18 @@ def _crash(run: Play, node: Node) -> None:
         run.did["crashes"] += 1
         node.crash()
         run.world.at(run.world.dice.uniform(0.1, 120), lambda: None if node.up else node.start())
+
+
+def _back_up(run: Play, node: Node) -> None:
+    run.backups[node.node_id] = deepcopy(node.disk)
+
+
+def _restore(run: Play, node: Node) -> None:
+    """Somebody puts the last backup in the place of what was written since."""
+    if node.node_id in run.backups and node.up and not isinstance(node, Villain):
+        run.did["restores"] += 1
+        node.restore(deepcopy(run.backups[node.node_id]))
+        run.world.at(run.world.dice.uniform(TIMEOUT_S, 120), lambda: None if node.up else node.start())
 
 
 def _part(run: Play, node: Node) -> None:
@@ -170,7 +188,8 @@ def _villainy(run: Play, _node: Node) -> None:
 def judge(run: Play) -> list[str]:
     """What is wrong with a run; nothing, if the protocol holds."""
     return [
-        *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run),
+        *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
+        *_twice_witnessed(run),
     ]  # fmt: skip
 
 
@@ -179,7 +198,7 @@ def _lost(run: Play) -> list[str]:
     wrong = []
     for origin in run.honest:
         for reader in run.honest:
-            if reader is origin or origin.node_id in reader.disk.stopped:
+            if reader is origin or origin.node_id in reader.disk.stopped or not origin.ready:
                 continue
             log = reader.disk.followed[origin.node_id]
             if log.next != len(origin.disk.entries):
@@ -202,10 +221,15 @@ def _lost(run: Play) -> list[str]:
                     newest[header.id] = max(newest.get(header.id, 0), header.ver)
             for report_id, ver in newest.items():
                 stored = reader.disk.reports.get(report_id)
-                if stored is None or stored.held.ver != ver:
+                later = (
+                    stored is not None and origin.restored and stored.held.ver > ver
+                )  # of an entry that it lost
+                if stored is None or (stored.held.ver != ver and not later):
                     wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
         for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
-            if run.nodes[by] in run.honest and (key[0], key[1]) not in run.nodes[by].disk.alerts:
+            node = run.nodes[by]
+            rang = {*node.disk.alerts, *node.room} if node.restored else set(node.disk.alerts)
+            if node in run.honest and (key[0], key[1]) not in rang:
                 wrong.append(f"{_name(origin)} believes that {by} acknowledged what never rang there")
     return wrong
 
@@ -215,7 +239,7 @@ def _leaked(run: Play) -> list[str]:
     wrong = []
     sealed: dict[tuple[str, int], set[str]] = {}
     for origin in run.honest:
-        for entry in origin.disk.entries:
+        for entry in origin.written:
             header = read_header(entry.leaf)
             sealed.setdefault((header.id, header.ver), set()).update(header.aud.nodes)
             if set(entry.wraps) != set(header.aud.nodes):
@@ -242,7 +266,7 @@ def _forged(run: Play) -> list[str]:
             origin = run.nodes.get(stored.held.origin)
             if origin is None or isinstance(origin, Villain):
                 continue
-            if run.published.get((origin.node_id, report_id, stored.held.ver)) != stored.raw:
+            if stored.raw not in run.published.get((origin.node_id, report_id, stored.held.ver), ()):
                 wrong.append(f"{_name(reader)} holds words in the name of {_name(origin)} that it never said")
     return wrong
 
@@ -251,6 +275,8 @@ def _doubled(run: Play) -> list[str]:
     """What rang is in the room once, and everything that should have rung is there."""
     wrong = []
     for node in run.honest:
+        if node.restored:
+            continue  # what it had rung was forgotten with its disk
         if len(node.room) != len(set(node.room)):
             wrong.append(f"the room of {_name(node)} was rung twice for one thing")
         if set(node.room) != set(node.disk.alerts):
@@ -265,6 +291,46 @@ def _accused(run: Play) -> list[str]:
         for peer, code in node.disk.stopped.items():
             if run.nodes[peer] in run.honest:
                 wrong.append(f"{_name(node)} stopped {_name(run.nodes[peer])}, who is honest: {code}")
+    return wrong
+
+
+def _forked(run: Play) -> list[str]:
+    """Nobody holds another past of an honest node's log than that node itself, whatever was restored."""
+    wrong = []
+    for origin in run.honest:
+        own = [entry.leaf_hash for entry in origin.disk.entries]
+        for reader in run.nodes.values():
+            if reader is origin:
+                continue
+            followed, cosigned = (
+                reader.disk.followed[origin.node_id],
+                reader.disk.cosigned.get(origin.node_id),
+            )
+            heads = [(followed.size, root_of(followed.leaves))]
+            heads += [(cosigned.size, cosigned.root)] if cosigned is not None else []
+            heads = [
+                head for head in heads if origin.ready or head[0] <= len(own)
+            ]  # it knows, and signs nothing
+            if any(size > len(own) or root_of(own[:size]) != root for size, root in heads):
+                wrong.append(f"{_name(reader)} holds another past of {_name(origin)} than that itself")
+    return wrong
+
+
+def _twice_witnessed(run: Play) -> list[str]:
+    """With at most one bad witness no two heads that contradict each other have a quorum, at whichever reader."""
+    wrong = []
+    for author, origin in run.nodes.items():
+        others = [n for n in run.nodes.values() if n is not origin]
+        if sum(isinstance(n, Villain) or bool(n.restored) for n in others) > FAULTY:
+            continue
+        heads = {head for node in run.honest if node is not origin for head in node.witnessed(author)}
+        logs = [n.disk.followed[author].leaves for n in run.honest if n is not origin]
+        for size, root in heads:
+            for other, other_root in heads:
+                same = size == other and root != other_root
+                past = [log for log in logs if len(log) >= size and root_of(log[:size]) == root]
+                if same or (other < size and past and root_of(past[0][:other]) != other_root):
+                    wrong.append(f"two pasts of {_name(origin)} are witnessed")
     return wrong
 
 

@@ -41,6 +41,15 @@ class Followed:
 
 
 @dataclass
+class Cosigned:
+    """The head of a log that was cosigned last."""
+
+    size: int
+    root: bytes
+    note: bytes
+
+
+@dataclass
 class Disk:
     """Everything that survives."""
 
@@ -51,6 +60,11 @@ class Disk:
     followed: dict[str, Followed] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     evidence: list[tuple[str, str, bytes, bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    cosigned: dict[str, Cosigned] = field(default_factory=dict)
+    lines: dict[tuple[str, int, bytes], set[str]] = field(
+        default_factory=dict
+    )  # author, size, root → who has cosigned it
+    notes: dict[tuple[str, int, bytes], bytes] = field(default_factory=dict)  # the same, as notes
     alerts: dict[tuple[str, int], bool] = field(
         default_factory=dict
     )  # → whether the room is known to have it

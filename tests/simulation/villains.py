@@ -5,14 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 from tests.simulation.cast import bundle
+from tests.simulation.comparing import KINDS
 from tests.simulation.node import Node
 from tests.simulation.state import Entry
 from tests.simulation.world import Request
 
-from tocsin_federation.checkpoint import sign_checkpoint
+from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.merkle import leaf_hash, root_of
 from tocsin_federation.sharing import PeerPolicy
+from tocsin_federation.witness import Submission
 from tocsin_schema.marking import Tlp
 
 
@@ -47,15 +49,30 @@ class Forker(Villain):
             self._other.append(self.world.dice.randbytes(32))
 
     def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
-        if self._other is None or request.src not in self._fooled:
+        if self._other is None or request.src not in self._fooled or request.kind in KINDS:
             super().serve(request, answer)
         elif request.kind == "checkpoint":
-            origin, keys = self.player.identity.statement.log.origin, self.player.keys
-            answer(sign_checkpoint(origin, len(self._other), root_of(self._other), keys.log))
+            size, root = len(self._other), root_of(self._other)
+            answer(self.disk.notes.get((self.node_id, size, root), self._second()))
         elif request.kind == "tile":
             answer(b"".join(self._other[request.at * 256 : request.at * 256 + request.width]))
         else:
             answer(encode_trailer(len(self._other)))
+
+    def faces(self) -> list[tuple[bytes, list[bytes]]]:
+        return [*super().faces(), *([] if self._other is None else [(self._second(), list(self._other))])]
+
+    def _second(self) -> bytes:
+        assert self._other is not None
+        origin, keys = self.player.identity.statement.log.origin, self.player.keys
+        return sign_checkpoint(origin, len(self._other), root_of(self._other), keys.log)
+
+
+class Colluder(Villain):
+    """Cosigns whatever a log has signed, and forgets what it cosigned before."""
+
+    def judge(self, src: str, _submission: Submission, _checkpoint: Checkpoint) -> None:
+        self.disk.cosigned.pop(src, None)
 
 
 class Shrinker(Villain):
@@ -188,7 +205,7 @@ class Leech(Villain):
             self.world.ask(request, lambda _body: None)
 
 
-VILLAINS = (Forker, Shrinker, Boaster, Forger, Leech)
+VILLAINS = (Forker, Colluder, Shrinker, Boaster, Forger, Leech)
 
 
 def new_id(raw: bytes) -> str:

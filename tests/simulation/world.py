@@ -26,7 +26,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Request:
-    """What one node asks of another. `since`/`start`/`tile`/`width` by kind: checkpoint, entries, tile."""
+    """What one node asks of another. `at`, `width`, `about` (a NodeID) and `body` mean what the kind makes of them."""
 
     src: str
     dst: str
@@ -34,6 +34,8 @@ class Request:
     at: int = 0
     width: int = 0
     wait_s: float = 0.0
+    about: str = ""
+    body: bytes = b""
 
 
 @dataclass

@@ -27,7 +27,7 @@ from tocsin_federation.identity import Identity, NodeKeys, incept, verify_chain
 from tocsin_federation.keys import public_of
 from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path, root_of
 from tocsin_federation.request_auth import keyid_of, sign_request
-from tocsin_node.services.exchange import log_id
+from tocsin_node.services.heads import log_id
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import node_identity
 
@@ -220,7 +220,7 @@ class Villain:
         return web.Response(body=self.note())
 
     def _tile(self, request: web.Request) -> web.Response:
-        index, width = parse_tile_path(request.path.split("/", 4)[4])
+        _, index, width = parse_tile_path(request.path.split("/", 4)[4])
         start = index * TILE_WIDTH
         return web.Response(body=b"".join(self.leaf_hashes[start : start + width]))
 

@@ -65,3 +65,20 @@ def run(
         else:
             passphrase = read_passphrase(file=passphrase_file, descriptor=passphrase_fd)
             run_node(directory or directory_of(session, os.environ), passphrase)
+
+
+@node.command("confirm")
+@click.option("--by", metavar="NAME", required=True, help="Who says so; it is kept.")
+@pass_session
+def confirm(session: Session, by: str) -> None:
+    """Let the log go on although no peer could be asked how long it is.
+
+    After a start on another machine a node asks its peers whether they hold a longer log than its database: then it was
+    restored from a backup, and would sign a second past. If none can be reached, it waits. Say this only when you know
+    that the database is the newest there is; when a longer log is known, it is refused.
+    """
+    found = session.client.json("POST", "/v1/log/confirm", send={"by": by})
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.line(f"The log goes on from {found.get('size')} entries, on the word of {by}.")

@@ -15,6 +15,7 @@ COMMANDS = {
     "list": Late(f"{_HERE}.peer_look:list_", "List the peers.", _LOOK),
     "status": Late(f"{_HERE}.peer_look:status", "Show how the connections are.", _LOOK),
     "evidence": Late(f"{_HERE}.peer_look:evidence", "Write the proof that a peer has forked its log.", _LOOK),
+    "witness": Late(f"{_HERE}.peer_look:witness", "Say who cosigns for whom.", _LOOK),
     "sync": Late(f"{_HERE}.peer_look:sync", "Ask a peer for news now.", _LOOK),
 }
 

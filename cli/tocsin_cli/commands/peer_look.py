@@ -65,6 +65,36 @@ def status(session: Session, name: str | None) -> None:
             session.out.line(f"{peer.get('name')}: {ending}")
 
 
+@click.command("witness", cls=Command)
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--ask/--no-ask", "ask", default=None, help="Ask it to cosign our checkpoints; its word counts."
+)
+@click.option("--cosign/--no-cosign", "cosign", default=None, help="Cosign its checkpoints.")
+@pass_session
+def witness(session: Session, name: str, ask: bool | None, cosign: bool | None) -> None:
+    """Say who cosigns for whom.
+
+    A peer is a witness of our log, and our node one of its log, unless said otherwise. Witnesses cosign checkpoints, so
+    that nobody can be shown another log than the others; they see its size and hash, nothing else.
+    """
+    asked = {"witness": ask, "witnessed": cosign}
+    found = session.client.json("PUT", f"/v1/peers/{segment(name)}/witness", send=asked)
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.facts(_witness_lines(found))
+
+
+def _witness_lines(peer: Mapping[str, Any]) -> list[tuple[str, object]]:
+    cosigned = peer.get("cosigned_at")
+    return [
+        ("Witness of ours", "yes" if peer.get("witness") else "no"),
+        ("We witness it", "yes" if peer.get("witnessed") else "no"),
+        ("Its log cosigned", local_time(cosigned) if cosigned else "never"),
+    ]
+
+
 @click.command("sync", cls=Command)
 @click.argument("name", metavar="NAME")
 @click.option("--resume", is_flag=True, help="Take a suspect peer back, after you have looked into it.")
@@ -158,6 +188,7 @@ def _status_of(session: Session, name: str) -> None:
     pairs += [
         ("Approved by us", approved),
         ("Words compared", "yes" if peer.get("sas_verified") else "no"),
+        *_witness_lines(peer),
         ("They may get up to", f"TLP:{str(peer.get('max_tlp_out')).upper()}"),
         ("Taken from them up to", f"TLP:{str(peer.get('max_tlp_in')).upper()}"),
         ("Last contact", local_time(peer.get("last_contact_at"))),

@@ -9,7 +9,7 @@ import click
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.log import refuse_malformed
 from tocsin_cli.durable import write_durably
-from tocsin_cli.errors import FileUnreadable, NotVerified
+from tocsin_cli.errors import FileUnreadable, NotVerified, UsageFault
 from tocsin_cli.plain import local_time, utc_text
 from tocsin_cli.session import Session, pass_session
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tocsin_federation.errors import FederationError
     from tocsin_federation.proof import Proven
 
+_LATEST = 253_402_300_799  # the year 9999
 _KINDS = {
     "publish": "a report",
     "revoke": "the withdrawal of a report",
@@ -38,12 +39,34 @@ def proof() -> None:
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the disclosed report there."
 )
+@click.option(
+    "--witness",
+    "witnesses",
+    metavar="VKEY",
+    multiple=True,
+    help="The key of a witness that you trust; may be repeated.",
+)
+@click.option(
+    "--peers", is_flag=True, help="Trust your own node's peers as witnesses; it is asked for their keys."
+)
+@click.option(
+    "--require", metavar="N", type=click.IntRange(min=1), help="So many of them must have cosigned."
+)
 @pass_session
-def verify(session: Session, file: Path, node_id: str | None, report: Path | None) -> None:
+def verify(
+    session: Session,
+    file: Path,
+    node_id: str | None,
+    report: Path | None,
+    witnesses: tuple[str, ...],
+    peers: bool,
+    require: int | None,
+) -> None:
     """Verify a proof on this machine, without a node: of a report, or that a node has forked its log.
 
     Nothing in the file is believed: signatures, tree and content are checked. What it cannot show is who is behind a
-    NodeID: compare it with what the organisation says, or give --node-id. Exit code 4 when the proof does not hold.
+    NodeID: compare it with what the organisation says, or give --node-id. Cosignatures of witnesses that you name show
+    that others were shown the same log. Exit code 4 when the proof does not hold, or too few have cosigned.
     """
     if node_id is not None:
         refuse_malformed(node_id)
@@ -51,7 +74,14 @@ def verify(session: Session, file: Path, node_id: str | None, report: Path | Non
     if raw.startswith(b"{"):
         _tell_fork(session, raw, node_id)
         return
-    proven = _proven(raw, node_id)
+    keys = [*witnesses, *(_peers_keys(session) if peers else ())]
+    proven = _proven(raw, node_id, keys)
+    if require is not None and len(proven.cosigned) < require:
+        raise NotVerified(
+            f"{len(proven.cosigned)} of the witnesses named have cosigned, not {require}.",
+            code="too-few-witnesses",
+            hint="Name more witnesses with --witness, or ask for a proof made later: cosignatures come afterwards.",
+        )
     if report is not None:
         _write_report(session, proven, report)
     if session.out.as_json:
@@ -72,12 +102,26 @@ def _bytes(file: Path) -> bytes:
         raise FileUnreadable(f"{file} cannot be read: {exc.strerror}.") from exc
 
 
-def _proven(raw: bytes, node_id: str | None) -> "Proven":
-    from tocsin_federation.errors import FederationError
+def _peers_keys(session: Session) -> list[str]:
+    found = session.client.json("GET", "/v1/peers")
+    return [str(peer["witness_key"]) for peer in found.get("items") or [] if peer.get("witness")]
+
+
+def _proven(raw: bytes, node_id: str | None, witnesses: list[str]) -> "Proven":
+    from tocsin_federation.errors import FederationError, KeyRefused
+    from tocsin_federation.keys import VKEY_COSIGNATURE, decode_vkey
     from tocsin_federation.proof import read_proof, verify_proof
 
     try:
-        return verify_proof(read_proof(raw), expected=node_id)
+        for key in witnesses:
+            decode_vkey(key, VKEY_COSIGNATURE)
+    except KeyRefused as exc:
+        raise UsageFault(
+            "A --witness is no key of a witness.",
+            hint="It looks like NAME+8 letters+BASE64: `tocsin peer status NAME --json` has it as witness_key.",
+        ) from exc
+    try:
+        return verify_proof(read_proof(raw), expected=node_id, witnesses=witnesses)
     except FederationError as exc:
         raise _not_held(exc) from exc
 
@@ -133,10 +177,22 @@ def _facts(proven: "Proven") -> list[tuple[str, object]]:
         ("Marking", header.tlp.label),
         ("Sealed", f"{local_time(_sealed(proven))} by its author's clock"),
         ("To", f"{len(header.aud.nodes)} nodes: {', '.join(header.aud.nodes)}"),
-        ("Cosigned", ", ".join(proven.signers) or "by nobody"),
+        ("Cosigned", _cosigned(proven)),
         ("Says", "not disclosed" if proven.content is None else f"{title} ({len(proven.content)} bytes)"),
     ]
     return facts
+
+
+def _cosigned(proven: "Proven") -> str:
+    """Who was verified, and who merely stands there."""
+    verified = [f"{c.vkey.split('+')[0]} ({local_time(_moment(c.at))})" for c in proven.cosigned]
+    known = {c.vkey.split("+")[0] for c in proven.cosigned}
+    others = [f"{name} (not verified: its key was not named)" for name in proven.signers if name not in known]
+    return ", ".join([*verified, *others]) or "by nobody"
+
+
+def _moment(seconds: int) -> str:
+    return utc_text(datetime.fromtimestamp(min(seconds, _LATEST), UTC))
 
 
 def _document(proven: "Proven") -> dict[str, Any]:
@@ -155,6 +211,9 @@ def _document(proven: "Proven") -> dict[str, Any]:
         "sealed_at": _sealed(proven),
         "to": list(header.aud.nodes),
         "signers": list(proven.signers),
+        "cosigned": [
+            {"witness": c.vkey.split("+")[0], "vkey": c.vkey, "at": _moment(c.at)} for c in proven.cosigned
+        ],
         "disclosed": proven.content is not None,
         "title": _title(proven),
     }

@@ -149,10 +149,21 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
+    pairs += _trust(found)
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     pairs += [("Progress", act_line(each)) for each in found.get("progress") or []]
     return [*pairs, *remark_lines(found)]
+
+
+def _trust(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Whether enough witnesses vouch that everybody is shown the same; nothing for what stands in no log."""
+    witnesses = found.get("witnesses")
+    if not isinstance(witnesses, Mapping):
+        return []
+    by = ", ".join(names(witnesses.get("by"))) or "nobody yet"
+    needed = f"{witnesses.get('required')} of {witnesses.get('known')} needed"
+    return [("Trust", f"{found.get('trust')}; cosigned by {by} ({needed})")]
 
 
 def _brought_by(origin: Mapping[str, Any]) -> str:

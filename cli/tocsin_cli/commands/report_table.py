@@ -8,7 +8,7 @@ from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session
 
-COLUMNS = ("id", "grade", "tlp", "state", "from", "modified", "title")
+COLUMNS = ("id", "grade", "tlp", "state", "trust", "from", "modified", "title")
 Filters = Mapping[str, str | Sequence[str] | int | None]
 
 
@@ -46,7 +46,8 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
         item["id"],
         item.get("grade"),
         item.get("tlp"),
-        _state(item),
+        f"{item.get('state', '')}{' (redaction)' if item.get('redaction_of') else ''}",
+        item.get("trust") or "",
         whence(item.get("origin")),
         local_time(item.get("modified")),
         item.get("name"),

@@ -18,9 +18,10 @@ from tocsin_federation.request_auth import Caller
 from tocsin_federation.sharing import servable
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
-from tocsin_node.services.exchange import log_id
+from tocsin_node.services.heads import HeldLog, log_id
 from tocsin_node.services.peering import InviteRefused, chain_of
 from tocsin_node.storage import log
+from tocsin_node.storage.pool import Connection
 from tocsin_node.web.body import parse_json
 from tocsin_node.web.errors import BadJson
 from tocsin_node.web.paging import integer, number
@@ -107,22 +108,35 @@ async def checkpoint(request: web.Request) -> web.Response:
     if wait_s > 0:
         async with request.app[POLLS].turn(peer.node_id):
             await node.ledger.grown(since, wait_s)
-    head = node.ledger.head
     approved(request, peer.node_id)  # it may have been removed while it waited
-    return web.Response(body=head.note, content_type="text/plain", charset="utf-8")
+    note = await node.heads.note(node.heads.own())
+    return web.Response(body=note, content_type="text/plain", charset="utf-8")
 
 
 async def tile(request: web.Request) -> web.Response:
-    """GET /f1/log/{log}/tile/0/…: leaf hashes (C2SP tlog-tiles, level 0)."""
-    node, ended = await _served(request)
-    head = ended or node.ledger.head
-    index, width = parse_tile_path("tile/0/" + request.match_info["path"])
-    start = index * TILE_WIDTH
-    if start + width > head.size:
-        raise NoSuchLog
+    """GET /f1/log/{log}/tile/{level}/…: hashes (C2SP tlog-tiles) of our log, or of a peer's as we verified it."""
+    if request.match_info["path"].startswith("entries/"):
+        raise NoSuchLog  # there are no bundles: entries are sealed, each for its recipients
+    level, index, width = parse_tile_path("tile/" + request.match_info["path"])
+    node = request.app[NODE]
     async with node.pool.acquire() as conn:
-        hashes = await log.leaf_hashes(conn, head.gen, start, start + width)
-    return web.Response(body=b"".join(hashes), content_type="application/octet-stream")
+        held = await _held(node, request, conn)
+        if (index * TILE_WIDTH + width) * TILE_WIDTH**level > held.size:
+            raise NoSuchLog
+        hashes = await node.heads.tile(conn, held, level, index, width)
+    return web.Response(body=hashes, content_type="application/octet-stream")
+
+
+async def past(request: web.Request) -> web.Response:
+    """GET /f1/log/{log}/past?from=m&to=n: the hashes that show the roots at both sizes, 0 < m <= n."""
+    node = request.app[NODE]
+    old, size = integer(request, "from") or 0, integer(request, "to") or 0
+    async with node.pool.acquire() as conn:
+        held = await _held(node, request, conn)
+    if not 0 < old <= size <= held.size:
+        raise NoSuchLog
+    path = await node.heads.past(held, old, size)
+    return web.Response(body=b"".join(path), content_type="application/octet-stream")
 
 
 async def entries(request: web.Request) -> web.Response:
@@ -169,6 +183,13 @@ async def _served(request: web.Request) -> tuple[Node, log.Head | None]:
             if head is not None:
                 return node, head
     raise NoSuchLog
+
+
+async def _held(node: Node, request: web.Request, conn: Connection) -> HeldLog:
+    held = await node.heads.named(conn, request.match_info["log"])
+    if held is None:
+        raise NoSuchLog
+    return held
 
 
 def _signed_by(theirs: Identity, request: web.Request, body: bytes) -> Caller:

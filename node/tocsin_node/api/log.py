@@ -1,6 +1,7 @@
 """Our log over HTTP, for whoever verifies it without trusting the node: checkpoint, leaf hashes, keys."""
 
 import base64
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -23,9 +24,24 @@ class RepublishRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def checkpoint(request: web.Request) -> web.Response:
-    """GET /v1/log/checkpoint: the newest signed note (C2SP tlog-checkpoint)."""
-    note = request.app[NODE].ledger.head.note
+    """GET /v1/log/checkpoint: the newest signed note (C2SP tlog-checkpoint), with its cosignatures."""
+    heads = request.app[NODE].heads
+    note = await heads.note(heads.own())
     return web.Response(body=note, content_type="text/plain", charset="utf-8")
+
+
+class ConfirmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`by`: who says that the database is the newest there is."""
+
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+async def confirm(request: web.Request) -> web.Response:
+    """POST /v1/log/confirm: a named person lets the log go on although no peer could be asked."""
+    node = request.app[NODE]
+    wanted = await read_json(request, ConfirmRequest)
+    await node.self_check.confirm(wanted.by)
+    return json_response({"state": node.self_check.state, "size": node.ledger.head.size})
 
 
 async def leaves(request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from tocsin_node.node import NODE, Node
 from tocsin_node.services.intake import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import log, remote
+from tocsin_node.storage import witness as cosignatures
 from tocsin_node.storage.peers import PeerRow
 from tocsin_node.web.body import read_json
 from tocsin_node.web.problems import json_response
@@ -51,6 +52,13 @@ class ApproveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unverified: bool = False
     max_tlp_out: Tlp | None = None
     max_tlp_in: Tlp | None = None
+
+
+class WitnessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`witness`: it is asked to cosign our checkpoints, and its word counts. `witnessed`: we cosign its."""
+
+    witness: bool | None = None
+    witnessed: bool | None = None
 
 
 class SyncRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +122,17 @@ async def approve(request: web.Request) -> web.Response:
     return json_response(await _whole(node, peer))
 
 
+async def witness(request: web.Request) -> web.Response:
+    """PUT /v1/peers/{name}/witness: whether the peer is a witness of ours, and we one of it."""
+    node = request.app[NODE]
+    wanted = await read_json(request, WitnessRequest)
+    peer = await node.peering.set_witness(
+        request.match_info["name"], witness=wanted.witness, witnessed=wanted.witnessed
+    )
+    node.witnessing.wake()
+    return json_response(await _whole(node, peer))
+
+
 async def sync(request: web.Request) -> web.Response:
     """POST /v1/peers/{name}/sync: look at the peer now."""
     node = request.app[NODE]
@@ -154,6 +173,8 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         fetched = row.fetched_next if row.fetched_gen == head.gen else 0
         waiting = await log.waiting(conn, head.gen, peer.node_id, fetched)
         alerts = await remote.alerts_in_a_day(conn, peer.node_id)
+        newest = await cosignatures.newest(conn, peer.identity.statement.log.origin)
+    cosigned_at = max((line.at for line in newest), default=None)
     size, next_index = (theirs.size, theirs.next_index) if theirs else (0, 0)
     outcomes: dict[str, Any] = {
         "stored": 0,
@@ -201,5 +222,9 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "problem": problem,
         "log": {"size": size, "next_index": next_index, "lag": size - next_index},
         "outcomes": outcomes,
+        "witness": row.witness,
+        "witnessed": row.witnessed,
+        "cosigned_at": cosigned_at,
+        "witness_key": peer.identity.statement.wit,
         "fetched": {"next_index": fetched, "our_size": head.size, "waiting": waiting},
     }

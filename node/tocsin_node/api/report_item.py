@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from tocsin_node.node import Node
+from tocsin_node.services.trust import Standing
 from tocsin_node.storage.reports import StoredReport
 
 
 async def items_of(node: Node, found: Sequence[StoredReport]) -> list[dict[str, Any]]:
     """The lines of a list."""
     records = await node.reporting.redactions.records([each.id for each in found])
-    return [_item_of(node, each, records.get(each.id)) for each in found]
+    standings = await node.trusting.of_reports(found)
+    return [
+        _item_of(node, each, records.get(each.id), standing)
+        for each, standing in zip(found, standings, strict=True)
+    ]
 
 
-def _item_of(node: Node, report: StoredReport, record: str | None) -> dict[str, Any]:
+def _item_of(
+    node: Node, report: StoredReport, record: str | None, standing: Standing | None
+) -> dict[str, Any]:
     return {
         "id": report.id,
         "ver": report.ver,
@@ -35,6 +42,7 @@ def _item_of(node: Node, report: StoredReport, record: str | None) -> dict[str, 
         "modified": report.modified,
         "stored_at": report.stored_at,
         "redaction_of": record,
+        "trust": None if standing is None else standing.trust,
     }
 
 

@@ -11,6 +11,7 @@ from tocsin_node.api.report_item import items_of
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.reporting import FindingsRefused, Submission
+from tocsin_node.storage.reports import StoredReport
 from tocsin_node.web.body import read_body
 from tocsin_node.web.paging import flag, integer
 from tocsin_node.web.problems import json_response
@@ -103,6 +104,7 @@ async def show(request: web.Request) -> web.Response:
                 for i in report.audience
             ],
             "entry": entry,
+            "witnesses": await _witnesses(node, report),
             "acknowledgements": [act for act in progress if act["kind"] == "ack"],
             "progress": [act for act in progress if act["kind"] != "ack"],
             "remarks": remarks,
@@ -182,6 +184,15 @@ def _answer(node: Node, done: Submission) -> web.Response:
             "objects": [{k: o[k] for k in ("type", "id", "name") if k in o} for o in objects],
         }
     return json_response(body, status=201 if done.outcome == "stored" else 200)
+
+
+async def _witnesses(node: Node, report: StoredReport) -> dict[str, Any] | None:
+    """Who vouches for the entry, and how many must."""
+    standing = await node.trusting.of_report(report)
+    if standing is None:
+        return None
+    by = [{"name": node.peering.name_of(i), "node_id": i} for i in standing.by]
+    return {"by": by, "required": standing.required, "known": standing.witnesses}
 
 
 def _creator(node: Node, creator: str, bundle: dict[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
     clock: str = ""  # of a duty: how far, until when, which; ours, and every room may read it
     duties: tuple[str, ...] = ()  # what is owed to whom: tells what kind of harm it was
+    unwitnessed: bool = False  # only its author has signed it; witnesses have not cosigned it yet
     cluster: str = ""  # its id and size
     since: str = (
         ""  # when the first report of a cluster came: what a later cluster of the same name has otherwise
@@ -141,6 +142,7 @@ def _bare(facts: AlertFacts, **kept: Any) -> AlertFacts:
         report_id=facts.report_id,
         ver=facts.ver,
         clock=facts.clock,
+        unwitnessed=facts.unwitnessed,
         cluster=facts.cluster,
         since=facts.since,
         emergency=facts.emergency,
@@ -275,6 +277,7 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
         ("It rings because", ", ".join(foreign(reason, SUMMARY_BYTES) for reason in facts.reasons)),
         ("System", systems),
         ("Reported by", foreign(facts.origin, NAME_BYTES)),
+        ("Not yet witnessed", "only its author has signed it so far" if facts.unwitnessed else ""),
         *emergency_words.steps_text(
             [foreign(name, NAME_BYTES) for name in facts.steps[:STEPS]],
             [foreign(text, STEP_BYTES) for text in facts.step_texts[:STEPS]],

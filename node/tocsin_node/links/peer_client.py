@@ -19,7 +19,8 @@ import orjson
 
 from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import MAX_BODY_BYTES, Frame, FrameReader
-from tocsin_federation.merkle import tile_path
+from tocsin_federation.gossip import MAX_ANSWER_BYTES
+from tocsin_federation.merkle import HASH_BYTES, tile_path
 from tocsin_federation.request_auth import sign_request
 from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import foreign
@@ -27,6 +28,10 @@ from tocsin_node.settings import FederationSettings
 
 NOTE_BYTES = 16 * 1024
 CHAIN_BYTES = 1024 * 1024
+PAST_BYTES = 64 * HASH_BYTES
+TEXT = "text/plain"
+TLOG_SIZE = "text/x.tlog.size"
+SIZE_LINE = re.compile(rb"(?:0|[1-9][0-9]{0,15})\n")
 PROBLEM_BYTES = 64 * 1024
 HINT_BYTES = 300
 SLOWEST_BYTES_S = 32 * 1024  # an answer that comes slower than this on the whole is given up
@@ -73,11 +78,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body and how far the peer's clock stands from ours (positive: theirs is ahead)."""
+    """Status, body, how far the peer's clock stands from ours (positive: theirs is ahead), and the content's type."""
 
     status: int
     body: bytes
     clock_skew_s: float | None
+    kind: str
 
 
 class PeerClient:
@@ -150,6 +156,38 @@ class PeerClient:
             raise PeerUnreachable("The peer's entries are cut or malformed.", code=exc.code) from exc
         return Batch(frames, next_index)
 
+    async def past(self, url: str, dest: str, log: str, *, old: int, size: int) -> tuple[bytes, ...]:
+        """The hashes that show a log's roots at both sizes (`merkle.past_proof`), as the peer holds them."""
+        path, query = f"/f1/log/{log}/past", {"from": str(old), "to": str(size)}
+        body = (await self._send("GET", url, path, query, dest=dest, limit=PAST_BYTES)).body
+        return tuple(body[i : i + HASH_BYTES] for i in range(0, len(body), HASH_BYTES))
+
+    async def heads(self, url: str, dest: str, question: bytes) -> bytes:
+        """What the peer answers to a question about heads (`gossip.py`), unread."""
+        answer = await self._send(
+            "POST", url, "/f1/wit/heads", dest=dest, body=question, limit=MAX_ANSWER_BYTES
+        )
+        return answer.body
+
+    async def add_checkpoint(self, url: str, body: bytes) -> bytes | int:
+        """C2SP tlog-witness `add-checkpoint`: the witness's signature lines, or the size it cosigned last (409).
+
+        Raises: PeerUnreachable, PeerRefusal.
+        """
+        answer = await self._send(
+            *("POST", url, "/f1/wit/add-checkpoint"),
+            dest=None,
+            body=body,
+            limit=NOTE_BYTES,
+            kind=TEXT,
+            also=409,
+        )
+        if answer.status == 200:
+            return answer.body
+        if answer.kind != TLOG_SIZE or SIZE_LINE.fullmatch(answer.body) is None:
+            raise PeerUnreachable("The witness's answer has another form.", code="bad-answer")
+        return int(answer.body)
+
     async def post(self, url: str, dest: str, path: str, message: Mapping[str, Any]) -> Any:
         """Send a JSON message of the handshake; returns the JSON answer."""
         answer = await self._send("POST", url, path, dest=dest, body=orjson.dumps(message), limit=CHAIN_BYTES)
@@ -166,6 +204,8 @@ class PeerClient:
         body: bytes = b"",
         limit: int,
         wait_s: float = 0,
+        kind: str = "application/json",
+        also: int = 200,
     ) -> Answer:
         parts = urlsplit(url)
         self._refuse_insecure(parts.scheme, parts.hostname)
@@ -173,7 +213,7 @@ class PeerClient:
         query_text = urlencode(query or {})
         headers = {"Accept-Encoding": "identity"}
         if body:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = kind
         if dest is not None:
             headers |= sign_request(
                 method=method,
@@ -197,12 +237,12 @@ class PeerClient:
                 method, target, data=body or None, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 content = await _read_bounded(response, limit)
-                answer = Answer(response.status, content, self._skew(response.headers))
+                answer = Answer(response.status, content, self._skew(response.headers), response.content_type)
         except TimeoutError as exc:
             raise PeerUnreachable("The peer did not answer in time.", code="peer-timeout") from exc
         except aiohttp.ClientError as exc:
             raise PeerUnreachable(f"The peer could not be reached ({type(exc).__name__}).") from exc
-        if answer.status != 200:
+        if answer.status not in {200, also}:
             raise _refusal(answer)
         return answer
 

@@ -7,9 +7,9 @@ and its alert are on the disk together or not at all. After the commit, `wake`. 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -60,6 +60,11 @@ class AlertPlan:
     priority: int
     only: Literal["always", "new", "rung"] = "always"
     reasons: tuple[str, ...] = ()
+
+    def marked(self, *, unwitnessed: bool) -> Self:
+        """The same; it tells whether witnesses are still to cosign what it is about."""
+        facts = msgspec.structs.replace(self.facts, unwitnessed=unwitnessed)
+        return replace(self, facts=facts)
 
 
 class AlarmPlanner:

@@ -10,7 +10,6 @@ the peer is stopped, the evidence kept and people told, until a person resumes i
 """
 
 import asyncio
-import hashlib
 import logging
 import random
 from collections.abc import Sequence
@@ -28,8 +27,10 @@ from tocsin_federation.identity import EndedLog, ended_logs
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
+from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.witnessing import Witnessing
 from tocsin_node.settings import FederationSettings
 from tocsin_node.storage import remote
 from tocsin_node.storage.errors import StorageError
@@ -54,6 +55,7 @@ class Exchange:
         peering: Peering,
         client: PeerClient,
         intake: Intake,
+        witnessing: Witnessing,
         chain: Sequence[bytes],
         settings: FederationSettings,
     ) -> None:
@@ -61,6 +63,7 @@ class Exchange:
         self._peering = peering
         self._client = client
         self._intake = intake
+        self._witnessing = witnessing
         self._chain = chain
         self._settings = settings
         self._nudged: dict[str, asyncio.Event] = {}
@@ -238,11 +241,19 @@ class Exchange:
         self._open.add(peer.node_id)
         if head is not None:
             log = await self._grown(peer, log, head, answer.body, doubted=doubted)
+            await self._cosigned(peer, log, log_key.origin, answer.body)
         await self._peering.note_contact(peer.node_id, clock_skew_s=answer.clock_skew_s, well=True)
         if head is None or head.size == size:
             return False
         await self._take_entries(peer, log)
         return True
+
+    async def _cosigned(self, peer: Peer, log: RemoteLog, origin: str, note: bytes) -> None:
+        """Keep what witnesses have put on the head that we hold now; more may come while it stays the same."""
+        await self._witnessing.keep(peer.node_id, origin, log.size, note)
+        if note != log.note:
+            async with self._pool.acquire() as conn:
+                await remote.renew_note(conn, log, note)
 
     async def _grown(
         self, peer: Peer, log: RemoteLog, head: Checkpoint, note: bytes, *, doubted: bool
@@ -375,8 +386,3 @@ class Exchange:
 def _name_of(peer: Peer, gen: int) -> str:
     """How that generation of a peer's log is named in an address."""
     return next(log_id(s.log.origin) for s in peer.identity.statements if s.log.gen == gen)
-
-
-def log_id(origin: str) -> str:
-    """How a log is named in an address: lower-case hex of SHA-256 over its origin line."""
-    return hashlib.sha256(origin.encode()).hexdigest()

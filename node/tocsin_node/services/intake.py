@@ -29,6 +29,7 @@ from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peer
+from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import remote, reports, shares
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
@@ -87,6 +88,7 @@ class Intake:
         pool: Pool,
         alarms: Alarms,
         ownership: Ownership,
+        trusting: Trusting,
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
@@ -98,6 +100,7 @@ class Intake:
         self._pool = pool
         self._alarms = alarms
         self._ownership = ownership
+        self._trusting = trusting
         self._node_id = node_id
         self._enc_private = enc_private
         self._data_keys = data_keys
@@ -299,19 +302,14 @@ class Intake:
         return wrote or heard
 
     async def _ring(self, conn: Connection, peer: Peer, batch: _Batch) -> bool:
-        plans = [
-            (plan, new.ver)
-            for new, before in batch.versions
-            if (
-                plan := self._alarms.plan(
-                    new.report,
-                    origin=peer.called,
-                    ours=False,
-                    # A copy that came another way was nobody's word, and rang for nobody.
-                    previous_grade=before.grade if before and before.origin == new.origin else None,
-                )
-            )
-        ]
+        plans = []
+        for new, before in batch.versions:
+            # A copy that came another way was nobody's word, and rang for nobody.
+            grade = before.grade if before and before.origin == new.origin else None
+            plan = self._alarms.plan(new.report, origin=peer.called, ours=False, previous_grade=grade)
+            if plan is not None:
+                unwitnessed = new.place is not None and await self._trusting.awaited(conn, peer, new.place)
+                plans.append((plan.marked(unwitnessed=unwitnessed), new.ver))
         if not plans:
             return False
         spent = await remote.alerts_in_a_day(conn, peer.node_id)

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tocsin_federation.checkpoint import sign_checkpoint
+from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.envelope import Sealed
 from tocsin_federation.merkle import Frontier
 from tocsin_node.data_keys import DataKeys
-from tocsin_node.errors import NodeStopping
+from tocsin_node.errors import NodeError, NodeStopping
 from tocsin_node.services.alarms import Alarms, AlertPlan
 from tocsin_node.storage import log, reports, shares
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
@@ -28,7 +28,16 @@ from tocsin_schema.report import IncidentReport
 
 BATCH_POSTINGS = 512
 LOOK_EVERY_S = 1.0
+HELD_S = 10.0  # a caller waits so long for the pen to be let go
 logger = logging.getLogger(__name__)
+
+
+class Unconfirmed(NodeError):
+    """It is not known yet whether this log is whole, so nothing is signed."""
+
+    code = "log-unconfirmed"
+    hint = "It goes on by itself once a peer was asked; `/healthz` says how it stands."
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,10 @@ class Ledger:
         self._grown = asyncio.Event()
         self._closing = False
         self._letting_go = False
+        self._held: Unconfirmed | None = None  # why nothing is signed
+        self._released = asyncio.Event()
+        self.held_s = HELD_S
+        self.on_head: Callable[[log.Head], None] = lambda _head: None  # after each longer log was committed
         self.on_stored: Callable[[], None] = _nobody  # after reports of ours were committed
 
     @property
@@ -132,14 +145,52 @@ class Ledger:
     async def post(self, *postings: Posting) -> list[Posted]:
         """Write `postings` durably, in order; returns when they are committed.
 
-        Raises: StorageUnavailable (nothing is known to be written: try again, ids make it safe), StorageError,
-        NodeStopping.
+        What is to be signed waits a moment for the pen, if it is held. Raises: StorageUnavailable (nothing is known to
+        be written: try again, ids make it safe), StorageError, NodeStopping, Unconfirmed.
         """
+        if any(p.sealed is not None for p in postings):
+            await self.signable()
         if self._closing:
             raise NodeStopping
         call = _Call(postings, asyncio.get_running_loop().create_future())
         await self._calls.put(call)
         return await call.done
+
+    def hold(self, why: Unconfirmed) -> None:
+        """Sign nothing until `release()`: it is not known whether our log is whole."""
+        self._held = why
+        self._released.clear()
+
+    def release(self) -> None:
+        """Our log is whole: sign."""
+        self._held = None
+        self._released.set()
+        if self._head is not None:
+            self.on_head(self._head)
+
+    async def adopt(
+        self, before: log.Head, signed: Checkpoint, frontier: bytes, note: bytes, leaves: Sequence[bytes]
+    ) -> None:
+        """Go on from a head that was signed with our key and that this database had lost.
+
+        `leaves`: the hashes from `before` on; the caller has verified that they lead to `signed`. The pen is held.
+        Raises: StorageConflict when the log has grown meanwhile, StorageError.
+        """
+        head = log.Head(self._gen, signed.size, signed.root, frontier, note)
+        async with self._leader.connection() as conn:
+            await log.adopt(conn, before.size, leaves, head)
+        self._stand_at(head)
+
+    async def signable(self) -> None:
+        """Return when something may be signed; waits a moment for the pen. Raises: Unconfirmed."""
+        if self._held is None:
+            return
+        try:
+            async with asyncio.timeout(self.held_s):
+                await self._released.wait()
+        except TimeoutError:
+            if self._held is not None:
+                raise self._held from None
 
     async def grown(self, since: int, wait_s: float) -> log.Head:
         """The head as soon as it differs from `since`, or as it is after `wait_s` seconds.
@@ -166,6 +217,11 @@ class Ledger:
             await self._write(batch)
             for _ in batch:
                 self._calls.task_done()
+
+    def stir(self) -> None:
+        """Answer the long polls that wait, though the log is no longer: there is more on its note."""
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     def let_go(self) -> None:
         """Answer every long poll now: the node is stopping."""
@@ -199,6 +255,7 @@ class Ledger:
         """From now on this is known to be committed; whoever waits for a longer log is woken."""
         before, self._head, self._certain = self._head, head, True
         if before is not None and head.size > before.size:
+            self.on_head(head)
             self._grown.set()
             self._grown = asyncio.Event()
 

@@ -179,6 +179,10 @@ class Peering:
         peer = self._peers.get(node_id)
         return peer if peer is not None and peer.row.state != "removed" else None
 
+    def active(self) -> list[Peer]:
+        """The peers that are approved and not stopped."""
+        return [p for p in self._peers.values() if p.active]
+
     def statements(self, node_id: str) -> tuple[bytes, ...]:
         """The chain (DSSE) that is held of a peer, of a removed one too; empty for a node never met."""
         peer = self._peers.get(node_id)
@@ -354,6 +358,16 @@ class Peering:
         async with self._pool.acquire() as conn:
             row = await peers.approve(conn, peer.node_id, sas_verified=verified, out=out.value, in_=in_.value)
         return self._changed(row)
+
+    async def set_witness(self, name: str, *, witness: bool | None, witnessed: bool | None) -> Peer:
+        """Whether a peer is asked to cosign our checkpoints and counts as a witness; whether we cosign its.
+
+        None leaves it as it is. Raises: PeerUnknown.
+        """
+        peer = self.named(name)
+        async with self._pool.acquire() as conn:
+            row = await peers.set_witness(conn, peer.node_id, witness=witness, witnessed=witnessed)
+        return self._remember(row)
 
     async def remove(self, name: str) -> None:
         """Take a peer out: nothing goes to it or comes from it any more. What it sent stays. Raises: PeerUnknown."""

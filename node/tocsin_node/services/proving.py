@@ -6,6 +6,8 @@ So a node can show what it was told without asking who told it.
 
 from functools import partial
 
+from tocsin_federation.checkpoint import note_lines
+from tocsin_federation.cosignature import with_lines
 from tocsin_federation.envelope import open_disclosed
 from tocsin_federation.identity import Identity, ended_logs
 from tocsin_federation.messages import read_header
@@ -15,7 +17,8 @@ from tocsin_node.errors import NodeError
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.reporting import ReportUnknown
 from tocsin_node.services.trees import Trees
-from tocsin_node.storage import log, remote, reports
+from tocsin_node.services.trust import Trusting
+from tocsin_node.storage import log, remote, reports, witness
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
 
@@ -46,12 +49,21 @@ class TlpForbids(NodeError):
 class Proving:
     """Makes proofs."""
 
-    def __init__(self, pool: Pool, peering: Peering, identity: Identity, data_keys: DataKeys) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        peering: Peering,
+        identity: Identity,
+        data_keys: DataKeys,
+        trees: Trees,
+        trusting: Trusting,
+    ) -> None:
         self._pool = pool
         self._peering = peering
         self._identity = identity
         self._data_keys = data_keys
-        self._trees = Trees()
+        self._trees = trees
+        self._trusting = trusting
 
     async def prove(self, report_id: str, *, ver: int | None = None, disclose: bool = False) -> bytes:
         """The proof (C2SP tlog-proof) of a version of a report; None: the newest held.
@@ -76,23 +88,27 @@ class Proving:
 
     async def _own(self, conn: Connection, place: Place, *, disclose: bool) -> bytes:
         ended = next((e for e in ended_logs(self._identity) if e.key.gen == place.gen), None)
-        head = await log.head_within(conn, place.gen, ended.good if ended else None)
+        good = ended.good if ended else None
+        origin = next(s.log.origin for s in self._identity.statements if s.log.gen == place.gen)
+        witnessed = await self._trusting.witnessed_size(
+            conn, self._identity.node_id, origin, place.index, within=good
+        )
+        head = await log.head_within(conn, place.gen, good if witnessed is None else witnessed)
         entry = await log.entry(conn, place.gen, place.index)
-        if head is None or entry is None:
+        if head is None or entry is None or entry.leaf is None or entry.ct is None:
             raise NotKept
         if place.index >= head.size:
             raise NotInLog("It stands where the log was ended before it.", hint=REPUBLISH)
         read = partial(log.leaf_hashes, conn, place.gen)
-        path = await self._trees.inclusion(("own", place.gen), read, place.index, head.size)
+        path = await self._trees.inclusion((self._identity.node_id, place.gen), read, place.index, head.size)
+        note = await _cosigned(conn, origin, head.size, head.note)
         disclosed = None
         if disclose:
             if entry.data_key is None:
                 raise NotKept
             data_key = self._data_keys.unlock(place.leaf_hash, entry.data_key)
             disclosed = Disclosed(open_disclosed(read_header(entry.leaf), data_key, entry.ct), data_key)
-        return write_proof(
-            Proof(entry.leaf, place.index, path, head.note, tuple(self._identity.chain), disclosed)
-        )
+        return write_proof(Proof(entry.leaf, place.index, path, note, tuple(self._identity.chain), disclosed))
 
     async def _theirs(
         self, conn: Connection, report: StoredReport, ver: int, place: Place, *, disclose: bool
@@ -108,6 +124,19 @@ class Proving:
                 raise NotKept
             data_key = self._data_keys.unlock(place.leaf_hash, entry.data_key)
             disclosed = Disclosed(report.bundle, data_key)
+        origin = note_lines(followed.note)[0].split("\n", 1)[0]
+        witnessed = await self._trusting.witnessed_size(conn, report.origin, origin, place.index)
+        shown = None if witnessed is None else await remote.note_at(conn, followed, witnessed)
+        size, note = (
+            (followed.size, followed.note) if witnessed is None or shown is None else (witnessed, shown)
+        )
         read = partial(remote.leaves, conn, followed)
-        path = await self._trees.inclusion((report.origin, place.gen), read, place.index, followed.size)
-        return write_proof(Proof(entry.leaf, place.index, path, followed.note, chain, disclosed))
+        path = await self._trees.inclusion((report.origin, place.gen), read, place.index, size)
+        return write_proof(
+            Proof(entry.leaf, place.index, path, await _cosigned(conn, origin, size, note), chain, disclosed)
+        )
+
+
+async def _cosigned(conn: Connection, origin: str, size: int, note: bytes) -> bytes:
+    """The note with every cosignature that is kept over it."""
+    return with_lines(note, [each.line for each in await witness.lines(conn, origin, size)])

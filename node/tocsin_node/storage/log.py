@@ -36,10 +36,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class KeptEntry:
-    """What is needed to show one entry. `data_key`: locked; None where it was not kept."""
+    """What is needed to show one entry; None: was not kept, or lost. `data_key`: locked."""
 
-    leaf: bytes
-    ct: bytes
+    leaf: bytes | None
+    ct: bytes | None
     data_key: bytes | None
 
 
@@ -53,7 +53,10 @@ class VisibleEntry:
     ct: bytes
 
 
-HEAD = "select gen, size, root, frontier, note from log_checkpoint where gen = $1 order by size desc limit 1"
+HEAD = """
+select gen, size, root, frontier, note from log_checkpoint
+where gen = $1 order by size desc limit 1
+"""
 
 HEAD_WITHIN = """
 select gen, size, root, frontier, note from log_checkpoint
@@ -82,7 +85,8 @@ LEAF_HASHES = "select leaf_hash from log_entry where gen = $1 and idx >= $2 and 
 
 # What the leaves hash to now (RFC 6962: SHA-256 of 00 and the leaf), not what was computed when they were written.
 HASHED_ANEW = """
-select sha256('\\x00'::bytea || leaf) from log_entry where gen = $1 and idx >= $2 and idx < $3 order by idx
+select coalesce(sha256('\\x00'::bytea || leaf), leaf_hash) from log_entry
+where gen = $1 and idx >= $2 and idx < $3 order by idx
 """
 
 # octet_length reads the size without fetching the body, so the sum costs nothing; one entry always fits.
@@ -98,6 +102,16 @@ select idx, leaf, wrap, ct, of_limit from (
 where running <= $6 or nth = 1
 order by idx
 """
+
+ADOPT = """
+with entry as (
+    insert into log_entry (gen, idx, leaf_hash)
+    select $1, $2 + n - 1, h from unnest($3::bytea[]) with ordinality as l (h, n)
+)
+insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $4, $5, $6, $7)
+"""
+
+LOST = "select count(*) from log_entry where gen = $1 and leaf is null"
 
 WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3"
 
@@ -146,6 +160,20 @@ async def append(
         [e.data_key for e in entries],
         *rest,
     )
+
+
+async def adopt(conn: Connection, start: int, leaves: Sequence[bytes], head: Head) -> None:
+    """Insert entries from index `start` on of which only the hash is known, and the checkpoint that covers them.
+
+    Raises: StorageConflict when an index or a size is taken already.
+    """
+    await conn.execute(ADOPT, head.gen, start, list(leaves), head.size, head.root, head.frontier, head.note)
+
+
+async def lost(conn: Connection, gen: int) -> int:
+    """Of how many entries only the hash is known."""
+    count: int = await conn.fetchval(LOST, gen)
+    return count
 
 
 async def entry(conn: Connection, gen: int, idx: int) -> KeptEntry | None:

@@ -32,6 +32,8 @@ class PeerRow:
     fetched_gen: int
     fetched_next: int
     added_at: datetime
+    witness: bool
+    witnessed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class InviteRow:
 
 _COLUMNS = """node_id, name, chain, url, state, our_nonce, their_nonce, invited, approved_at, sas_verified,
     max_tlp_out, max_tlp_in, problem_code, problem_hint, problem_at, last_contact_at, clock_skew_s,
-    fetched_gen, fetched_next, added_at"""
+    fetched_gen, fetched_next, added_at, witness, witnessed"""
 
 ALL = f"select {_COLUMNS} from peer order by added_at, node_id"
 
@@ -101,6 +103,11 @@ where node_id = $1 and {_MAY_BE_LOST}
 FETCHED = f"""
 update peer set fetched_gen = $2, fetched_next = $3
 where node_id = $1 and (fetched_gen, fetched_next) < ($2, $3::bigint) and {_MAY_BE_LOST}
+"""
+
+SET_WITNESS = f"""
+update peer set witness = coalesce($2, witness), witnessed = coalesce($3, witnessed) where node_id = $1
+returning {_COLUMNS}
 """
 
 REMOVE = "update peer set state = 'removed', name = name || ' (removed ' || node_id || ')' where node_id = $1"
@@ -156,6 +163,13 @@ async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url:
     """Keep a longer statement chain and the address it names; None when one as long stands there already."""
     row = await conn.fetchrow(SET_CHAIN, node_id, list(chain), url)
     return None if row is None else PeerRow(*row)
+
+
+async def set_witness(
+    conn: Connection, node_id: str, *, witness: bool | None, witnessed: bool | None
+) -> PeerRow:
+    """Whether a peer is a witness of ours, and whether we are one of it; None leaves it as it is."""
+    return PeerRow(*await conn.fetchrow(SET_WITNESS, node_id, witness, witnessed))
 
 
 async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | None) -> None:

@@ -96,6 +96,10 @@ with leaf as (
 update remote_log set size = $4, root = $5, frontier = $6, note = $7 where origin = $1 and gen = $2 and size = $3
 """
 
+NOTE_AT = "select note from remote_checkpoint where origin = $1 and gen = $2 and size = $3"
+
+RENEW_NOTE = "update remote_log set note = $4 where origin = $1 and gen = $2 and size = $3"
+
 LEAVES = (
     "select leaf_hash from remote_leaf where origin = $1 and gen = $2 and idx >= $3 and idx < $4 order by idx"
 )
@@ -181,6 +185,17 @@ async def advance_head(
 ) -> None:
     """Keep a verified longer log: its new leaf hashes, its checkpoint, its compact range. All or nothing."""
     await conn.execute(ADVANCE_HEAD, log.origin, log.gen, log.size, size, root, frontier, note, list(leaves))
+
+
+async def note_at(conn: Connection, log: RemoteLog, size: int) -> bytes | None:
+    """The verified note of that size, if there was one."""
+    note: bytes | None = await conn.fetchval(NOTE_AT, log.origin, log.gen, size)
+    return note
+
+
+async def renew_note(conn: Connection, log: RemoteLog, note: bytes) -> None:
+    """Keep a verified note over the same head: it carries other cosignatures."""
+    await conn.execute(RENEW_NOTE, log.origin, log.gen, log.size, note)
 
 
 async def dispute(conn: Connection, origin: str, gen: int, start: int) -> None:

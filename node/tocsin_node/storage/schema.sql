@@ -84,6 +84,23 @@ create table cluster_rung (
     constraint cluster_rung_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 
+create table cosignature (
+    log text not null,
+    witness text not null,
+    size bigint not null,
+    at timestamp with time zone not null,
+    line text not null,
+    constraint cosignature_pkey PRIMARY KEY (log, witness, size)
+);
+
+create table cosigned (
+    log text not null,
+    size bigint not null,
+    root bytea not null,
+    note bytea not null,
+    constraint cosigned_pkey PRIMARY KEY (log)
+);
+
 create table delivery (
     id bigint generated always as identity not null,
     alert_id bigint,
@@ -352,17 +369,24 @@ create table log_checkpoint (
     constraint log_checkpoint_pkey PRIMARY KEY (gen, size)
 );
 
+create table log_confirmation (
+    at timestamp with time zone default now() not null,
+    by text not null,
+    size bigint not null
+);
+
 create table log_entry (
     gen integer not null,
     idx bigint not null,
     leaf_hash bytea not null,
-    leaf bytea not null,
-    ct bytea storage external not null,
+    leaf bytea,
+    ct bytea storage external,
     at timestamp with time zone default now() not null,
     data_key bytea,
     constraint log_entry_pkey PRIMARY KEY (gen, idx),
     constraint log_entry_leaf_hash_key UNIQUE (leaf_hash)
 ) with (toast_tuple_target=8160);
+CREATE INDEX log_entry_lost ON public.log_entry USING btree (gen) WHERE (leaf IS NULL);
 
 create table log_wrap (
     recipient text not null,
@@ -420,6 +444,8 @@ create table peer (
     fetched_next bigint default 0 not null,
     added_at timestamp with time zone default now() not null,
     fetched_gen integer default 1 not null,
+    witness boolean default true not null,
+    witnessed boolean default true not null,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
     constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))

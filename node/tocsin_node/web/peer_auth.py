@@ -1,7 +1,7 @@
 """Which peer asks: the signature of its request (RFC 9421, PROTOCOL.md 5), our approval, and its share of the node.
 
-The signature covers the body. What peers send otherwise is GET; the two messages with a body (a join, a statement)
-carry the keys that sign them, and their handlers verify.
+The signature covers the body. A join and a statement carry the keys that sign them, and their handlers verify; the
+body of other requests is read here and kept for the handler (`message_of`).
 """
 
 import re
@@ -21,6 +21,7 @@ from tocsin_node.web.errors import BadRequest
 from tocsin_node.web.limits import LongPolls, RateLimit
 
 PEER = web.RequestKey("peer", Peer)
+MESSAGE = web.RequestKey("message", bytes)
 NONCES = web.AppKey("nonces", NonceCache)
 RATE = web.AppKey("rate", RateLimit)
 STRANGERS = web.AppKey("strangers", RateLimit)
@@ -60,6 +61,7 @@ async def authenticate(request: web.Request) -> str:
     if request.body_exists and request.method != "POST":
         raise BadRequest("This request has no body.")  # before a byte of it is read: anybody can send one
     body = await read_message(request) if request.body_exists else b""
+    request[MESSAGE] = body
     return admit(request, verify(request, body, node.peering.http_key))
 
 
@@ -140,6 +142,11 @@ def verify(request: web.Request, body: bytes, lookup: Callable[[str], bytes | No
         if exc.code == "clock-skew":
             raise ClockSkew from exc
         raise
+
+
+def message_of(request: web.Request) -> bytes:
+    """What the peer that asks has sent, as it was signed."""
+    return request[MESSAGE]
 
 
 def peer_of(request: web.Request) -> Peer:

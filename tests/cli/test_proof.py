@@ -1,0 +1,62 @@
+"""Cosignatures on a proof count when their keys are named, and too few fail the command."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tests.federation.nodes import B_KEYS, A, B, C, make
+from tests.federation.test_proof import proof
+
+from tocsin_federation.checkpoint import checkpoint_text, open_checkpoint
+from tocsin_federation.cosignature import cosign, with_lines
+from tocsin_federation.keys import VKEY_COSIGNATURE, decode_vkey
+from tocsin_federation.proof import write_proof
+
+AT = 1_772_452_800
+NAMES = {node: decode_vkey(node.statement.wit, VKEY_COSIGNATURE).name for node in (B, C)}
+
+
+@pytest.fixture
+def cosigned(home):
+    """A proof whose checkpoint two witnesses have cosigned."""
+    bare = proof()
+    text = checkpoint_text(open_checkpoint(bare.note, A.statement.log.vkey))
+    keys = {B: B_KEYS, C: make("gamma")[0]}
+    lines = [cosign(text, NAMES[node], keys[node].witness, at=AT) for node in (B, C)]
+    return str(home.file("proof", write_proof(replace(bare, note=with_lines(bare.note, lines)))))
+
+
+def test_witnesses_that_are_named_are_verified_and_others_are_not_believed(tocsin, cosigned):
+    result = tocsin("proof", "verify", cosigned, "--witness", B.statement.wit)
+    assert result.exit_code == 0
+    assert f"{NAMES[B]} (2026-03-02" in result.stdout
+    assert f"{NAMES[C]} (not verified" in result.stdout
+    found = json.loads(tocsin("proof", "verify", cosigned, "--witness", B.statement.wit, "--json").stdout)
+    assert found["cosigned"] == [
+        {"witness": NAMES[B], "vkey": B.statement.wit, "at": "2026-03-02T12:00:00.000Z"}
+    ]
+
+
+def test_fewer_than_required_is_not_verified(tocsin, cosigned):
+    both = ["--witness", B.statement.wit, "--witness", C.statement.wit]
+    assert tocsin("proof", "verify", cosigned, *both, "--require", "2").exit_code == 0
+    for args in (
+        [*both, "--require", "3"],
+        ["--require", "1"],
+        ["--witness", A.statement.wit, "--require", "1"],
+    ):
+        result = tocsin("proof", "verify", cosigned, *args)
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert "[too-few-witnesses]" in result.stderr
+
+
+def test_a_key_of_another_kind_is_usage(tocsin, cosigned):
+    for key in ("nonsense", A.statement.log.vkey):
+        assert tocsin("proof", "verify", cosigned, "--witness", key).exit_code == 2
+
+
+def test_the_peers_of_ones_own_node_are_witnesses_when_asked_for(tocsin, node, cosigned):
+    node.add_peer("beta", witness=True, witness_key=B.statement.wit)
+    node.add_peer("gamma", witness=False, witness_key=C.statement.wit)
+    assert tocsin("proof", "verify", cosigned, "--peers", "--require", "1").exit_code == 0
+    assert tocsin("proof", "verify", cosigned, "--peers", "--require", "2").exit_code == 4
