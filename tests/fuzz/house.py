@@ -112,7 +112,7 @@ def matrix(data: bytes) -> None:
 def peer_answer(data: bytes) -> None:
     """An answer by whatever stands at a peer's address."""
     for status in _STATUSES:
-        said = peer_client._refusal(peer_client.Answer(status, data, None))
+        said = peer_client._refusal(peer_client.Answer(status, data, None, "application/problem+json"))
         assert isinstance(said, NodeError)
         str(said).encode()
     peer_client.parse_chain(peer_client._json(data))

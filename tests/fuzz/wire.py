@@ -187,7 +187,8 @@ def evidence(data: bytes) -> None:
 def tile(data: bytes) -> None:
     """A tile's path has one spelling."""
     path = _text(data)
-    assert tile_path(*parse_tile_path(path)) == path
+    level, index, width = parse_tile_path(path)
+    assert tile_path(index, width, level=level) == path
 
 
 # Seeds ------------------------------------------------------------------------------------------------
