@@ -112,7 +112,7 @@ class Ready:
 
     warning: ChannelDown | None = None
     present: int | None = None
-    others: frozenset[str] = frozenset()
+    others: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class Sender(Protocol):
