@@ -37,7 +37,6 @@ class Forker(Villain):
         super().__init__(*args, **more)
         self._other: list[bytes] | None = None
         self._fooled: set[str] = set()
-        self.shown: set[str] = set()  # who was shown a face after having seen the other
 
     def mischief(self) -> None:
         if self._other is None and self.disk.entries:

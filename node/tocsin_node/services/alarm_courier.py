@@ -23,6 +23,7 @@ from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_present import present
 from tocsin_node.services.alarm_words import renamed
 from tocsin_node.services.pace import Pace
+from tocsin_node.services.resting import rest
 from tocsin_node.storage import alerts, deliveries
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Job
@@ -102,7 +103,7 @@ class Courier:
             if task is not None and task.cancelling():
                 raise asyncio.CancelledError  # a sender's library kept it to itself (asyncio.wait_for, Python 3.11)
             if rest_s > 0:
-                await self._rest(rest_s)
+                await rest(self._woken, rest_s)
 
     async def carry(self) -> float:
         """Carry at most one message; returns the seconds until there may be another.
@@ -228,13 +229,6 @@ class Courier:
         if due_s > 0:
             return min(due_s, IDLE_S)
         return max(self._pace.next_s(time.monotonic()), RETRY_FIRST_S)  # due, but kept for more urgent ones
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
 
 
 def _addressed(before: str, content: str) -> str:

@@ -17,6 +17,7 @@ from tocsin_node.services.alarm_gatekeeper import as_urgent
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, ROOMS, URGENT, WEBHOOK
 from tocsin_node.services.oncall import Oncall
+from tocsin_node.services.resting import rest
 from tocsin_node.settings import OncallSettings
 from tocsin_node.storage import acts, alerts, followups, silences, threads
 from tocsin_node.storage.acts import NewAct, Via
@@ -69,7 +70,7 @@ class Escalation:
             self._woken.clear()
             while await self.call_due():
                 pass
-            await self._rest(await self._rest_s())
+            await rest(self._woken, await self._rest_s())
 
     async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
         """Wait for an answer to a new alert, in the transaction that records it; no longer for earlier ones."""
@@ -213,13 +214,6 @@ class Escalation:
         if at is None:
             return IDLE_S
         return min(max((at - self._now()).total_seconds(), 0.0), IDLE_S)
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
 
 
 def later(at: datetime, muted_until: datetime | None) -> datetime:

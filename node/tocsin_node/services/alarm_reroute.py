@@ -16,6 +16,7 @@ from tocsin_node.services.alarm_line import Line
 from tocsin_node.services.alarm_notice import Notice, Notices
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import SPOKEN
+from tocsin_node.services.resting import rest
 from tocsin_node.settings import AlertSettings
 from tocsin_node.storage import alerts, rerouting
 from tocsin_node.storage.pool import Connection, Pool
@@ -53,11 +54,7 @@ class Rerouter:
         while True:
             self._woken.clear()
             rest_s = await self.look()
-            try:
-                async with asyncio.timeout(rest_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+            await rest(self._woken, rest_s)
 
     async def look(self) -> float:
         """Do what is due; returns the seconds until something may be again."""

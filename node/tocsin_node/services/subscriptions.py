@@ -21,6 +21,7 @@ from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, MATRIX
 from tocsin_node.services.quiet import due_at
+from tocsin_node.services.resting import rest
 from tocsin_node.settings import Person
 from tocsin_node.storage import alerts, subscriptions
 from tocsin_node.storage.alerts import StoredAlert
@@ -105,11 +106,7 @@ class Subscriptions:
             async with self._pool.acquire() as conn:
                 at = await subscriptions.next_at(conn)
             rest_s = IDLE_S if at is None else min(max((at - self._now()).total_seconds(), 0.0), IDLE_S)
-            try:
-                async with asyncio.timeout(rest_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+            await rest(self._woken, rest_s)
 
     async def subscribe(self, wanted: Wanted, *, by: str) -> dict[str, Any]:
         """Keep a subscription; as JSON. Raises: SubscriptionInvalid."""
