@@ -1,5 +1,6 @@
 # ruff: noqa: PT012  what is tried here is what a block does as a whole
 import asyncio
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import asyncpg
@@ -105,6 +106,27 @@ async def test_a_connection_cut_inside_a_transaction_is_unavailable(pool, databa
             await conn.execute("insert into thing values (1)")
     async with pool.acquire() as conn:
         assert await conn.fetchval("select to_regclass('thing')") is None
+
+
+async def test_a_session_found_dead_before_anything_was_written_costs_nobody_his_transaction(
+    pool, database, monkeypatch
+):
+    dead, acquire = [], pool.acquire
+
+    @asynccontextmanager
+    async def of_those_that_die():
+        async with acquire() as conn:
+            if len(dead) < 2:
+                dead.append(conn.get_server_pid())
+                await cut(database, dead[-1])
+            yield conn
+
+    monkeypatch.setattr(pool, "acquire", of_those_that_die)
+    async with pool.transaction() as conn:
+        await conn.execute("create table thing (id integer)")
+    async with acquire() as conn:
+        assert await conn.fetchval("select to_regclass('thing')::text") == "thing"
+    assert len(dead) == 2
 
 
 async def test_the_callers_own_trouble_stays_its_own(pool):

@@ -252,7 +252,7 @@ class Intake:
         *,
         again: bool = False,
     ) -> RemoteLog:
-        async with self._pool.acquire() as conn, conn.transaction():
+        async with self._pool.transaction() as conn:
             if again:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]

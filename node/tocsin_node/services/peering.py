@@ -300,7 +300,7 @@ class Peering:
         caller_key(theirs)
         if theirs.node_id == self._us.node_id:
             raise InviteRefused("A node cannot join itself.")
-        async with self._pool.acquire() as conn, conn.transaction():
+        async with self._pool.transaction() as conn:
             invite = await peers.invite(conn, invite_id)
             if invite is None or invite.expires_at <= self._now():
                 raise InviteRefused

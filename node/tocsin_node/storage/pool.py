@@ -6,7 +6,7 @@ idle limit inside transactions, so that no forgotten transaction holds rows for 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import asyncpg
 
 from tocsin_node.settings import Settings
-from tocsin_node.storage.errors import DRIVER_ERRORS, StorageRefused, translate
+from tocsin_node.storage.errors import DRIVER_ERRORS, StorageRefused, StorageUnavailable, translate
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 65.0  # above the server's own limit: for a connection that has gone silent
@@ -163,9 +163,28 @@ class Pool:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """One connection and a transaction: committed at the block's end, rolled back on any exception."""
-        async with self.acquire() as conn, conn.transaction():
-            yield conn
+        """One connection and a transaction: committed at the block's end, rolled back on any exception.
+
+        Raises: StorageUnavailable as `acquire` does. An idle connection that turns out to be dead before anything was
+        written is let go, and the next one is taken: a server that has cut its sessions costs nobody his work.
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._begin(stack)
+
+    async def _begin(self, stack: AsyncExitStack) -> Connection:
+        for _ in range(self._pool.get_max_size()):
+            async with AsyncExitStack() as trial:
+                conn = await trial.enter_async_context(self.acquire())
+                try:
+                    with translating(conn):
+                        await trial.enter_async_context(conn.transaction())
+                except StorageUnavailable:
+                    if gone(conn):
+                        continue
+                    raise
+                stack.push_async_exit(trial.pop_all())
+                return conn
+        raise StorageUnavailable("Every connection to the database was cut.")
 
     async def close(self) -> None:
         """Wait a few seconds for connections in use, then cut them off."""
@@ -183,6 +202,14 @@ class Pool:
                 conn.terminate()  # a session that cannot be reset is worth nothing to the next one
 
 
+def gone(conn: Any) -> bool:
+    """Whether this session has ended. The driver takes back a lent session that dies, and then refuses to answer."""
+    try:
+        return bool(conn.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
 @contextmanager
 def translating(conn: Any) -> Iterator[None]:
     """Make the driver's errors ours that no method of `Connection` sees: at a transaction's end, of a cursor.
@@ -192,7 +219,7 @@ def translating(conn: Any) -> Iterator[None]:
     try:
         yield
     except DRIVER_ERRORS as exc:
-        if isinstance(exc, OSError) and not conn.is_closed():
+        if isinstance(exc, OSError) and not gone(conn):
             raise
         raise translate(exc) from exc
 
