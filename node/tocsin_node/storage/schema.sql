@@ -446,8 +446,15 @@ create table peer (
     fetched_gen integer default 1 not null,
     witness boolean default true not null,
     witnessed boolean default true not null,
+    relay boolean default true not null,
+    onward boolean default true not null,
+    client boolean default false not null,
+    alerts_per_day integer,
+    requests_per_s integer,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
+    constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
+    constraint peer_requests_per_s_check CHECK (((requests_per_s >= 1) AND (requests_per_s <= 10000))),
     constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))
 );
 
