@@ -638,7 +638,15 @@ async def test_calls_that_an_older_program_did_not_know_are_taken_after_the_upda
         conn = await asyncpg.connect(database.url)  # the node is away: it still tells what it has done
         try:
             async with conn.transaction():
-                for table in ("emergency_told", "delivery", "followup", "act", "alert", "emergency_call", "emergency"):
+                for table in (
+                    "emergency_told",
+                    "delivery",
+                    "followup",
+                    "act",
+                    "alert",
+                    "emergency_call",
+                    "emergency",
+                ):
                     await conn.execute(f"delete from {table}")
                 await conn.execute(
                     "update remote_entry set outcome = 'quarantined', code = 'unsupported' where idx > 0"
