@@ -21,8 +21,10 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer"]
-KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark", "call", "answer"})
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "share", "complain"]
+KINDS: Final[frozenset[str]] = frozenset(
+    {"publish", "revoke", "ack", "remark", "call", "answer", "share", "complain"}
+)
 ANSWERS: Final[frozenset[str]] = KINDS - {"publish", "revoke"}  # these refer to an entry that came before
 SUITE: Final = 1
 PROGRESS_V: Final = 2
@@ -67,7 +69,8 @@ class Facts(_Form, frozen=True, kw_only=True):
 
     `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1. `prev`:
     leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
-    an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
+    an `answer` answers, that a `call` is about, a `share` passes on, or a `complain` speaks of; `ver` is then the
+    version that this one carried, or speaks of.
     `ts`: when the author says it was sealed; for people, never for order.
     """
 

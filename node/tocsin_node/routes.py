@@ -7,6 +7,7 @@ a scope does not start. Every line is described in openapi.yaml under its operat
 from tocsin_node.api import (
     alerts,
     clusters,
+    complaints,
     duplicates,
     duties,
     emergencies,
@@ -78,6 +79,8 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/peers/{name}/witness", peers.witness, "peer:write", "setWitness"),
     Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
+    Route("GET", "/v1/complaints", complaints.listing, "peer:read", "listComplaints", ("against",)),
+    Route("GET", "/v1/complaints/{id}/evidence", complaints.evidence, "peer:read", "proveComplaint"),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts", (*PAGE, "open")),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
     Route("POST", "/v1/alerts/route", alerts.route_of_bundle, "alert:read", "routeBundle"),

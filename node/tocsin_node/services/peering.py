@@ -200,6 +200,11 @@ class Peering:
         peer = self._peers.get(node_id)
         return () if peer is None else tuple(peer.identity.chain)
 
+    def identity_of(self, node_id: str) -> Identity | None:
+        """What is held of a peer's identity, of a removed one's too."""
+        peer = self._peers.get(node_id)
+        return None if peer is None else peer.identity
+
     def name_of(self, node_id: str) -> str:
         """What we call a node, removed or unknown ones too."""
         if node_id == self._us.node_id:
