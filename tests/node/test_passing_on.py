@@ -1,17 +1,13 @@
 """A peer's report goes on as its marking permits, with its author's proof; the author learns to whom."""
 
-import dataclasses
-import json
-
 import pytest
+from tests.node.test_share import file, now
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.villain import GRAVE, get, post, until
 
-from tocsin_federation.onward import read_share, write_share
 from tocsin_federation.proof import read_proof, verify_proof
-from tocsin_node.services import passing_on
-from tocsin_node.storage import log as log_rows
 from tocsin_schema.marking import Tlp
+from tocsin_schema.stix import revise, withdraw
 
 NAMES = ("elm", "fir", "oak")
 LINE = (("elm", "fir"), ("fir", "oak"))  # elm writes, fir passes on, oak knows fir alone
@@ -30,20 +26,12 @@ async def policy(node, peer, **change):
         assert answer.status == 200, await answer.text()
 
 
-async def changed(node, report_id, **fields):
-    """The next version of a report of the node's own."""
-    held = await get(node, f"/v1/reports/{report_id}")
-    bundle = held["bundle"]
-    incident = next(o for o in bundle["objects"] if o["type"] == "incident")
-    incident["modified"] = incident["modified"][:-4] + f"{held['ver']:03d}Z"
-    incident.update(fields)
-    path = f"/v1/reports/{report_id}" + ("/withdraw" if fields.get("revoked") else "")
-    headers = {"Content-Type": "application/stix+json"}
-    method = "POST" if fields.get("revoked") else "PUT"
-    async with node.client.request(method, path, data=json.dumps(bundle), headers=headers) as answer:
-        said = await answer.json()
-        assert answer.status == 201, said
-        return said
+async def changed(node, report_id, title=None):
+    """The next version of a report of the node's own; without a title its withdrawal."""
+    raw, path = (await node.node.reporting.get(report_id)).bundle, f"/v1/reports/{report_id}"
+    if title is None:
+        return await file(node, withdraw(raw, reason="Not so.", now=now()), f"{path}/withdraw")
+    return await file(node, revise(raw, {"title": title}, now=now()), path, "PUT")
 
 
 async def outcomes(node, peer, count):
@@ -105,10 +93,7 @@ async def test_only_what_the_marking_permits_goes_on(cluster, tmp_path, tlp, cli
         for node, peer in ((elm, "fir"), (fir, "elm"), (fir, "oak"), (oak, "fir")):
             await policy(node, peer, max_tlp_out="red", max_tlp_in="red")
         await policy(fir, "oak", client=client)
-        headers = {"Content-Type": "application/stix+json"}
-        raw = elm.bundle("Marked", tlp=Tlp(tlp))
-        async with elm.client.post("/v1/reports?to=fir", data=raw, headers=headers) as answer:
-            said = await answer.json()
+        said = await file(elm, elm.bundle("Marked", tlp=Tlp(tlp)), to="fir")
         await seen(fir, said["id"])
         done = await share(fir, said["id"], "oak", status=200 if code else 201)
         if code is None:
@@ -130,7 +115,7 @@ async def test_the_authors_own_word_takes_its_place_and_an_older_version_never_u
         await introduce("elm", elm, "oak", oak)
         await share(elm, first["id"], "oak")
         assert (await seen(oak, first["id"], through=None))["origin"]["name"] == "elm"
-        await changed(elm, second["id"], name="Second, corrected")
+        await changed(elm, second["id"], "Second, corrected")
         await share(elm, second["id"], "oak")
         assert (await seen(oak, second["id"], ver=2))["through"] is None
         held = await get(oak, f"/v1/reports/{first['id']}")
@@ -149,7 +134,7 @@ async def test_a_withdrawal_goes_on_by_itself_to_all_it_was_passed_on_to(cluster
         await seen(fir, said["id"])
         await share(fir, said["id"], "oak")
         await seen(oak, said["id"])
-        await changed(elm, said["id"], revoked=True)
+        await changed(elm, said["id"])
         assert (await seen(oak, said["id"], state="withdrawn"))["through"]["name"] == "fir"
         assert await fir.node.passing_on.withdraw() == 0
 
@@ -158,12 +143,10 @@ async def test_what_answers_it_goes_nowhere_and_what_rings_counts_as_its_messeng
     values = {**QUICK, "alerts": {"peer_budget_per_day": 1}}
     async with circle(cluster, tmp_path, NAMES, values, pairs=(*LINE, ("elm", "oak"))) as nodes:
         elm, fir, oak = (nodes[name] for name in NAMES)
-        headers = {"Content-Type": "application/stix+json"}
         ids = []
         for n in range(2):
             raw = elm.bundle(f"Two people died {n}", tlp=Tlp.GREEN, **GRAVE)
-            async with elm.client.post("/v1/reports?to=fir", data=raw, headers=headers) as answer:
-                ids.append((await answer.json())["id"])
+            ids.append((await file(elm, raw, to="fir"))["id"])
             await seen(fir, ids[-1])
             await share(fir, ids[-1], "oak")
             await seen(oak, ids[-1])
@@ -203,40 +186,6 @@ async def test_a_policy_against_passing_on_holds_at_both_doors_and_for_what_was_
 
 async def visible(server, reader):
     """How many entries of its log a node serves to a peer now."""
-    row = server.node.peering.by_id(reader.node.identity.node_id).row
     peer = reader.node.peering.by_id(server.node.identity.node_id)
-    del row
     batch = await reader.node.exchange._entries(peer, 1, 0)
     return len(batch.frames)
-
-
-async def passed_on(node, report_id, *to, client=False, forge=None):
-    """Pass a report on whatever its marking says, as a program without manners would."""
-    stored = await node.node.reporting.get(report_id)
-    service = node.node.passing_on
-    ready = await service._ready(stored)
-    content = write_share(ready.proof, client=client)
-    assert read_share(content).client == client
-    recipients = node.node.peering.enc_keys([node.node.peering.named(name).node_id for name in to])
-    facts = {
-        "t": "share",
-        "tlp": Tlp(stored.tlp),
-        "ref": stored.leaf_hash,
-        "ver": stored.ver,
-        **(forge or {}),
-    }
-    sealed = passing_on.seal(
-        by=node.node.identity.node_id,
-        id=report_id,
-        content=content,
-        recipients=recipients,
-        now=node.node.now(),
-        rng=node.node.rng,
-        **facts,
-    )
-    (posted,) = await node.node.ledger.post(passing_on.Posting(sealed=sealed))
-    return posted.place
-
-
-__all__ = ["LINE", "NAMES", "changed", "outcomes", "passed_on", "policy", "share"]
-_ = dataclasses, log_rows
