@@ -8,7 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from workshop import calls, checkpoints, entries, identities, proofs, remarks, requests, wires, witnesses
+from workshop import (
+    calls,
+    checkpoints,
+    entries,
+    identities,
+    onward,
+    proofs,
+    remarks,
+    requests,
+    wires,
+    witnesses,
+)
 from workshop.case import Case
 from workshop.sealing import Wraps
 
@@ -24,6 +35,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from remarks.cases()
     yield from calls.cases()
     yield from proofs.cases()
+    yield from onward.cases()
     yield from witnesses.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
 

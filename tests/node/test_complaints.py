@@ -1,5 +1,7 @@
 """Who passes on what its marking forbids is found out by who gets it, and convicted by its own log alone."""
 
+from dataclasses import replace
+
 from tests.node.test_passing_on import LINE, NAMES, outcomes, policy
 from tests.node.test_share import file
 from tests.support.circle import circle, introduce
@@ -17,7 +19,7 @@ TRIANGLE = (*LINE, ("elm", "oak"))
 
 async def wide(nodes):
     """Ceilings that let everything through: what is refused is refused for its marking."""
-    for one, node in nodes.items():
+    for node in nodes.values():
         for other in nodes:
             if any(p["name"] == other for p in (await get(node, "/v1/peers"))["items"]):
                 await policy(node, other, max_tlp_out="red", max_tlp_in="red")
@@ -190,8 +192,6 @@ async def test_a12_what_is_passed_on_cannot_be_claimed_changed_or_redirected(clu
         ready = await fir.node.passing_on._ready(stored)
         proof, key = ready.proof, ready.proof.disclosed.data_key
         other = stored.bundle.replace(b"For fir alone", b"For all of you")
-        from dataclasses import replace
-
         spoilt = write_share(replace(proof, disclosed=Disclosed(other, key)), client=False)
         facts = {"id": report_id, "ver": 1, "tlp": Tlp.GREEN, "ref": stored.leaf_hash}
         await log(fir, "share", spoilt, ["oak"], **facts)
