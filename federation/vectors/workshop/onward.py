@@ -103,7 +103,10 @@ def _permitted() -> Iterator[Row]:
     yield "valid", "ok", "P-231", "Alder's report to Birch, TLP:GREEN, goes on to Cedar.", _given()
     yield "valid-clear", "ok", "P-232", "TLP:CLEAR.", _given(_written(Tlp.CLEAR))
     yield "valid-client", "ok", "P-232", "TLP:AMBER, to a client.", _given(_written(Tlp.AMBER), client=True)
-    known = {"known": list(ALDER.identity.chain), "author": {"active": True, "max_tlp_in": "green"}}
+    known: dict[str, Any] = {
+        "known": list(ALDER.identity.chain),
+        "author": {"active": True, "max_tlp_in": "green"},
+    }
     yield "valid-known-author", "ok", "P-233", "Cedar knows Alder, too.", _given(**known)
     yield "valid-withdrawal", "ok", "P-234", "A withdrawal goes on.", _given(_written(t="revoke", ver=2))
 

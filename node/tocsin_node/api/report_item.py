@@ -52,13 +52,9 @@ def _item_of(
 
 
 def origin_name(node: Node, report: StoredReport, through: Through | None) -> str:
-    """Whose a report is, by our name for it; of who is no peer by its own word, and through whom it came."""
+    """Whose a report is, and through whom it came."""
     name = node.peering.name_of(report.origin)
-    if through is None:
-        return name
-    if name == report.origin:
-        name = f"{through.org} (its own word)"
-    return f"{name}, through {node.peering.name_of(through.through)}"
+    return name if through is None else f"{name}, through {node.peering.name_of(through.through)}"
 
 
 def node_id_of(node: Node, name: str) -> str:

@@ -275,7 +275,7 @@ class Intake:
                 (a.opened, a.answer) for a in arrivals if a.opened is not None and a.answer is not None
             ]
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
-            passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, held)
+            passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
             batch = _judge_all(peer, log, arrivals, held, sent, desk, called, passing, self._data_keys)
             await _write_reports(conn, batch)
             await passing.write(conn)
@@ -300,6 +300,7 @@ class Intake:
             self.on_called()
         if batch.versions:
             self.on_stored()
+        self._door.learn(passing.authors)
         if passing.anything:
             self.on_passed()
         return replace(log, next_index=next_index)

@@ -97,6 +97,15 @@ class OnwardDoor:
             return Onward(outcome=Outcome.REFUSED, code="personal-data")
         return Onward(passed=passed, report=report, client=share.client)
 
+    def called(self, author: str, org: str) -> str:
+        """What an author is called in an alert; of a stranger its own word."""
+        peer = self._peering.by_id(author)
+        return f"{org} (its own word)" if peer is None else peer.called
+
+    def learn(self, authors: Mapping[str, str]) -> None:
+        """Their reports are stored now: NodeID → what it calls itself."""
+        self._peering.strangers.update(authors)
+
     def _known(self, node_id: str) -> Identity | None:
         return self._us if node_id == self._us.node_id else self._peering.identity_of(node_id)
 
@@ -104,8 +113,12 @@ class OnwardDoor:
 class OnwardDesk:
     """What one peer passes on, and complains of, in one batch."""
 
-    def __init__(self, peer: Peer, us: str, data_keys: DataKeys, came: Mapping[str, Through]) -> None:
+    def __init__(
+        self, peer: Peer, us: str, data_keys: DataKeys, door: OnwardDoor, came: Mapping[str, Through]
+    ) -> None:
         self._peer = peer
+        self._door = door
+        self._sources: dict[tuple[str, int], str] = {}
         self._us = us
         self._data_keys = data_keys
         self._came = dict(came)  # of what is held: through whom it came
@@ -113,6 +126,7 @@ class OnwardDesk:
         self._passings: list[Passing] = []
         self._complaints: list[NewComplaint] = []
         self._direct: list[tuple[str, int]] = []
+        self._authors: dict[str, str] = {}
 
     @classmethod
     async def open(
@@ -121,18 +135,16 @@ class OnwardDesk:
         peer: Peer,
         us: str,
         data_keys: DataKeys,
+        door: OnwardDoor,
         held: Mapping[str, reports.Held],
     ) -> "OnwardDesk":
         """Read through whom came what is held."""
         versions = [(one.id, one.ver) for one in held.values()]
-        return cls(peer, us, data_keys, await onward.through(conn, versions) if versions else {})
+        return cls(peer, us, data_keys, door, await onward.through(conn, versions) if versions else {})
 
     def source(self, report_id: str, ver: int) -> str:
         """From whom a version of the batch is, for an alert."""
-        came = self._through.get((report_id, ver))
-        return (
-            self._peer.called if came is None else f"{came.org} (its own word), through {self._peer.called}"
-        )
+        return self._sources.get((report_id, ver), self._peer.called)
 
     def came_on(self, report_id: str, ver: int) -> bool:
         """Whether a version of the batch was passed on."""
@@ -144,11 +156,15 @@ class OnwardDesk:
         if came is None or came.passed is None:
             return
         passed = came.passed
+        org = passed.identity.statement.org.name
+        self._authors[passed.author] = org
+        author = self._door.called(passed.author, org)
+        self._sources[report.report.id, report.ver] = f"{author}, through {self._peer.called}"
         through = Through(
             report.report.id,
             report.ver,
             self._peer.node_id,
-            passed.identity.statement.org.name,
+            org,
             write_proof(passed.proof),
             self._data_keys.lock(passed.leaf_hash, passed.disclosed.data_key),
         )
@@ -189,6 +205,11 @@ class OnwardDesk:
         key = self._data_keys.lock(place.leaf_hash, opened.data_key)
         sealed = (frame.leaf, frame.ct, key)
         self._complain(opened.header, place, came.passed.author, by=self._us, sealed=sealed)
+
+    @property
+    def authors(self) -> dict[str, str]:
+        """NodeID → what it calls itself, of whose reports were passed on."""
+        return self._authors
 
     @property
     def anything(self) -> bool:

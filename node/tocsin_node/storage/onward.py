@@ -117,6 +117,11 @@ select p.report_id, p.ver, p.through, p.org, p.proof, p.data_key
 from unnest($1::text[], $2::int[]) as w (id, ver) join passed p on p.report_id = w.id and p.ver = w.ver
 """
 
+STRANGERS = """
+select distinct on (r.origin) r.origin, p.org from passed p
+join report r on r.id = p.report_id order by r.origin, p.at desc
+"""
+
 # Withdrawn by their authors, and passed on by us ($1) before to some of $2 that were not told so yet.
 STALE = """
 select r.id, array_agg(distinct one.recipient) from report r
@@ -195,6 +200,11 @@ async def through(conn: Connection, versions: Sequence[tuple[str, int]]) -> dict
     """By report: through whom those of `versions` (report, version) came that did not come from their authors."""
     rows = await conn.fetch(THROUGH, [name for name, _ in versions], [ver for _, ver in versions])
     return {row[0]: Through(*row) for row in rows}
+
+
+async def strangers(conn: Connection) -> dict[str, str]:
+    """NodeID → what it called itself last, of everybody whose reports were passed on to us."""
+    return {row[0]: row[1] for row in await conn.fetch(STRANGERS)}
 
 
 async def stale(conn: Connection, us: str, among: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
