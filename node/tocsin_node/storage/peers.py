@@ -34,6 +34,7 @@ class PeerRow:
     added_at: datetime
     witness: bool
     witnessed: bool
+    relay: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class InviteRow:
 
 _COLUMNS = """node_id, name, chain, url, state, our_nonce, their_nonce, invited, approved_at, sas_verified,
     max_tlp_out, max_tlp_in, problem_code, problem_hint, problem_at, last_contact_at, clock_skew_s,
-    fetched_gen, fetched_next, added_at, witness, witnessed"""
+    fetched_gen, fetched_next, added_at, witness, witnessed, relay"""
 
 ALL = f"select {_COLUMNS} from peer order by added_at, node_id"
 
