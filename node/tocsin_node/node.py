@@ -39,12 +39,13 @@ from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
-from tocsin_node.services.intake import Intake, lesser_budget
+from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipts import Receipts
@@ -82,6 +83,7 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    policies: PeerPolicies
     ownership: Ownership
     reporting: Reporting
     republishing: Republishing
@@ -173,6 +175,7 @@ async def open_node(
             silent_s=settings.federation.peer_silent_s,
         )
         await peering.load()
+        policies = PeerPolicies(pool, peering, alerts_per_day=settings.alerts.peer_budget_per_day)
         log = identity.statement.log
         ledger = Ledger(
             leader,
@@ -221,12 +224,8 @@ async def open_node(
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
-            alert_budget=settings.alerts.peer_budget_per_day,
-            calls=CallLimits(
-                settings.emergency.peer_per_day,
-                settings.emergency.peer_drills_per_day,
-                lesser_budget(settings.alerts.peer_budget_per_day),
-            ),
+            alert_budget=policies.alerts_per_day,
+            calls=CallLimits(settings.emergency.peer_per_day, settings.emergency.peer_drills_per_day),
             now=now,
         )
         heads = Heads(pool, peering, ledger, identity)
@@ -308,6 +307,7 @@ async def open_node(
                 producer=producer,
                 ledger=ledger,
                 peering=peering,
+                policies=policies,
                 ownership=ownership,
                 reporting=reporting,
                 republishing=republishing,

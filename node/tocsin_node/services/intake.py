@@ -29,6 +29,7 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import relays, remote, reports, shares
@@ -100,7 +101,7 @@ class Intake:
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
         data_keys: DataKeys,
-        alert_budget: int,
+        alert_budget: Callable[[Peer], int],
         calls: CallLimits,
         now: Callable[[], datetime],
     ) -> None:
@@ -348,12 +349,15 @@ class Intake:
     async def _hear(self, conn: Connection, peer: Peer, desk: RemarkDesk, called: CallDesk) -> bool:
         """Take calls, and what answers ours; whether there is anything to send."""
         wrote = await called.write(
-            conn, self._alarms, caller=peer.row.name, limits=self._call_limits, now=self._now()
+            conn, self._alarms, caller=peer.row.name, limits=self._limits(peer), now=self._now()
         )
         heard = await hear_remarks(
             conn, self._alarms, desk.stored, peer=peer.node_id, us=self._node_id, who=peer.row.name
         )
         return wrote or heard
+
+    def _limits(self, peer: Peer) -> CallLimits:
+        return replace(self._call_limits, budget=lesser_budget(self._alert_budget(peer)))
 
     async def _ring(self, conn: Connection, peer: Peer, batch: _Batch, via: Peer | None) -> bool:
         plans = []
@@ -368,7 +372,7 @@ class Intake:
         if not plans:
             return False
         spent = await remote.alerts_in_a_day(conn, peer.node_id)
-        within = _within_budget([plan.priority for plan, _ in plans], spent, self._alert_budget)
+        within = _within_budget([plan.priority for plan, _ in plans], spent, self._alert_budget(peer))
         for nth in within:  # as they came: a later version's alert takes the place of an earlier one's
             plan, ver = plans[nth]
             await self._alarms.record(conn, plan, report_ver=ver)
@@ -380,11 +384,6 @@ class Intake:
 
 def _nobody() -> None:
     """Nobody wants to know."""
-
-
-def lesser_budget(budget: int) -> int:
-    """How many of its alerts of a day a peer may use up by what is not urgent: a fifth is kept for what is."""
-    return budget - budget // 5
 
 
 def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[int]:

@@ -31,7 +31,7 @@ CREATE INDEX act_override ON public.act USING btree (until) WHERE ((kind = 'over
 CREATE UNIQUE INDEX act_peer ON public.act USING btree (report_id, ver, node, kind) WHERE (via = 'peer'::text);
 CREATE INDEX act_report ON public.act USING btree (report_id);
 CREATE UNIQUE INDEX act_unanswered ON public.act USING btree (alert_id) WHERE ((kind = 'unanswered'::text) AND (node IS NULL) AND (revoked_at IS NULL));
-CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'take'::text, 'resolve'::text, 'unanswered'::text])));
+CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind <> 'override'::text));
 
 create table alert (
     id bigint generated always as identity not null,
@@ -447,8 +447,14 @@ create table peer (
     witness boolean default true not null,
     witnessed boolean default true not null,
     relay boolean default true not null,
+    onward boolean default true not null,
+    client boolean default false not null,
+    alerts_per_day integer,
+    requests_per_s integer,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
+    constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
+    constraint peer_requests_per_s_check CHECK (((requests_per_s >= 1) AND (requests_per_s <= 10000))),
     constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))
 );
 

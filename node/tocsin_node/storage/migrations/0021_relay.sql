@@ -1,6 +1,4 @@
 -- Entries of an origin that is away, handed on by peers that it sealed them to as well.
-alter table peer add relay boolean not null default true;
-
 alter table remote_entry add via text;              -- NodeID of who handed it on; the origin has not served it itself yet
 alter table remote_log add relayed_to bigint not null default 0; -- beyond the last index that was handed on by anybody
 
