@@ -36,6 +36,7 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
+from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
@@ -57,6 +58,7 @@ from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
 from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.silencing import Silences
+from tocsin_node.services.taking import Taking
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.services.trust import Trusting
 from tocsin_node.services.witnessing import Witnessing
@@ -99,6 +101,7 @@ class Node:
     heads: Heads
     witnessing: Witnessing
     gossip: Gossip
+    giving: Giving
     self_check: SelfCheck
     trusting: Trusting
     alarms: Alarms
@@ -246,7 +249,11 @@ async def open_node(
         self_check.on_longer = witnessing.wake
         witnessing.on_kept = trusting.forget
         witnessing.on_cosigned = ledger.stir
-        exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)
+        giving = Giving(pool, peering, data_keys, settings.federation, now=now)
+        taking = Taking(pool, peering, heads, client, intake, settings.federation, now=now)
+        exchange = Exchange(
+            pool, peering, client, intake, witnessing, taking, identity.chain, settings.federation
+        )
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         proving = Proving(pool, peering, identity, data_keys, heads.trees, trusting)
         passing_on = PassingOn(
@@ -335,6 +342,7 @@ async def open_node(
                 heads=heads,
                 witnessing=witnessing,
                 gossip=gossip,
+                giving=giving,
                 self_check=self_check,
                 trusting=trusting,
                 alarms=alarms,

@@ -56,7 +56,7 @@ async def test_it_arrives_with_its_authors_proof_and_says_through_whom_and_the_a
         held = await seen(oak, said["id"])
         assert held["origin"]["node_id"] == elm.node.identity.node_id
         assert held["origin"]["name"] == "elm (its own word), through fir"
-        assert held["through"]["name"] == "fir"
+        assert held["passed_by"]["name"] == "fir"
         assert held["bundle"] == (await get(elm, f"/v1/reports/{said['id']}"))["bundle"]
         async with oak.client.get(f"/v1/reports/{said['id']}/proof") as answer:
             proof = read_proof(await answer.read())
@@ -111,13 +111,13 @@ async def test_the_authors_own_word_takes_its_place_and_an_older_version_never_u
         for said in (first, second):
             await seen(fir, said["id"])
             await share(fir, said["id"], "oak")
-            await seen(oak, said["id"], through={"name": "fir", "node_id": fir.node.identity.node_id})
+            await seen(oak, said["id"], passed_by={"name": "fir", "node_id": fir.node.identity.node_id})
         await introduce("elm", elm, "oak", oak)
         await share(elm, first["id"], "oak")
-        assert (await seen(oak, first["id"], through=None))["origin"]["name"] == "elm"
+        assert (await seen(oak, first["id"], passed_by=None))["origin"]["name"] == "elm"
         await changed(elm, second["id"], "Second, corrected")
         await share(elm, second["id"], "oak")
-        assert (await seen(oak, second["id"], ver=2))["through"] is None
+        assert (await seen(oak, second["id"], ver=2))["passed_by"] is None
         held = await get(oak, f"/v1/reports/{first['id']}")
         assert held["entry"]["leaf_hash"] != first["entry"]["leaf_hash"], (
             "answers go by what was sealed to us"
@@ -135,7 +135,7 @@ async def test_a_withdrawal_goes_on_by_itself_to_all_it_was_passed_on_to(cluster
         await share(fir, said["id"], "oak")
         await seen(oak, said["id"])
         await changed(elm, said["id"])
-        assert (await seen(oak, said["id"], state="withdrawn"))["through"]["name"] == "fir"
+        assert (await seen(oak, said["id"], state="withdrawn"))["passed_by"]["name"] == "fir"
         assert await fir.node.passing_on.withdraw() == 0
 
 

@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.relay_told import relay_lines
 from tocsin_cli.durable import write_durably
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -205,7 +206,7 @@ def _status_of(session: Session, name: str) -> None:
         pairs.append(("Complaints", f"{peer['complaints']}: it passed on what the marking forbids → {see}"))
     waiting, size = fetched.get("waiting", "?"), fetched.get("our_size", "?")
     pairs.append(("Our log", f"{_entries(size)}, they have {waiting} still to fetch"))
-    session.out.facts(pairs)
+    session.out.facts([*pairs, *relay_lines(peer)])
     recent = peer.get("recent") or []
     if recent:
         session.out.line()

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from tocsin_federation.evidence import Evidence, write_evidence
 from tocsin_federation.merkle import HASH_BYTES
+from tocsin_node.api.relay_view import relays_of
 from tocsin_node.errors import NodeError
 from tocsin_node.expiry import stage_of
 from tocsin_node.node import NODE, Node
@@ -186,6 +187,7 @@ async def _whole(node: Node, peer: Peer) -> dict[str, Any]:
     async with node.pool.acquire() as conn:
         recent = await remote.recent(conn, peer.node_id, RECENT)
     return await _view(node, peer, rows[peer.node_id]) | {
+        **await relays_of(node, peer),
         "sas": list(peer.sas),
         "recent": [
             {"index": r.idx, "outcome": r.outcome, "code": r.code, "report_id": r.report_id, "at": r.at}

@@ -41,7 +41,7 @@ def _item_of(
             "ours": node.ownership.ours(report),
             "imported": node.ownership.imported(report),
         },
-        "through": None
+        "passed_by": None
         if through is None
         else {"name": node.peering.name_of(through.through), "node_id": through.through},
         "modified": report.modified,
