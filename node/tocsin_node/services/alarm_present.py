@@ -47,6 +47,7 @@ async def _digest(
         return None
     incidents = [(alert.id, still_of(alert, way, None)[0]) for alert in told]
     limits = planner.timing.grouping
+    mention = await planner.called(conn, flood)
     digest = Digest(
         incidents,
         alert_id=flood.id,
@@ -55,6 +56,7 @@ async def _digest(
         first=job.thread is None,
         limits=f"More than {limits.flood_room} new incidents in {limits.flood_window_s / 60:g} minutes, or "
         f"{limits.flood_origin} of one organisation: these were held back and ring nobody one by one.",
+        mention=mention,
     )
     return _named(way.place, way.digest(digest), "digest")
 
