@@ -41,12 +41,18 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def said_words(
-    kind: str, saying: Saying, facts: AlertFacts, alert_id: int, mention: Sequence[str]
+    kind: str,
+    saying: Saying,
+    facts: AlertFacts,
+    alert_id: int,
+    mention: Sequence[str],
+    *,
+    answered: bool = False,
 ) -> dict[str, Any]:
-    """The content of a message that follows; `mention`: whom the alert rang."""
+    """The content of a message that follows; `mention`: whom the alert rang. `answered`: as in `words`."""
     named = saying.mention or tuple(mention)
     body, html = saying.line, f"<p>{escape(saying.line)}</p>"
-    full = words(facts, alert_id, named)
+    full = words(facts, alert_id, named, answered=answered)
     if saying.facts:
         body, html = (
             f"{body}\n\n{full['body']}",

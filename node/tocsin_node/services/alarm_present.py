@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, cut, foreign
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, cut, foreign, person
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import Digest, Telling, Way, marked
@@ -105,7 +105,7 @@ def _stands(ack: StoredAct, alert: StoredAlert) -> bool:
 
 def _line(acks: Sequence[StoredAct]) -> str:
     """Who has taken it up. Our own people go by the names they have in the room; peers by their organisation's."""
-    names = list(dict.fromkeys(foreign(ack.by, NAME_BYTES) for ack in acks))
+    names = list(dict.fromkeys((person if ack.node is None else foreign)(ack.by, NAME_BYTES) for ack in acks))
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"✔ ACKNOWLEDGED by {', '.join(names[:NAMED])}{more}"
 

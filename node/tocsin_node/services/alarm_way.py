@@ -204,7 +204,9 @@ def _room_content(room: Room, told: Telling) -> dict[str, Any]:
     else:
         named = room.mentioned(told.saying.mention) if told.saying.mention else ()
         saying = msgspec.structs.replace(told.saying, mention=named)
-        content = said_words(told.kind, saying, told.facts, told.alert_id, mention)
+        content = said_words(
+            told.kind, saying, told.facts, told.alert_id, mention, answered=told.state != "open"
+        )
     return marked(content, told.txn)
 
 
@@ -300,7 +302,7 @@ def _in_reply(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
 
 
 def _plain(told: Telling) -> str:
-    full = plain_text(told.facts, told.alert_id)
+    full = plain_text(told.facts, told.alert_id, answered=told.state != "open")
     if told.saying is None:
         return full
     return f"{told.saying.line}\n\n{full}" if told.saying.facts else told.saying.line
