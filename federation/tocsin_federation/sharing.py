@@ -68,6 +68,9 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "complain"})
+
+
 class _Marked(msgspec.Struct):
     t: str
     tlp: Tlp
@@ -79,12 +82,12 @@ _MARKED: Final = msgspec.json.Decoder(_Marked)
 def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
-    Its ceiling may have been lowered since, and passing on to it ended. An acknowledgement and an answer say nothing of
-    a report, and a complaint nothing that its recipient did not write: they are served whatever the ceiling. `leaf` is
-    a header that we wrote ourselves and is not checked again.
+    Its ceiling may have been lowered since, and passing on to it ended. What says nothing of a report, or nothing that
+    its recipient did not write, is served whatever the ceiling. `leaf` is a header that we wrote ourselves and is not
+    checked again.
     """
     header = _MARKED.decode(leaf)
-    if header.t in {"ack", "answer", "complain"}:
+    if header.t in ANY_CEILING:
         return True
     return header.tlp.rank <= peer.max_tlp_out.rank and (header.t != "share" or peer.onward)
 

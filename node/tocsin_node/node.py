@@ -51,6 +51,7 @@ from tocsin_node.services.passing_on import PassingOn
 from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
@@ -95,6 +96,7 @@ class Node:
     answering: Answering
     exchange: Exchange
     receipts: Receipts
+    receipting: Receipting
     proving: Proving
     passing_on: PassingOn
     complaints: Complaints
@@ -263,6 +265,8 @@ async def open_node(
             pool, ledger, peering, proving, data_keys, node_id=identity.node_id, now=now, rng=rng
         )
         intake.on_passed = complaints.wake
+        receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        intake.on_outcomes = receipting.wake
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
             pool,
@@ -279,7 +283,8 @@ async def open_node(
         alarms.on_acknowledged = _both(receipts.wake, answering.wake)
         alarms.on_room_answer = emergencies.answer_in_room
         answering.before = emergencies.catch_up
-        alarms.on_sent = intake.on_called = emergencies.on_answered = answering.wake
+        intake.on_called = emergencies.on_answered = answering.wake
+        alarms.on_sent = _both(answering.wake, receipting.wake)
         reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
         ledger.on_stored = clusters.wake
@@ -307,6 +312,7 @@ async def open_node(
             self_check.run(),
             witnessing.run(),
             receipts.run(),
+            receipting.run(),
             answering.run(),
             passing_on.run(),
             complaints.run(),
@@ -339,6 +345,7 @@ async def open_node(
                 proving=proving,
                 passing_on=passing_on,
                 complaints=complaints,
+                receipting=receipting,
                 heads=heads,
                 witnessing=witnessing,
                 gossip=gossip,
