@@ -72,11 +72,11 @@ _MARKED: Final = msgspec.json.Decoder(_Marked)
 def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
-    Its ceiling may have been lowered since. An acknowledgement and an answer say nothing of a report and are served
-    whatever the ceiling. `leaf` is a header that we wrote ourselves and is not checked again.
+    Its ceiling may have been lowered since. An acknowledgement, an answer and the manifest of a circle say nothing of a
+    report and are served whatever the ceiling. `leaf` is a header that we wrote ourselves and is not checked again.
     """
     header = _MARKED.decode(leaf)
-    return header.t in {"ack", "answer"} or header.tlp.rank <= peer.max_tlp_out.rank
+    return header.t in {"ack", "answer", "circle"} or header.tlp.rank <= peer.max_tlp_out.rank
 
 
 def _why_not(tlp: Tlp | None, peer: PeerPolicy, requested: Sequence[str] | None) -> tuple[str, str] | None:
@@ -159,5 +159,5 @@ def refuse_misdirected(header: Header, policy: PeerPolicy, me: str) -> None:
     """Return when a header is by the peer whose policy this is and names `me`. Raises: EntryRefused."""
     if header.by != policy.node_id:
         raise EntryRefused("wrong-origin")
-    if me not in header.aud.nodes:
+    if not header.aud.may_name(me):
         raise EntryRefused("not-addressed")

@@ -28,6 +28,7 @@ from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.circles import Circles
 from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
@@ -87,6 +88,7 @@ class Node:
     emergencies: Emergencies
     answering: Answering
     exchange: Exchange
+    circles: Circles
     receipts: Receipts
     proving: Proving
     heads: Heads
@@ -185,6 +187,7 @@ async def open_node(
         ownership = Ownership(identity.node_id, peering.known)
         redactions = Redactions(pool, node_id=identity.node_id)
         await redactions.load()
+        circles = Circles(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         reporting = Reporting(
             pool,
             ledger,
@@ -192,6 +195,7 @@ async def open_node(
             alarms,
             ownership,
             redactions,
+            circles,
             node_id=identity.node_id,
             org=org,
             now=now,
@@ -241,6 +245,9 @@ async def open_node(
         witnessing.on_kept = trusting.forget
         witnessing.on_cosigned = ledger.stir
         exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)
+        intake.on_circles = _both(exchange.sweep, circles.wake)
+        circles.on_learned = intake.learn_circles
+        health.add("circles", circles.health)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
@@ -283,6 +290,7 @@ async def open_node(
             self_check.run(),
             witnessing.run(),
             receipts.run(),
+            circles.run(),
             answering.run(),
             alarms.run(),
             clusters.run(),
@@ -308,6 +316,7 @@ async def open_node(
                 emergencies=emergencies,
                 answering=answering,
                 exchange=exchange,
+                circles=circles,
                 receipts=receipts,
                 proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
                 heads=heads,
