@@ -31,7 +31,7 @@ CREATE INDEX act_override ON public.act USING btree (until) WHERE ((kind = 'over
 CREATE UNIQUE INDEX act_peer ON public.act USING btree (report_id, ver, node, kind) WHERE (via = 'peer'::text);
 CREATE INDEX act_report ON public.act USING btree (report_id);
 CREATE UNIQUE INDEX act_unanswered ON public.act USING btree (alert_id) WHERE ((kind = 'unanswered'::text) AND (node IS NULL) AND (revoked_at IS NULL));
-CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'take'::text, 'resolve'::text, 'unanswered'::text])));
+CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind <> 'override'::text));
 
 create table alert (
     id bigint generated always as identity not null,
