@@ -5,15 +5,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.circle import circle, filed, introduce, seen
+from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.manifests import Founders
 from tests.support.node import ServedNode, open_here, settings_on
 from tests.support.villain import get, post, until
 
 from tocsin_federation.messages import read_header
+from tocsin_node.storage import circles
+from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
+from tocsin_schema.remarks import exposure
+from tocsin_schema.stix import withdraw
 
-STIX = {"Content-Type": "application/stix+json"}
+STIX_TYPE = "application/stix+json"
+STIX = {"Content-Type": STIX_TYPE}
 NAMES = ("Alder", "Birch", "Cedar")
 
 
@@ -48,8 +53,12 @@ async def known(node: ServedNode, name: str = "Vigil", **facts: Any) -> dict[str
     return dict(await until(there))
 
 
-async def file_into(node: ServedNode, title: str, query: str = "circle=Vigil", **fields: Any) -> dict[str, Any]:
-    async with node.client.post(f"/v1/reports?{query}", data=node.bundle(title, **fields), headers=STIX) as answer:
+async def file_into(
+    node: ServedNode, title: str, query: str = "circle=Vigil", **fields: Any
+) -> dict[str, Any]:
+    async with node.client.post(
+        f"/v1/reports?{query}", data=node.bundle(title, **fields), headers=STIX
+    ) as answer:
         return {"status": answer.status} | dict(await answer.json())
 
 
@@ -152,8 +161,6 @@ async def test_what_waits_for_its_manifest_is_taken_when_it_comes(nodes):
     file = founders.next(ids(nodes, *NAMES))
     alder = nodes["Alder"]
     async with alder.node.pool.transaction() as conn:  # adopted, and already told: nothing is sent
-        from tocsin_node.storage import circles
-
         await circles.put(conn, founders.circle.id, founders.chain, "adopted")
         await circles.note_told(conn, founders.circle.id, ids(nodes, "Birch", "Cedar"), 0)
     done = await file_into(alder, "Early")
@@ -229,21 +236,28 @@ async def test_a_new_member_gets_what_was_there_before_it_when_a_person_asks_and
     assert none["items"] == []
 
 
-async def test_a_report_shared_later_and_its_acknowledgement_find_each_other(nodes):
+async def test_a_report_shared_later_and_what_is_said_of_it_find_each_other(nodes):
     founders = Founders()
     await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))
     kept = await file_into(nodes["Alder"], "Kept first", "share=0")
     async with nodes["Alder"].client.post(f"/v1/reports/{kept['id']}/share?circle=Vigil") as answer:
         assert answer.status == 201, await answer.json()
     await seen(nodes["Birch"], kept["id"])
+    async with nodes["Birch"].client.get(
+        f"/v1/reports/{kept['id']}", headers={"Accept": STIX_TYPE}
+    ) as answer:
+        raw = await answer.read()
     async with nodes["Alder"].client.post(f"/v1/reports/{kept['id']}/share?circle=Vigil") as answer:
         said = await answer.json()
     assert (said["outcome"], {one["code"] for one in said["withheld"]}) == ("unchanged", {"has-it"})
-    (alert,) = (await get(nodes["Birch"], "/v1/alerts"))["items"]
-    await post(nodes["Birch"], f"/v1/alerts/{alert['id']}/ack", {"by": "Ada"})
+    report = check_bundle(raw).report
+    word = exposure(report, "affected", producer=dict(nodes["Birch"].node.producer), now=datetime.now(UTC))
+    path = f"/v1/reports/{kept['id']}/remarks"
+    async with nodes["Birch"].client.post(path, data=word, headers=STIX) as answer:
+        assert [to["name"] for to in (await answer.json())["to"]] == ["Alder"]
 
     async def told() -> bool:
-        return bool((await get(nodes["Alder"], f"/v1/reports/{kept['id']}"))["acknowledgements"])
+        return bool((await get(nodes["Alder"], path))["items"])
 
     await until(told)
 
@@ -254,8 +268,13 @@ async def test_a_withdrawal_reaches_who_was_taken_out_too(nodes):
     done = await file_into(nodes["Alder"], "Wrong")
     await seen(nodes["Cedar"], done["id"])
     await adopt(nodes["Alder"], founders.next(ids(nodes, "Alder", "Birch")))
-    last = nodes["Alder"].bundle("Wrong", incident_id=done["id"], revoked=True)
-    async with nodes["Alder"].client.post(f"/v1/reports/{done['id']}/withdraw", data=last, headers=STIX) as answer:
+    async with nodes["Alder"].client.get(
+        f"/v1/reports/{done['id']}", headers={"Accept": STIX_TYPE}
+    ) as answer:
+        last = withdraw(await answer.read(), reason="It was wrong.", now=datetime.now(UTC))
+    async with nodes["Alder"].client.post(
+        f"/v1/reports/{done['id']}/withdraw", data=last, headers=STIX
+    ) as answer:
         said = await answer.json()
     assert {one["name"] for one in said["to"]} == {"Birch", "Cedar"}, said
     await seen(nodes["Cedar"], done["id"], state="withdrawn")
@@ -298,8 +317,6 @@ async def test_a_member_joins_the_circle_through_a_peer_that_is_not_the_adopter(
 @asynccontextmanager
 async def line(cluster, directory):
     async with cluster.database() as one, cluster.database() as two, cluster.database() as three:
-        from tests.support.circle import QUICK
-
         settings = [
             settings_on(directory / name, database, QUICK, org=name)
             for name, database in zip(NAMES, (one, two, three), strict=True)
