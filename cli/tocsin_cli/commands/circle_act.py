@@ -1,18 +1,17 @@
 """`tocsin circle adopt|leave|backfill`: what a member's operator decides about a circle."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tocsin_cli.client import segment
+from tocsin_cli.client import parsed, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.circle_look import tell
 from tocsin_cli.commands.report_file import reviewed_by_option
 from tocsin_cli.filing import member, names, reviewed_query
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.when import moment_of
+from tocsin_cli.words import Since
 
 
 @click.command("adopt", cls=Command)
@@ -34,7 +33,7 @@ def adopt(session: Session, what: str, resolve: bool) -> None:
         found = session.client.raw(
             "POST", "/v1/circles", body=raw, query=query, content_type="application/json"
         )
-        answer = _parsed(found)
+        answer = parsed(found)
     else:
         answer = session.client.json("POST", f"/v1/circles/{segment(what)}/adopt", send={})
     member(answer, "id")
@@ -71,20 +70,18 @@ def leave(session: Session, name: str) -> None:
 
 @click.command("backfill", cls=Command)
 @click.argument("name", metavar="NAME")
-@click.option("--since", metavar="WHEN", help="Only reports changed since then, such as 2026-11-01 or 30d.")
+@click.option("--since", type=Since(), metavar="WHEN", help="Only reports changed then or later: 2026-11-01.")
 @click.option("--dry-run", is_flag=True, help="Show who would get what; send nothing.")
 @reviewed_by_option
 @pass_session
-def backfill(
-    session: Session, name: str, since: str | None, dry_run: bool, reviewed_by: str | None
-) -> None:
+def backfill(session: Session, name: str, since: str | None, dry_run: bool, reviewed_by: str | None) -> None:
     """Give members of a circle the reports of ours that were shared into it before they came.
 
     Each gets the version that stands, if its marking and ceiling allow that. Asked twice, nothing is sent twice.
     """
     query = reviewed_query(reviewed_by)
     if since is not None:
-        query.append(("since", moment_of(since, datetime.now(UTC))))
+        query.append(("since", since))
     if dry_run:
         query.append(("dry_run", "1"))
     done: dict[str, Any] = {"items": [], "more": True}
@@ -104,9 +101,3 @@ def backfill(
     for item in done["items"]:
         if item.get("outcome") == "refused":
             session.out.warn(f"{item.get('id')}: not sent [{item.get('code')}]\n→ {item.get('hint')}")
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    from tocsin_cli.client import parsed
-
-    return dict(parsed(raw))

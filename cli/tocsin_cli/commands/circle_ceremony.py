@@ -5,7 +5,8 @@ Keys and manifests are files: no node is asked but to look up a peer by its name
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -184,8 +185,10 @@ def sign(
 def changes(manifest: Manifest, before: Manifest | None) -> list[str]:
     """What a manifest says, beside the one before it."""
     lines = [
-        f"Circle {manifest.name!r}, epoch {manifest.epoch}, until {manifest.expires_at:%Y-%m-%d}, up to "
-        f"{manifest.max_tlp.label}; {manifest.threshold} of {len(manifest.admins)} admins sign."
+        (
+            f"Circle {manifest.name!r}, epoch {manifest.epoch}, until {manifest.expires_at:%Y-%m-%d}, up to "
+            f"{manifest.max_tlp.label}; {manifest.threshold} of {len(manifest.admins)} admins sign."
+        )
     ]
     was = before or manifest
     if (was.threshold, was.max_tlp) != (manifest.threshold, manifest.max_tlp):
@@ -250,8 +253,7 @@ def _file_named(session: Session, source: str) -> tuple[bytes, ...]:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as stream:
-        raw = stream.read(MAX_FILE_BYTES + 1)
-    return raw
+        return stream.read(MAX_FILE_BYTES + 1)
 
 
 def _node(session: Session, named: str) -> str:
@@ -318,15 +320,10 @@ def _tell(session: Session, file: Path, newest: SignedManifest, before: Manifest
         session.out.next_step(f"tocsin circle sign {file} --key KEYFILE")
 
 
-class _refusals:  # noqa: N801  read as a word
+@contextmanager
+def _refusals() -> Iterator[None]:
     """What the federation refuses becomes an error of the command line."""
-
-    def __enter__(self) -> None:
-        """Nothing to begin."""
-
-    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
-        """Turn a refusal into our error."""
-        if isinstance(exc, FederationError):
-            raise CliError(str(exc), code=exc.code, hint=exc.hint) from exc
-
-
+    try:
+        yield
+    except FederationError as exc:
+        raise CliError(str(exc), code=exc.code, hint=exc.hint) from exc

@@ -102,7 +102,10 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
         [
             ("Circle", found.get("name")),
             ("Id", found.get("id")),
-            ("State", f"{found.get('state')}" + (f"; nothing is shared into it [{closed}]" if closed else "")),
+            (
+                "State",
+                f"{found.get('state')}" + (f"; nothing is shared into it [{closed}]" if closed else ""),
+            ),
             ("Epoch", f"{found.get('epoch')}, until {local_time(found.get('expires_at'))}"),
             ("Members", found.get("members")),
             ("Shares up to", f"TLP:{str(found.get('max_tlp')).upper()}"),
@@ -115,7 +118,9 @@ def gap_text(counted: Mapping[str, Any]) -> str | None:
     """What is odd about how a member's entries come."""
     name, last = counted.get("name"), counted.get("last")
     if counted.get("doubled"):
-        return f"{name} has put two entries under one number of this circle. Call its operator. [circle-doubled]"
+        return (
+            f"{name} has put two entries under one number of this circle. Call its operator. [circle-doubled]"
+        )
     if missing := counted.get("missing"):
         return (
             f"{missing} of {last} entries of {name} did not come to us: its ceiling for us may forbid them, or we were "

@@ -600,6 +600,8 @@ class Reporting:
             return _nobody(policies, "personal-data", "it holds personal data, which never leaves this node")
         if self._ownership.of_another_node(report):
             return _nobody(policies, "foreign-creator", "another node created it, and it alone sends it on")
+        if way is not None and report.tlp is Tlp.RED and policies:
+            raise AudienceEmpty
         if way is not None:
             return sealable_only(way.release(report.tlp, policies), self._peering)
         requested = None if to is None else [self._peering.named(name).node_id for name in to]
