@@ -34,8 +34,8 @@ class Waiting:
     `form` is what a person filled in, `bundle` the finished STIX bundle as text; at least one of them is
     there. `node_id` is the node that the bundle was made for, None before it was made; `url` is where it
     was to go. `to` names the peers that were asked for, `circle` the circle; neither for the usual ones.
-    `filed_at` is RFC 3339 in UTC. `reviewed_by` is who takes it on that it leaves although it seems to hold personal data or secrets.
-    `problem` is why the node refused it, None while it only waits.
+    `filed_at` is RFC 3339 in UTC. `reviewed_by` is who takes it on that it leaves although it seems to hold
+    personal data or secrets. `problem` is why the node refused it, None while it only waits.
     """
 
     id: str

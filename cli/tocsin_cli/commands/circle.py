@@ -34,7 +34,7 @@ def circle() -> None:
     \b
       each admin:   tocsin circle key new FILE               keep the file, give the public key
       one admin:    tocsin circle propose FILE --name NAME   members, admins, how many must sign
-      enough admins: tocsin circle sign FILE --key FILE
+      enough admins: tocsin circle sign FILE --key-file FILE
       a member:     tocsin circle adopt FILE                 its node tells the other members
       each member:  tocsin circle adopt NAME                 to be named is not to agree
       then:         tocsin report submit --circle NAME

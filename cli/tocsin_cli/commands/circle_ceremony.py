@@ -142,7 +142,7 @@ def propose(
 @click.command("sign", cls=Command)
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
-    "--key", "key_file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="Your key."
+    "--key-file", "key_file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="Your key."
 )
 @passphrase_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -317,7 +317,7 @@ def _tell(session: Session, file: Path, newest: SignedManifest, before: Manifest
     if ready:
         session.out.next_step(f"tocsin circle adopt {file}")
     else:
-        session.out.next_step(f"tocsin circle sign {file} --key KEYFILE")
+        session.out.next_step(f"tocsin circle sign {file} --key-file KEYFILE")
 
 
 @contextmanager
