@@ -43,7 +43,9 @@ class CircleNotOurs(NodeError):
     """The circle does not name this node."""
 
     code = "circle-not-member"
-    hint = "Ask its admins to propose an epoch with this node as a member: `tocsin key status` shows its NodeID."
+    hint = (
+        "Ask its admins to propose an epoch with this node as a member: `tocsin key status` shows its NodeID."
+    )
 
 
 @dataclass(frozen=True, slots=True)
