@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, Final, Literal
 
@@ -269,8 +270,13 @@ def verify_circle(chain: Sequence[bytes], *, now: datetime, held: Circle | None 
 
 def restore_circle(chain: Sequence[bytes]) -> Circle:
     """The circle of a chain that was verified when it was kept."""
+    return _restored(tuple(chain))
+
+
+@lru_cache(maxsize=64)  # a long one takes milliseconds, and is asked for again and again
+def _restored(chain: tuple[bytes, ...]) -> Circle:
     read = [read_manifest(envelope) for envelope in chain]
-    return Circle(tuple(chain), tuple(one.manifest for one in read), tuple(one.digest for one in read))
+    return Circle(chain, tuple(one.manifest for one in read), tuple(one.digest for one in read))
 
 
 def _refuse_broken(n: int, one: SignedManifest, read: Sequence[SignedManifest]) -> None:

@@ -280,6 +280,19 @@ async def test_a_withdrawal_reaches_who_was_taken_out_too(nodes):
     await seen(nodes["Cedar"], done["id"], state="withdrawn")
 
 
+async def test_a_peer_that_offers_a_circle_of_the_same_name_takes_nobodys_place(nodes):
+    ours, theirs = Founders(), Founders()
+    await adopt(nodes["Alder"], ours.next(ids(nodes, *NAMES)))
+    await known(nodes["Birch"])
+    await post(nodes["Birch"], "/v1/circles/Vigil/adopt", {})
+    await adopt(nodes["Cedar"], theirs.next(ids(nodes, *NAMES)))
+    offered = theirs.circle.id.hex()
+    await known(nodes["Birch"], offered[:12], state="offered")
+    done = await file_into(nodes["Birch"], "To ours")
+    report = await get(nodes["Birch"], f"/v1/reports/{done['id']}")
+    assert report["circles"] == [{"id": ours.circle.id.hex(), "name": "Vigil"}]
+
+
 async def test_who_left_takes_nothing_more_and_shares_nothing(nodes):
     founders = Founders()
     await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))

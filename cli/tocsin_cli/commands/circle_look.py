@@ -109,7 +109,7 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
             ("Epoch", f"{found.get('epoch')}, until {local_time(found.get('expires_at'))}"),
             ("Members", found.get("members")),
             ("Shares up to", f"TLP:{str(found.get('max_tlp')).upper()}"),
-            ("Signed by", f"{found.get('threshold')} of {found.get('admins')} admins"),
+            ("Admins", f"{found.get('admins')}, of whom {found.get('threshold')} must sign"),
         ]
     )
 

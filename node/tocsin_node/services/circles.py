@@ -88,11 +88,16 @@ class Circles:
             return [Standing.of(row) for row in await circles.all_circles(conn)]
 
     async def named(self, name: str) -> Standing:
-        """The circle of that name or id (hex, or its beginning). Raises: CircleUnknown."""
+        """The circle of that name or id (hex, or its beginning). Raises: CircleUnknown.
+
+        One that is adopted is meant before one that a peer only offers: it cannot take its name away.
+        """
         found = [
             s for s in await self.all()
             if s.newest.name == name or (len(name) >= PREFIX and s.circle.id.hex().startswith(name.lower()))
         ]  # fmt: skip
+        adopted = [s for s in found if s.row.state == "adopted"]
+        found = adopted or found
         if len(found) > 1:
             ids = ", ".join(s.circle.id.hex()[:16] for s in found)
             raise CircleUnknown(

@@ -63,7 +63,8 @@ class CircleDesk:
         ids = {h.aud.circle for h, _ in came if h.aud.circle is not None} | {c.id for c in brought}
         if not ids:
             return desk
-        desk._held = {i: Standing.of(row) for i, row in (await circles.held(conn, sorted(ids))).items()}
+        rows = await circles.held(conn, sorted(ids), to_change=bool(brought))
+        desk._held = {i: Standing.of(row) for i, row in rows.items()}
         desk._learned = {i: await circles.learned(conn, i) for i in desk._held}
         for header, place in came:
             standing = desk._held.get(header.aud.circle or b"")

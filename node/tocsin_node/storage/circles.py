@@ -134,9 +134,10 @@ async def all_circles(conn: Connection) -> list[CircleRow]:
     return [_row(row) for row in await conn.fetch(ALL)]
 
 
-async def held(conn: Connection, ids: Sequence[bytes]) -> dict[bytes, CircleRow]:
-    """The circles of those ids; nobody else changes any circle until the caller's transaction ends."""
-    await conn.execute(LOCK)
+async def held(conn: Connection, ids: Sequence[bytes], *, to_change: bool = True) -> dict[bytes, CircleRow]:
+    """The circles of those ids. `to_change`: nobody else changes any until the caller's transaction ends."""
+    if to_change:
+        await conn.execute(LOCK)
     return {row["id"]: _row(row) for row in await conn.fetch(HELD, list(ids))}
 
 
