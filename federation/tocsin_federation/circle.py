@@ -224,7 +224,7 @@ def is_admin(private: bytes, before: Manifest | None, manifest: Manifest) -> boo
 def verify_circle(chain: Sequence[bytes], *, now: datetime, held: Circle | None = None) -> Circle:
     """What a chain of manifests proves, beside what is `held` of that circle.
 
-    All of this must hold, in this order (PROTOCOL.md, 14):
+    All of this must hold, in this order (PROTOCOL.md, 15):
 
     1. [P-201] there are 1 to 256 manifests, together within 1 MiB;
     2. [P-200] each is canonical and of its form;

@@ -72,7 +72,7 @@ def release_into(circle: Circle, tlp: Tlp | None, peers: Sequence[PeerPolicy], *
 def admit_manifests(header: Header, circle: Circle, *, policy: PeerPolicy, me: str) -> None:
     """Return when the manifests in a `circle` entry may be taken from that peer.
 
-    In this order (PROTOCOL.md, 14): [P-80] the header is by the peer, names `me`, and is of this kind; [P-207] it names
+    In this order (PROTOCOL.md, 15): [P-80] the header is by the peer, names `me`, and is of this kind; [P-207] it names
     this circle and its newest epoch; the peer is active; peer and reader are members or have been.
 
     Raises: EntryRefused with the code of the first that fails.
@@ -114,7 +114,7 @@ def admit_addressed(
     """Return when an entry addressed to a circle may be looked at further.
 
     `frozen_at`: the first epoch of which two manifests are known. `ended_at`: when its epoch ended for its author, as
-    this reader learnt it; `logged_by`: by when its log held it, as far as is known. In this order (PROTOCOL.md, 14):
+    this reader learnt it; `logged_by`: by when its log held it, as far as is known. In this order (PROTOCOL.md, 15):
 
     1. [P-212] circle and epoch are known here;
     2. [P-208] the epoch is before any of which two manifests are known;

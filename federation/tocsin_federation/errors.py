@@ -166,7 +166,7 @@ class CircleRefused(FederationError):
     reasons: ClassVar[Mapping[str, Reason]] = {
         "circle-malformed": Reason(
             "A manifest does not have the form of this protocol.",
-            "See PROTOCOL.md, 14; ask for the file again.",
+            "See PROTOCOL.md, 15; ask for the file again.",
         ),
         "circle-unsupported": Reason(
             "A manifest is of a later version of the protocol.", "Update this node, then try again.", "ours"

@@ -7,7 +7,7 @@ suite) is told apart as `unsupported`, so that an entry can be kept until this n
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -21,16 +21,20 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "circle"]
-KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark", "call", "answer", "circle"})
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle"]
+KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 VERSIONS: Final[frozenset[str]] = frozenset({"publish", "revoke"})  # these carry a version of a report
 ANSWERS: Final[frozenset[str]] = KINDS - VERSIONS - {"circle"}  # these refer to an entry that came before
+NAMELESS: Final[frozenset[str]] = frozenset(
+    {"receipt", "recall"}
+)  # these name no report, so that it can be erased
+OWN_NAMES: Final[frozenset[str]] = NAMELESS | {"circle"}  # their `id` is not a report's
 SUITE: Final = 1
 PROGRESS_V: Final = 2
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 REPORT_ID_PATTERN = rf"\Aincident--{_UUID}\Z"
-ENTRY_ID_PATTERN = rf"\A(?:incident|circle)--{_UUID}\Z"
+ENTRY_ID_PATTERN = rf"\A(?:incident|{'|'.join(sorted(OWN_NAMES))})--{_UUID}\Z"
 
 NodeId = Annotated[str, Meta(pattern=NODE_ID_PATTERN)]
 ReportId = Annotated[str, Meta(pattern=REPORT_ID_PATTERN)]
@@ -92,6 +96,8 @@ class Facts(_Form, frozen=True, kw_only=True):
     entry the circle, and its epoch plus one. `prev`:
     leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
     an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
+    A `receipt` has a name of its own as `id`, and `ver` 1: it names entries by their hashes alone, of which `ref` is
+    the first.
     `ts`: when the author says it was sealed; for people, never for order.
     """
 
@@ -112,12 +118,14 @@ class Facts(_Form, frozen=True, kw_only=True):
             raise ValueError("the author is in its own audience")
         if self.prev is not None and (self.ver == 1 or self.t not in VERSIONS):
             raise ValueError("prev without a version before")
-        if self.id.startswith("circle--") != (self.t == "circle"):
-            raise ValueError("what is about a circle is an entry of that kind, and no other is")
         if self.aud.circle is not None and self.t not in VERSIONS:
             raise ValueError("only versions of reports are addressed to circles")
         if (self.ref is not None) != (self.t in ANSWERS):
             raise ValueError("ref belongs to what speaks of an entry, and each such has one")
+        if self.id.partition("--")[0] != (self.t if self.t in OWN_NAMES else "incident"):
+            raise ValueError("the id is not of this kind")
+        if self.t in NAMELESS and self.ver != 1:
+            raise ValueError("what names no report has no versions")
 
     @property
     def at(self) -> datetime:

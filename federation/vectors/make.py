@@ -15,6 +15,7 @@ from workshop import (
     entries,
     identities,
     proofs,
+    receipts,
     remarks,
     requests,
     wires,
@@ -35,6 +36,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from remarks.cases()
     yield from calls.cases()
     yield from circles.cases()
+    yield from receipts.cases()
     yield from proofs.cases()
     yield from witnesses.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
