@@ -119,7 +119,10 @@ def read_complaint(content: bytes) -> Proof:
 
 
 def permitted(header: Header, *, by: str, client: bool) -> bool:
-    """Whether TLP 2.0 lets `by` pass on the author's entry under `header` (P-232). `client`: to clients of its own."""
+    """Whether TLP 2.0 lets `by` pass on the author's entry under `header` (P-232). `client`: to clients of its own.
+
+    What was written to a circle names nobody, and stays there.
+    """
     if by not in header.aud.nodes or header.tlp in NEVER:
         return False
     return client or header.tlp is not Tlp.AMBER
@@ -154,6 +157,8 @@ def _why_not(header: Header, peer: PeerPolicy, requested: Sequence[str], us: str
         return "peer-inactive", "it is not approved, or it has been stopped"
     if not peer.onward:
         return "onward-off", "your policy passes nothing of others on to it"
+    if header.aud.circle is not None:
+        return "onward-forbidden", "it was written to a circle, and stays there"
     if not permitted(header, by=us, client=True):
         return "onward-forbidden", f"{header.tlp.label} lets nobody pass it on beyond the own organisation"
     if not permitted(header, by=us, client=peer.client):

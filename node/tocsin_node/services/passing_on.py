@@ -117,7 +117,13 @@ class PassingOn:
             await rest(self._woken, LOOK_EVERY_S)
 
     async def share(
-        self, report_id: str, *, to: Sequence[str], dry_run: bool = False, reviewed_by: str | None = None
+        self,
+        report_id: str,
+        *,
+        to: Sequence[str],
+        dry_run: bool = False,
+        reviewed_by: str | None = None,
+        circle: str | None = None,
     ) -> Submission:
         """Send a report to the peers `to` that do not have it yet; one of a peer's as the marking permits.
 
@@ -125,9 +131,11 @@ class PassingOn:
         """
         stored = await self._reporting.get(report_id)
         if stored.origin == self._node_id:
-            return await self._reporting.share(report_id, to=to, dry_run=dry_run, reviewed_by=reviewed_by)
-        if not to:
-            raise RecipientsMissing
+            return await self._reporting.share(
+                report_id, to=to, dry_run=dry_run, reviewed_by=reviewed_by, circle=circle
+            )
+        if circle is not None or not to:
+            raise RecipientsMissing("A peer's report goes on to peers that you name.")
         requested = [self._peering.named(name).node_id for name in to]
         async with self._one:
             ready = await self._ready(stored)
