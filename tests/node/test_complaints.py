@@ -87,7 +87,10 @@ async def test_a13_what_was_passed_on_against_its_marking_is_refused_and_its_aut
         assert {each["tlp"] for each in told} == {"amber", "amber+strict", "red"}
         for each in told:
             assert (each["by"]["name"], each["against"]["name"]) == ("oak", "fir")
-            async with elm.client.get(f"/v1/complaints/{each['id']}/evidence") as answer:
+            path = f"/v1/complaints/{each['id']}/evidence"
+            async with elm.client.get(path) as answer:
+                assert read_proof(await answer.read()).disclosed is None
+            async with elm.client.get(f"{path}?disclose=1") as answer:
                 proof = read_proof(await answer.read())
             proven = verify_proof(proof, expected=fir.node.identity.node_id)
             assert proven.header.t == "share"
