@@ -27,6 +27,7 @@ from tocsin_federation.keys import check_public, load_enc_private, verify
 from tocsin_federation.messages import read_acknowledgement, read_header
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
+from tocsin_federation.reconciling import read_question as read_comparison
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
 from tocsin_federation.request_auth import NonceCache, verify_request
 from tocsin_federation.sharing import PeerPolicy
@@ -104,6 +105,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         ("proof", "ProofRefused"),
         ("witness", "WitnessRefused"),
         ("heads", "GossipRefused"),
+        ("compare", "CompareRefused"),
     ):
         codes = set(getattr(errors, name).reasons) - elsewhere.get(name, set())
         answers = {code for where, code in refused if where == check and code != "ok"}
@@ -275,6 +277,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "call": _call,
     "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
+    "compare": lambda given: read_comparison(given["question"]),
     "entry": _entry,
     "frames": _frames,
     "identity": _identity,
