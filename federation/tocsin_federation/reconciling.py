@@ -1,8 +1,8 @@
 """Comparing what two nodes hold of one log's entries for one of them: cheap when it is the same, exact when it is not.
 
 One of the two wrote the log; the other reads it. The author knows what it sealed to the reader, the reader what it
-took. Both sum the places and leaf hashes of whole ranges; ranges whose sums differ are cut into parts, down to those
-are listed entry by entry. What the other side answers is its word and no proof: heads are, and are compared beside.
+took. Both sum the places of whole ranges; ranges whose sums differ are cut into parts, and the narrowest are listed
+entry by entry. What the other side answers is its word and no proof. That both speak of one log, its signed head proves.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`n` entries of a range, and the SHA-256 over their places and leaf hashes."""
+    """`n` entries of a range, and the SHA-256 over their places."""
 
     n: Annotated[int, Meta(ge=0)]
     sum: Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -127,11 +127,11 @@ def read_answer(raw: bytes, asked: Question) -> Answer:
     return answer
 
 
-def summed(entries: Iterable[tuple[int, bytes]]) -> Sum:
-    """The sum over (place, leaf hash), ascending."""
+def summed(places: Iterable[int]) -> Sum:
+    """The sum over places, ascending. Which leaf stands at a place, the signed head says for both."""
     digest, count = sha256(LABEL), 0
-    for at, leaf_hash in entries:
-        digest.update(at.to_bytes(8, "big") + leaf_hash)
+    for at in places:
+        digest.update(at.to_bytes(8, "big"))
         count += 1
     return Sum(n=count, sum=digest.digest())
 

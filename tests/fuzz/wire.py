@@ -336,7 +336,7 @@ def compare_answer(data: bytes) -> None:
 
 def comparisons() -> Iterator[bytes]:
     """Good answers to both."""
-    yield b"S" + reconciling.write_answer(900, [reconciling.summed([]), reconciling.summed([(7, bytes(32))])])
+    yield b"S" + reconciling.write_answer(900, [reconciling.summed([]), reconciling.summed([7])])
     listed = [
         reconciling.Listed(at=3, state="refused", code="above-ceiling"),
         reconciling.Listed(at=600, state="stored"),
