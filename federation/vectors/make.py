@@ -15,6 +15,7 @@ from workshop import (
     entries,
     identities,
     proofs,
+    receipts,
     remarks,
     requests,
     wires,
@@ -34,6 +35,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from requests.cases()
     yield from remarks.cases()
     yield from calls.cases()
+    yield from receipts.cases()
     yield from proofs.cases()
     yield from witnesses.cases()
     yield from comparisons.cases()
