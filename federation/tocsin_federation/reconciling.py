@@ -2,7 +2,7 @@
 
 One of the two wrote the log; the other reads it. The author knows what it sealed to the reader, the reader what it
 took. Both sum the places of whole ranges; ranges whose sums differ are cut into parts, and the narrowest are listed
-entry by entry. What the other side answers is its word and no proof. That both speak of one log, its signed head proves.
+entry by entry. What the other side answers is its word and no proof. That both speak of one log, its head proves.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -41,7 +41,7 @@ class Came:
 
 
 class Handing:
-    """What a `Node` does for others of an author's readers, and they for it. `handed`: author, index, to whom."""
+    """What a `Node` does for others of an author's readers, and they for it. `handed`: author, header, to whom."""
 
     world: World
     player: Player
@@ -49,7 +49,8 @@ class Handing:
     policies: dict[str, PeerPolicy]
     node_id: str
     others: Mapping[str, Player]
-    handed: list[tuple[str, int, str]]
+    handed: list[tuple[str, bytes, str]]
+    reached: dict[tuple[str, str], int]  # author, giver: up to where it was asked since the start
     _open: Callable[[str, Frame], Came]
     apply_handed: Callable[[str, list[Came]], None]
 
@@ -88,7 +89,7 @@ class Handing:
                 return b"".join([*frames, encode_trailer(idx)])
             key = self.others[request.src].identity.enc_key(START)
             given = hand_on(header, leaf, stored.raw, data_key, request.src, key)
-            self.handed.append((request.about, idx, request.src))
+            self.handed.append((request.about, leaf, request.src))
             frames.append(self.spoil(request, encode_frame(idx, given.leaf, given.wrap, given.ct)))
         return b"".join([*frames, encode_trailer(max(looked, request.at))])
 
@@ -130,7 +131,7 @@ class Handing:
                 log.leaves += leaves
 
             yield keep
-        start = log.next
+        start = max(log.next, self.reached.get((author, giver), 0))
         while start < log.size:
             body = yield Request(self.node_id, giver, "relay-entries", start, about=author)
             reader = FrameReader(start=start)
@@ -140,4 +141,4 @@ class Handing:
             yield lambda c=came: self.apply_handed(author, c)
             if following <= start:
                 return
-            start = following
+            start = self.reached[author, giver] = following

@@ -55,7 +55,7 @@ class Node(Comparing, Handing):
         self.room: list[tuple[str, int]] = []
         self.signed: dict[int, bytes] = {}
         self.written: list[Entry] = []
-        self.handed: list[tuple[str, int, str]] = []
+        self.handed: list[tuple[str, bytes, str]] = []
         self.noted = 0  # the size of its log, in a file beside the database
         self.restored = 0
         self.up = False
@@ -82,6 +82,7 @@ class Node(Comparing, Handing):
         self._writes.clear()
         self._waiting.clear()
         self._tries.clear()
+        self.reached = {}
         self.world.servers[self.node_id] = self.serve
         for peer in self.policies:
             self._work(self._follow(peer))

@@ -262,8 +262,8 @@ def _handed_wrongly(run: Play) -> list[str]:
     """No honest node handed on what the author did not seal to that reader, nor TLP:RED, but to the author itself."""
     wrong = []
     for giver in run.honest:
-        for author, idx, reader in giver.handed:
-            header = read_header(giver.disk.followed[author].kept[idx][0])
+        for author, leaf, reader in giver.handed:
+            header = read_header(leaf)
             run.did["handed on"] += 1
             if reader != author and (reader not in header.aud.nodes or header.tlp is Tlp.RED):
                 wrong.append(f"{_name(giver)} handed on to {reader} what was not for it")
