@@ -15,6 +15,7 @@ from workshop import (
     comparisons,
     entries,
     identities,
+    onward,
     proofs,
     receipts,
     remarks,
@@ -39,6 +40,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from circles.cases()
     yield from receipts.cases()
     yield from proofs.cases()
+    yield from onward.cases()
     yield from witnesses.cases()
     yield from comparisons.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
