@@ -73,12 +73,12 @@ async def test_what_is_missing_here_is_found_and_fetched_again_and_the_cursor_st
     before = (await get(birch, "/v1/peers/alder"))["log"]
 
     mended = await post(birch, "/v1/peers/alder/verify", {})
-    assert mended["same"] is True
+    assert mended["their_log"]["same"] is True
     assert [(d["report_id"], d["repaired"], d["note"]) for d in mended["their_log"]["differences"]] == [
         (lost, True, "stored")
     ]
     assert (await get(birch, "/v1/peers/alder"))["log"] == before
-    assert (await verified(birch, "alder"))["same"] is True
+    assert (await settled(birch, "alder"))["same"] is True
 
 
 async def test_a_wrap_that_the_peer_could_not_open_is_offered_anew_and_opens(pair):
@@ -103,9 +103,9 @@ async def test_a_wrap_that_the_peer_could_not_open_is_offered_anew_and_opens(pai
     mended = await post(alder, "/v1/peers/birch/verify", {})
     assert mended["our_log"]["differences"][0]["note"].startswith("offered anew")
     there = await post(birch, "/v1/peers/alder/verify", {})
-    assert there["same"] is True
+    assert there["their_log"]["same"] is True
     await seen(birch, second["id"])
-    assert (await verified(alder, "birch"))["same"] is True
+    assert (await settled(alder, "birch"))["same"] is True
 
 
 async def test_what_a_rule_forbids_is_told_with_the_rule_and_cannot_be_mended(pair):
