@@ -176,6 +176,31 @@ async def test_what_waits_for_its_manifest_is_taken_when_it_comes(nodes):
     assert peer["outcomes"]["quarantined"] == {}
 
 
+@pytest.mark.parametrize(("hours", "end"), [(2, "epoch-ended"), (0, None)])
+async def test_who_was_taken_out_and_goes_on_is_set_aside_but_not_what_was_merely_late(nodes, hours, end):
+    """Cedar has not heard that epoch 1 is without it; Birch has, `hours` ago."""
+    founders = Founders()
+    await adopt(nodes["Cedar"], founders.next(ids(nodes, *NAMES)))
+    await known(nodes["Birch"])
+    async with nodes["Birch"].node.pool.acquire() as conn:
+        await circles.note_told(conn, founders.circle.id, ids(nodes, "Cedar", "Alder"), 1)
+    await adopt(nodes["Birch"], founders.next(ids(nodes, "Alder", "Birch")))
+    async with nodes["Birch"].node.pool.acquire() as conn:
+        await conn.execute(
+            "update circle_epoch set learned_at = now() - make_interval(hours => $1) where epoch = 1", hours
+        )
+    done = await file_into(nodes["Cedar"], "Still here")
+    if end is None:
+        await seen(nodes["Birch"], done["id"])
+        return
+
+    async def aside() -> bool:
+        peer = await get(nodes["Birch"], "/v1/peers/Cedar")
+        return peer["outcomes"]["quarantined"] == {end: 1}
+
+    await until(aside)
+
+
 async def test_two_manifests_of_one_epoch_freeze_the_circle_until_a_person_says_which_stands(nodes):
     founders = Founders()
     await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))

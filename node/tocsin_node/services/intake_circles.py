@@ -24,7 +24,9 @@ from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
 MAX_OFFERED = 16  # circles that a peer may bring and nobody here has adopted
-WAITING = ("circle-awaited", "circle-frozen", "too-many-circles")  # tried again when more is known of circles
+LATER = "circle-unsupported"  # manifests of a later version of the protocol
+# Tried again when more is known of circles, and at each start.
+WAITING = ("circle-awaited", "circle-frozen", "too-many-circles", "circle-from-future", LATER)
 _COUNTED = frozenset({None, "above-circle", "epoch-ended", "circle-frozen"})
 
 
