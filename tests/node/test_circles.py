@@ -243,6 +243,25 @@ async def test_a_member_that_is_skipped_sees_the_gap(nodes):
     assert (await get(nodes["Birch"], "/v1/peers/Alder"))["problem"] is None
 
 
+async def test_two_entries_under_one_number_and_another_past_are_told(nodes):
+    founders = Founders()
+    await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))
+    await known(nodes["Birch"])
+    first = await file_into(nodes["Alder"], "First")
+    async with nodes[
+        "Alder"
+    ].node.pool.acquire() as conn:  # as a backup would: Alder forgets what it has counted
+        await conn.execute("delete from circle_entry")
+    again = await file_into(nodes["Alder"], "First again")
+    third = await file_into(nodes["Alder"], "Second")
+    for each in (first, again, third):
+        await seen(nodes["Birch"], each["id"])
+    (counted,) = (await get(nodes["Birch"], "/v1/circles/Vigil"))["entries"]
+    assert (counted["entries"], counted["last"], counted["missing"]) == (3, 2, 0)
+    assert counted["doubled"] >= 1
+    assert (await get(nodes["Birch"], "/v1/peers/Alder"))["problem"]["code"] == "circle-doubled"
+
+
 async def test_a_new_member_gets_what_was_there_before_it_when_a_person_asks_and_once(nodes):
     founders = Founders()
     await adopt(nodes["Alder"], founders.next(ids(nodes, "Alder", "Birch")))
