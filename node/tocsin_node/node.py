@@ -28,6 +28,7 @@ from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.auditing import Auditing
 from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
@@ -76,6 +77,7 @@ class Node:
     pool: Pool
     leader: Leader
     tokens: Tokens
+    auditing: Auditing
     health: Health
     producer: Mapping[str, Any]
     ledger: Ledger
@@ -136,12 +138,16 @@ async def open_node(
         end_cut_off(settings.dir, passphrase)
         await bring_up_to_date(settings, database)
         pool = await stack.enter_async_context(open_pool(settings, database.address))
+        auditing = Auditing(pool, leader, identity, log_private=keys.log, directory=settings.dir)
+        await auditing.open()
+        stack.push_async_callback(auditing.close)
         tokens = Tokens(pool, rng=rng)
         await _admit_first_token(settings, tokens)
         health = Health(now=now)
         health.add("database", database_check(pool, database.postgres))
         health.add("log-writer", leader_check(leader))
         health.add("identity", identity_check(identity, now))
+        health.add("audit", auditing.health)
         if database.directory is not None:
             health.add("disk", disk_check(database.directory))
         session = await stack.enter_async_context(
@@ -279,6 +285,7 @@ async def open_node(
         stopping = asyncio.Event()
         async with _working(
             ledger,
+            auditing.run(),
             exchange.run(),
             self_check.run(),
             witnessing.run(),
@@ -297,6 +304,7 @@ async def open_node(
                 pool=pool,
                 leader=leader,
                 tokens=tokens,
+                auditing=auditing,
                 health=health,
                 producer=producer,
                 ledger=ledger,
