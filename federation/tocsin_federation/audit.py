@@ -158,9 +158,9 @@ class Reader:
             raise AuditRefused("audit-line-missing")
         if (line.object is None) != (line.salt is None):  # (3)
             raise AuditRefused("audit-object-differs")
-        if line.object is not None and line.salt is not None:
-            if line.leaf.object != commitment(line.salt, line.object):
-                raise AuditRefused("audit-object-differs")
+        opened = line.object is not None and line.salt is not None
+        if opened and line.leaf.object != commitment(line.salt or b"", line.object or ""):
+            raise AuditRefused("audit-object-differs")
         if self.tree.size >= self.signed.size:  # (4)
             raise AuditRefused("audit-too-long")
         self.tree.append(hashed)

@@ -15,7 +15,9 @@ WHO_MAX = 200  # characters of a name
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`who`: `node`, or a kind and a name, as `token:alice`, `person:Ann Lee`, `matrix:@ann:example.org`, `peer:n1…`,
+    """Who, and through which door.
+
+    `who`: `node`, or a kind and a name, as `token:alice`, `person:Ann Lee`, `matrix:@ann:example.org`, `peer:n1…`,
     `user:root` (of the machine), `stranger`. `via`: `clock`, `token:NAME`, `matrix`, `peer`, `open`, `shell`.
 
     A person's name is what the holder of the token said; that the token was used is what is known.
@@ -70,8 +72,13 @@ def of_shell() -> Actor:
 
 
 def person(name: str | None) -> Actor:
-    """The person that a request names, at the door it came through; who acts anyway when it names nobody."""
+    """Whoever is named as the one who acts, at the door it came through; who acts anyway when nobody else is named.
+
+    A request names a person; what was read in a room names a Matrix identifier.
+    """
     actor = acting()
     if not name or actor.via == f"token:{name}":
         return actor
+    if actor == NODE:
+        return of_room(name) if name.startswith("@") else NODE
     return Actor(f"person:{name[:WHO_MAX]}", actor.via)

@@ -37,7 +37,6 @@ ACTIONS = {
     "peer.resume": "a stopped peer was resumed",
     "peer.statement": "a new statement of a peer was taken",
     "peer.cosign": "a peer's checkpoint was cosigned",
-    "peer.compare": "heads were compared with a peer",
     # Alerts
     "alert.raise": "an alert was raised",
     "alert.test": "a test alert was asked for",

@@ -18,6 +18,8 @@ from aiohttp import web
 from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.actor import NODE as NODE_ITSELF
+from tocsin_node.actor import acting_as
 from tocsin_node.continuity import Continuity
 from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
@@ -353,7 +355,8 @@ def _filed(
         return duties
 
     async def filed(report_id: str) -> None:
-        await call(report_id)
+        with acting_as(NODE_ITSELF):  # by rule, not by whoever filed
+            await call(report_id)
         await duties(report_id)
 
     return filed

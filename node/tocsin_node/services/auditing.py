@@ -1,8 +1,9 @@
 """Keeping the audit log: lines that wait are sealed into its tree in order, and it is looked at whether it still holds.
 
-Sealing is done on the leader's connection: who loses the pen seals nothing. After each sealing the signed checkpoint is
-also kept in the node's directory, outside the database. At a start the database must extend it, and every line is hashed
-anew; what does not hold is told in `/healthz` and to the operators. It stops nothing else: alerts go out all the same.
+Sealing is done on the leader's connection: who loses the pen seals nothing. After each sealing the signed
+checkpoint is also kept in the node's directory, outside the database. At a start the database must extend it, and every
+line is hashed anew; what does not hold is told in `/healthz` and to the operators. It stops nothing else: alerts go out
+all the same.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from tocsin_federation.audit import Fact, Reader, audit_origin, open_audit_note, sign_audit
+from tocsin_federation.audit import Fact, Reader, open_audit_note, sign_audit
 from tocsin_federation.checkpoint import Checkpoint
 from tocsin_federation.errors import AuditRefused, CheckpointRefused, FederationError
 from tocsin_federation.identity import Identity
@@ -24,7 +25,7 @@ from tocsin_node.errors import NodeError, SecretError
 from tocsin_node.health import Check
 from tocsin_node.storage import audit
 from tocsin_node.storage.audit import Act, Head, Row, Wanted
-from tocsin_node.storage.errors import StorageError
+from tocsin_node.storage.errors import StorageConflict, StorageError
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Pool
 
@@ -88,9 +89,15 @@ class Auditing:
             statement = self._identity.statement
             known = await audit.newest_detail(conn, "key.change")
             if known is None or known.get("statement") != statement.seq:
-                change = {"statement": statement.seq, "log": statement.log.origin, "generation": statement.log.gen}
+                change = {
+                    "statement": statement.seq,
+                    "log": statement.log.origin,
+                    "generation": statement.log.gen,
+                }
                 await audit.note(conn, Act("key.change", None, change, NODE))
-                head = self._signed(Frontier.from_bytes(head.frontier))  # the same lines, under the key in force
+                head = self._signed(
+                    Frontier.from_bytes(head.frontier)
+                )  # the same lines, under the key in force
                 await audit.set_head(conn, head)
             await audit.note(conn, Act("node.start", None, {"release": version("tocsin")}, NODE))
         self._head = head
@@ -143,8 +150,12 @@ class Auditing:
         """Seal all that waits; returns the checkpoint that covers it. Raises: StorageError, NodeRunning."""
         async with self._turn:
             before = self._head
-            while await self._seal_some() == SEAL_LINES:
-                pass
+            try:
+                while await self._seal_some() == SEAL_LINES:
+                    pass
+            except StorageConflict:  # a line stands where the next one belongs, and we did not put it there
+                self._contradict(AuditRefused("audit-too-long"))
+                raise
             assert self._head is not None
             if before is None or before.note != self._head.note or self._unkept:
                 await asyncio.to_thread(self._keep, self._head.note)
@@ -186,7 +197,9 @@ class Auditing:
         async with self._pool.acquire() as conn:
             return await audit.lines(conn, start, stop)
 
-    async def seen(self, action: str, name: str | None = None, detail: Mapping[str, Fact] | None = None) -> None:
+    async def seen(
+        self, action: str, name: str | None = None, detail: Mapping[str, Fact] | None = None
+    ) -> None:
         """Note that somebody reads something, before he is shown it; the same by the same every ten minutes."""
         key = (acting().who, action, name)
         now = time.monotonic()
@@ -198,6 +211,11 @@ class Auditing:
         self._readers.move_to_end(key)
         while len(self._readers) > READERS_MAX:
             self._readers.popitem(last=False)
+
+    async def note(self, *acts: Act) -> None:
+        """Note acts that change no row here, such as handing something out; they are on the disk when it returns."""
+        async with self._pool.acquire() as conn:
+            await audit.note(conn, *acts)
 
     def refused(self, code: str, address: str) -> None:
         """A request was refused at the door; many of them become one line a minute."""

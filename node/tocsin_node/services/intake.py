@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from tocsin_federation.calls import Call, CallAnswer, admit_answer, admit_call, read_answer, read_call
 from tocsin_federation.envelope import Opened, open_entry
@@ -21,6 +22,7 @@ from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
+from tocsin_node.actor import of_peer
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
@@ -30,7 +32,8 @@ from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import remote, reports, shares
+from tocsin_node.storage import audit, remote, reports, shares
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -278,6 +281,7 @@ class Intake:
                     conn, acknowledgement, node_id=peer.node_id, org=peer.called
                 )
             await remote.record_outcomes(conn, log, batch.outcomes, batch.quarantined, next_index=next_index)
+            await audit.note(conn, *(_act(peer.node_id, log.gen, outcome) for outcome in batch.outcomes))
         for outcome in batch.outcomes:
             if outcome.code is not None:
                 logger.warning(
@@ -325,6 +329,15 @@ class Intake:
 
 def _nobody() -> None:
     """Nobody wants to know."""
+
+
+def _act(peer: str, gen: int, entry: EntryOutcome) -> Act:
+    """What the audit log says of an entry."""
+    detail: dict[str, Any] = {"gen": gen, "index": entry.idx}
+    detail |= {} if entry.code is None else {"code": entry.code}
+    detail |= {} if entry.ver is None else {"ver": entry.ver}
+    report = None if entry.report_id is None else f"report:{entry.report_id}"
+    return Act(f"entry.{entry.outcome}", report, detail, of_peer(peer))
 
 
 def lesser_budget(budget: int) -> int:

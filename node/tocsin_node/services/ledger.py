@@ -20,7 +20,8 @@ from tocsin_federation.merkle import Frontier
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
 from tocsin_node.services.alarms import Alarms, AlertPlan
-from tocsin_node.storage import log, reports, shares
+from tocsin_node.storage import audit, log, reports, shares
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Connection
@@ -46,7 +47,8 @@ class Posting:
 
     `held_ver` is the version that this one replaces (None: the first). With `wider` the report is that very version,
     as it stands, and `audience` are the further recipients. `after` runs inside the transaction with the index of the
-    entry, `beside` whether there is one or not. Postings of one call with the same `together` are all written or none.
+    entry, `beside` whether there is one or not. `acts` are noted in the audit log once it is stored. Postings of
+    one call with the same `together` are all written or none.
     """
 
     sealed: Sealed | None = None
@@ -57,6 +59,7 @@ class Posting:
     alert: AlertPlan | None = None
     after: Callable[[Connection, int], Awaitable[None]] | None = None
     beside: Callable[[Connection], Awaitable[None]] | None = None
+    acts: tuple[Act, ...] = ()
     together: object = None
 
 
@@ -303,7 +306,7 @@ class Ledger:
     async def _file(
         self, conn: Connection, postings: Sequence[Posting], before: log.Head
     ) -> tuple[list[Posted], log.Head] | None:
-        """Write the usual batch, first versions that ring nobody, in one statement, which is its own transaction.
+        """Write the usual batch, first versions that ring nobody, in one statement and one for the audit log.
 
         None when the batch is another, or one of its ids is taken: then nothing has been written.
         """
@@ -314,7 +317,9 @@ class Ledger:
             return None
         page = self._page(postings, {}, before)
         try:
-            await _write_page(conn, page)
+            async with conn.transaction():
+                await _write_page(conn, page)
+                await audit.note(conn, *(act for p in postings for act in p.acts))
         except StorageConflict as exc:
             if exc.constraint != reports.ID_TAKEN:
                 raise
@@ -406,6 +411,7 @@ class Ledger:
                     await posting.after(conn, was.place.index)
                 if posting.beside is not None:
                     await posting.beside(conn)
+                await audit.note(conn, *posting.acts)
             finished.append(Posted(was.outcome, was.place, alert_id, was.held))
         return finished
 

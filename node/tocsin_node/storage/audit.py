@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -26,13 +27,13 @@ class Act:
     """Something that is done, to be noted. The actor is whoever acts where it is made, unless it is given.
 
     `object`: kind and name of what it is done to, as `report:incident--…`, `alert:12`, `peer:n1…`; it alone may name a
-    report, since it alone can be forgotten. `detail`: numbers, codes, names of settings; never what a report says, never a
-    secret. `action`: one of `audit_actions.ACTIONS`.
+    report, since it alone can be forgotten. `detail`: numbers, codes, names of settings (`Fact`s); never what a report
+    says, never a secret. `action`: one of `audit_actions.ACTIONS`.
     """
 
     action: str
     object: str | None = None
-    detail: Mapping[str, Fact] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
     actor: Actor = field(default_factory=acting)
 
     def __post_init__(self) -> None:
@@ -178,7 +179,9 @@ async def any_waiting(conn: Connection) -> bool:
     return waits
 
 
-async def seal(conn: Connection, rows: Sequence[Row], first: int, hashes: Sequence[bytes], head: Head) -> None:
+async def seal(
+    conn: Connection, rows: Sequence[Row], first: int, hashes: Sequence[bytes], head: Head
+) -> None:
     """Give waiting `rows` the places from `first` on, and keep the checkpoint that covers them; one statement.
 
     Raises: StorageConflict when a place is taken already.

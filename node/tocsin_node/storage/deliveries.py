@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tocsin_node.actor import NODE
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import DISPUTED
 
@@ -304,9 +307,13 @@ async def due_in_s(conn: Connection, channel: str) -> float | None:
     return seconds
 
 
-async def accepted(conn: Connection, job: Job, event_id: str | None) -> None:
-    """The other side has it."""
-    await conn.execute(ACCEPTED, job.id, event_id)
+async def accepted(conn: Connection, job: Job, event_id: str | None, *, channel: str) -> None:
+    """The other side, `channel`, has it."""
+    async with conn.transaction():
+        await conn.execute(ACCEPTED, job.id, event_id)
+        if job.alert_id is not None:
+            detail = {"channel": channel, "kind": job.kind, "attempts": job.attempts}
+            await audit.note(conn, Act("alert.deliver", f"alert:{job.alert_id}", detail, NODE))
 
 
 async def defer(conn: Connection, job: Job, code: str, after_s: float) -> None:

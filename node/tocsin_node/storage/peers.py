@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tocsin_federation.peering import InviteRecord
+from tocsin_node.actor import NODE, acting, of_peer
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -140,28 +143,43 @@ async def add(
     invited: bool,
 ) -> PeerRow | None:
     """Add a pending peer, or begin its handshake anew; None when the NodeID is approved already."""
-    row = await conn.fetchrow(ADD, node_id, name, list(chain), url, our_nonce, their_nonce, invited)
+    async with conn.transaction():
+        row = await conn.fetchrow(ADD, node_id, name, list(chain), url, our_nonce, their_nonce, invited)
+        if row is not None:
+            joiner = of_peer(node_id) if invited else acting()
+            detail = {"name": name, "invited": invited}
+            await audit.note(conn, Act("peer.join", f"peer:{node_id}", detail, joiner))
     return None if row is None else PeerRow(*row)
 
 
 async def approve(conn: Connection, node_id: str, *, sas_verified: bool, out: str, in_: str) -> PeerRow:
     """Our operator's yes, with the ceilings that go with it."""
-    return PeerRow(*await conn.fetchrow(APPROVE, node_id, sas_verified, out, in_))
+    detail = {"words_compared": sas_verified, "max_tlp_out": out, "max_tlp_in": in_}
+    return await _noted(conn, Act("peer.approve", f"peer:{node_id}", detail), APPROVE, sas_verified, out, in_)
 
 
 async def set_problem(conn: Connection, node_id: str, code: str, hint: str, *, suspect: bool) -> PeerRow:
     """Keep what is wrong with a peer; `suspect` also stops an active one until a person resumes it."""
+    if suspect:
+        act = Act("peer.suspect", f"peer:{node_id}", {"code": code}, NODE)
+        return await _noted(conn, act, SET_PROBLEM, code, hint, suspect)
     return PeerRow(*await conn.fetchrow(SET_PROBLEM, node_id, code, hint, suspect))
 
 
 async def clear_problem(conn: Connection, node_id: str, *, resume: bool) -> PeerRow:
     """Forget the problem; `resume` makes a suspect peer active again."""
+    if resume:
+        return await _noted(conn, Act("peer.resume", f"peer:{node_id}"), CLEAR_PROBLEM, resume)
     return PeerRow(*await conn.fetchrow(CLEAR_PROBLEM, node_id, resume))
 
 
 async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url: str) -> PeerRow | None:
     """Keep a longer statement chain and the address it names; None when one as long stands there already."""
-    row = await conn.fetchrow(SET_CHAIN, node_id, list(chain), url)
+    async with conn.transaction():
+        row = await conn.fetchrow(SET_CHAIN, node_id, list(chain), url)
+        if row is not None:
+            detail = {"statement": len(chain) - 1}
+            await audit.note(conn, Act("peer.statement", f"peer:{node_id}", detail, of_peer(node_id)))
     return None if row is None else PeerRow(*row)
 
 
@@ -169,7 +187,9 @@ async def set_witness(
     conn: Connection, node_id: str, *, witness: bool | None, witnessed: bool | None
 ) -> PeerRow:
     """Whether a peer is a witness of ours, and whether we are one of it; None leaves it as it is."""
-    return PeerRow(*await conn.fetchrow(SET_WITNESS, node_id, witness, witnessed))
+    asked = {"witness": witness, "witnessed": witnessed}
+    act = Act("peer.witness", f"peer:{node_id}", {k: v for k, v in asked.items() if v is not None})
+    return await _noted(conn, act, SET_WITNESS, witness, witnessed)
 
 
 async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | None) -> None:
@@ -184,12 +204,17 @@ async def note_fetched(conn: Connection, node_id: str, gen: int, next_index: int
 
 async def remove(conn: Connection, node_id: str) -> None:
     """Take a peer out; its row stays, so that what it sent keeps its origin."""
-    await conn.execute(REMOVE, node_id)
+    async with conn.transaction():
+        await conn.execute(REMOVE, node_id)
+        await audit.note(conn, Act("peer.remove", f"peer:{node_id}"))
 
 
 async def add_invite(conn: Connection, record: InviteRecord, name: str) -> None:
     """Keep a new invite."""
-    await conn.execute(ADD_INVITE, record.id, record.mac_key, record.nonce, name, record.expires_at)
+    async with conn.transaction():
+        await conn.execute(ADD_INVITE, record.id, record.mac_key, record.nonce, name, record.expires_at)
+        until = record.expires_at.isoformat(timespec="seconds")
+        await audit.note(conn, Act("peer.invite", None, {"name": name, "until": until}))
 
 
 async def invite(conn: Connection, invite_id: bytes) -> InviteRow | None:
@@ -206,3 +231,11 @@ async def use_invite(conn: Connection, invite_id: bytes, node_id: str, nonce: by
 async def drop_old_invites(conn: Connection) -> None:
     """Forget invites that ended more than 30 days ago."""
     await conn.execute(DROP_INVITES)
+
+
+async def _noted(conn: Connection, act: Act, change: str, *values: object) -> PeerRow:
+    """Change the row of the peer that `act` is about, and note it."""
+    async with conn.transaction():
+        row = await conn.fetchrow(change, (act.object or "").removeprefix("peer:"), *values)
+        await audit.note(conn, act)
+    return PeerRow(*row)

@@ -22,7 +22,15 @@ CALLER = web.RequestKey("caller", Bearer)
 TOKEN_MAX = 256
 # What is told of in the audit log; a database that is away refuses nobody.
 REFUSALS = frozenset(
-    {"token-missing", "token-unknown", "scope-missing", "peer-unauthenticated", "clock-skew", "not-approved", "peer-frozen"}
+    {
+        "token-missing",
+        "token-unknown",
+        "scope-missing",
+        "peer-unauthenticated",
+        "clock-skew",
+        "not-approved",
+        "peer-frozen",
+    }
 )
 
 
