@@ -190,12 +190,14 @@ class Auditing:
         async with self._pool.acquire() as conn:
             return await audit.listing(conn, wanted, before=before, limit=limit)
 
-    async def lines(self, start: int, stop: int) -> list[Row]:
-        """The lines [start, stop) in order. Raises: NoSuchLines."""
-        if self._head is None or not 0 <= start <= stop <= self._head.size:
+    async def lines(self, start: int, stop: int | None = None, *, limit: int) -> list[Row]:
+        """At most `limit` of the sealed lines [start, stop) in order (None: all). Raises: NoSuchLines."""
+        size = 0 if self._head is None else self._head.size
+        end = size if stop is None else stop
+        if not 0 <= start <= end <= size:
             raise NoSuchLines
         async with self._pool.acquire() as conn:
-            return await audit.lines(conn, start, stop)
+            return await audit.lines(conn, start, min(end, start + limit))
 
     async def seen(
         self, action: str, name: str | None = None, detail: Mapping[str, Fact] | None = None
