@@ -14,12 +14,13 @@ from tests.node.test_duties import SETTINGS as DUTIES
 from tests.node.test_federation_api import renewed
 from tests.node.test_federation_api import tell as tell_statement
 from tests.node.test_oncall import MATRIX, ROTA
-from tests.support.node import open_here, settings_on
+from tests.support.node import ROOT, open_here, settings_on
 from tests.support.reports import PUBLIC, report_by
 from tests.support.villain import get, incident_id_of, until, villain
 
 from tocsin_federation.merkle import consistency_proof
 from tocsin_federation.witness import Submission, write_submission
+from tocsin_node.audit_actions import ACTIONS
 from tocsin_node.routes import ROUTES
 from tocsin_node.settings import load
 from tocsin_node.web.route import CHANGES_NOTHING, Route, check_routes
@@ -205,3 +206,13 @@ async def _submitted(node, body):
 
 async def _duties(node, report_id):
     return [duty["id"] for duty in (await get(node, f"/v1/duties?report={report_id}"))["items"]]
+
+
+def test_every_action_is_in_the_handbook():
+    page = (ROOT / "node/OPERATING.md").read_text("utf-8")
+    told = {
+        f"{group}.{action}"
+        for group, actions in re.findall(r"^\| `(\w+)` \| ((?:`[a-z-]+`(?:, )?)+) \|$", page, re.MULTILINE)
+        for action in re.findall(r"`([a-z-]+)`", actions)
+    }
+    assert told == set(ACTIONS)
