@@ -103,9 +103,10 @@ class Header(Facts, frozen=True, kw_only=True):
     enc: Encryption
 
 
-Later = Literal["taken", "resolved", "unanswered"]
+Later = Literal["taken", "resolved", "unanswered", "muted", "escalated"]
 State = Later | Literal["acknowledged"]
-LATER_STATES: Final[frozenset[str]] = frozenset({"taken", "resolved", "unanswered"})
+LATER_STATES: Final[frozenset[str]] = frozenset({"taken", "resolved", "unanswered", "muted", "escalated"})
+MUTE_MAX_MS: Final = 31 * 24 * 3600 * 1000  # a longer one is no mute
 
 
 class Acknowledgement(_Form, frozen=True, kw_only=True):
@@ -125,12 +126,18 @@ class Acknowledgement(_Form, frozen=True, kw_only=True):
         """As in `Progress`."""
         return "acknowledged"
 
+    @property
+    def until(self) -> None:
+        """As in `Progress`."""
+        return
+
 
 class Progress(_Form, frozen=True, kw_only=True):
     """What became of a version at the sender's after it rang there: version 2 of the acknowledgement.
 
     `taken`: somebody works on it. `resolved`: for them it is over. `unanswered`: everybody was called there and
-    nobody has answered; an acknowledgement that follows puts an end to that.
+    nobody has answered; an acknowledgement that follows puts an end to that. `muted`: nobody is called there before
+    `until`, which stands there alone, and not where the mute is `revoked`. `escalated`: further people were called.
     """
 
     v: Literal[2]
@@ -139,6 +146,14 @@ class Progress(_Form, frozen=True, kw_only=True):
     at: Milliseconds
     revoked: bool
     state: Later
+    until: Milliseconds | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a mute without an end, one that has hardly any, and an end of anything else."""
+        if (self.until is not None) != (self.state == "muted" and not self.revoked):
+            raise ValueError("a mute has an end, and nothing else has one")
+        if self.until is not None and not 0 < self.until - self.at <= MUTE_MAX_MS:
+            raise ValueError("a mute ends after it begins, and within 31 days")
 
 
 FACTS: Final = Form(Facts, max_bytes=MAX_LEAF_BYTES)
@@ -167,15 +182,27 @@ def read_header(leaf: bytes) -> Header:
 
 
 def write_acknowledgement(
-    report_id: str, ver: int, at: datetime, *, revoked: bool, state: State = "acknowledged"
+    report_id: str,
+    ver: int,
+    at: datetime,
+    *,
+    revoked: bool,
+    state: State = "acknowledged",
+    until: datetime | None = None,
 ) -> bytes:
-    """The content of an `ack` entry. Acknowledgements proper keep the form that every node knows."""
+    """The content of an `ack` entry. Acknowledgements proper keep the form that every node knows.
+
+    `until`: of a mute that stands.
+    """
     ms = int(at.timestamp() * 1000)
     if state == "acknowledged":
         return ACKNOWLEDGEMENT.encode(
             Acknowledgement(v=1, report_id=report_id, ver=ver, at=ms, revoked=revoked)
         )
-    return PROGRESS.encode(Progress(v=2, report_id=report_id, ver=ver, at=ms, revoked=revoked, state=state))
+    end = None if until is None else int(until.timestamp() * 1000)
+    return PROGRESS.encode(
+        Progress(v=2, report_id=report_id, ver=ver, at=ms, revoked=revoked, state=state, until=end)
+    )
 
 
 def read_acknowledgement(content: bytes) -> Acknowledgement | Progress:

@@ -1,7 +1,10 @@
-"""EVERY ACTION OF THE AUDIT LOG ON ONE PAGE. An act with another name is refused where it is made.
+"""EVERY ACTION OF THE AUDIT LOG ON ONE PAGE, and which of them each operation of the API leaves.
 
-A name once given keeps its meaning: exports of years ago are read by it.
+An act with another name is refused where it is made. A name once given keeps its meaning: exports of years ago are read
+by it. Whatever operation is not a GET stands in `LEAVES`, or the API is not served.
 """
+
+CHANGES_NOTHING: tuple[str, ...] = ()
 
 ACTIONS = {
     # Reports
@@ -31,7 +34,7 @@ ACTIONS = {
     "peer.join": "an invite was taken up, by us or by a peer",
     "peer.approve": "a peer was approved, or its ceilings changed",
     "peer.remove": "a peer was removed",
-    "peer.witness": "it was changed whether a peer is a witness",
+    "peer.policy": "it was changed what goes to a peer, comes from it, and what it may do here",
     "peer.sync": "a peer was asked for news by hand",
     "peer.suspect": "the node stopped a peer, by its code",
     "peer.resume": "a stopped peer was resumed",
@@ -74,4 +77,57 @@ ACTIONS = {
     "token.revoke": "an access token was revoked",
     "login.refused": "requests were refused for want of a valid token, signature or scope",
     "audit.read": "this log was read",
+}
+
+# Operation id → what it leaves whenever it changes something, one of these at least.
+LEAVES: dict[str, tuple[str, ...]] = {
+    "submitReport": ("report.file", "report.redact"),
+    "listReports": ("report.list",),
+    "getReport": ("report.read",),
+    "reviseReport": ("report.revise", "report.withdraw"),
+    "withdrawReport": ("report.withdraw",),
+    "makeRemark": ("remark.make",),
+    "decideDuplicate": ("duplicate.decide",),
+    "undoDuplicate": ("duplicate.undo",),
+    "findDuplicates": CHANGES_NOTHING,
+    "shareReport": ("report.share",),
+    "proveReport": ("report.prove", "report.disclose"),
+    "importReports": ("report.import",),
+    "invitePeer": ("peer.invite",),
+    "joinPeer": ("peer.join",),
+    "removePeer": ("peer.remove",),
+    "approvePeer": ("peer.approve",),
+    "setPolicy": ("peer.policy",),
+    "setWitness": ("peer.policy",),
+    "syncPeer": ("peer.sync", "peer.resume"),
+    "testAlert": ("alert.test",),
+    "routeBundle": CHANGES_NOTHING,
+    "acknowledgeAlert": ("alert.ack", "alert.undo"),
+    "takeAlert": ("alert.take", "alert.undo"),
+    "muteAlert": ("alert.mute", "alert.undo"),
+    "resolveAlert": ("alert.resolve", "alert.undo"),
+    "escalateAlert": ("alert.escalate", "alert.unanswered"),
+    "overrideOncall": ("override.make",),
+    "clearOverride": ("override.clear",),
+    "subscribe": ("subscription.make",),
+    "endSubscription": ("subscription.end",),
+    "declareEmergency": ("emergency.declare",),
+    "updateEmergency": ("emergency.update",),
+    "standDownEmergency": ("emergency.stand-down",),
+    "answerEmergency": ("emergency.answer",),
+    "addSilence": ("silence.add",),
+    "expireSilence": ("silence.expire",),
+    "trackDuties": ("duty.track",),
+    "confirmDuty": ("duty.confirm",),
+    "dismissDuty": ("duty.dismiss",),
+    "settleDuty": ("duty.done",),
+    "confirmLog": ("log.confirm",),
+    "republishReports": ("report.republish",),
+    "listAudit": ("audit.read",),
+    "getAuditHead": ("audit.read",),
+    "getAuditLines": ("audit.read",),
+    "peerJoin": ("peer.join",),
+    "peerStatement": ("peer.statement",),
+    "addCheckpoint": ("peer.cosign",),
+    "peerHeads": ("peer.suspect",),
 }

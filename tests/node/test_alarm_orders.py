@@ -121,10 +121,30 @@ async def test_what_is_asked_is_answered_where_it_was_asked_and_rings_nobody(poo
         await room.said("There is no alert 4711. !status lists")
 
 
+async def test_who_wants_help_has_the_next_called_once_and_may_take_the_word_back(pool, tmp_path, room):
+    async with bell(pool, tmp_path, room) as ringing:
+        alert_id, root = await alert_in(ringing, room)
+        me = room.responder.user_id
+        order = room.responder.say(room.id, "!escalate two hands are too few", **in_thread(root))
+        told = await room.said(f"HELP WANTED with alert {alert_id} by {me}: {me}. two hands are too few")
+        assert relation(told)["event_id"] == root
+        alert = await shown(ringing, alert_id, lambda a: a["history"])
+        (act,) = alert["history"]
+        assert (act["kind"], act["by"], act["via"], act["level"]) == ("escalate", me, "reply", 1)
+    async with bell(pool, tmp_path, room) as ringing:  # it reads the thread anew when it starts
+        await ringing.check("matrix", None)
+        room.responder.say(room.id, f"!status {alert_id}")
+        await room.said(f"Alert {alert_id}, grade II: open")
+        assert len((await ringing.alarms.get(alert_id))["history"]) == 1
+        room.responder.redact(room.id, order)
+        await shown(ringing, alert_id, lambda a: a["history"][0]["revoked_by"] == me)
+    assert len([a for a in room.alerts() if "HELP WANTED" in a["content"]["body"]]) == 1
+
+
 async def test_unknown_orders_get_one_hint_an_hour(pool, tmp_path, room):
     async with bell(pool, tmp_path, room) as ringing:
         await ringing.check("matrix", None)
-        for word in ("escalate", "weather", "xkcd"):
+        for word in ("cry", "weather", "xkcd"):
             room.responder.say(room.id, f"!{word} now")
         room.responder.say(room.id, "!help")
         await room.said("!take [N]")

@@ -425,7 +425,7 @@ async def test_how_far_a_peer_is_with_a_report_is_shown_and_a_state_not_known_ye
     taken_up = write_acknowledgement(incident, 1, now(), revoked=False, state="taken")
     for content in (
         write_acknowledgement(incident, 1, now(), revoked=False, state="unanswered"),
-        taken_up.replace(b'"taken"', b'"escalated"'),
+        taken_up.replace(b'"taken"', b'"handed-over"'),
         write_acknowledgement(incident, 1, now(), revoked=False),
         taken_up,
         write_acknowledgement(incident, 1, now(), revoked=True, state="unanswered"),
@@ -442,6 +442,40 @@ async def test_how_far_a_peer_is_with_a_report_is_shown_and_a_state_not_known_ye
     assert alert["state"] == "acknowledged", "that it is over there does not end it here"
     assert (alert["assigned"], alert["next_escalation_at"] is None) == (None, False)
     assert {a["kind"] for a in alert["history"]} == {"unanswered", "ack", "take", "resolve"}
+
+
+async def test_what_a_peer_mutes_and_whom_it_calls_is_shown_and_changes_nothing_here(acme, mallory):
+    raw = acme.bundle("Ours", **GRAVE)
+    async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+        filed = await answer.json()
+    leaf, incident = bytes.fromhex(filed["entry"]["leaf_hash"]), incident_id_of(raw)
+    far = datetime(9999, 1, 1, tzinfo=UTC)
+
+    def said(at, *, revoked=False, **more):
+        content = write_acknowledgement(incident, 1, at, revoked=revoked, **more)
+        mallory.publish(acme, content, t="ack", id=incident, ref=leaf)
+
+    said(now(), state="escalated")
+    said(far, state="muted", until=far + timedelta(days=30))
+    assert await taken(acme, mallory) == [("stored", None)] * 2
+    alert = await get(acme, f"/v1/alerts/{filed['alert']}")
+    assert (alert["state"], alert["muted_until"], alert["next_escalation_at"] is None) == (
+        "open",
+        None,
+        False,
+    )
+    report = await get(acme, f"/v1/reports/{incident}")
+    for shown in (alert["history"], report["progress"]):
+        called, muted = sorted(shown, key=lambda act: act["kind"])
+        assert (called["kind"], muted["kind"]) == ("escalate", "mute")
+        assert {called["node"], muted["node"]} == {mallory.node_id}
+        span = datetime.fromisoformat(muted["until"]) - datetime.fromisoformat(muted["at"])
+        assert (muted["at"] <= now().isoformat(), span) == (True, timedelta(days=30)), "dated by our clock"
+    said(now(), revoked=True, state="muted")
+    assert (await taken(acme, mallory))[2:] == [("stored", None)]
+    report = await get(acme, f"/v1/reports/{incident}")
+    standing = {a["kind"]: a["revoked_at"] is None for a in report["progress"]}
+    assert standing == {"mute": False, "escalate": True}
 
 
 # Alarms --------------------------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ async def served(node, peer):
 
 async def acknowledgements(node, peer):
     """What the node's log tells the peer of how far people are: state, and whether that is taken back."""
+    return [(said.state, said.revoked) for said in await contents(node, peer)]
+
+
+async def contents(node, peer):
+    """The acknowledgements in the node's log that the peer can open."""
     _, body, _ = await peer.ask(node, peer.log_path(node, "entries?from=0&max=100"))
     keys = {kid: load_enc_private(seed) for kid, seed in peer.keys.enc.items()}
     said = []
@@ -122,8 +127,8 @@ async def acknowledgements(node, peer):
         )
         if opened.header.t == "ack":
             assert b"Mara" not in opened.content
-            content = read_acknowledgement(opened.content)
-            said.append((content.state, content.revoked))
+            assert b"vendor" not in opened.content
+            said.append(read_acknowledgement(opened.content))
     return said
 
 
@@ -165,9 +170,7 @@ async def test_an_acknowledgement_is_served_whatever_the_ceiling(acme, mallory):
     assert await until(told) == [("ack", "green")]
 
 
-async def test_who_takes_and_who_resolves_it_is_told_to_the_origin_and_so_is_that_nobody_answers(
-    acme, mallory
-):
+async def test_each_act_about_an_alert_is_told_to_the_origin_and_so_is_that_nobody_answers(acme, mallory):
     mallory.publish(acme, mallory.bundle("Grave", **GRAVE))
     await mallory.ring()
 
@@ -194,11 +197,14 @@ async def test_who_takes_and_who_resolves_it_is_told_to_the_origin_and_so_is_tha
     assert (await told(5))[4:] == [("taken", True)]
     await post(acme, f"{path}/resolve", {"by": "Mara"})
     assert ("resolved", False) in (await told(6))[5:]
-    await post(acme, f"{path}/mute", {"minutes": 30})
-    await post(acme, f"{path}/escalate", {})
-    assert {state for state, _ in await acknowledgements(acme, mallory)} == {
-        "acknowledged",
-        "taken",
-        "resolved",
-        "unanswered",
-    }, "whom we call and what we mute is our own affair"
+    await post(acme, f"{path}/mute", {"minutes": 30, "note": "the vendor is on it"})
+    assert (await told(7))[6:] == [("muted", False)]
+    await post(acme, f"{path}/mute", {"minutes": 45})
+    assert (await told(8))[7:] == [("muted", False)]
+    await post(acme, f"{path}/mute", {"undo": True})
+    assert set((await told(10))[8:]) == {("muted", True)}, "both mutes were taken back"
+    await post(acme, f"{path}/escalate", {"note": "I want help"})
+    assert (await told(11))[10:] == [("escalated", False)]
+    muted = [said for said in await contents(acme, mallory) if said.state == "muted"]
+    first, second = (said.until - said.at for said in muted if said.until is not None)
+    assert (first, second) == (30 * 60_000, 45 * 60_000), "until when, and no more than that"

@@ -63,7 +63,8 @@ def mute(
 ) -> None:
     """Mute an alert: nobody is called about it for a while.
 
-    It stays open; when the time is over, the next are called as if it had not passed.
+    It stays open; when the time is over, the next are called as if it had not passed. The organisation that filed
+    the report is told until when, and neither by whom nor why.
     """
     if span is None and not undo:
         raise UsageFault("It is not said for how long.", hint="Say --for 2h, or --undo.")
@@ -83,7 +84,10 @@ def resolve(session: Session, alert_id: int, note: str | None, by: str | None, u
 
 @_act("escalate")
 def escalate(session: Session, alert_id: int, note: str | None, by: str | None) -> None:
-    """Call the next on call now, because you want help."""
+    """Call the next on call now, because you want help.
+
+    The organisation that filed the report is told that further people were called.
+    """
     _send(session, alert_id, "escalate", note=note, by=by)
 
 

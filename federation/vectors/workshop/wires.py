@@ -124,6 +124,31 @@ def _acknowledgements() -> Iterator[tuple[str, str, str, str, bytes]]:
     for state in ("taken", "resolved", "unanswered"):
         content = write_acknowledgement(REPORT_ID, 3, NOW, revoked=state == "taken", state=state)
         yield f"valid-{state}", "ok", "P-109", "What became of it.", content
+    end = NOW + timedelta(hours=2)
+    muted = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False, state="muted", until=end)
+    endless = write_acknowledgement(REPORT_ID, 3, NOW, revoked=True, state="muted")
+    escalated = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False, state="escalated")
+    stamp = str(int(end.timestamp() * 1000)).encode()
+
+    def until(ms: int) -> bytes:
+        return muted.replace(stamp, str(int(NOW.timestamp() * 1000) + ms).encode())
+
+    yield "valid-muted", "ok", "P-110", "Nobody is called for two hours.", muted
+    yield "valid-muted-no-more", "ok", "P-110", "The mute is taken back.", endless
+    yield "valid-escalated", "ok", "P-111", "Further people were called.", escalated
+    endless = endless.replace(b"true", b"false")
+    yield "mute-without-end", invalid, "P-110", "A mute that never ends.", endless
+    yield "mute-of-no-time", invalid, "P-110", "It ends when it begins.", until(0)
+    yield "mute-for-years", invalid, "P-110", "31 days and a millisecond.", until(31 * 86_400_000 + 1)
+    revoked = muted.replace(b"false", b"true")
+    yield "mute-taken-back-with-an-end", invalid, "P-110", "What is over has no end to come.", revoked
+    yield (
+        "end-of-no-mute",
+        invalid,
+        "P-110",
+        "Only a mute has one.",
+        muted.replace(b'"muted"', b'"taken"'),
+    )
     yield "state-in-version-1", invalid, "P-85", "v 1 has no state.", taken.replace(b'"v":2', b'"v":1')
     yield "no-state", invalid, "P-109", "v 2 without a state.", first.replace(b'"v":1', b'"v":2')
     yield (
@@ -138,7 +163,7 @@ def _acknowledgements() -> Iterator[tuple[str, str, str, str, bytes]]:
         later,
         "P-109",
         "Kept and passed over.",
-        taken.replace(b"taken", b"escalated"),
+        taken.replace(b"taken", b"handed-over"),
     )
     yield "state-no-text", invalid, "P-109", "A state is a word.", taken.replace(b'"taken"', b"7")
     yield "version-3", later, "P-109", "Kept and passed over.", taken.replace(b'"v":2', b'"v":3')

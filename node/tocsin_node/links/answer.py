@@ -17,13 +17,13 @@ from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.transport import RoomEvent
 
 Verb = Literal[
-    "ack", "take", "mute", "resolve", "status", "affected", "not-affected", "investigating", "oncall", "subscriptions",
-    "unsubscribe", "help",
+    "ack", "take", "mute", "resolve", "escalate", "status", "affected", "not-affected", "investigating", "oncall",
+    "subscriptions", "unsubscribe", "help",
 ]  # fmt: skip
 
 KEYS = frozenset({"👀", "👍", "✅", "✔"})
 VERBS: frozenset[str] = frozenset(get_args(Verb))
-ABOUT_ALERTS = frozenset({"ack", "take", "mute", "resolve", "status", *ROOM_ANSWERS})
+ABOUT_ALERTS = frozenset({"ack", "take", "mute", "resolve", "escalate", "status", *ROOM_ANSWERS})
 NOTE_BYTES = 500
 BODY_CHARACTERS = 4000
 _TONES = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])

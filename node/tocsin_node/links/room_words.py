@@ -11,6 +11,7 @@ HELP = (
     ("!take [N] [note]", "I work on it"),
     ("!mute 2h [N]", "call nobody for that time; at most 24h, 1h for grade I"),
     ("!resolve [N] [note]", "it is over"),
+    ("!escalate [N] [note]", "I want help: the next are called now"),
     ("!status [N]", "how an alert stands; without a number all that are open"),
     ("!affected [N] [note]", "in an emergency: we are; or !not-affected, !investigating"),
     ("!oncall", "who is on call, and who is next"),

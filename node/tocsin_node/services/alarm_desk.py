@@ -68,6 +68,13 @@ class Desk:
             await self._say(conn, alert.id, f"act-{act_id}", line)
         return True
 
+    async def call_now(self, conn: Connection, alert: StoredAlert, act: NewAct) -> bool:
+        """Call the next because a person wants help: an acknowledgement stands, and the timer goes on from there.
+
+        `act`: an `escalate`. False when it was known.
+        """
+        return await self._escalation.call_now(conn, alert, act)
+
     async def undone(self, conn: Connection, alert_id: int, by: str) -> None:
         """What follows when acts about an alert were taken back: if nobody else has answered, the room is told."""
         await self._escalation.settle(conn, alert_id)

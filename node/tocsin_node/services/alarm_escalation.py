@@ -20,7 +20,7 @@ from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.resting import rest
 from tocsin_node.settings import OncallSettings
 from tocsin_node.storage import acts, alerts, followups, silences, threads
-from tocsin_node.storage.acts import NewAct, Via
+from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.followups import Followup
@@ -145,7 +145,7 @@ class Escalation:
         elif stands.muted_until is not None and stands.muted_until > now:
             await followups.put(conn, replace(due, next_at=stands.muted_until))
         else:
-            await self._call(conn, alert, due, by=CLOCK, via="clock", note=None)
+            await self._call(conn, alert, due, NewAct("escalate", CLOCK, "clock", now))
 
     async def _after_silence(self, conn: Connection, alert: StoredAlert, due: Followup) -> datetime | None:
         """Not before the silence ends; what it kept from ringing has its first minutes from when it rings."""
@@ -159,37 +159,39 @@ class Escalation:
         """A silence was ended before its time, in the caller's transaction: nobody waits for its end any longer."""
         await followups.shorten(conn, self._now())
 
-    async def call_now(
-        self, conn: Connection, alert: StoredAlert, *, by: str, via: Via, note: str | None
-    ) -> None:
-        """Call the next because a person wants it, in the caller's transaction; the timer goes on from there."""
+    async def call_now(self, conn: Connection, alert: StoredAlert, act: NewAct) -> bool:
+        """Call the next because a person wants it, in the caller's transaction; the timer goes on from there.
+
+        `act`: the `escalate` that the person said; False when it was known.
+        """
         kept = await followups.of(conn, alert.id) or Followup(
             alert.id, (), urgent=False, level=0, next_at=None
         )
-        await self._call(conn, alert, kept, by=by, via=via, note=note)
+        return await self._call(conn, alert, kept, act)
 
     async def unanswered(self) -> list[int]:
         """The alerts for which everybody was called and that nobody has answered."""
         async with self._pool.acquire() as conn:
             return await acts.unanswered(conn)
 
-    async def _call(
-        self, conn: Connection, alert: StoredAlert, kept: Followup, *, by: str, via: Via, note: str | None
-    ) -> None:
+    async def _call(self, conn: Connection, alert: StoredAlert, kept: Followup, act: NewAct) -> bool:
         now, level, last = self._now(), kept.level + 1, len(kept.waits_min) - 1
-        unanswered = via == "clock" and level > last
-        said = NewAct("unanswered" if unanswered else "escalate", by, via, now, note=note, level=level)
+        by_clock = act.via == "clock"
+        unanswered = by_clock and level > last
+        said = replace(act, kind="unanswered" if unanswered else "escalate", level=level)
         act_id = await acts.add(conn, alert.id, said)  # that it stays unanswered is no further act
+        if act_id is None and not by_clock:
+            return False
         what = f"act-{act_id}" if act_id is not None else f"again-{now.isoformat()}"
         all_called = level >= last
         people = await (
             self._oncall.everybody(conn, now) if all_called else self._oncall.people(conn, level, now)
         )
-        line = _line(alert, people, by=by, via=via, note=note, waited=now - alert.raised_at, again=unanswered)
+        line = _line(alert, people, act, waited=now - alert.raised_at, again=unanswered)
         told = await threads.tellers(conn, alert.incident)
         await followups.overtake(conn, alert.id)
         channels = {*ROOMS, MAIL, WEBHOOK} if all_called else {*ROOMS, MAIL} | told
-        if via == "clock" and (unanswered or not all_called):  # it calls there; we do once, lest it be gone
+        if by_clock and (unanswered or not all_called):  # it calls there; we do once, lest it be gone
             channels -= await followups.left_to_fellow(conn, alert.id)
         mentioned = tuple(p for p in people if p.startswith("@"))
         await self._planner.say(
@@ -207,6 +209,7 @@ class Escalation:
             kept, level=level, next_at=now + _wait(replace(kept, level=level)) if stands else None
         )
         await followups.put(conn, following)
+        return True
 
     async def _rest_s(self) -> float:
         async with self._pool.acquire() as conn:
@@ -228,16 +231,15 @@ def _wait(kept: Followup) -> timedelta:
 def _line(
     alert: StoredAlert,
     people: Sequence[str],
+    act: NewAct,
     *,
-    by: str,
-    via: Via,
-    note: str | None,
     waited: timedelta,
     again: bool,
 ) -> str:
     names = ", ".join(people) or "everybody here"
-    if via != "clock":
-        return f"HELP WANTED with alert {alert.id} by {by}: {names}." + (f" {note}" if note else "")
+    if act.via != "clock":
+        said = f" {act.note}" if act.note else ""
+        return f"HELP WANTED with alert {alert.id} by {act.by}: {names}.{said}"
     minutes = max(1, round(waited / timedelta(minutes=1)))
     since = f"{minutes} minute{'' if minutes == 1 else 's'}"
     if again:

@@ -125,6 +125,8 @@ class Orders:
             kind, event.sender, "reply", event.at, event.event_id, said.note, until, channel=self._channel
         )
         try:
+            if act.kind == "escalate":
+                return await self._desk.call_now(conn, alert, act)
             return await self._desk.do(conn, alert, act)
         except NodeError as exc:
             await self._answer(conn, event, said.thread, [f"{exc.message} {exc.hint}"])

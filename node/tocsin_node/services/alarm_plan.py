@@ -35,12 +35,16 @@ ACTS_OF: dict[State, str] = {
     "taken": "take",
     "resolved": "resolve",
     "unanswered": "unanswered",
+    "muted": "mute",
+    "escalated": "escalate",
 }
 PEER_WORDS: dict[State, tuple[str, str]] = {  # said, and taken back
     "acknowledged": ("has taken it up", "no longer has it"),
     "taken": ("works on it", "no longer works on it"),
     "resolved": ("says that it is over there", "says that it is not over there after all"),
     "unanswered": ("has called everybody, and nobody answers there", "has an answer now"),
+    "muted": ("calls nobody about it for a while", "calls people about it again"),
+    "escalated": ("has called further people", "needs no further people any more"),
 }
 DEFAULT_CEILING = Tlp.AMBER
 REFUSED = "refused"  # why a short form goes: the full one was
@@ -61,9 +65,9 @@ class AlertPlan:
     only: Literal["always", "new", "rung"] = "always"
     reasons: tuple[str, ...] = ()
 
-    def marked(self, *, unwitnessed: bool) -> Self:
-        """The same; it tells whether witnesses are still to cosign what it is about."""
-        facts = msgspec.structs.replace(self.facts, unwitnessed=unwitnessed)
+    def marked(self, *, unwitnessed: bool, through: str = "") -> Self:
+        """The same; it tells whether witnesses are still to cosign what it is about, and who handed it on, if any."""
+        facts = msgspec.structs.replace(self.facts, unwitnessed=unwitnessed, through=through)
         return replace(self, facts=facts)
 
 
@@ -437,6 +441,7 @@ class AlarmPlanner:
             org=org,
             at_ms=acknowledgement.at,
             revoked=acknowledgement.revoked,
+            until_ms=acknowledgement.until,
         )
         alert_id = await grouping.newest(conn, acknowledgement.report_id)
         if kept and alert_id is not None:

@@ -279,7 +279,8 @@ class Alarms(AlarmPlanner):
         async with self._pool.transaction() as conn:
             alert = await self._known(conn, alert_id)
             said = foreign(note or "", NOTE_BYTES) or None
-            await self.escalation.call_now(conn, alert, by=by, via="api", note=said)
+            act = NewAct("escalate", by, "api", self._now(), note=said)
+            await self.escalation.call_now(conn, alert, act)
         self._acted()
         return await self.get(alert_id)
 

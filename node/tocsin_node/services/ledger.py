@@ -306,7 +306,7 @@ class Ledger:
     async def _file(
         self, conn: Connection, postings: Sequence[Posting], before: log.Head
     ) -> tuple[list[Posted], log.Head] | None:
-        """Write the usual batch, first versions that ring nobody, in one statement and one for the audit log.
+        """Write the usual batch, first versions that ring nobody, in one statement, which is its own transaction.
 
         None when the batch is another, or one of its ids is taken: then nothing has been written.
         """
@@ -317,9 +317,7 @@ class Ledger:
             return None
         page = self._page(postings, {}, before)
         try:
-            async with conn.transaction():
-                await _write_page(conn, page)
-                await audit.note(conn, *(act for p in postings for act in p.acts))
+            await _write_page(conn, page, [act for p in postings for act in p.acts])
         except StorageConflict as exc:
             if exc.constraint != reports.ID_TAKEN:
                 raise
@@ -468,12 +466,12 @@ def _is_refused(posted: Posted) -> bool:
     return posted.outcome in {"exists", "conflict"}
 
 
-async def _write_page(conn: Connection, page: _Page) -> None:
-    """First versions, entries and checkpoint in one statement."""
+async def _write_page(conn: Connection, page: _Page, acts: Sequence[Act] = ()) -> None:
+    """First versions, entries and checkpoint, with what is noted of them, in one statement."""
     if page.entries:
-        await log.append(conn, page.entries, page.head, page.fresh)
+        await log.append(conn, page.entries, page.head, page.fresh, acts)
     elif page.fresh:
-        await reports.file(conn, page.fresh)
+        await reports.file(conn, page.fresh, acts)
 
 
 def _fail(call: _Call, exc: Exception) -> None:

@@ -1,8 +1,9 @@
-"""Receipts: when a responder here acknowledges, takes or resolves a peer's report, its origin learns that.
+"""Receipts: what is done here about a peer's report, its origin learns.
 
-So it does when everybody was called here and nobody has answered. An act is its own outbox: it stays untold until the
-entry of our log that tells it is committed, in the transaction that marks it. Nobody's name travels: the origin learns
-which organisation, when, which version.
+That somebody has seen it, takes it, mutes it (until when), calls further people or says that it is over, that any of
+this was taken back, and that everybody was called and nobody has answered. An act is its own outbox: it stays untold
+until the entry of our log that tells it is committed, in the transaction that marks it. Nobody's name travels, and no
+note: the origin learns which organisation, when, which version.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ STATES: dict[str, State] = {
     "take": "taken",
     "resolve": "resolved",
     "unanswered": "unanswered",
+    "mute": "muted",
+    "escalate": "escalated",
 }
 BATCH = 64
 RETRY_S = 5.0
@@ -100,6 +103,7 @@ class Receipts:
                 untold.at,
                 revoked=untold.revoked,
                 state=STATES[untold.kind],
+                until=untold.until,
             ),
             recipients=self._peering.enc_keys([untold.origin]),
             now=self._now(),

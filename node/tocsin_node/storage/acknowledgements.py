@@ -11,8 +11,9 @@ from tocsin_node.storage.pool import Connection
 class Untold:
     """An act here that the report's origin has not been told as it stands.
 
-    `kind`: ack, take, resolve or unanswered. `at`, `revoked`: what to tell, for all of us: one of us may look away
-    while another still stands by it. `taken_back`: whether this one was.
+    `kind`: ack, take, resolve, mute, escalate or unanswered. `at`, `revoked`, `until`: what to tell, for all of us: one
+    of us may look away while another still stands by it; of a mute and of a call the latest counts. `taken_back`:
+    whether this one was.
     """
 
     id: int
@@ -20,6 +21,7 @@ class Untold:
     report_id: str
     ver: int
     at: datetime
+    until: datetime | None
     revoked: bool
     taken_back: bool
     origin: str
@@ -27,16 +29,18 @@ class Untold:
 
 
 UNTOLD = """
-select a.id, a.kind, a.report_id, a.ver, coalesce(standing.since, a.revoked_at), standing.since is null,
+select a.id, a.kind, a.report_id, a.ver, coalesce(standing.at, a.revoked_at), standing.until, standing.at is null,
     a.revoked_at is not null, r.origin, coalesce(v.leaf_hash, r.leaf_hash)
 from act a
 join report r on r.id = a.report_id
 left join report_version v on v.report_id = a.report_id and v.ver = a.ver
 cross join lateral (
-    select min(k.at) as since from act k
+    select case when a.kind in ('mute', 'escalate') then max(k.at) else min(k.at) end as at,
+        (array_agg(k.until order by k.at desc, k.id desc))[1] as until
+    from act k
     where k.report_id = a.report_id and k.ver = a.ver and k.kind = a.kind and k.node is null and k.revoked_at is null
 ) standing
-where a.shared_idx is null and a.node is null and a.kind in ('ack', 'take', 'resolve', 'unanswered')
+where a.shared_idx is null and a.node is null and a.kind <> 'override'
     and a.ver is not null and r.origin = any($1::text[])
     and coalesce(v.leaf_hash, r.leaf_hash) is not null
 order by a.id limit $2

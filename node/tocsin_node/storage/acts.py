@@ -78,7 +78,7 @@ order by k.at, k.id
 """
 
 OF_REPORT = f"""
-select {_ACT} from {SAID} k where k.report_id = $1 and k.kind in ('ack', 'take', 'resolve', 'unanswered')
+select {_ACT} from {SAID} k where k.report_id = $1
 order by k.at, k.id
 """
 
@@ -127,12 +127,14 @@ select alert_id from act where kind = 'unanswered' and node is null and revoked_
 
 # Only about what we sent them; their clock may say anything, so it says nothing later than ours.
 RECORD_PEER = """
-insert into act (kind, report_id, ver, node, by, via, at, revoked_at)
-select $7, r.id, $2, $3, $4, 'peer', said.at, case when $6 then said.at end
+insert into act (kind, report_id, ver, node, by, via, at, revoked_at, until)
+select $7, r.id, $2, $3, $4, 'peer', said.at, case when $6 then said.at end,
+    said.at + make_interval(secs => ($8::bigint - $5::bigint) / 1000.0)
 from report r, (select least(to_timestamp($5::bigint / 1000.0), now()) as at) said
 where r.id = $1 and $3 = any(r.audience)
 on conflict (report_id, ver, node, kind) where via = 'peer' do update set
-    at = case when $6 then act.at else excluded.at end, revoked_at = excluded.revoked_at, by = excluded.by
+    at = case when $6 then act.at else excluded.at end, revoked_at = excluded.revoked_at, by = excluded.by,
+    until = case when $6 then act.until else excluded.until end
 returning id
 """
 
@@ -220,10 +222,12 @@ async def record_peer(
     org: str,
     at_ms: int,
     revoked: bool,
+    until_ms: int | None = None,
 ) -> bool:
     """Keep what a peer says about its own people: one row a peer, version and kind, the latest word counts.
 
+    `until_ms`: of a mute, which lasts as long as they say from when it is dated here.
     False: nothing is kept about a report that was not sealed to that peer.
     """
-    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked, kind)
+    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked, kind, until_ms)
     return kept is not None

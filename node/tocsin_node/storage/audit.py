@@ -89,10 +89,19 @@ class Row:
         return Line(leaf=self.leaf(self.number), object=self.object, salt=self.salt)
 
 
-NOTE = """
-insert into audit_waiting (who, via, action, object, salt, commitment, detail)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::jsonb[])
-"""
+_TYPES = ("text", "text", "text", "text", "bytea", "bytea", "text")
+
+WIDTH = len(_TYPES)  # parameters of an insertion
+
+
+def insertion(first: int) -> str:
+    """The insert of noted acts with the parameters `$first` and on (`columns`), as a part of a `with`."""
+    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES, first))
+    fields = "who, via, action, object, salt, commitment, detail"
+    return f"insert into audit_waiting ({fields}) select {fields}::jsonb from unnest({arrays}) as n ({fields})"
+
+
+NOTE = insertion(1)
 
 _LINE = "at, who, via, action, object, salt, commitment, detail"
 
@@ -140,12 +149,15 @@ FORGET_WAITING = "update audit_waiting set object = null, salt = null where obje
 
 async def note(conn: Connection, *acts: Act) -> None:
     """Write a line for each act, in the caller's transaction: they are in the audit log if, and only if, it commits."""
-    if not acts:
-        return
+    if acts:
+        await conn.execute(NOTE, *columns(acts))
+
+
+def columns(acts: Sequence[Act]) -> list[Sequence[object]]:
+    """The parameters of an `insertion`."""
     salts = [None if a.object is None else secrets.token_bytes(SALT_BYTES) for a in acts]
     objects = [None if a.object is None else _text(a.object) for a in acts]
-    await conn.execute(
-        NOTE,
+    return [
         [_text(a.actor.who) for a in acts],
         [_text(a.actor.via) for a in acts],
         [a.action for a in acts],
@@ -156,7 +168,7 @@ async def note(conn: Connection, *acts: Act) -> None:
             for salt, name in zip(salts, objects, strict=True)
         ],
         [json.dumps({k: _fact(v) for k, v in a.detail.items()}) for a in acts],
-    )
+    ]
 
 
 async def forget(conn: Connection, report_id: str) -> None:

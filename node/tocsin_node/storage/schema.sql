@@ -31,7 +31,7 @@ CREATE INDEX act_override ON public.act USING btree (until) WHERE ((kind = 'over
 CREATE UNIQUE INDEX act_peer ON public.act USING btree (report_id, ver, node, kind) WHERE (via = 'peer'::text);
 CREATE INDEX act_report ON public.act USING btree (report_id);
 CREATE UNIQUE INDEX act_unanswered ON public.act USING btree (alert_id) WHERE ((kind = 'unanswered'::text) AND (node IS NULL) AND (revoked_at IS NULL));
-CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind = ANY (ARRAY['ack'::text, 'take'::text, 'resolve'::text, 'unanswered'::text])));
+CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind <> 'override'::text));
 
 create table alert (
     id bigint generated always as identity not null,
@@ -484,8 +484,15 @@ create table peer (
     fetched_gen integer default 1 not null,
     witness boolean default true not null,
     witnessed boolean default true not null,
+    relay boolean default true not null,
+    onward boolean default true not null,
+    client boolean default false not null,
+    alerts_per_day integer,
+    requests_per_s integer,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
+    constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
+    constraint peer_requests_per_s_check CHECK (((requests_per_s >= 1) AND (requests_per_s <= 10000))),
     constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))
 );
 
@@ -498,8 +505,10 @@ create table quarantine (
     wrap bytea not null,
     ct bytea not null,
     at timestamp with time zone default now() not null,
+    asked_at timestamp with time zone,
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
+CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
 
 create table redaction (
     report_id text not null,
@@ -511,6 +520,18 @@ create table redaction (
     constraint redaction_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
 );
 CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
+
+create table relay (
+    origin text not null,
+    node text not null,
+    given boolean not null,
+    entries bigint default 0 not null,
+    first_at timestamp with time zone default now() not null,
+    last_at timestamp with time zone default now() not null,
+    problem_code text,
+    problem_at timestamp with time zone,
+    constraint relay_pkey PRIMARY KEY (origin, node, given)
+);
 
 create table remark (
     report_id text not null,
@@ -557,6 +578,7 @@ create table remote_entry (
     at timestamp with time zone default now() not null,
     leaf bytea,
     data_key bytea,
+    via text,
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
@@ -581,6 +603,7 @@ create table remote_log (
     next_index bigint default 0 not null,
     ended boolean default false not null,
     disputed_from bigint,
+    relayed_to bigint default 0 not null,
     constraint remote_log_pkey PRIMARY KEY (origin, gen)
 );
 
