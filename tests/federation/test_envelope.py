@@ -1,3 +1,5 @@
+import json
+
 import hypothesis.strategies as st
 import msgspec
 import pytest
@@ -5,8 +7,9 @@ from hypothesis import given, settings
 from tests.federation.nodes import NOW, REPORT_ID, A, B, C, Rng, enc_private
 
 from tocsin_federation.envelope import Sealed, open_entry, seal, wrap_info
-from tocsin_federation.errors import EntryRefused, SealRefused
+from tocsin_federation.errors import EntryRefused, KeyRefused, SealRefused
 from tocsin_federation.frames import MAX_CT_BYTES, Frame
+from tocsin_federation.keys import load_enc_public
 from tocsin_federation.merkle import leaf_hash
 from tocsin_federation.messages import HEADER, Header, read_header
 from tocsin_federation.node_id import node_id_from_bytes
@@ -113,6 +116,20 @@ def test_every_field_of_the_header_is_among_those_changed():
         "enc",
     }  # v has one value, enc carries the seal, prev and ref are tried below
     assert {name for name, _ in HEADER_CHANGES} == set(Header.__struct_fields__) - optional
+
+
+def test_a1_nobody_is_talked_down_to_another_suite_or_a_weaker_key():
+    """A sender has one suite; a reader knows no other; and a key that is classical alone is no key."""
+    sealed = sealed_to(B)
+    assert json.loads(sealed.leaf)["enc"]["suite"] == 1
+    for suite in (0, 2, 3):
+        leaf = sealed.leaf.replace(b'"suite":1', b'"suite":%d' % suite)
+        assert refused(sealed, leaf=leaf, expected=leaf_hash(leaf)) == "unsupported"
+    for classical in (key.public[1184:] for key in enc_private("beta").values()):
+        assert len(classical) == 32
+        with pytest.raises(KeyRefused) as caught:
+            load_enc_public(classical)
+        assert caught.value.code == "key-malformed"
 
 
 def test_prev_and_ref_are_bound_to_the_key():

@@ -134,6 +134,14 @@ def test_encryption_keys_that_would_fail_later_are_refused_at_once():
     assert code(load_enc_private, bytes(31)) == "key-malformed"
 
 
+@pytest.mark.parametrize("point", [bytes(32), b"\x01" + bytes(31), (2**255 - 19).to_bytes(32, "little")])
+def test_a20_a_wrap_whose_x25519_half_is_a_point_of_small_order_opens_for_nobody(point):
+    mine = generate_enc(Rng("mine"))
+    wrap = load_enc_public(mine.public).wrap(bytes(32), b"purpose")
+    spoilt = wrap[:1088] + point + wrap[1120:]
+    assert code(mine.unwrap, spoilt, b"purpose") == "bad-wrap"
+
+
 def test_private_keys_do_not_show_themselves():
     private = generate_enc(Rng("secret"))
     assert private.seed.hex() not in repr(private)

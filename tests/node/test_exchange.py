@@ -152,6 +152,27 @@ async def test_a_claim_beyond_all_measure_stops_the_peer_before_anything_is_fetc
     assert not [path for path in mallory.asked[asked:] if "tile" in path]
 
 
+@pytest.mark.usefixtures("held")
+async def test_evidence_and_the_end_of_the_peer_are_written_together_or_not_at_all(acme, mallory):
+    async with acme.node.pool.acquire() as conn:
+        await conn.execute(
+            "alter table peer add constraint nobody_stops check (state <> 'suspect') not valid"
+        )
+    asked = len(mallory.asked)
+    mallory.hooks["checkpoint"] = always(mallory.note(root=bytes(32)))
+
+    async def asked_thrice():
+        return len([path for path in mallory.asked[asked:] if "checkpoint" in path]) > 2
+
+    await until(asked_thrice)
+    async with acme.node.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from evidence") == 0
+        await conn.execute("alter table peer drop constraint nobody_stops")
+    await suspect(acme, "log-fork")
+    async with acme.node.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from evidence") == 1
+
+
 async def test_a_stopped_peer_is_neither_asked_nor_answered_until_it_is_resumed(acme, mallory, held):
     mallory.hooks["checkpoint"] = always(mallory.note(root=bytes(32)))
     await suspect(acme, "log-fork")

@@ -1,16 +1,19 @@
 """A4 and A24, the operator himself: a database that was restored from a backup never makes its node sign a second past."""
 
 import asyncio
+import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from aiohttp.test_utils import unused_port
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.node import open_here, settings_on
-from tests.support.villain import get, until
+from tests.support.villain import get, problem_of, until
 
 from tocsin_federation.checkpoint import open_checkpoint
+from tocsin_federation.evidence import read_evidence, verify_evidence
 from tocsin_node.continuity import Continuity
 
 
@@ -291,6 +294,40 @@ async def test_a24_a_longer_log_that_gossip_tells_of_later_stops_the_pen_again(e
                     return node.node.self_check.lost and node.node.self_check.state == "confirmed"
 
                 await until(recovered)
+
+
+async def test_a24_a_clone_that_signs_beside_the_node_it_was_taken_from_is_found_out_by_their_peers(
+    elm, cluster, tmp_path
+):
+    """Two machines with one identity: whatever each signs, the first peer to see both holds the proof."""
+    async with elm_and_fir(elm, cluster, tmp_path) as (fir, _, _):
+        database = msgspec.structs.replace(elm.settings.database, url=(await elm.dump()).url)
+        node = msgspec.structs.replace(elm.settings.node, port=unused_port())
+        shutil.copytree(elm.settings.dir, tmp_path / "clone")
+        clone = msgspec.structs.replace(elm.settings, dir=tmp_path / "clone", node=node, database=database)
+        async with open_here(fir) as other, elm.up() as one, open_here(clone) as two:
+            assert one.node.identity.node_id == two.node.identity.node_id
+            first, second = await filed(one, "By the machine"), await filed(two, "By its clone")
+            assert first["entry"]["index"] == second["entry"]["index"]
+
+            async def proven():
+                return [
+                    r
+                    for r in await evidence_of(other)
+                    if r["code"] == "log-fork" and r["origin"] == one.node.identity.node_id
+                ]
+
+            await until(proven)
+            await problem_of(other, "log-fork", "elm")
+            assert (await get(other, "/v1/peers/elm"))["state"] == "suspect"
+            async with other.client.get("/v1/peers/elm/evidence") as answer:
+                told = verify_evidence(read_evidence(await answer.read()))
+            assert told.identity.node_id == one.node.identity.node_id
+
+
+async def evidence_of(node):
+    async with node.node.pool.acquire() as conn:
+        return await conn.fetch("select origin, code from evidence")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
-"""`python -m tests.simulation FIRST [LAST]`: play seeds and say what is wrong with each."""
+"""`python -m tests.simulation [--real] FIRST [LAST]`: play seeds and say what is wrong with each.
 
+`--real`: over real HTTP and PostgreSQL, with nodes as processes; some twenty seconds each.
+"""
+
+import asyncio
 import sys
 import time
 
@@ -8,8 +12,12 @@ from tests.simulation.play import judge, play
 
 def main() -> int:
     """Play; exit code 1 when a run broke a promise."""
-    first = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    last = int(sys.argv[2]) if len(sys.argv) > 2 else first
+    numbers = [int(word) for word in sys.argv[1:] if word != "--real"] or [0]
+    first, last = numbers[0], numbers[-1]
+    if "--real" in sys.argv:
+        from tests.simulation.real import replay
+
+        return 1 if asyncio.run(replay(first, last)) else 0
     began, bad = time.process_time(), 0
     for seed in range(first, last + 1):
         run = play(seed)

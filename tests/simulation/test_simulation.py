@@ -244,6 +244,30 @@ def test_a4_a_victim_cut_off_from_all_others_sees_nothing_witnessed_and_learns_i
     assert eclipsed.disk.stopped == {forker.node_id: "log-fork"}
 
 
+class Returner(HalfForker):
+    """Shows everybody the same again after two minutes, as if nothing had been."""
+
+    def serve(self, request, answer):
+        if self.world.now_s > 180.0:
+            self._fooled = set()
+        super().serve(request, answer)
+
+    def faces(self):
+        return super().faces()[: 1 if self.world.now_s > 180.0 else 2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a4_two_faces_that_become_one_again_are_proven_all_the_same(seed, monkeypatch):
+    monkeypatch.setattr(comparing, "GOSSIP_S", 10_000.0)
+    monkeypatch.setattr(comparing, "PUSH_S", 10_000.0)
+    run, nodes = scene(Returner, Node, Node, Node, seed=seed)
+    assert nodes[-1].disk.stopped == {}, "nobody has compared yet"
+    playing._publish(run, nodes[0], new_id(b"\3" * 16), "green")
+    run.world.run(run.world.now_s + 240.0)
+    assert nodes[-1].disk.stopped == {nodes[0].node_id: "log-fork"}
+    assert judge(run) == []
+
+
 def twice_witnessed(seed, colluders):
     """The forker's heads that some reader holds for witnessed; gossip is too slow to come between."""
     kinds = [HalfForker, *[Colluder] * colluders, *[Node] * (4 - colluders)]

@@ -17,13 +17,14 @@ SOCKET = ".s.PGSQL.5432"
 class DatabaseWire:
     """`lose`: an answer that holds these bytes is not passed on, and its connection ends; `lost` counts them.
 
-    While `away`, no connection is let in.
+    While `away`, no connection is let in. Each answer takes `delay_s` longer, as with a slow disk.
     """
 
     address: Address
     lose: bytes = b""
     lost: int = 0
     away: bool = False
+    delay_s: float = 0.0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def cut(self) -> None:
@@ -59,6 +60,8 @@ class DatabaseWire:
             if self.lose and self.lose in piece:
                 self.lost += 1
                 break
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
             sink.write(piece)
             await sink.drain()
         sink.transport.abort()

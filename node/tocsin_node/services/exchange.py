@@ -284,10 +284,9 @@ class Exchange:
             if path is None or not (exc.proven or path):
                 raise
             convicted = LogBroken("log-fork") if path else exc
-            async with self._pool.acquire() as conn:
-                await remote.keep_evidence(
-                    conn, log.origin, convicted.code, held=log.note or b"", offered=note, path=b"".join(path)
-                )
+            await self._peering.convict(
+                peer.node_id, convicted.code, convicted.hint, held=log.note or b"", offered=note, path=path
+            )
             raise convicted from exc
 
     async def _other_past(self, peer: Peer, log: RemoteLog, head: Checkpoint) -> tuple[bytes, ...] | None:

@@ -188,11 +188,9 @@ class Heads:
             Evidence(v=1, kind="fork", chain=chain, held=held, offered=offered, path=tuple(path)),
             expected=peer.node_id,
         )
-        async with self._pool.acquire() as conn:
-            await remote.keep_evidence(
-                conn, peer.node_id, FORKED.code, held=held, offered=offered, path=b"".join(path)
-            )
-        await self._peering.note_problem(peer.node_id, FORKED.code, FORKED.hint, suspect=True)
+        await self._peering.convict(
+            peer.node_id, FORKED.code, FORKED.hint, held=held, offered=offered, path=path
+        )
         self._peering.changed(peer.node_id)
         logger.error("peer %s has forked its log; the evidence is kept", peer.row.name)
         return True

@@ -387,6 +387,16 @@ class Peering:
             row = await peers.set_problem(conn, node_id, code, hint, suspect=suspect)
         self._remember(row)
 
+    async def convict(
+        self, node_id: str, code: str, hint: str, *, held: bytes, offered: bytes, path: Sequence[bytes]
+    ) -> None:
+        """Keep two heads of a peer's log that contradict each other, and stop the peer: in one transaction."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            await remote.keep_evidence(conn, node_id, code, held=held, offered=offered, path=b"".join(path))
+            row = await peers.set_problem(conn, node_id, code, hint, suspect=True)
+        logger.warning("peer %s: %s (%s)", row.name, code, hint)
+        self._remember(row)
+
     async def note_fetched(self, node_id: str, gen: int, next_index: int) -> None:
         """The peer has dealt with every entry of that generation of our log below `next_index`."""
         row, reached = self._peers[node_id].row, (gen, next_index)
