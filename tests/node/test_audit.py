@@ -1,9 +1,13 @@
 """The audit log: what is written into it and when, that it survives kills, and that nobody changes it unnoticed."""
 
 import json
+import signal
 
+import aiohttp
 import pytest
-from tests.support.node import open_here, settings_on
+from tests.support.node import NodeProcess, open_here, settings_on
+from tests.support.reports import report_by
+from tests.support.villain import until
 
 from tocsin_federation.audit import LINE, Reader, commitment, open_audit_note
 from tocsin_federation.checkpoint import open_checkpoint
@@ -241,3 +245,44 @@ async def test_who_acts_is_known_in_the_block_alone():
     with acting_as(ANN):
         assert acting() == ANN
     assert acting() == NODE
+
+
+async def test_a_kill_between_act_and_sealing_loses_no_line_of_what_was_acknowledged(database, tmp_path):
+    settings = settings_on(tmp_path / "acme", database)
+    filed = []
+    async with NodeProcess(["--dir", str(settings.dir)], tmp_path / "log") as process:
+        await process.answers(settings.public_url)
+        token = (settings.dir / "token").read_text().strip()
+        headers = {**STIX, "Authorization": f"Bearer {token}"}
+        async with aiohttp.ClientSession(settings.public_url, headers=headers) as client:
+            async with client.get("/v1/node") as answer:
+                producer = (await answer.json())["identity"]
+            for nth in range(12):  # faster than they are sealed
+                async with client.post("/v1/reports", data=report_by(producer, f"Pump {nth}")) as answer:
+                    if answer.status == 201:
+                        filed.append((await answer.json())["id"])
+        await process.stop(signal.SIGKILL)
+    assert filed
+    async with open_here(settings) as served:
+        noted = {line["object"] for line in await lines_of(served, action="report.file")}
+        assert {f"report:{report_id}" for report_id in filed} <= noted
+        assert await verified(served.node) >= len(filed)
+        actions = [line["action"] for line in await lines_of(served, action="node")]
+        assert actions == ["node.start", "node.start", "node.migrate"], (
+            "a kill is a start without a stop before it"
+        )
+
+
+async def test_refused_requests_become_one_line_however_many_they_are(acme):
+    for _ in range(30):
+        async with acme.client.get("/v1/node", headers={"Authorization": "Bearer tocsin_wrong"}) as answer:
+            assert answer.status == 401
+
+    async def told():
+        return await lines_of(acme, action="login.refused")
+
+    (line,) = await until(told)
+    assert line["who"] == "stranger"
+    first = line["detail"]["count"]
+    await acme.node.auditing.close()  # what has come since is told at the stop
+    assert first + sum(each["detail"]["count"] for each in (await told())[:-1]) == 30

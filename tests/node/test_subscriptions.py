@@ -66,7 +66,9 @@ async def letters(ringing, office, count):
 
     async def there():  # and it is kept that they are taken: who is cut off before that sends once more
         taken = (await ringing.states()).count("accepted")
-        return [e for e in office.envelopes if len(e) == 1] if min(len(office.mails), taken) >= count else None
+        return (
+            [e for e in office.envelopes if len(e) == 1] if min(len(office.mails), taken) >= count else None
+        )
 
     async with running(ringing):
         await ringing.until(there, within_s=20)
