@@ -98,7 +98,9 @@ def insertion(first: int) -> str:
     """The insert of noted acts with the parameters `$first` and on (`columns`), as a part of a `with`."""
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES, first))
     fields = "who, via, action, object, salt, commitment, detail"
-    return f"insert into audit_waiting ({fields}) select {fields}::jsonb from unnest({arrays}) as n ({fields})"
+    return (
+        f"insert into audit_waiting ({fields}) select {fields}::jsonb from unnest({arrays}) as n ({fields})"
+    )
 
 
 NOTE = insertion(1)
