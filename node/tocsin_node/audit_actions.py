@@ -40,6 +40,11 @@ ACTIONS = {
     "peer.resume": "a stopped peer was resumed",
     "peer.statement": "a new statement of a peer was taken",
     "peer.cosign": "a peer's checkpoint was cosigned",
+    # Circles
+    "circle.adopt": "a circle, or an epoch of it, was adopted",
+    "circle.learn": "a circle, or an epoch of it, came from a peer",
+    "circle.freeze": "a circle was frozen: two manifests of one epoch are signed",
+    "circle.leave": "a circle was left",
     # Alerts
     "alert.raise": "an alert was raised",
     "alert.test": "a test alert was asked for",
@@ -100,6 +105,10 @@ LEAVES: dict[str, tuple[str, ...]] = {
     "setPolicy": ("peer.policy",),
     "setWitness": ("peer.policy",),
     "syncPeer": ("peer.sync", "peer.resume"),
+    "adoptCircle": ("circle.adopt", "circle.freeze"),
+    "adoptOfferedCircle": ("circle.adopt", "circle.freeze"),
+    "leaveCircle": ("circle.leave",),
+    "backfillCircle": ("report.share",),
     "testAlert": ("alert.test",),
     "routeBundle": CHANGES_NOTHING,
     "acknowledgeAlert": ("alert.ack", "alert.undo"),

@@ -188,6 +188,12 @@ async def test_whatever_is_changed_over_http_leaves_the_line_that_its_route_decl
         await story.by_peer("peerStatement", tell_statement(mallory, ward, chain))
 
         elsewhere = {
+            *(
+                "adoptCircle",
+                "adoptOfferedCircle",
+                "leaveCircle",
+                "backfillCircle",
+            ),  # takes several nodes: test_circles
             "confirmLog",  # only where no peer can be asked: test_self_check
             "republishReports",  # only after a log has ended: test_generations
             "peerHeads",  # only of a peer whose heads contradict each other: test_gossip
