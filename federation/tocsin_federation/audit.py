@@ -31,7 +31,7 @@ from tocsin_federation.statement import MAX_ENVELOPE_BYTES, Statement
 
 SUFFIX: Final = "/audit"
 SALT_BYTES: Final = 16
-MAX_LINE_BYTES: Final = 16 * 1024
+MAX_LINE_BYTES: Final = 1024 * 1024
 MAX_HEAD_BYTES: Final = MAX_CHAIN * MAX_ENVELOPE_BYTES * 4 // 3 + 2 * MAX_NOTE_BYTES
 _COMMITMENT = b"tocsin audit object\n"
 

@@ -50,7 +50,7 @@ def test_the_routes_that_claim_to_change_nothing_only_look():
     claim = {
         r.operation_id for r in ROUTES if r.method != "GET" and LEAVES[r.operation_id] == CHANGES_NOTHING
     }
-    assert claim == {"findDuplicates", "routeBundle"}
+    assert claim == {"findDuplicates", "routeBundle", "peerCompare"}
 
 
 class Story:
@@ -111,6 +111,7 @@ async def test_whatever_is_changed_over_http_leaves_the_line_that_its_route_decl
         await do("approvePeer", {"sas": " ".join(words), "max_tlp_out": "amber"}, name="mallory")
         await do("setPolicy", {"relay": False}, name="mallory")
         await do("setWitness", {"witness": True, "witnessed": True}, name="mallory")
+        await do("repairPeer", {}, name="mallory")
         await do("syncPeer", {}, name="mallory")
         async with open_here(settings_on(tmp_path / "other", other, org="Other")) as second:
             async with second.client.post("/v1/peers/invites", json={"name": "ward"}) as answer:

@@ -399,6 +399,7 @@ class Ledger:
         self, conn: Connection, postings: Sequence[Posting], posted: list[Posted]
     ) -> list[Posted]:
         finished = []
+        acts: list[Act] = []
         for posting, was in zip(postings, posted, strict=True):
             alert_id = None
             if was.outcome == "stored":
@@ -409,8 +410,9 @@ class Ledger:
                     await posting.after(conn, was.place.index)
                 if posting.beside is not None:
                     await posting.beside(conn)
-                await audit.note(conn, *posting.acts)
+                acts += posting.acts
             finished.append(Posted(was.outcome, was.place, alert_id, was.held))
+        await audit.note(conn, *acts)
         return finished
 
     def _entry(self, sealed: Sealed, index: int) -> log.Entry:

@@ -29,7 +29,7 @@ from tocsin_node.services.reporting import (
     sealable_only,
 )
 from tocsin_node.services.screening import look
-from tocsin_node.storage import audit, remarks, reports, shares
+from tocsin_node.storage import audit, onward, remarks, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark, StoredRemark, Version
@@ -148,7 +148,8 @@ class Remarks:
         if report is None or spoken is None:
             return frozenset()
         if report.origin != self._node_id:
-            return frozenset((report.origin,))
+            came = await onward.through(conn, [(report.id, spoken.ver)])
+            return frozenset() if came else frozenset((report.origin,))  # it never gave it to us
         return frozenset(await shares.recipients(conn, report.id, spoken.ver))
 
     def _release(

@@ -20,6 +20,7 @@ from tocsin_node.audit_actions import ACTIONS
 from tocsin_node.storage.pool import Connection
 
 TEXT_MAX = 400  # characters of a name or a text
+LIST_MAX = 64  # texts of a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,4 +263,4 @@ def _text(text: str) -> str:
 def _fact(fact: Fact) -> Fact:
     if isinstance(fact, str):
         return _text(fact) if fact else ""
-    return [_text(one) for one in fact] if isinstance(fact, list | tuple) else fact
+    return [_text(one) for one in fact[:LIST_MAX]] if isinstance(fact, list | tuple) else fact

@@ -96,7 +96,7 @@ async def cosign(
     """
     async with conn.transaction():
         given = await conn.fetchval(COSIGN, log, old, size, root, note, witness, at, line) is not None
-        if given:
+        if given and size > old:  # the same head again is no new word
             await audit.note(conn, Act("peer.cosign", f"log:{log}", {"size": size}, NODE))
     return given
 
