@@ -11,7 +11,8 @@ from typing import Any
 
 from tests.simulation.cast import START, Player
 from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
-from tests.simulation.state import Disk, Entry, Followed, Stored
+from tests.simulation.saying import SPOKEN, Saying
+from tests.simulation.state import Cried, Disk, Entry, Followed, Stored
 from tests.simulation.world import Request, World
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -33,12 +34,13 @@ BACKOFF_MAX_S = 60.0
 BATCH = 64
 DOUBTS = 3
 DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+ALERTS = 20  # of one peer in a day: no run is longer
 RINGING = frozenset({"I", "II"})
 
 Step = Generator[Any, Any, Any]
 
 
-class Node(Comparing):
+class Node(Comparing, Saying):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
     `signed`: the root that it signed last, by size; `written`: every entry that it ever made. That is what a god would
@@ -52,6 +54,7 @@ class Node(Comparing):
         self.policies: dict[str, PeerPolicy] = {}
         self.room: list[tuple[str, int]] = []
         self.signed: dict[int, bytes] = {}
+        self.history: list[Cried] = []
         self.written: list[Entry] = []
         self.noted = 0  # the size of its log, in a file beside the database
         self.restored = 0
@@ -183,6 +186,7 @@ class Node(Comparing):
         audience = chosen | (set() if stored is None else stored.audience)
         grave = report.severity.grade in RINGING
         self.disk.reports[report_id] = Stored(held, raw, report.tlp.value, grave, audience, leaves)
+        self.disk.marked[report_id, ver] = report.tlp.value
         if grave and not report.revoked:
             self.disk.alerts.setdefault((report_id, ver), False)
         return True
@@ -374,6 +378,8 @@ class Node(Comparing):
                 said = read_acknowledgement(opened.content)
                 admit_acknowledgement(header, said, policy=policy, me=self.node_id)
                 return frame, header, said, None
+            if header.t in SPOKEN:
+                return frame, header, self.open_spoken(opened, policy), None
             report = check_bundle(opened.content).report
             if report is None:
                 return frame, header, None, "content-invalid"
@@ -412,6 +418,9 @@ class Node(Comparing):
                 log.outcomes[frame.idx] = outcome, refused
             elif header.t == "ack":
                 log.outcomes[frame.idx] = self._take_ack(peer, header, content)
+            elif header.t in SPOKEN:
+                leaf_hash = log.leaves[frame.idx]
+                log.outcomes[frame.idx] = self.take_spoken(peer, header, content, leaf_hash)
             else:
                 log.outcomes[frame.idx] = self._take_report(peer, frame, header, content)
         log.next = following
@@ -437,12 +446,19 @@ class Node(Comparing):
         if outcome is Outcome.STORED:
             now = Held(peer, creator, header.ver, report.sha256, report.revoked)
             grave = report.severity.grade in RINGING
-            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave)
-            if grave and not report.revoked:
+            leaf_hash = self.disk.followed[peer].leaves[frame.idx]
+            leaves = {header.ver: leaf_hash}
+            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave, set(), leaves)
+            self.disk.marked[report.id, header.ver] = report.tlp.value
+            if grave and not report.revoked and self.within_budget(peer):
                 self.disk.alerts.setdefault((report.id, header.ver), False)
-                leaf_hash = self.disk.followed[peer].leaves[frame.idx]
                 self.disk.untold.append((peer, report.id, header.ver, leaf_hash))
         return outcome.value, code
+
+    def within_budget(self, peer: str) -> bool:
+        """Inside a transaction: whether one more report of that peer rings today, and count it."""
+        self.disk.rung[peer] = self.disk.rung.get(peer, 0) + 1
+        return self.disk.rung[peer] <= ALERTS
 
     # Its people --------------------------------------------------------------------------------------------
 
@@ -464,6 +480,8 @@ class Node(Comparing):
         while True:
             if self.disk.untold and self.ready:
                 yield self._tell_one
+            if self.disk.unanswered and self.ready:
+                yield self.answer_one
             yield 5.0
 
     def _tell_one(self) -> None:
