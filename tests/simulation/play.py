@@ -4,6 +4,7 @@
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -54,8 +55,8 @@ class Play:
         return [n for n in self.nodes.values() if not isinstance(n, Villain)]
 
 
-def play(seed: int) -> Play:
-    """Play one run to its end."""
+def play(seed: int, villains: Sequence[type[Villain]] = ()) -> Play:
+    """Play one run to its end. `villains`: who of them plays, one at least, where chance decides otherwise."""
     world = World(seed)
     dice = world.dice
     world.faults = Faults(
@@ -69,7 +70,7 @@ def play(seed: int) -> Play:
     bad = dice.randint(0, 1 + (len(names) > 4))
     run = Play(seed, world, {})
     for nth, name in enumerate(names):
-        kind = dice.choice(VILLAINS) if nth < bad else Node
+        kind = dice.choice(villains or VILLAINS) if nth < (max(bad, 1) if villains else bad) else Node
         node = kind(
             world, player(name), skew_s=dice.uniform(-1e6, 1e6), commit_s=dice.choice([0.0, 0.05, 5.0])
         )

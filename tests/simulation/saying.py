@@ -91,11 +91,11 @@ class Saying:
             Call(v=1, report_id=report_id, ver=ver, reason="It is spreading.", since=at, at=at, **facts)
         )
 
-    def cry(self, content: bytes, tlp: Tlp, to: set[str]) -> bool:
-        """Inside a transaction: seal a call and keep it as one's own."""
+    def cry(self, content: bytes, tlp: Tlp, to: set[str], ref: bytes | None = None) -> bool:
+        """Inside a transaction: seal a call and keep it as one's own. `ref`: of no entry that there is."""
         call = calls.read_call(content)
         stored = self.disk.reports.get(call.report_id)
-        ref = None if stored is None else stored.leaves.get(call.ver)
+        ref = ref if stored is None else stored.leaves.get(call.ver)
         if not to or ref is None:
             return False
         facts = {"t": "call", "id": call.report_id, "ver": call.ver, "tlp": tlp, "ref": ref}

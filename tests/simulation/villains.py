@@ -209,7 +209,8 @@ class Forger(Villain):
         )
         if not about:
             return
-        ver = self.disk.reports[about].held.ver if about in self.disk.reports else 1
+        held = self.disk.reports.get(about)
+        ver, tlp = (held.held.ver, Tlp(held.tlp)) if held is not None else (1, Tlp.GREEN)
         key, drill = key_of(dice.randbytes(16)), dice.random() < 0.5
         says = [
             (1, "declared", drill),
@@ -219,7 +220,10 @@ class Forger(Villain):
         ]
         for seq, state, earnest in says[: dice.choice([1, 4])]:
             self.cry(
-                self.words(about, ver, key=key, seq=seq, state=state, drill=earnest), Tlp.RED, self._all()
+                self.words(about, ver, key=key, seq=seq, state=state, drill=earnest),
+                tlp,
+                self._all(),
+                bytes(32),
             )
 
     def _unasked_ack(self, _victim: Any) -> None:
