@@ -7,7 +7,7 @@ suite) is told apart as `unsupported`, so that an entry can be kept until this n
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -21,16 +21,22 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer"]
-KINDS: Final[frozenset[str]] = frozenset({"publish", "revoke", "ack", "remark", "call", "answer"})
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt"]
+KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 ANSWERS: Final[frozenset[str]] = KINDS - {"publish", "revoke"}  # these refer to an entry that came before
+NAMELESS: Final[frozenset[str]] = frozenset(
+    {"receipt", "recall"}
+)  # these name no report, so that it can be erased
 SUITE: Final = 1
 PROGRESS_V: Final = 2
 
-REPORT_ID_PATTERN = r"\Aincident--[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+REPORT_ID_PATTERN = rf"\Aincident--{_UUID}\Z"
+ENTRY_ID_PATTERN = rf"\A(?:incident|{'|'.join(sorted(NAMELESS))})--{_UUID}\Z"
 
 NodeId = Annotated[str, Meta(pattern=NODE_ID_PATTERN)]
 ReportId = Annotated[str, Meta(pattern=REPORT_ID_PATTERN)]
+EntryId = Annotated[str, Meta(pattern=ENTRY_ID_PATTERN)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Salt = Annotated[bytes, Meta(min_length=24, max_length=24)]
 Milliseconds = Annotated[int, Meta(ge=0, le=MAX_INT)]
@@ -68,13 +74,15 @@ class Facts(_Form, frozen=True, kw_only=True):
     `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1. `prev`:
     leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
     an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
+    A `receipt` has a name of its own as `id`, and `ver` 1: it names entries by their hashes alone, of which `ref` is
+    the first.
     `ts`: when the author says it was sealed; for people, never for order.
     """
 
     v: Literal[1]
     t: Kind
     by: NodeId
-    id: ReportId
+    id: EntryId
     ver: Version
     ts: Milliseconds
     aud: Audience
@@ -90,6 +98,10 @@ class Facts(_Form, frozen=True, kw_only=True):
             raise ValueError("prev without a version before")
         if (self.ref is not None) != (self.t in ANSWERS):
             raise ValueError("ref belongs to what speaks of an entry, and each such has one")
+        if self.id.partition("--")[0] != (self.t if self.t in NAMELESS else "incident"):
+            raise ValueError("the id is not of this kind")
+        if self.t in NAMELESS and self.ver != 1:
+            raise ValueError("what names no report has no versions")
 
     @property
     def at(self) -> datetime:

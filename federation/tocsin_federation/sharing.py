@@ -68,6 +68,9 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt"})
+
+
 class _Marked(msgspec.Struct):
     t: str
     tlp: Tlp
@@ -79,11 +82,11 @@ _MARKED: Final = msgspec.json.Decoder(_Marked)
 def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
-    Its ceiling may have been lowered since. An acknowledgement and an answer say nothing of a report and are served
-    whatever the ceiling. `leaf` is a header that we wrote ourselves and is not checked again.
+    Its ceiling may have been lowered since. What says nothing of a report is served whatever the ceiling. `leaf` is a
+    header that we wrote ourselves and is not checked again.
     """
     header = _MARKED.decode(leaf)
-    return header.t in {"ack", "answer"} or header.tlp.rank <= peer.max_tlp_out.rank
+    return header.t in ANY_CEILING or header.tlp.rank <= peer.max_tlp_out.rank
 
 
 def _why_not(tlp: Tlp | None, peer: PeerPolicy, requested: Sequence[str] | None) -> tuple[str, str] | None:

@@ -8,7 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from workshop import calls, checkpoints, entries, identities, proofs, remarks, requests, wires, witnesses
+from workshop import (
+    calls,
+    checkpoints,
+    entries,
+    identities,
+    proofs,
+    receipts,
+    remarks,
+    requests,
+    wires,
+    witnesses,
+)
 from workshop.case import Case
 from workshop.sealing import Wraps
 
@@ -23,6 +34,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from requests.cases()
     yield from remarks.cases()
     yield from calls.cases()
+    yield from receipts.cases()
     yield from proofs.cases()
     yield from witnesses.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))

@@ -48,6 +48,7 @@ from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
@@ -92,6 +93,7 @@ class Node:
     answering: Answering
     exchange: Exchange
     receipts: Receipts
+    receipting: Receipting
     proving: Proving
     heads: Heads
     witnessing: Witnessing
@@ -248,6 +250,8 @@ async def open_node(
             pool, peering, client, intake, witnessing, taking, identity.chain, settings.federation
         )
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        intake.on_outcomes = receipting.wake
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
             pool,
@@ -264,7 +268,8 @@ async def open_node(
         alarms.on_acknowledged = _both(receipts.wake, answering.wake)
         alarms.on_room_answer = emergencies.answer_in_room
         answering.before = emergencies.catch_up
-        alarms.on_sent = intake.on_called = emergencies.on_answered = answering.wake
+        intake.on_called = emergencies.on_answered = answering.wake
+        alarms.on_sent = _both(answering.wake, receipting.wake)
         reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
         ledger.on_stored = intake.on_stored = clusters.wake
@@ -289,6 +294,7 @@ async def open_node(
             self_check.run(),
             witnessing.run(),
             receipts.run(),
+            receipting.run(),
             answering.run(),
             alarms.run(),
             clusters.run(),
@@ -316,6 +322,7 @@ async def open_node(
                 answering=answering,
                 exchange=exchange,
                 receipts=receipts,
+                receipting=receipting,
                 proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
                 heads=heads,
                 witnessing=witnessing,

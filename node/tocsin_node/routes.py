@@ -16,6 +16,7 @@ from tocsin_node.api import (
     node,
     oncall,
     peers,
+    receipts,
     remarks,
     reports,
     search,
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "/v1/reports/{id}/remarks", remarks.make, "report:write", "makeRemark", AUDIENCE[:2]),
     Route("GET", "/v1/reports/{id}/remarks", remarks.listing, "report:read", "listRemarks"),
+    Route("GET", "/v1/reports/{id}/receipts", receipts.listing, "report:read", "listReceipts"),
     Route("GET", "/v1/reports/{id}/duplicates", duplicates.listing, "report:read", "listDuplicates"),
     Route(
         "GET", "/v1/reports/{id}/duplicates/{other}", duplicates.telling, "report:read", "mayTellDuplicate"

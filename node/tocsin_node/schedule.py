@@ -129,6 +129,7 @@ async def _warn_early(node: Node) -> None:
 async def _sweep(node: Node) -> None:
     node.exchange.sweep()
     node.receipts.wake()
+    node.receipting.wake()
     node.alarms.wake()
 
 

@@ -17,6 +17,7 @@ from tocsin_federation import (
     messages,
     padding,
     peering,
+    receipt,
     request_auth,
     statement,
 )
@@ -114,6 +115,7 @@ def test_refusals_by_rule_are_those_of_the_text():
             ],
         ),
         ("answer to a call", [calls.ANSWER.max_bytes]),
+        ("receipt", [receipt.MAX_RECEIPT_BYTES, receipt.MAX_ITEMS]),
         ("remark", [remark.MAX_BYTES, remark.MAX_TEXT]),
         ("a request's signature", [request_auth.MAX_SKEW_S, int(request_auth.NONCE_TTL.total_seconds())]),
         ("each signature header", [request_auth.MAX_HEADER_BYTES]),

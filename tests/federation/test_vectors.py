@@ -27,6 +27,7 @@ from tocsin_federation.keys import check_public, load_enc_private, verify
 from tocsin_federation.messages import read_acknowledgement, read_header
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
+from tocsin_federation.receipt import admit_receipt, ours, read_receipt
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
 from tocsin_federation.request_auth import NonceCache, verify_request
 from tocsin_federation.sharing import PeerPolicy
@@ -128,6 +129,14 @@ def test_every_refusal_of_a_call_has_a_vector():
         "version-conflict",
     }  # fmt: skip
     assert answers == OF_CALLS | shared | {"ok"}
+
+
+def test_every_refusal_of_a_receipt_has_a_vector():
+    answers = {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == "receipt"}
+    assert answers == {
+        "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "content-invalid",
+        "unsupported", "not-ours", "ok",
+    }  # fmt: skip
 
 
 def test_the_vectors_are_what_the_script_makes():
@@ -270,6 +279,13 @@ def _call(given: dict[str, Any]) -> None:
         raise EntryRefused(code)
 
 
+def _receipt(given: dict[str, Any]) -> None:
+    header, receipt = read_header(given["leaf"]), read_receipt(given["content"])
+    policy = PeerPolicy(given["peer"], "birch", Tlp.CLEAR, Tlp.CLEAR, given["active"])
+    admit_receipt(header, receipt, policy=policy, me=given["me"])
+    assert ours(receipt, set(given["sealed"]))
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "acknowledgement": lambda given: read_acknowledgement(given["content"]),
     "call": _call,
@@ -281,6 +297,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "invite": lambda given: parse_invite(given["invite"], now=_time(given["now"])),
     "key": _key,
     "proof": lambda given: verify_proof(read_proof(given["proof"]), expected=given["expected"]),
+    "receipt": _receipt,
     "remark": _remark,
     "request": _request,
     "heads": lambda given: read_question(given["question"]),

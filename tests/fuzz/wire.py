@@ -29,6 +29,7 @@ from tocsin_federation.messages import HEADER, read_acknowledgement, read_header
 from tocsin_federation.padding import pad, unpad
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof, write_proof
+from tocsin_federation.receipt import RECEIPT, about, owed, read_receipt
 from tocsin_federation.request_auth import (
     CONTENT_DIGEST,
     DEST,
@@ -123,6 +124,13 @@ def header(data: bytes) -> None:
 
 def acknowledgement(data: bytes) -> None:
     read_acknowledgement(data)
+
+
+def receipt(data: bytes) -> None:
+    """The content of a receipt, and the same bytes as a header that nobody understands."""
+    owed(data)
+    about(data)
+    assert RECEIPT.encode(read_receipt(data)) == data
 
 
 def padding(data: bytes) -> None:

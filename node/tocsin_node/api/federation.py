@@ -14,13 +14,14 @@ from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.identity import Identity, ended_logs
 from tocsin_federation.merkle import TILE_WIDTH, parse_tile_path
+from tocsin_federation.receipt import owed
 from tocsin_federation.request_auth import Caller
 from tocsin_federation.sharing import servable
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.heads import HeldLog, log_id
 from tocsin_node.services.peering import InviteRefused, chain_of
-from tocsin_node.storage import log
+from tocsin_node.storage import log, receipts
 from tocsin_node.storage.pool import Connection
 from tocsin_node.web.body import parse_json
 from tocsin_node.web.errors import BadJson
@@ -178,7 +179,9 @@ async def entries(request: web.Request) -> web.Response:
             limit=limit,
             max_bytes=settings.batch_bytes,
         )
-    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in visible if servable(e.leaf, peer.policy)]
+        served = [e for e in visible if servable(e.leaf, peer.policy)]
+        await receipts.sent(conn, peer.node_id, head.gen, [e.idx for e in served if owed(e.leaf)])
+    frames = [encode_frame(e.idx, e.leaf, e.wrap, e.ct) for e in served]
     return web.Response(
         body=b"".join([*frames, encode_trailer(next_index)]), content_type="application/octet-stream"
     )

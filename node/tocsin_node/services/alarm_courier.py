@@ -24,7 +24,7 @@ from tocsin_node.services.alarm_present import present
 from tocsin_node.services.alarm_words import renamed
 from tocsin_node.services.pace import Pace
 from tocsin_node.services.resting import rest
-from tocsin_node.storage import alerts, deliveries
+from tocsin_node.storage import alerts, deliveries, receipts
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.deliveries import Job
 from tocsin_node.storage.pool import Connection, Pool
@@ -138,7 +138,8 @@ class Courier:
     async def _settle(self, job: Job, outcome: Outcome) -> float:
         match outcome:
             case Sent(event_id=event_id, warning=warning):
-                async with self._pool.acquire() as conn:
+                async with self._pool.transaction() as conn:
+                    await receipts.owe_alerted(conn, job.id)
                     await deliveries.accepted(conn, job, event_id)
                 self._planner.on_sent()
                 await self._channel.worked(sent=True, warning=warning)

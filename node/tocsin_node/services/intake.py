@@ -12,13 +12,22 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tocsin_federation.calls import Call, CallAnswer, admit_answer, admit_call, read_answer, read_call
+from tocsin_federation.calls import (
+    Call,
+    CallAnswer,
+    admit_answer,
+    admit_call,
+    moment,
+    read_answer,
+    read_call,
+)
 from tocsin_federation.envelope import Opened, open_entry
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
+from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours, owed, read_receipt
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
@@ -32,7 +41,7 @@ from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import relays, remote, reports, shares
+from tocsin_node.storage import receipts, relays, remote, reports, shares
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -47,6 +56,7 @@ THREAD_FROM_BYTES = 64 * 1024  # or this heavy: one report of a megabyte is more
 TRANSFER_TRIES = (
     3  # bytes that do not hash to their leaf may have been damaged on the way: ask again before judging
 )
+_NOT_TAKEN = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
 DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
 TAKEN = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 logger = logging.getLogger(__name__)
@@ -64,6 +74,7 @@ class Arrival:
     remark: Remark | None = None
     call: Call | None = None
     answer: CallAnswer | None = None
+    receipt: Receipt | None = None
     outcome: Outcome | None = None
     code: str | None = None
 
@@ -77,10 +88,13 @@ class _Batch:
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
     acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
     confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
+    told: list[Item] = field(default_factory=list)  # what the peer says of entries of ours
+    owed: list[tuple[bytes, str, str | None]] = field(default_factory=list)  # what it is to be told
 
     def leave_untaken(self) -> None:
         """Forget what was not taken: it came from another hand than its author's, who is asked for it anew."""
         self.outcomes = [o for o in self.outcomes if o.outcome in TAKEN]
+        self.owed = [one for one in self.owed if one[1] in TAKEN]
         self.quarantined = []
 
 
@@ -119,6 +133,7 @@ class Intake:
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
+        self.on_outcomes: Callable[[], None] = _nobody  # after a peer is owed receipts
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
         """Take `frames` (ascending, all in [log.next_index, next_index)) and move the cursor to `next_index`.
@@ -221,6 +236,10 @@ class Intake:
                 answer = read_answer(opened.content)
                 admit_answer(opened.header, answer, policy=peer.policy, me=self._node_id)
                 return replace(arrival, answer=answer)
+            if opened.header.t == "receipt":
+                receipt = read_receipt(opened.content)
+                admit_receipt(opened.header, receipt, policy=peer.policy, me=self._node_id)
+                return replace(arrival, receipt=receipt)
             checked = check_bundle(opened.content)
             report = checked.report
             if report is None:
@@ -310,7 +329,9 @@ class Intake:
                 (a.opened, a.answer) for a in arrivals if a.opened is not None and a.answer is not None
             ]
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
-            batch = _judge_all(peer, log, arrivals, held, sent, desk, called, self._data_keys)
+            told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
+            sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
+            batch = _judge_all(peer, log, arrivals, held, sent, sealed, desk, called, self._data_keys)
             if via is not None and not again:
                 batch.leave_untaken()
             await _write_reports(conn, batch)
@@ -323,6 +344,9 @@ class Intake:
                 await self._alarms.record_remote_ack(
                     conn, acknowledgement, node_id=peer.node_id, org=peer.called
                 )
+            if batch.told:
+                await receipts.hear(conn, peer.node_id, [(item, moment(item.at)) for item in batch.told])
+            await receipts.owe(conn, peer.node_id, batch.owed)
             await self._record(conn, log, batch, next_index, via)
         for outcome in batch.outcomes:
             if outcome.code is not None:
@@ -335,6 +359,8 @@ class Intake:
             self.on_called()
         if batch.versions:
             self.on_stored()
+        if batch.owed:
+            self.on_outcomes()
         return replace(log, next_index=next_index)
 
     async def _record(
@@ -412,33 +438,35 @@ def _judge_all(
     arrivals: Sequence[Arrival],
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
+    sealed: AbstractSet[bytes],
     desk: RemarkDesk,
     called: CallDesk,
     data_keys: DataKeys,
 ) -> _Batch:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
 
-    `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here.
+    `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here;
+    `sealed`: leaf hashes of the same, of what receipts speak of.
     """
     batch = _Batch()
     for arrival in arrivals:
         outcome, code = arrival.outcome, arrival.code
         if outcome is None:
-            outcome, code = _judge(peer, log, arrival, held, sent, desk, called, batch)
+            outcome, code = _judge(peer, log, arrival, held, sent, sealed, desk, called, batch)
         if outcome is Outcome.QUARANTINED:
             frame = arrival.frame
             batch.quarantined.append(
                 Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
             )
-        header = None if arrival.opened is None else arrival.opened.header
+        if owed(arrival.frame.leaf):
+            batch.owed.append((arrival.leaf_hash, outcome.value, code if outcome in _NOT_TAKEN else None))
         batch.outcomes.append(
             EntryOutcome(
                 arrival.frame.idx,
                 arrival.leaf_hash,
                 outcome.value,
                 code,
-                None if header is None else header.id,
-                None if header is None else header.ver,
+                *about(arrival.frame.leaf),
                 *_kept(arrival, outcome, data_keys),
             )
         )
@@ -451,6 +479,7 @@ def _judge(
     arrival: Arrival,
     held: dict[str, reports.Held],
     sent: AbstractSet[tuple[str, int, bytes]],
+    sealed: AbstractSet[bytes],
     desk: RemarkDesk,
     called: CallDesk,
     batch: _Batch,
@@ -466,6 +495,12 @@ def _judge(
         return called.judge_call(opened, arrival.call, before, place)
     if arrival.answer is not None:
         return called.judge_answer(opened, arrival.answer)
+    if arrival.receipt is not None:
+        try:
+            batch.told += ours(arrival.receipt, sealed)
+        except EntryRefused as exc:
+            return Outcome.REFUSED, exc.code
+        return Outcome.STORED, None
     if arrival.acknowledgement is not None:
         if not _told(sent, opened.header):
             return Outcome.REFUSED, "not-ours"
@@ -499,7 +534,7 @@ def _judge(
 
 def _kept(arrival: Arrival, outcome: Outcome, data_keys: DataKeys) -> tuple[bytes | None, bytes | None]:
     """Header and locked data key of what was taken; nothing of what was not."""
-    if arrival.opened is None or outcome in {Outcome.REFUSED, Outcome.QUARANTINED}:
+    if arrival.opened is None or outcome in _NOT_TAKEN:
         return None, None
     return arrival.frame.leaf, data_keys.lock(arrival.leaf_hash, arrival.opened.data_key)
 

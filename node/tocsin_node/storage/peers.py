@@ -127,6 +127,9 @@ where node_id = $1 and {_MAY_BE_LOST}
 """
 
 FETCHED = f"""
+with verified as (
+    update receipt set verified_at = now() where node = $1 and gen = $2 and idx < $3 and verified_at is null
+)
 update peer set fetched_gen = $2, fetched_next = $3
 where node_id = $1 and (fetched_gen, fetched_next) < ($2, $3::bigint) and {_MAY_BE_LOST}
 """

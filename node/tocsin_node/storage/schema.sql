@@ -472,6 +472,36 @@ create table quarantine (
 );
 CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
 
+create table receipt (
+    node text not null,
+    gen integer not null,
+    idx bigint not null,
+    sent_at timestamp with time zone,
+    verified_at timestamp with time zone,
+    outcome text,
+    code text,
+    outcome_at timestamp with time zone,
+    alerted_at timestamp with time zone,
+    waiting_at timestamp with time zone,
+    narrowed_at timestamp with time zone,
+    purged_at timestamp with time zone,
+    constraint receipt_pkey PRIMARY KEY (node, gen, idx),
+    constraint receipt_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
+);
+CREATE INDEX receipt_unverified ON public.receipt USING btree (node, gen, idx) WHERE (verified_at IS NULL);
+
+create table receipt_due (
+    id bigint generated always as identity not null,
+    origin text not null,
+    leaf_hash bytea not null,
+    state text not null,
+    code text,
+    at timestamp with time zone default now() not null,
+    constraint receipt_due_pkey PRIMARY KEY (id),
+    constraint receipt_due_origin_leaf_hash_state_key UNIQUE (origin, leaf_hash, state)
+);
+CREATE INDEX receipt_due_origin ON public.receipt_due USING btree (origin, id);
+
 create table redaction (
     report_id text not null,
     record_id text,

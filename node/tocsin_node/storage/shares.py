@@ -38,7 +38,7 @@ where id = $1 and ver = $2
 """
 
 # Every entry that carries a version of the reports $1.
-_ENTRIES = """
+ENTRIES = """
 select id as report_id, ver, log_gen as gen, log_index as idx, leaf_hash from report
 where id = any($1::text[]) and log_index is not null
 union
@@ -49,11 +49,11 @@ select report_id, ver, gen, idx, leaf_hash from report_share where report_id = a
 """
 
 RECIPIENTS = f"""
-select distinct w.recipient from ({_ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx where e.ver = $2
+select distinct w.recipient from ({ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx where e.ver = $2
 """
 
 SEALED_TO = f"""
-select e.report_id, e.ver, e.leaf_hash from ({_ENTRIES}) e
+select e.report_id, e.ver, e.leaf_hash from ({ENTRIES}) e
 join report r on r.id = e.report_id and r.origin = $2
 join log_wrap w on w.recipient = $3 and w.gen = e.gen and w.idx = e.idx
 """
@@ -61,7 +61,7 @@ join log_wrap w on w.recipient = $3 and w.gen = e.gen and w.idx = e.idx
 
 OUTSIDE = f"""
 select r.id, r.ver, r.name, r.tlp, array_agg(distinct w.recipient) from report r
-cross join lateral ({_ENTRIES.replace("any($1::text[])", "r.id")}) e
+cross join lateral ({ENTRIES.replace("any($1::text[])", "r.id")}) e
 join log_wrap w on w.gen = e.gen and w.idx = e.idx
 where r.origin = $1 and r.log_gen < $2 and e.ver = r.ver and (cardinality($3::text[]) = 0 or r.id = any($3::text[]))
 group by r.id, r.ver, r.name, r.tlp, r.seq order by r.seq

@@ -1,0 +1,66 @@
+"""`tocsin report receipts`: how far a report of ours got at each peer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tocsin_cli.client import segment
+from tocsin_cli.command import Command
+from tocsin_cli.commands.report_read import ReportId
+from tocsin_cli.filing import member
+from tocsin_cli.plain import local_time
+from tocsin_cli.session import Session, pass_session
+
+_TIMES = {
+    "queued": "queued_at",
+    "sent": "sent_at",
+    "verified": "verified_at",
+    "alerted": "alerted_at",
+    "acknowledged": "acknowledged_at",
+}
+
+
+@click.command("receipts", cls=Command)
+@click.argument("report_id", metavar="ID", type=ReportId())
+@pass_session
+def receipts(session: Session, report_id: str) -> None:
+    """Show how far a report got at each peer that it was sent to.
+
+    queued: it stands in our log. sent: the peer was given it. verified: the peer went on to what follows in our log.
+    Then the peer's own word: stored, unchanged, superseded, refused or quarantined with a code; alerted: its people's
+    room or another way took the alert; acknowledged: somebody there has seen it. A peer that runs an older version
+    says nothing of stored and alerted.
+    """
+    found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/receipts")
+    items = member(found, "items")
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    if not items:
+        session.out.say("It was sent to nobody.")
+        return
+    rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
+    session.out.table(["peer", "what", "how far", "since"], rows)
+    refused = [item for item in items if item.get("code")]
+    if refused:
+        session.out.warn(
+            f"{len(refused)} not taken: ask that peer's operator; node/ERRORS.md explains the codes."
+        )
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item["peer"]["name"])
+
+
+def _what(item: Mapping[str, Any]) -> str:
+    version = f"version {item['ver']}"
+    return version if item["kind"] == "report" else f"{item['kind']} on {version}"
+
+
+def _stage(item: Mapping[str, Any]) -> str:
+    return f"{item['stage']}: {item['code']}" if item.get("code") else str(item["stage"])
+
+
+def _since(item: Mapping[str, Any]) -> object:
+    return item.get(_TIMES.get(item["stage"], "outcome_at"))

@@ -1,0 +1,47 @@
+"""Receipts over HTTP: how far what we sent of a report got, peer by peer."""
+
+from typing import Any
+
+from aiohttp import web
+
+from tocsin_node.node import NODE, Node
+from tocsin_node.storage.receipts import Progress
+from tocsin_node.web.problems import json_response
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /v1/reports/{id}/receipts: of each entry and recipient, in the order of our log, what is known."""
+    node = request.app[NODE]
+    found = await node.receipting.of_report(request.match_info["id"])
+    return json_response({"items": [_item(node, one) for one in found]})
+
+
+def _item(node: Node, one: Progress) -> dict[str, Any]:
+    return {
+        "peer": {"name": node.peering.name_of(one.node), "node_id": one.node},
+        "kind": one.kind,
+        "ver": one.ver,
+        "entry": {"gen": one.gen, "index": one.index, "leaf_hash": one.leaf_hash.hex()},
+        "stage": _stage(one),
+        "queued_at": one.queued_at,
+        "sent_at": one.sent_at,
+        "verified_at": one.verified_at,
+        "outcome": one.outcome,
+        "code": one.code,
+        "outcome_at": one.outcome_at,
+        "alerted_at": one.alerted_at,
+        "acknowledged_at": one.acknowledged_at,
+    }
+
+
+def _stage(one: Progress) -> str:
+    """The furthest that is known."""
+    if one.acknowledged_at is not None:
+        return "acknowledged"
+    if one.alerted_at is not None:
+        return "alerted"
+    if one.outcome is not None:
+        return one.outcome
+    if one.verified_at is not None:
+        return "verified"
+    return "queued" if one.sent_at is None else "sent"

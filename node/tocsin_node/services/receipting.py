@@ -1,0 +1,78 @@
+"""Receipting: tell each author what became of its entries here, and see how far ours got at peers.
+
+What is owed is written in the transaction that makes it so. It gathers for a moment, so that a busy author gets one
+receipt for many entries, and a quiet one gets its receipt at once enough.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+
+from tocsin_federation.envelope import seal
+from tocsin_federation.receipt import MAX_ITEMS, write_receipt
+from tocsin_node.services.ledger import Posting
+from tocsin_node.services.ownership import NotOurs
+from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.telling import Telling
+from tocsin_node.storage import receipts, reports
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.receipts import Due, Progress
+from tocsin_schema.marking import Tlp
+
+GATHER_S = 1.0
+
+
+class Receipting(Telling):
+    """Start `run()` once; `wake()` after entries of a peer got their outcomes, rang or were purged."""
+
+    what = "receipts"
+
+    async def tell(self) -> int:
+        """As every `Telling`, a moment later."""
+        await asyncio.sleep(GATHER_S)
+        return await super().tell()
+
+    async def of_report(self, report_id: str) -> list[Progress]:
+        """How far what we said of a report got, for each entry and recipient, oldest first.
+
+        Raises: ReportUnknown; NotOurs for a report that did not go out from here.
+        """
+        async with self._pool.acquire() as conn:
+            held = (await reports.held(conn, [report_id])).get(report_id)
+            if held is None:
+                raise ReportUnknown
+            if held.origin != self._node_id:
+                raise NotOurs(
+                    "The report came from a peer: who else has it is known there alone.",
+                    hint="What we answered is told by `tocsin report show ID`.",
+                )
+            return await receipts.of_report(conn, report_id, self._node_id)
+
+    async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
+        async with self._pool.acquire() as conn:
+            waiting = await receipts.due(conn, peers, MAX_ITEMS)
+        by_origin = groupby(sorted(waiting, key=lambda one: one.origin), key=lambda one: one.origin)
+        postings = [self._posting(origin, tuple(dues)) for origin, dues in by_origin]
+        return postings, len(waiting) >= MAX_ITEMS
+
+    def _posting(self, origin: str, dues: Sequence[Due]) -> Posting:
+        sealed = seal(
+            t="receipt",
+            by=self._node_id,
+            id=f"receipt--{uuid.UUID(bytes=self._rng(16), version=4)}",
+            ver=1,
+            tlp=Tlp.GREEN,
+            content=write_receipt([one.told for one in dues]),
+            recipients=self._peering.enc_keys([origin]),
+            now=self._now(),
+            rng=self._rng,
+            ref=dues[0].told.entry,
+        )
+        return Posting(sealed=sealed, after=partial(_mark, dues))
+
+
+async def _mark(dues: Sequence[Due], conn: Connection, index: int) -> None:
+    del index
+    await receipts.told(conn, dues)
