@@ -12,10 +12,12 @@ from tests.simulation.node import Node
 from tests.simulation.villains import (
     Boaster,
     Colluder,
+    Crier,
     Flooder,
     Forger,
     Forker,
     Leech,
+    Libeller,
     Observer,
     Shrinker,
     Timeless,
@@ -242,10 +244,10 @@ ATTACKERS = {
     "26": Row((Timeless, "clocks that are days wrong, and set"), Clockwatcher, "does not hold version"),
     "27": Row((Forger,), Gullible, "never said"),
     "28": Row((Flooder, Leech), Ringer, "rung twice"),
-    "29": Row((Forger,), Credulous, "a remark of .* that it never made|under another's name"),
-    "30": Row((Forger, Flooder), Forgiving, "taken? an emergency up again|took an emergency up again"),
+    "29": Row((Libeller,), Credulous, "a remark of .* that it never made|under another's name"),
+    "30": Row((Crier,), Forgiving, "took an emergency up again"),
 }
-MORE = {"30 about others' reports": Row((Forger,), Meddled, "about a report that is not its own")}
+MORE = {"30 about others' reports": Row((Crier,), Meddled, "about a report that is not its own")}
 ELSEWHERE = {
     "1": "federation/test_x_wing.py",
     "4": "federation/test_vectors.py",

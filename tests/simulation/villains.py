@@ -251,6 +251,21 @@ class Leech(Villain):
             self.world.ask(request, lambda _body: None)
 
 
+class Libeller(Forger):
+    """Remarks, and nothing else, in whatever name serves."""
+
+    def mischief(self) -> None:
+        if self.disk.reports:
+            self.post(lambda: self._false_remark(None))
+
+
+class Crier(Forger):
+    """Calls, and nothing else, about whatever there is."""
+
+    def mischief(self) -> None:
+        self.post(lambda: self._false_call(None))
+
+
 class Flooder(Villain):
     """Cries wolf: grave reports and emergencies by the dozen, and questions without end."""
 
@@ -285,7 +300,7 @@ class Timeless(Forger):
         self._skew_s = self.world.dice.choice([-1e9, 1e9])
 
 
-VILLAINS = (Forker, Colluder, Shrinker, Boaster, Forger, Leech, Flooder, Observer, Timeless)
+VILLAINS = (Forker, Colluder, Shrinker, Boaster, Forger, Leech, Flooder, Observer, Timeless, Libeller, Crier)
 
 
 def new_id(raw: bytes) -> str:
