@@ -1,7 +1,7 @@
 """Nodes that break one rule each, and which attacker gets through where they do: the judge has to see every one.
 
 `ATTACKERS` is the table: number in THREATS.md → who plays it → the honest node's fault that would let it through → what
-the judge then says. An attacker without one is met by pure functions alone, before any network: `ELSEWHERE` says where.
+the judge then says. An attacker that is not here is met before there is a network; THREATS.md names the tests.
 """
 
 from dataclasses import dataclass, replace
@@ -248,21 +248,3 @@ ATTACKERS = {
     "30": Row((Crier,), Forgiving, "took an emergency up again"),
 }
 MORE = {"30 about others' reports": Row((Crier,), Meddled, "about a report that is not its own")}
-ELSEWHERE = {
-    "1": "federation/test_x_wing.py",
-    "4": "federation/test_vectors.py",
-    "5": "node/test_relaying.py",
-    "6": "federation/test_vectors.py",
-    "8": "node/test_gossip.py",
-    "10": "node/test_relaying.py",
-    "14": "node/test_generations.py",
-    "15": "node/test_proving.py",
-    "16": "federation/test_identity.py",
-    "17": "node/test_on_the_line.py",
-    "18": "federation/test_vectors.py",
-    "19": "federation/test_keys.py",
-    "20": "federation/test_canonical.py",
-    "21": "federation/test_vectors.py",
-    "22": "node/test_federation_api.py",
-    "24": "node/test_redactions.py",
-}

@@ -45,6 +45,8 @@ def test_the_runs_are_worth_playing():
     runs = [play(seed) for seed in range(2000, 2060)]
     did = sum((run.did for run in runs), start=runs[0].did - runs[0].did)
     assert min(did["published"], did["crashes"], did["partitions"], did["villainies"]) > 50
+    assert min(did["remarks"], did["calls"]) > 30
+    runs += [play(2100 + n, [kind]) for kind in VILLAINS for n in range(3)]
     kinds = {type(node) for run in runs for node in run.nodes.values()}
     assert kinds == {Node, *VILLAINS}
     codes = {
@@ -56,6 +58,7 @@ def test_the_runs_are_worth_playing():
     }
     assert codes >= {
         None, "bad-wrap", "ciphertext-mismatch", "not-owner", "foreign-creator", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
+        "marking-looser", "not-recipient", "unknown-report", "call-changed", "already-stood-down",
     }  # fmt: skip
     stopped = {code for run in runs for node in run.honest for code in node.disk.stopped.values()}
     assert stopped >= {"log-fork", "log-growth"}
