@@ -215,7 +215,7 @@ def entry(
         return bad
     if header["by"] != origin:
         return "wrong-origin"
-    if me not in header["aud"]["nodes"]:
+    if me not in header["aud"].get("nodes", [me]):
         return "not-addressed"
     if len(ct) != header["enc"]["n"] or sha(ct) != b64decode(header["enc"]["ct"]):
         return "ciphertext-mismatch"
@@ -246,7 +246,8 @@ def unwrapped(wrap: bytes, info: bytes, seeds: Sequence[bytes]) -> bytes | None:
     return None
 
 
-KINDS = {"publish", "revoke", "ack", "remark", "call", "answer", "receipt"}
+KINDS = {"publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle"}
+NAMES = {"receipt": "receipt", "circle": "circle"}  # what the id begins with; elsewhere it is a report's
 FIELDS = {"v", "t", "by", "id", "ver", "prev", "ref", "ts", "aud", "tlp", "enc"}
 NODE = re.compile(r"n1[a-z2-7]{52}")
 
@@ -259,23 +260,22 @@ def form(header: Any) -> str | None:
     later = (
         (isinstance(header.get("v"), int) and header["v"] != 1)
         or (isinstance(header.get("t"), str) and header["t"] not in KINDS)
-        or (isinstance(aud, dict) and bool(aud) and "nodes" not in aud)
+        or (isinstance(aud, dict) and bool(aud) and not {"nodes", "circle"} & set(aud))
         or (isinstance(enc, dict) and isinstance(enc.get("suite"), int) and enc["suite"] != 1)
     )
     if later:
         return "unsupported"
-    answers = header.get("t") not in {"publish", "revoke"}
+    kind = header.get("t")
+    answers = kind not in {"publish", "revoke", "circle"}
     try:
         good = (
             set(header) <= FIELDS
             and FIELDS - set(header) <= {"prev", "ref"}
-            and set(aud) == {"nodes"}
-            and 1 <= len(aud["nodes"]) <= 256
-            and all(NODE.fullmatch(node) for node in [*aud["nodes"], header["by"]])
-            and aud["nodes"] == sorted(set(aud["nodes"]))
-            and header["by"] not in aud["nodes"]
-            and re.fullmatch(r"(incident|receipt)--[0-9a-f-]{36}", header["id"]) is not None
-            and (header["t"] == "receipt") == header["id"].startswith("receipt--")
+            and NODE.fullmatch(header["by"]) is not None
+            and (
+                named(aud, header["by"]) if "nodes" in aud else circle(aud) and kind in {"publish", "revoke"}
+            )
+            and re.fullmatch(rf"{NAMES.get(kind, 'incident')}--[0-9a-f-]{{36}}", header["id"]) is not None
             and header["ver"] >= 1
             and header["ts"] >= 0
             and header["tlp"] in {"clear", "green", "amber", "amber+strict", "red"}
@@ -289,6 +289,25 @@ def form(header: Any) -> str | None:
     except (TypeError, KeyError, AttributeError):
         return "header-invalid"
     return None if good else "header-invalid"
+
+
+def named(aud: Any, by: str) -> bool:
+    """1 to 256 NodeIDs, ascending, each once, the author not among them."""
+    nodes = aud["nodes"]
+    several = 1 <= len(nodes) <= 256 and all(NODE.fullmatch(node) for node in nodes)
+    return set(aud) == {"nodes"} and several and nodes == sorted(set(nodes)) and by not in nodes
+
+
+def circle(aud: Any) -> bool:
+    """P-210: the circle, its epoch, the author's count in it, and from the second entry on what came before."""
+    hashes = [unbase64(aud[name]) for name in ("circle", "cprev") if name in aud]
+    return (
+        set(aud) in ({"circle", "epoch", "cseq"}, {"circle", "epoch", "cseq", "cprev"})
+        and all(len(each or b"") == 32 for each in hashes)
+        and aud["epoch"] >= 0
+        and aud["cseq"] >= 1
+        and ("cprev" in aud) == (aud["cseq"] > 1)
+    )
 
 
 # Section 11 ------------------------------------------------------------------------------------------------------
