@@ -200,7 +200,7 @@ def test_witnesses_that_forget_are_found_out(monkeypatch):
 
 
 def test_a24_backups_are_restored_and_logs_are_taken_back():
-    runs = [play(seed) for seed in range(7000, 7060)]
+    runs = [play(seed) for seed in range(7000, 7080)]
     restored = [n for run in runs for n in run.honest if n.restored]
     assert len(restored) > 15
     assert any(not entry.leaf for node in restored for entry in node.disk.entries)
