@@ -276,6 +276,16 @@ class GossipRefused(FederationError):
     }
 
 
+class CompareRefused(FederationError):
+    """A message that compares what two nodes hold does not have its form."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "compare-malformed": Reason(
+            "The message that compares logs does not have its form.", "The sender's software is at fault."
+        ),
+    }
+
+
 class SealRefused(FederationError):
     """An entry cannot be sealed as asked."""
 
@@ -419,6 +429,23 @@ class EntryRefused(FederationError):
         "already-stood-down": Reason(
             "The emergency was stood down; that is final.", "A new emergency needs a call of its own."
         ),
+        "unproven": Reason(
+            "What is passed on, or complained of, is not proven to be its author's.",
+            "Keep the entry as evidence.",
+        ),
+        "onward-forbidden": Reason(
+            "The marking does not let the peer pass the report on to this node.",
+            "The author is told, if it is a peer: `tocsin peer complaints`.",
+        ),
+        "onward-off": Reason(
+            "Nothing that this peer passes on is taken here.",
+            "`tocsin peer policy NAME --onward` changes that.",
+            "ours",
+        ),
+        "complaint-unfounded": Reason(
+            "What is complained of was permitted, or did not reach who complains.",
+            "Ask the peer's operator what is meant.",
+        ),
     }
 
     _by_policy: ClassVar[frozenset[str]] = frozenset(
@@ -441,6 +468,9 @@ class EntryRefused(FederationError):
             "marking-looser",
             "call-changed",
             "already-stood-down",
+            "onward-forbidden",
+            "onward-off",
+            "complaint-unfounded",
         )
     )
 

@@ -12,8 +12,10 @@ from workshop import (
     calls,
     checkpoints,
     circles,
+    comparisons,
     entries,
     identities,
+    onward,
     proofs,
     receipts,
     remarks,
@@ -38,7 +40,9 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from circles.cases()
     yield from receipts.cases()
     yield from proofs.cases()
+    yield from onward.cases()
     yield from witnesses.cases()
+    yield from comparisons.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
 
 

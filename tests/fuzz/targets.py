@@ -70,6 +70,13 @@ TARGETS: dict[str, Target] = {
             lambda: (one["question"] for one in seeds.given("heads") if "question" in one),
         ),
         Target("heads-answer", wire.heads_answer, _FEDERATION, wire.answers, 3_000),
+        Target(
+            "compare-question",
+            wire.compare_question,
+            _FEDERATION,
+            partial(seeds.field, "compare", "question"),
+        ),
+        Target("compare-answer", wire.compare_answer, _FEDERATION, wire.comparisons, 5_000),
         Target("frames", wire.frames, _FEDERATION, partial(seeds.field, "frames", "body"), 5_000),
         Target("header", wire.header, _FEDERATION, partial(seeds.field, "entry", "leaf")),
         Target(
@@ -89,6 +96,8 @@ TARGETS: dict[str, Target] = {
         Target("request", wire.request, _FEDERATION, wire.requests),
         Target("proof", wire.proof, _FEDERATION, partial(seeds.field, "proof", "proof"), 3_000),
         Target("proof-extra", wire.proof_extra, _FEDERATION, wire.extras, 3_000),
+        Target("share", wire.share, _FEDERATION, partial(seeds.field, "share", "content"), 3_000),
+        Target("complaint", wire.complaint, _FEDERATION, partial(seeds.field, "complaint", "content"), 3_000),
         Target("evidence", wire.evidence, _FEDERATION, wire.evidences, 3_000),
         Target(
             "tile",

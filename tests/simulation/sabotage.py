@@ -16,6 +16,7 @@ from tests.simulation.villains import (
     Flooder,
     Forger,
     Forker,
+    GoBetween,
     Leech,
     Libeller,
     Observer,
@@ -94,19 +95,17 @@ class Accuser(Node):
 
     def _follow(self, peer):
         steps = super()._follow(peer)
-        value = None
+        value, error = None, None
         while True:
             try:
-                wanted = steps.send(value)
+                wanted = steps.send(value) if error is None else steps.throw(error)
             except StopIteration:
                 return
+            value, error = None, None
             try:
                 value = yield wanted
             except NoAnswerError as exc:
-                try:
-                    value = yield steps.throw(exc)
-                except StopIteration:
-                    return
+                error = exc
             if isinstance(value, bytes) and self.world.dice.random() < 0.01:
                 self.disk.stopped.setdefault(peer, "log-root")
 
@@ -132,6 +131,16 @@ class Slanderer(Node):
         author = origins.get(note.partition(b"\n")[0].decode(errors="replace"))
         if author is not None and note != self.disk.followed[author].note:
             yield lambda: self.disk.stopped.setdefault(author, "log-fork")
+
+
+class Blaming(Node):
+    """Lays what a go-between spoilt to the author."""
+
+    def apply_handed(self, peer, opened):
+        for came in opened:
+            if came.code in {"bad-wrap", "ciphertext-mismatch", "hash-mismatch"}:
+                self.disk.stopped.setdefault(peer, came.code)
+        super().apply_handed(peer, opened)
 
 
 class Credulous(Node):
@@ -235,6 +244,7 @@ ATTACKERS = {
     "3": Row((Forker,), Slanderer, "who is honest"),
     "7": Row((Forker, Shrinker), Accuser, "who is honest"),
     "9": Row((Flooder, Boaster), Alarmist, "was rung [0-9]+ times by one peer"),
+    "10": Row((GoBetween,), Blaming, "who is honest"),
     "11": Row((Forger,), Gullible, "never said"),
     "11a": Row((Forger, Leech), Chatty, "above its limit|was not for it|other wraps"),
     "12": Row(("crashes between any two steps",), Hasty, "no outcome"),
