@@ -124,7 +124,13 @@ class Forger(Villain):
         ways += [self._false_remark] if self.disk.reports else []
         ways += [self._squat, self._repeat] if victims else []
         way = self.world.dice.choice(ways)
-        self.post(lambda: way(self.world.dice.choice(victims)) if victims else way(None))
+
+        def change() -> None:
+            now = [s for s in self.disk.reports.values() if s.held.origin != self.node_id]
+            if now or not victims:
+                way(self.world.dice.choice(now) if now else None)
+
+        self.post(change)
 
     def _all(self) -> set[str]:
         return set(self.policies)
