@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tocsin_node.actor import NODE, acting, of_peer
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -163,16 +166,26 @@ async def put(
 ) -> None:
     """Keep a verified chain in place of the one held, as the one that stands; its new epochs are known from now on."""
     await conn.execute(PUT, circle, list(chain), state, told_by)
+    by_hand = acting() != NODE
+    teller = acting() if told_by is None else of_peer(told_by)
+    detail = {"epoch": len(chain) - 1, "state": state}
+    await audit.note(
+        conn,
+        Act("circle.adopt" if by_hand else "circle.learn", f"circle:{circle.hex()}", detail, teller),
+    )
 
 
 async def freeze(conn: Connection, circle: bytes, rival: Sequence[bytes]) -> None:
     """Keep the first chain that contradicts the one held."""
     await conn.execute(FREEZE, circle, list(rival))
+    await audit.note(conn, Act("circle.freeze", f"circle:{circle.hex()}"))
 
 
 async def leave(conn: Connection, circle: bytes) -> None:
     """Nothing goes to the circle any more, and nothing comes from it."""
-    await conn.execute(LEAVE, circle)
+    async with conn.transaction():
+        await conn.execute(LEAVE, circle)
+        await audit.note(conn, Act("circle.leave", f"circle:{circle.hex()}"))
 
 
 async def learned(conn: Connection, circle: bytes) -> dict[int, datetime]:
