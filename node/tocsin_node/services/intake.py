@@ -39,7 +39,7 @@ from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
-from tocsin_node.services.intake_circles import WAITING, CircleDesk
+from tocsin_node.services.intake_circles import LATER, WAITING, CircleDesk
 from tocsin_node.services.intake_onward import Onward, OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
@@ -234,7 +234,7 @@ class Intake:
         self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
     ) -> list[Arrival]:
         arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
-        return [a for a in arrivals if a.code != "unsupported"]
+        return [a for a in arrivals if a.code not in {"unsupported", LATER}]
 
     # Opening -----------------------------------------------------------------------------------------
 
