@@ -17,7 +17,7 @@ ACTIONS = {
     "report.import": "a report was brought in",
     "report.review": "a person took it on that what seems to name people or hold a secret is shared",
     "report.read": "the text of a report was read",
-    "report.list": "reports were listed or looked for",
+    "report.list": "reports were listed, looked for or compared",
     "report.prove": "a proof of a report was made",
     "report.disclose": "a proof was made that discloses what a report said",
     "remark.make": "a remark on a report was made or taken back",
@@ -90,6 +90,9 @@ ACTIONS = {
 LEAVES: dict[str, tuple[str, ...]] = {
     "submitReport": ("report.file", "report.redact"),
     "listReports": ("report.list",),
+    "listClusters": ("report.list",),
+    "getCluster": ("report.list",),
+    "listDuplicates": ("report.list",),
     "getReport": ("report.read",),
     "reviseReport": ("report.revise", "report.withdraw"),
     "withdrawReport": ("report.withdraw",),
