@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 from tests.contract.test_openapi import check_answer
 from tests.node.conftest import QUICK
+from tests.support.circle import spoken
 from tests.support.node import open_here, settings_on
 from tests.support.reports import PUBLIC, report_by
 from tests.support.villain import GRAVE, get, incident_id_of, outcomes, post, villain
@@ -64,10 +65,6 @@ async def taken(node, peer):
     return [outcome[1:] for outcome in await outcomes(node, len(peer.leaf_hashes), peer.name)]
 
 
-async def log_size(node):
-    return (await get(node, "/v1/node"))["log"]["size"]
-
-
 # Filing and importing --------------------------------------------------------------------------------------------
 
 
@@ -80,7 +77,7 @@ async def test_a_report_in_anothers_name_is_not_filed_and_the_answer_names_the_r
             assert "tocsin import stix" in problem["hint"]
     assert (await get(acme, "/v1/reports"))["items"] == []
     assert (await get(acme, "/v1/alerts"))["items"] == []
-    assert await log_size(acme) == 0
+    assert await spoken(acme) == 0
 
 
 @pytest.mark.parametrize("by", [ELSEWHERE, HOSPITAL, PUBLIC], ids=lambda by: by["name"])
@@ -132,14 +129,14 @@ async def test_a_file_changes_nothing_that_is_ours_whoever_made_it(acme, mallory
     assert (await send(acme, raw))[1]["to"] != []
     forged = revise(raw, {"title": "Made by whoever has a copy"}, now=later())
     gone = withdraw(raw, reason="They wish.", now=later())
-    before = await log_size(acme)
+    before = await spoken(acme)
     items = await take_in(acme, raw, forged, gone, share="1")
     assert [(item["outcome"], item.get("code")) for item in items] == [
         ("unchanged", None), ("refused", "report-exists"), ("refused", "report-exists"),
     ]  # fmt: skip
     assert "report update" in items[1]["hint"]
     assert await stands(acme, raw)
-    assert await log_size(acme) == before
+    assert await spoken(acme) == before
 
 
 async def test_what_another_node_created_is_sent_on_by_no_door(acme, mallory):
@@ -155,19 +152,19 @@ async def test_what_another_node_created_is_sent_on_by_no_door(acme, mallory):
         for raw in raws:
             status, problem = await send(acme, b"", f"/v1/reports/{incident_id_of(raw)}/share", to="mallory")
             assert (status, problem["code"]) == (403, "not-ours")
-        assert await log_size(acme) == 0
+        assert await spoken(acme) == 0
 
 
 async def test_a_public_record_is_published_by_whoever_likes_and_its_next_version_follows(acme, mallory):
     first = report_by(PUBLIC, "A known case")
     (item,) = await take_in(acme, first, share="1")
     assert "kept_here" not in item
-    assert await log_size(acme) == 1
+    assert await spoken(acme) == 1
     second = revise(first, {"title": "A known case, corrected"}, now=later())
     assert [item["outcome"] for item in await take_in(acme, second, first, second)] == [
         "stored", "unchanged", "unchanged",
     ]  # fmt: skip
-    assert await log_size(acme) == 2
+    assert await spoken(acme) == 2
     shown = await show(acme, first)
     assert (shown["ver"], [to["current"] for to in shown["to"]]) == (2, [True])
     kept = report_by(PUBLIC, "Kept here at first")

