@@ -210,8 +210,16 @@ def open_disclosed(header: Header, data_key: bytes, ct: bytes) -> bytes:
 def check_disclosed(header: Header, data_key: bytes, content: bytes) -> None:
     """Return when `content` is what the entry under `header` was sealed from.
 
-    Sealing is deterministic once the data key is known, so content and key are all that a stranger needs: the
-    ciphertext is made anew and has to have the hash that stands in the header.
+    Raises: EntryRefused `too-large`, `commitment`, `ciphertext-mismatch`.
+    """
+    seal_again(header, data_key, content)
+
+
+def seal_again(header: Header, data_key: bytes, content: bytes) -> bytes:
+    """The ciphertext of the entry under `header`, from the content that it was sealed from.
+
+    Sealing is deterministic once the data key is known, so content and key are all that anybody needs: the
+    ciphertext that is made anew has to have the hash that stands in the header.
 
     Raises: EntryRefused `too-large`, `commitment`, `ciphertext-mismatch`.
     """
@@ -221,6 +229,7 @@ def check_disclosed(header: Header, data_key: bytes, content: bytes) -> None:
     ct = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(pad(content), None, _NONCE, key)
     if len(ct) != header.enc.n or hashlib.sha256(ct).digest() != header.enc.ct:
         raise EntryRefused("ciphertext-mismatch")
+    return ct
 
 
 # Keys -------------------------------------------------------------------------------------------------

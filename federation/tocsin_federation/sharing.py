@@ -18,13 +18,20 @@ from tocsin_schema.marking import Tlp
 
 @dataclass(frozen=True, slots=True)
 class PeerPolicy:
-    """What may go to and come from one peer. `active`: our operator approved it and nothing stopped it."""
+    """What may go to and come from one peer. `active`: our operator approved it and nothing stopped it.
+
+    `relay`: it may pass sealed entries on between us and others. `onward`: others' reports are passed on to it, and
+    taken from it. `client`: it is a client of ours, as TLP:AMBER means the word.
+    """
 
     node_id: str
     name: str
     max_tlp_out: Tlp
     max_tlp_in: Tlp
     active: bool
+    relay: bool = True
+    onward: bool = True
+    client: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from aiohttp import web
 from tocsin_federation.request_auth import NonceCache
 from tocsin_node.node import NODE, Node
 from tocsin_node.routes import PEER_AUTH, ROUTES
+from tocsin_node.services.peer_policy import PEER_BURST, PEER_REQUESTS_PER_S
 from tocsin_node.web.access_log import access_log_middleware
 from tocsin_node.web.auth import PeerAuth, auth_middleware
 from tocsin_node.web.body import LIMITS
@@ -26,8 +27,6 @@ IN_FLIGHT = web.AppKey("in_flight", InFlight)
 SERVER_TIME_HEADER = "Tocsin-Time"
 STRANGERS_PER_S = 1.0  # of an invite's holder; of all at one address whom we do not know
 STRANGERS_BURST = 20
-PEER_REQUESTS_PER_S = 60.0  # one peer's share: a catch-up of 10,000 entries takes about 60 requests
-PEER_BURST = 300
 
 
 def build_app(

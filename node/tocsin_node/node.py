@@ -36,15 +36,17 @@ from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
+from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
-from tocsin_node.services.intake import Intake, lesser_budget
+from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.recalling import Recalling
@@ -56,6 +58,7 @@ from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
 from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.silencing import Silences
+from tocsin_node.services.taking import Taking
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.services.trust import Trusting
 from tocsin_node.services.witnessing import Witnessing
@@ -83,6 +86,7 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    policies: PeerPolicies
     ownership: Ownership
     reporting: Reporting
     republishing: Republishing
@@ -98,6 +102,7 @@ class Node:
     heads: Heads
     witnessing: Witnessing
     gossip: Gossip
+    giving: Giving
     self_check: SelfCheck
     trusting: Trusting
     alarms: Alarms
@@ -176,6 +181,7 @@ async def open_node(
             silent_s=settings.federation.peer_silent_s,
         )
         await peering.load()
+        policies = PeerPolicies(pool, peering, alerts_per_day=settings.alerts.peer_budget_per_day)
         log = identity.statement.log
         ledger = Ledger(
             leader,
@@ -227,12 +233,8 @@ async def open_node(
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
-            alert_budget=settings.alerts.peer_budget_per_day,
-            calls=CallLimits(
-                settings.emergency.peer_per_day,
-                settings.emergency.peer_drills_per_day,
-                lesser_budget(settings.alerts.peer_budget_per_day),
-            ),
+            alert_budget=policies.alerts_per_day,
+            calls=CallLimits(settings.emergency.peer_per_day, settings.emergency.peer_drills_per_day),
             erasing=erasing,
             obeys=obeys,
             now=now,
@@ -251,7 +253,11 @@ async def open_node(
         self_check.on_longer = witnessing.wake
         witnessing.on_kept = trusting.forget
         witnessing.on_cosigned = ledger.stir
-        exchange = Exchange(pool, peering, client, intake, witnessing, identity.chain, settings.federation)
+        giving = Giving(pool, peering, data_keys, settings.federation, now=now)
+        taking = Taking(pool, peering, heads, client, intake, settings.federation, now=now)
+        exchange = Exchange(
+            pool, peering, client, intake, witnessing, taking, identity.chain, settings.federation
+        )
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         recalling = Recalling(
@@ -327,6 +333,7 @@ async def open_node(
                 producer=producer,
                 ledger=ledger,
                 peering=peering,
+                policies=policies,
                 ownership=ownership,
                 reporting=reporting,
                 republishing=republishing,
@@ -342,6 +349,7 @@ async def open_node(
                 heads=heads,
                 witnessing=witnessing,
                 gossip=gossip,
+                giving=giving,
                 self_check=self_check,
                 trusting=trusting,
                 alarms=alarms,

@@ -83,6 +83,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/peers/{name}", peers.show, "peer:read", "getPeer"),
     Route("DELETE", "/v1/peers/{name}", peers.remove, "peer:write", "removePeer"),
     Route("POST", "/v1/peers/{name}/approve", peers.approve, "peer:write", "approvePeer"),
+    Route("PUT", "/v1/peers/{name}/policy", peers.policy, "peer:write", "setPolicy"),
     Route("PUT", "/v1/peers/{name}/witness", peers.witness, "peer:write", "setWitness"),
     Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),

@@ -153,6 +153,14 @@ class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "until then, with its deadline (ask)."
         ),
     ] = "obey"
+    relay_after_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="When a peer has not answered for so long, other peers that it told the same are asked for it.",
+        ),
+    ] = 60.0
     allow_http: Annotated[
         bool,
         Meta(description="Let peers elsewhere be reached by plain http:// (only inside a tunnel)."),

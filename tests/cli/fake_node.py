@@ -27,6 +27,11 @@ from tocsin_schema.remark import check_remark
 from tocsin_schema.suspicion import suspicions
 
 TOKEN = "tk-" + "s3cret" * 6
+POLICY = {
+    "max_tlp_out": "amber", "max_tlp_in": "amber", "onward": True, "client": False, "relay": True, "witness": True,
+    "witnessed": True, "alerts_per_day": 50, "requests_per_s": 60, "as_all": ["alerts_per_day", "requests_per_s"],
+}  # fmt: skip
+NUMBERS = ("alerts_per_day", "requests_per_s")
 WORDS = ["alder", "birch", "cedar", "dune", "elm", "fern", "gorse", "hazel"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Fault = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
@@ -193,6 +198,7 @@ class FakeNode:
             web.post("/v1/peers/invites", self._peer_invite),
             web.post("/v1/peers/join", self._peer_join),
             web.post("/v1/peers/{name}/approve", self._peer_approve),
+            web.put("/v1/peers/{name}/policy", self._peer_policy),
             web.post("/v1/peers/{name}/sync", self._peer_sync),
             web.delete("/v1/peers/{name}", self._peer_remove),
             web.get("/v1/alerts", self._alert_list),
@@ -528,7 +534,7 @@ class FakeNode:
         self.peers[name] = {
             "name": name, "node_id": f"n1{name}", "org": f"{name} Org", "url": f"https://{name}.example",
             "state": "active", "ours_approved": True, "sas_verified": True, "max_tlp_out": "amber",
-            "max_tlp_in": "amber", "added_at": "2026-11-20T10:00:00Z", "last_contact_at": "2026-11-20T10:00:05Z",
+            "max_tlp_in": "amber", "policy": dict(POLICY), "added_at": "2026-11-20T10:00:00Z", "last_contact_at": "2026-11-20T10:00:05Z",
             "problem": None, "log": {"size": 4, "next_index": 4, "lag": 0},
             "outcomes": {"stored": 3, "unchanged": 1, "superseded": 0, "refused": {}, "quarantined": {}},
             "fetched": {"next_index": 1, "our_size": 2, "waiting": 1}, "clock_skew_s": 0.2,
@@ -575,6 +581,19 @@ class FakeNode:
         if self.asked.get("sas") not in {None, " ".join(WORDS)}:
             return problem(409, "sas-mismatch", "The words do not match.", "Somebody may sit between you.")
         peer.update(ours_approved=True, sas_verified="sas" in self.asked, state="active")
+        return web.json_response(peer)
+
+    async def _peer_policy(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        peer = self._peer(request)
+        if peer is None:
+            return problem(404, "peer-unknown", "There is no peer of that name.", "See: tocsin peer list")
+        for name, value in self.asked.items():
+            peer["policy"][name] = POLICY[name] if value is None else value
+            if name in NUMBERS:
+                peer["policy"]["as_all"] = sorted(
+                    {*peer["policy"]["as_all"]} - {name} | ({name} if value is None else set())
+                )
         return web.json_response(peer)
 
     async def _peer_sync(self, request: web.Request) -> web.Response:

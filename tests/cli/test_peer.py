@@ -206,3 +206,27 @@ def test_a_statement_that_ends_soon_is_said_with_the_days_that_are_left(tocsin, 
     assert "cedar: " not in told
     assert "ends in 13 days" in tocsin("peer", "status", "birch").stdout
     assert "number 2, until 2026-12-13; generation 1" in tocsin("peer", "status", "cedar").stdout
+
+
+def test_a_policy_is_one_record_and_only_what_is_named_is_sent(tocsin, node):
+    node.add_peer("beta")
+    shown = tocsin("peer", "policy", "beta")
+    assert shown.exit_code == 0
+    assert "TLP:AMBER" in shown.stdout
+    assert "50 (as all peers)" in shown.stdout
+    assert [seen.method for seen in node.seen] == ["GET"]
+    changed = tocsin(
+        "peer", "policy", "beta", "--no-onward", "--client", "--alerts-per-day", "3", "--rate", "all"
+    )
+    assert node.asked == {"onward": False, "client": True, "alerts_per_day": 3, "requests_per_s": None}
+    assert "60 (as all peers)" in changed.stdout
+    told = json.loads(tocsin("peer", "policy", "beta", "--json").stdout)
+    assert (told["name"], told["onward"], told["alerts_per_day"]) == ("beta", False, 3)
+    assert told["as_all"] == ["requests_per_s"]
+
+
+@pytest.mark.parametrize("number", ["-1", "many", "100001"])
+def test_a_number_that_is_none_changes_no_policy(tocsin, node, number):
+    node.add_peer("beta")
+    assert tocsin("peer", "policy", "beta", "--alerts-per-day", number).exit_code == 2
+    assert node.seen == []

@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.relay_told import relay_lines
 from tocsin_cli.durable import write_durably
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -202,7 +203,7 @@ def _status_of(session: Session, name: str) -> None:
         ]
     waiting, size = fetched.get("waiting", "?"), fetched.get("our_size", "?")
     pairs.append(("Our log", f"{_entries(size)}, they have {waiting} still to fetch"))
-    session.out.facts(pairs)
+    session.out.facts([*pairs, *relay_lines(peer)])
     recent = peer.get("recent") or []
     if recent:
         session.out.line()

@@ -149,7 +149,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
-    pairs += _trust(found)
+    pairs += [*_trust(found), *_through(found, origin)]
     pairs += [("Reviewed", review_line(each)) for each in found.get("reviews") or []]
     pairs += [("Acknowledged", acknowledgement_line(each)) for each in found.get("acknowledgements") or []]
     pairs += [("Progress", act_line(each)) for each in found.get("progress") or []]
@@ -164,6 +164,15 @@ def _trust(found: Mapping[str, Any]) -> list[tuple[str, object]]:
     by = ", ".join(names(witnesses.get("by"))) or "nobody yet"
     needed = f"{witnesses.get('required')} of {witnesses.get('known')} needed"
     return [("Trust", f"{found.get('trust')}; cosigned by {by} ({needed})")]
+
+
+def _through(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Who gave it in its author's place; nothing when the author did."""
+    giver, author = found.get("through"), origin.get("name")
+    if not isinstance(giver, Mapping):
+        return []
+    why = f"while {author} is away" if giver.get("awaited") else f"since what {author} gave did not open"
+    return [("Came through", f"{giver.get('name')}, {why}")]
 
 
 def _brought_by(origin: Mapping[str, Any]) -> str:

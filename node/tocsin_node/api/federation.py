@@ -96,12 +96,19 @@ async def checkpoint(request: web.Request) -> web.Response:
     """GET /f1/log/{log}/checkpoint?since=N&wait=S: our newest note, held back until it is larger than N.
 
     `since=N` also says that the caller has dealt with every entry below N. A newer one of the same peer ends it. The
-    last good note of a log that has ended is given at once.
+    last good note of a log that has ended is given at once, and so is the newest that we verified of a peer's.
     """
-    node, ended = await _served(request)
+    peer = peer_of(request)
+    node = request.app[NODE]
+    if (author := node.giving.author(peer, request.match_info["log"])) is not None:
+        async with node.pool.acquire() as conn:
+            held = await node.heads.of(conn, author)
+        if held is None:
+            raise NoSuchLog
+        return web.Response(body=await node.heads.note(held), content_type="text/plain", charset="utf-8")
+    _, ended = await _served(request)
     if ended is not None:
         return web.Response(body=ended.note, content_type="text/plain", charset="utf-8")
-    peer = peer_of(request)
     since = integer(request, "since") or 0
     wait_s = min(max(0.0, number(request, "wait") or 0.0), node.settings.federation.long_poll_s)
     gen, size = node.ledger.head.gen, node.ledger.head.size
@@ -143,16 +150,25 @@ async def past(request: web.Request) -> web.Response:
 async def entries(request: web.Request) -> web.Response:
     """GET /f1/log/{log}/entries?from=i&max=n: the frames that hold a wrap for the caller, then what comes next.
 
-    What is marked above the ceiling of today is passed over as if it were for others.
+    What is marked above the ceiling of today is passed over as if it were for others. Of a peer's log: what it sealed
+    to us and to the caller, or the caller's own words, as far as they stand here.
     """
-    node, ended = await _served(request)
-    settings, head = node.settings.federation, ended or node.ledger.head
+    peer, settings = peer_of(request), request.app[NODE].settings.federation
     start = integer(request, "from") or 0
     wanted = integer(request, "max")
     limit = settings.batch_entries if wanted is None else min(wanted, settings.batch_entries)
-    if not 0 <= start <= head.size or limit < 1:
+    if start < 0 or limit < 1:
         raise NoSuchLog
-    peer = peer_of(request)
+    giving = request.app[NODE].giving
+    if (author := giving.author(peer, request.match_info["log"])) is not None:
+        handed = await giving.entries(peer, author, start, limit)
+        if handed is None:
+            raise NoSuchLog
+        return web.Response(body=handed, content_type="application/octet-stream")
+    node, ended = await _served(request)
+    head = ended or node.ledger.head
+    if start > head.size:
+        raise NoSuchLog
     async with node.pool.acquire() as conn:
         visible, next_index = await log.visible_entries(
             conn,

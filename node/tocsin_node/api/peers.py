@@ -8,14 +8,15 @@ from aiohttp import web
 
 from tocsin_federation.evidence import Evidence, write_evidence
 from tocsin_federation.merkle import HASH_BYTES
+from tocsin_node.api.relay_view import relays_of
 from tocsin_node.errors import NodeError
 from tocsin_node.expiry import stage_of
 from tocsin_node.node import NODE, Node
-from tocsin_node.services.intake import lesser_budget
+from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import log, remote
 from tocsin_node.storage import witness as cosignatures
-from tocsin_node.storage.peers import PeerRow
+from tocsin_node.storage.peers import KEEP, PeerRow, PolicyChange
 from tocsin_node.web.body import read_json
 from tocsin_node.web.problems import json_response
 from tocsin_schema.marking import Tlp
@@ -59,6 +60,18 @@ class WitnessRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     witness: bool | None = None
     witnessed: bool | None = None
+
+
+class PolicyRequest(WitnessRequest, frozen=True, forbid_unknown_fields=True):
+    """What is to change; null leaves a marking or a yes-or-no as it is, and makes a number that of all peers."""
+
+    max_tlp_out: Tlp | None = None
+    max_tlp_in: Tlp | None = None
+    relay: bool | None = None
+    onward: bool | None = None
+    client: bool | None = None
+    alerts_per_day: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | msgspec.UnsetType | None = KEEP
+    requests_per_s: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | msgspec.UnsetType | None = KEEP
 
 
 class SyncRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,11 +137,30 @@ async def approve(request: web.Request) -> web.Response:
 
 async def witness(request: web.Request) -> web.Response:
     """PUT /v1/peers/{name}/witness: whether the peer is a witness of ours, and we one of it."""
-    node = request.app[NODE]
     wanted = await read_json(request, WitnessRequest)
-    peer = await node.peering.set_witness(
-        request.match_info["name"], witness=wanted.witness, witnessed=wanted.witnessed
+    return await _changed(request, PolicyChange(witness=wanted.witness, witnessed=wanted.witnessed))
+
+
+async def policy(request: web.Request) -> web.Response:
+    """PUT /v1/peers/{name}/policy: change what is said of it; the rest stays, and it holds at once."""
+    wanted = await read_json(request, PolicyRequest)
+    change = PolicyChange(
+        max_tlp_out=wanted.max_tlp_out.value if wanted.max_tlp_out else None,
+        max_tlp_in=wanted.max_tlp_in.value if wanted.max_tlp_in else None,
+        witness=wanted.witness,
+        witnessed=wanted.witnessed,
+        relay=wanted.relay,
+        onward=wanted.onward,
+        client=wanted.client,
+        alerts_per_day=wanted.alerts_per_day,
+        requests_per_s=wanted.requests_per_s,
     )
+    return await _changed(request, change)
+
+
+async def _changed(request: web.Request, change: PolicyChange) -> web.Response:
+    node = request.app[NODE]
+    peer = await node.policies.change(request.match_info["name"], change)
     node.witnessing.wake()
     return json_response(await _whole(node, peer))
 
@@ -155,6 +187,7 @@ async def _whole(node: Node, peer: Peer) -> dict[str, Any]:
     async with node.pool.acquire() as conn:
         recent = await remote.recent(conn, peer.node_id, RECENT)
     return await _view(node, peer, rows[peer.node_id]) | {
+        **await relays_of(node, peer),
         "sas": list(peer.sas),
         "recent": [
             {"index": r.idx, "outcome": r.outcome, "code": r.code, "report_id": r.report_id, "at": r.at}
@@ -191,7 +224,7 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
     problem = None
     if row.problem_code is not None:
         problem = {"code": row.problem_code, "hint": row.problem_hint, "at": row.problem_at}
-    elif alerts >= lesser_budget(budget := node.settings.alerts.peer_budget_per_day):
+    elif alerts >= lesser_budget(budget := node.policies.alerts_per_day(peer)):
         left = (
             "more is stored but does not ring" if alerts >= budget else "only what is most urgent still rings"
         )
@@ -215,6 +248,7 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "sas_verified": row.sas_verified,
         "max_tlp_out": row.max_tlp_out,
         "max_tlp_in": row.max_tlp_in,
+        "policy": node.policies.told(peer),
         "added_at": row.added_at,
         "last_contact_at": row.last_contact_at,
         "silent": node.peering.silent(row),

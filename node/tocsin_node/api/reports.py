@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 from tocsin_node.api.redactions import basis_of, left_json, links_of, redactions_json
+from tocsin_node.api.relay_view import through
 from tocsin_node.api.remarks import remarks_of
 from tocsin_node.api.report_item import items_of
 from tocsin_node.errors import NodeError
@@ -105,6 +106,7 @@ async def show(request: web.Request) -> web.Response:
             ],
             "entry": entry,
             "witnesses": await _witnesses(node, report),
+            "through": await through(node, report),
             "acknowledgements": [act for act in progress if act["kind"] == "ack"],
             "progress": [act for act in progress if act["kind"] != "ack"],
             "remarks": remarks,

@@ -99,6 +99,7 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     clock: str = ""  # of a duty: how far, until when, which; ours, and every room may read it
     duties: tuple[str, ...] = ()  # what is owed to whom: tells what kind of harm it was
     unwitnessed: bool = False  # only its author has signed it; witnesses have not cosigned it yet
+    through: str = ""  # who handed it on in its author's place, as we call them
     cluster: str = ""  # its id and size
     since: str = (
         ""  # when the first report of a cluster came: what a later cluster of the same name has otherwise
@@ -128,7 +129,7 @@ def cut(facts: AlertFacts, ceiling: Tlp) -> AlertFacts:
     if detail >= Detail.TITLE:
         kept |= {"title": facts.title, "call": facts.call, "steps": facts.steps}
     if detail >= Detail.SUMMARY:
-        names = ("summary", "origin", "systems", "drivers", "reasons", "duties", "step_texts")
+        names = ("summary", "origin", "through", "systems", "drivers", "reasons", "duties", "step_texts")
         kept |= {name: getattr(facts, name) for name in names}
     return _bare(facts, **kept)
 
@@ -277,6 +278,10 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
         ("It rings because", ", ".join(foreign(reason, SUMMARY_BYTES) for reason in facts.reasons)),
         ("System", systems),
         ("Reported by", foreign(facts.origin, NAME_BYTES)),
+        (
+            "Came through",
+            f"{foreign(facts.through, NAME_BYTES)}, not from its author" if facts.through else "",
+        ),
         ("Not yet witnessed", "only its author has signed it so far" if facts.unwitnessed else ""),
         *emergency_words.steps_text(
             [foreign(name, NAME_BYTES) for name in facts.steps[:STEPS]],

@@ -65,9 +65,9 @@ class AlertPlan:
     only: Literal["always", "new", "rung"] = "always"
     reasons: tuple[str, ...] = ()
 
-    def marked(self, *, unwitnessed: bool) -> Self:
-        """The same; it tells whether witnesses are still to cosign what it is about."""
-        facts = msgspec.structs.replace(self.facts, unwitnessed=unwitnessed)
+    def marked(self, *, unwitnessed: bool, through: str = "") -> Self:
+        """The same; it tells whether witnesses are still to cosign what it is about, and who handed it on, if any."""
+        facts = msgspec.structs.replace(self.facts, unwitnessed=unwitnessed, through=through)
         return replace(self, facts=facts)
 
 

@@ -30,6 +30,7 @@ from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUn
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.taking import EVERY_S, Taking
 from tocsin_node.services.witnessing import Witnessing
 from tocsin_node.settings import FederationSettings
 from tocsin_node.storage import remote
@@ -56,6 +57,7 @@ class Exchange:
         client: PeerClient,
         intake: Intake,
         witnessing: Witnessing,
+        taking: Taking,
         chain: Sequence[bytes],
         settings: FederationSettings,
     ) -> None:
@@ -64,6 +66,7 @@ class Exchange:
         self._client = client
         self._intake = intake
         self._witnessing = witnessing
+        self._taking = taking
         self._chain = chain
         self._settings = settings
         self._nudged: dict[str, asyncio.Event] = {}
@@ -134,7 +137,8 @@ class Exchange:
                 stop = isinstance(exc, IdentityRefused) and exc.code == "chain-forked"
                 if await self._noted(peer, exc, suspect=stop) and stop:
                     return
-                await self._pause(node_id, failures)
+                asked = isinstance(exc, PeerUnreachable) and await self._ask_others(peer)
+                await self._pause(node_id, failures, most_s=EVERY_S if asked else None)
             except Exception:
                 failures += 1
                 logger.exception("following %s failed", peer.row.name)
@@ -185,9 +189,18 @@ class Exchange:
             return False
         return True
 
-    async def _pause(self, node_id: str, failures: int) -> None:
-        """Full jitter up to the cap; a nudge (their request, the sweep, a person) ends it."""
-        ceiling = min(self._settings.backoff_max_s, 2.0 ** min(failures, 16) / 2)
+    async def _ask_others(self, peer: Peer) -> bool:
+        """While a peer is away: have others hand on what it has for us; whether anybody was asked."""
+        self._pausing.add(peer.node_id)  # it may show itself meanwhile
+        try:
+            return await self._taking.round(peer, self._event(peer.node_id))
+        finally:
+            self._pausing.discard(peer.node_id)
+
+    async def _pause(self, node_id: str, failures: int, *, most_s: float | None = None) -> None:
+        """Full jitter up to the cap (`most_s`: a lower one); a nudge (their request, the sweep, a person) ends it."""
+        cap = self._settings.backoff_max_s if most_s is None else min(most_s, self._settings.backoff_max_s)
+        ceiling = min(cap, 2.0 ** min(failures, 16) / 2)
         self._pausing.add(node_id)
         try:
             async with asyncio.timeout(random.uniform(0.05, max(0.1, ceiling))):  # noqa: S311  jitter, not a secret
@@ -243,10 +256,12 @@ class Exchange:
             log = await self._grown(peer, log, head, answer.body, doubted=doubted)
             await self._cosigned(peer, log, log_key.origin, answer.body)
         await self._peering.note_contact(peer.node_id, clock_skew_s=answer.clock_skew_s, well=True)
-        if head is None or head.size == size:
-            return False
-        await self._take_entries(peer, log)
-        return True
+        new = head is not None and head.size > size
+        if new:
+            await self._take_entries(peer, log)
+        if new or wait_s == 0:
+            await self._taking.mend(peer, ask_author=wait_s == 0)
+        return new
 
     async def _cosigned(self, peer: Peer, log: RemoteLog, origin: str, note: bytes) -> None:
         """Keep what witnesses have put on the head that we hold now; more may come while it stays the same."""

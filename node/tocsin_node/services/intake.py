@@ -30,6 +30,7 @@ from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
 from tocsin_federation.recall import Carried, Recall, admit_recall, read_recall, recalled
 from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours, owed, read_receipt
+from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.data_keys import DataKeys
@@ -40,9 +41,10 @@ from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import recalls, receipts, remote, reports, shares
+from tocsin_node.storage import recalls, receipts, relays, remote, reports, shares
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -59,6 +61,7 @@ TRANSFER_TRIES = (
 )
 _NOT_TAKEN = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
 DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+TAKEN = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 logger = logging.getLogger(__name__)
 
 
@@ -94,6 +97,12 @@ class _Batch:
     recalls: list[tuple[bytes, Header, Recall]] = field(default_factory=list)
     carried: dict[bytes, Carried] = field(default_factory=dict)  # by entries of the peer's log
 
+    def leave_untaken(self) -> None:
+        """Forget what was not taken: it came from another hand than its author's, who is asked for it anew."""
+        self.outcomes = [o for o in self.outcomes if o.outcome in TAKEN]
+        self.owed = [one for one in self.owed if one[1] in TAKEN]
+        self.quarantined = []
+
 
 class _LookAgain(StorageError):
     """The table changed between look and write; the batch is taken again."""
@@ -112,7 +121,7 @@ class Intake:
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
         data_keys: DataKeys,
-        alert_budget: int,
+        alert_budget: Callable[[Peer], int],
         calls: CallLimits,
         erasing: Erasing,
         obeys: bool,
@@ -153,6 +162,39 @@ class Intake:
         arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         self._refuse_damage(log, arrivals)
         return await self._apply_isolating(peer, log, arrivals, next_index)
+
+    async def take_from(
+        self, giver: Peer, peer: Peer, log: RemoteLog, frames: Sequence[Frame]
+    ) -> tuple[int, str | None]:
+        """Take entries of `peer`'s that `giver` hands on; `log`'s cursor stays, so that `peer` is asked for them anew.
+
+        Only what opens and is taken gets an outcome; all else is left for its author to serve. Returns how many were
+        taken, and the code of what was not sound, which is laid to `giver` alone [P-223]. Raises: StorageError.
+        """
+        async with self._pool.acquire() as conn:
+            leaves = await relays.unseen(conn, log, [f.idx for f in frames if f.idx >= log.next_index])
+        keys = self._enc_private()
+
+        def open_all() -> list[Arrival]:
+            return [self._open(peer, f, leaves[f.idx], keys) for f in frames if f.idx in leaves]
+
+        arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
+        sound = [a for a in arrivals if a.outcome is None]
+        if sound:
+            await self._apply_isolating(peer, log, sound, log.next_index, via=giver)
+        return len(sound), next((a.code for a in arrivals if a.code in LAID_TO_THE_GIVER), None)
+
+    async def mend(self, giver: Peer, peer: Peer, log: RemoteLog, leaf_hash: bytes, frame: Frame) -> bool:
+        """Try what `giver` (`peer` itself, or another recipient) shows in place of an entry in quarantine.
+
+        False: it does not open either, and the quarantine stays. Raises: StorageError.
+        """
+        arrival = await asyncio.to_thread(self._open, peer, frame, leaf_hash, self._enc_private())
+        if arrival.code in MENDABLE | LAID_TO_THE_GIVER:
+            return False
+        via = None if giver is peer else giver
+        await self._apply_isolating(peer, log, [arrival], log.next_index, again=True, via=via)
+        return True
 
     async def retry(self, peer: Peer, log: RemoteLog) -> int:
         """Open again what was of a later version of the protocol when it came; returns how many are understood now."""
@@ -253,6 +295,7 @@ class Intake:
         next_index: int,
         *,
         again: bool = False,
+        via: Peer | None = None,
     ) -> RemoteLog:
         """Apply; when the database refuses what a batch holds, go entry by entry and set only the bad one aside.
 
@@ -260,21 +303,20 @@ class Intake:
         of the server's own) say nothing about it: they are raised, and the batch is taken again.
         """
         try:
-            return await self._apply(peer, log, arrivals, next_index, again=again)
+            return await self._apply(peer, log, arrivals, next_index, again=again, via=via)
         except _LookAgain:
-            return await self._apply_isolating(peer, log, arrivals, next_index, again=again)
+            return await self._apply_isolating(peer, log, arrivals, next_index, again=again, via=via)
         except StorageError as exc:
             if not exc.of_data or not arrivals or arrivals[0].code == exc.code:
                 raise
             if len(arrivals) == 1:
                 aside = replace(arrivals[0], outcome=Outcome.QUARANTINED, code=exc.code)
-                return await self._apply(peer, log, [aside], next_index, again=again)
+                return await self._apply(peer, log, [aside], next_index, again=again, via=via)
             for arrival in arrivals[:-1]:
-                following = (
-                    next_index if again else arrival.frame.idx + 1
-                )  # the cursor is past what is tried again
-                log = await self._apply_isolating(peer, log, [arrival], following, again=again)
-            return await self._apply_isolating(peer, log, arrivals[-1:], next_index, again=again)
+                # The cursor is past what is tried again, and before what others hand on.
+                following = next_index if again or via else arrival.frame.idx + 1
+                log = await self._apply_isolating(peer, log, [arrival], following, again=again, via=via)
+            return await self._apply_isolating(peer, log, arrivals[-1:], next_index, again=again, via=via)
 
     async def _apply(
         self,
@@ -284,10 +326,13 @@ class Intake:
         next_index: int,
         *,
         again: bool = False,
+        via: Peer | None = None,
     ) -> RemoteLog:
         async with self._pool.transaction() as conn:
             if again:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
+            elif via is None and log.next_index < log.relayed_to:
+                await relays.release(conn, log, [a.frame.idx for a in arrivals])
             arrivals = await self._without_erased(conn, arrivals)
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
@@ -304,11 +349,13 @@ class Intake:
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
             batch = _Batch(carried=await _carried(conn, peer.node_id, arrivals))
             _judge_all(batch, peer, log, arrivals, held, sent, sealed, desk, called, self._data_keys)
+            if via is not None and not again:
+                batch.leave_untaken()
             await _write_reports(conn, batch)
             for report_id, ver, place in batch.confirmed:
                 await reports.move(conn, report_id, ver, place)
             await desk.write(conn)
-            rang = await self._ring(conn, peer, batch)
+            rang = await self._ring(conn, peer, batch, via)
             rang |= await self._hear(conn, peer, desk, called)
             for acknowledgement in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
@@ -318,7 +365,7 @@ class Intake:
                 await receipts.hear(conn, peer.node_id, [(item, moment(item.at)) for item in batch.told])
             await self._keep_recalls(conn, peer.node_id, batch)
             await receipts.owe(conn, peer.node_id, batch.owed)
-            await remote.record_outcomes(conn, log, batch.outcomes, batch.quarantined, next_index=next_index)
+            await self._record(conn, log, batch, next_index, via)
         for outcome in batch.outcomes:
             if outcome.code is not None:
                 logger.warning(
@@ -361,29 +408,42 @@ class Intake:
             if not self._obeys:
                 batch.owed.append((leaf_hash, "waiting", None))
 
+    async def _record(
+        self, conn: Connection, log: RemoteLog, batch: _Batch, next_index: int, via: Peer | None
+    ) -> None:
+        by = None if via is None else via.node_id
+        outcomes = batch.outcomes
+        await remote.record_outcomes(conn, log, outcomes, batch.quarantined, next_index=next_index, via=by)
+        if by is not None and outcomes:
+            await relays.note_taken(conn, log, by, [o.idx for o in outcomes])
+
     async def _hear(self, conn: Connection, peer: Peer, desk: RemarkDesk, called: CallDesk) -> bool:
         """Take calls, and what answers ours; whether there is anything to send."""
         wrote = await called.write(
-            conn, self._alarms, caller=peer.row.name, limits=self._call_limits, now=self._now()
+            conn, self._alarms, caller=peer.row.name, limits=self._limits(peer), now=self._now()
         )
         heard = await hear_remarks(
             conn, self._alarms, desk.stored, peer=peer.node_id, us=self._node_id, who=peer.row.name
         )
         return wrote or heard
 
-    async def _ring(self, conn: Connection, peer: Peer, batch: _Batch) -> bool:
+    def _limits(self, peer: Peer) -> CallLimits:
+        return replace(self._call_limits, budget=lesser_budget(self._alert_budget(peer)))
+
+    async def _ring(self, conn: Connection, peer: Peer, batch: _Batch, via: Peer | None) -> bool:
         plans = []
+        through = "" if via is None else via.row.name
         for new, before in batch.versions:
             # A copy that came another way was nobody's word, and rang for nobody.
             grade = before.grade if before and before.origin == new.origin else None
             plan = self._alarms.plan(new.report, origin=peer.called, ours=False, previous_grade=grade)
             if plan is not None:
                 unwitnessed = new.place is not None and await self._trusting.awaited(conn, peer, new.place)
-                plans.append((plan.marked(unwitnessed=unwitnessed), new.ver))
+                plans.append((plan.marked(unwitnessed=unwitnessed, through=through), new.ver))
         if not plans:
             return False
         spent = await remote.alerts_in_a_day(conn, peer.node_id)
-        within = _within_budget([plan.priority for plan, _ in plans], spent, self._alert_budget)
+        within = _within_budget([plan.priority for plan, _ in plans], spent, self._alert_budget(peer))
         for nth in within:  # as they came: a later version's alert takes the place of an earlier one's
             plan, ver = plans[nth]
             await self._alarms.record(conn, plan, report_ver=ver)
@@ -395,11 +455,6 @@ class Intake:
 
 def _nobody() -> None:
     """Nobody wants to know."""
-
-
-def lesser_budget(budget: int) -> int:
-    """How many of its alerts of a day a peer may use up by what is not urgent: a fifth is kept for what is."""
-    return budget - budget // 5
 
 
 def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[int]:

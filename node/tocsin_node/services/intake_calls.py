@@ -50,7 +50,7 @@ class CallLimits:
 
     emergencies: int
     drills: int
-    budget: int
+    budget: int = 0
 
 
 class CallDesk:

@@ -121,6 +121,18 @@ class Peer:
             max_tlp_out=Tlp(self.row.max_tlp_out),
             max_tlp_in=Tlp(self.row.max_tlp_in),
             active=self.active,
+            relay=self.row.relay,
+            onward=self.row.onward,
+            client=self.row.client,
+        )
+
+
+def refuse_uncompared(out: Tlp, in_: Tlp, *, verified: bool) -> None:
+    """Return when these ceilings may stand for a peer whose words were, or were not, compared. Raises: BadRequest."""
+    if not verified and max(out.rank, in_.rank) > UNVERIFIED_CEILING.rank:
+        raise BadRequest(
+            "Above TLP:GREEN the eight words must have been compared.",
+            hint="Compare them by voice: `tocsin peer approve NAME` shows them.",
         )
 
 
@@ -350,24 +362,10 @@ class Peering:
             out, in_ = out or ceiling, in_ or ceiling
         else:  # approved before on the same ground: what is not said stays as it is
             out, in_ = out or peer.policy.max_tlp_out, in_ or peer.policy.max_tlp_in
-        if not verified and max(out.rank, in_.rank) > UNVERIFIED_CEILING.rank:
-            raise BadRequest(
-                "Above TLP:GREEN the eight words must have been compared.",
-                hint="Compare them by voice: `tocsin peer approve NAME` shows them.",
-            )
+        refuse_uncompared(out, in_, verified=verified)
         async with self._pool.acquire() as conn:
             row = await peers.approve(conn, peer.node_id, sas_verified=verified, out=out.value, in_=in_.value)
-        return self._changed(row)
-
-    async def set_witness(self, name: str, *, witness: bool | None, witnessed: bool | None) -> Peer:
-        """Whether a peer is asked to cosign our checkpoints and counts as a witness; whether we cosign its.
-
-        None leaves it as it is. Raises: PeerUnknown.
-        """
-        peer = self.named(name)
-        async with self._pool.acquire() as conn:
-            row = await peers.set_witness(conn, peer.node_id, witness=witness, witnessed=witnessed)
-        return self._remember(row)
+        return self.keep(row)
 
     async def remove(self, name: str) -> None:
         """Take a peer out: nothing goes to it or comes from it any more. What it sent stays. Raises: PeerUnknown."""
@@ -375,7 +373,7 @@ class Peering:
         async with self._pool.acquire() as conn:
             await peers.remove(conn, peer.node_id)
             rows = await peers.all_peers(conn)
-        self._changed(next(row for row in rows if row.node_id == peer.node_id))
+        self.keep(next(row for row in rows if row.node_id == peer.node_id))
 
     # What is wrong, and what is new -------------------------------------------------------------------
 
@@ -410,7 +408,7 @@ class Peering:
         """A person has looked: a suspect peer is tried again. Raises: PeerUnknown."""
         peer = self.named(name)
         async with self._pool.acquire() as conn:
-            return self._changed(await peers.clear_problem(conn, peer.node_id, resume=True))
+            return self.keep(await peers.clear_problem(conn, peer.node_id, resume=True))
 
     def recognise(self, chain: Sequence[bytes]) -> Identity:
         """The identity that `chain` proves, when it is a present peer's and continues what we hold of it.
@@ -444,7 +442,7 @@ class Peering:
         if identity.statement.org != peer.identity.statement.org:
             was, now = peer.org, identity.statement.org.name
             logger.warning("peer %s calls itself %r now, and not %r any more", row.name, now, was)
-        return self._changed(row)
+        return self.keep(row)
 
     async def rows(self) -> dict[str, PeerRow]:
         """The rows as they stand in the database now (contact times and fetch positions change often)."""
@@ -537,9 +535,10 @@ class Peering:
             )
         if row is None:
             raise PeerExists
-        return self._changed(row)
+        return self.keep(row)
 
-    def _changed(self, row: PeerRow) -> Peer:
+    def keep(self, row: PeerRow) -> Peer:
+        """Go by what was written of a peer; whoever follows it is told."""
         peer = self._remember(row)
         self.changed(row.node_id)
         return peer

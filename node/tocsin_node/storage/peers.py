@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+
+import msgspec
 
 from tocsin_federation.peering import InviteRecord
 from tocsin_node.storage.pool import Connection
@@ -34,6 +37,29 @@ class PeerRow:
     added_at: datetime
     witness: bool
     witnessed: bool
+    relay: bool
+    onward: bool
+    client: bool
+    alerts_per_day: int | None
+    requests_per_s: int | None
+
+
+KEEP: Final = msgspec.UNSET  # a number that is left as it is; None makes it that of all peers
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What is to change of a peer's policy; None leaves a marking or a yes-or-no as it is, `KEEP` a number."""
+
+    max_tlp_out: str | None = None
+    max_tlp_in: str | None = None
+    witness: bool | None = None
+    witnessed: bool | None = None
+    relay: bool | None = None
+    onward: bool | None = None
+    client: bool | None = None
+    alerts_per_day: int | msgspec.UnsetType | None = KEEP
+    requests_per_s: int | msgspec.UnsetType | None = KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +77,7 @@ class InviteRow:
 
 _COLUMNS = """node_id, name, chain, url, state, our_nonce, their_nonce, invited, approved_at, sas_verified,
     max_tlp_out, max_tlp_in, problem_code, problem_hint, problem_at, last_contact_at, clock_skew_s,
-    fetched_gen, fetched_next, added_at, witness, witnessed"""
+    fetched_gen, fetched_next, added_at, witness, witnessed, relay, onward, client, alerts_per_day, requests_per_s"""
 
 ALL = f"select {_COLUMNS} from peer order by added_at, node_id"
 
@@ -62,7 +88,7 @@ values ($1, $2, $3, $4, 'pending', $5, $6, $7)
 on conflict (node_id) do update set name = excluded.name, chain = excluded.chain, url = excluded.url,
     state = 'pending', our_nonce = excluded.our_nonce, their_nonce = excluded.their_nonce,
     invited = excluded.invited, approved_at = null, sas_verified = false, problem_code = null, problem_hint = null,
-    problem_at = null, added_at = now()
+    problem_at = null, added_at = now(), client = peer.client and peer.state <> 'removed'
 where peer.state in ('removed', 'pending')
 returning {_COLUMNS}
 """
@@ -108,9 +134,13 @@ update peer set fetched_gen = $2, fetched_next = $3
 where node_id = $1 and (fetched_gen, fetched_next) < ($2, $3::bigint) and {_MAY_BE_LOST}
 """
 
-SET_WITNESS = f"""
-update peer set witness = coalesce($2, witness), witnessed = coalesce($3, witnessed) where node_id = $1
-returning {_COLUMNS}
+SET_POLICY = f"""
+update peer set max_tlp_out = coalesce($2, max_tlp_out), max_tlp_in = coalesce($3, max_tlp_in),
+    witness = coalesce($4, witness), witnessed = coalesce($5, witnessed), relay = coalesce($6, relay),
+    onward = coalesce($7, onward), client = coalesce($8, client),
+    alerts_per_day = case when $9::bool then $10::int else alerts_per_day end,
+    requests_per_s = case when $11::bool then $12::int else requests_per_s end
+where node_id = $1 and state <> 'removed' returning {_COLUMNS}
 """
 
 REMOVE = "update peer set state = 'removed', name = name || ' (removed ' || node_id || ')' where node_id = $1"
@@ -168,11 +198,24 @@ async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url:
     return None if row is None else PeerRow(*row)
 
 
-async def set_witness(
-    conn: Connection, node_id: str, *, witness: bool | None, witnessed: bool | None
-) -> PeerRow:
-    """Whether a peer is a witness of ours, and whether we are one of it; None leaves it as it is."""
-    return PeerRow(*await conn.fetchrow(SET_WITNESS, node_id, witness, witnessed))
+async def set_policy(conn: Connection, node_id: str, change: PolicyChange) -> PeerRow | None:
+    """Change what is said of a peer's policy and leave the rest; None when there is no such peer any more."""
+    row = await conn.fetchrow(
+        SET_POLICY,
+        node_id,
+        change.max_tlp_out,
+        change.max_tlp_in,
+        change.witness,
+        change.witnessed,
+        change.relay,
+        change.onward,
+        change.client,
+        change.alerts_per_day is not KEEP,
+        None if change.alerts_per_day is KEEP else change.alerts_per_day,
+        change.requests_per_s is not KEEP,
+        None if change.requests_per_s is KEEP else change.requests_per_s,
+    )
+    return None if row is None else PeerRow(*row)
 
 
 async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | None) -> None:

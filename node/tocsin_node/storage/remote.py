@@ -10,7 +10,10 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class RemoteLog:
-    """How far one origin's log is verified (`size`) and worked through (`next_index`)."""
+    """How far one origin's log is verified (`size`) and worked through (`next_index`).
+
+    Entries from `next_index` up to `relayed_to` may have come from others, while the origin was away.
+    """
 
     origin: str
     gen: int
@@ -20,6 +23,7 @@ class RemoteLog:
     next_index: int
     ended: bool = False
     disputed_from: int | None = None
+    relayed_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,11 @@ class RecentOutcome:
 OPEN = """
 insert into remote_log (origin, gen, frontier) values ($1, $2, $3)
 on conflict (origin, gen) do update set origin = excluded.origin
-returning origin, gen, size, frontier, note, next_index, ended, disputed_from
+returning origin, gen, size, frontier, note, next_index, ended, disputed_from, relayed_to
 """
 
 STANDING = (
-    "select origin, gen, size, frontier, note, next_index, ended, disputed_from from remote_log "
+    "select origin, gen, size, frontier, note, next_index, ended, disputed_from, relayed_to from remote_log "
     "where origin = $1 and gen = $2"
 )
 
@@ -106,8 +110,8 @@ LEAVES = (
 
 RECORD = """
 with outcome as (
-    insert into remote_entry (origin, gen, idx, leaf_hash, outcome, code, report_id, ver, leaf, data_key)
-    select $1, $2, * from unnest($5::bigint[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::int[],
+    insert into remote_entry (origin, gen, idx, leaf_hash, outcome, code, report_id, ver, leaf, data_key, via)
+    select $1, $2, *, $18 from unnest($5::bigint[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::int[],
         $16::bytea[], $17::bytea[])
 ), aside as (
     insert into quarantine (origin, gen, idx, code, leaf, wrap, ct)
@@ -220,10 +224,12 @@ async def record_outcomes(
     quarantined: Sequence[Quarantined],
     *,
     next_index: int,
+    via: str | None = None,
 ) -> None:
     """Write the outcomes and move the cursor from `log.next_index` to `next_index`, inside the caller's transaction.
 
-    Raises: StorageError when an entry has an outcome already (two followers of one log).
+    `via`: NodeID of who handed them on; then the cursor stays where it is. Raises: StorageError when an entry has an
+    outcome already (two followers of one log).
     """
     await conn.execute(
         RECORD,
@@ -244,6 +250,7 @@ async def record_outcomes(
         [q.ct for q in quarantined],
         [o.leaf for o in outcomes],
         [o.data_key for o in outcomes],
+        via,
     )
 
 

@@ -463,8 +463,15 @@ create table peer (
     fetched_gen integer default 1 not null,
     witness boolean default true not null,
     witnessed boolean default true not null,
+    relay boolean default true not null,
+    onward boolean default true not null,
+    client boolean default false not null,
+    alerts_per_day integer,
+    requests_per_s integer,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
+    constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
+    constraint peer_requests_per_s_check CHECK (((requests_per_s >= 1) AND (requests_per_s <= 10000))),
     constraint peer_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'suspect'::text, 'removed'::text])))
 );
 
@@ -477,8 +484,10 @@ create table quarantine (
     wrap bytea not null,
     ct bytea not null,
     at timestamp with time zone default now() not null,
+    asked_at timestamp with time zone,
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
+CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
 
 create table recall (
     id uuid not null,
@@ -565,6 +574,18 @@ create table redaction (
 );
 CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
 
+create table relay (
+    origin text not null,
+    node text not null,
+    given boolean not null,
+    entries bigint default 0 not null,
+    first_at timestamp with time zone default now() not null,
+    last_at timestamp with time zone default now() not null,
+    problem_code text,
+    problem_at timestamp with time zone,
+    constraint relay_pkey PRIMARY KEY (origin, node, given)
+);
+
 create table remark (
     report_id text not null,
     node text not null,
@@ -610,6 +631,7 @@ create table remote_entry (
     at timestamp with time zone default now() not null,
     leaf bytea,
     data_key bytea,
+    via text,
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
@@ -634,6 +656,7 @@ create table remote_log (
     next_index bigint default 0 not null,
     ended boolean default false not null,
     disputed_from bigint,
+    relayed_to bigint default 0 not null,
     constraint remote_log_pkey PRIMARY KEY (origin, gen)
 );
 

@@ -87,16 +87,18 @@ class RateLimit:
         self._per_s, self._burst, self._most = per_s, float(burst), most
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, caller: str, now: float) -> None:
-        """Count one request of `caller` at `now` (monotonic seconds).
+    def take(self, caller: str, now: float, *, per_s: float | None = None) -> None:
+        """Count one request of `caller` at `now` (monotonic seconds); `per_s`: its own rate, its burst in proportion.
 
         Raises: TooFast with the seconds to wait in `facts`.
         """
-        left, at = self._buckets.pop(caller, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._per_s)
+        rate = self._per_s if per_s is None else per_s
+        burst = max(1.0, self._burst * rate / self._per_s)
+        left, at = self._buckets.pop(caller, (burst, now))
+        left = min(burst, left + (now - at) * rate)
         if left < 1:
             self._buckets[caller] = (left, now)
-            raise TooFast(facts={"retry_after_s": round((1 - left) / self._per_s, 3)})
+            raise TooFast(facts={"retry_after_s": round((1 - left) / rate, 3)})
         self._buckets[caller] = (left - 1, now)
         while len(self._buckets) > self._most:
             self._buckets.popitem(last=False)  # the one who has been silent longest: its bucket is full again

@@ -67,7 +67,9 @@ async def authenticate(request: web.Request) -> str:
 
 def admit(request: web.Request, caller: Caller) -> str:
     """The NodeID of an approved peer, once its signature was verified. Raises: NotApproved, Frozen, TooFast."""
-    request.app[RATE].take(caller.node_id, time.monotonic())
+    known = request.app[NODE].peering.by_id(caller.node_id)
+    per_s = None if known is None else known.row.requests_per_s
+    request.app[RATE].take(caller.node_id, time.monotonic(), per_s=per_s)
     peer = request[PEER] = approved(request, caller.node_id)
     request.app[NODE].exchange.heard(peer.node_id)
     return peer.node_id

@@ -1,0 +1,76 @@
+"""Entries handed on by co-recipients while their author is away: who may do that, and what a reader believes of it.
+
+The one who hands on can withhold, be late and lie; it can neither change nor invent an entry, since each is held
+against the leaf hashes that the author's own checkpoint leads to, and it cannot move the reader's cursor: what it
+withheld comes from the author. What does not open is laid to the one who gave it, and to the author never.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from tocsin_federation.checkpoint import Checkpoint
+from tocsin_federation.envelope import seal_again, wrap_info
+from tocsin_federation.errors import LogBroken
+from tocsin_federation.following import MAX_GROWTH
+from tocsin_federation.keys import EncKey
+from tocsin_federation.merkle import Frontier, leaf_hash
+from tocsin_federation.messages import Header, Kind
+from tocsin_federation.sharing import PeerPolicy
+from tocsin_schema.marking import Tlp
+
+HANDED_ON: Final[frozenset[Kind]] = frozenset({"publish", "revoke", "remark", "call"})
+MENDABLE: Final = frozenset({"bad-wrap", "commitment", "hash-mismatch", "ciphertext-mismatch"})
+"""Codes that speak of bytes beside the leaf: another holder of the entry may have sound ones [P-224]."""
+
+LAID_TO_THE_GIVER: Final = MENDABLE | {"too-large"}
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What one recipient is given of an entry that was made whole again."""
+
+    leaf: bytes
+    wrap: bytes = field(repr=False)
+    ct: bytes = field(repr=False)
+
+
+def may_hand_on(header: Header, caller: PeerPolicy) -> bool:
+    """Whether an entry that was sealed to us may be handed on to `caller` [P-221].
+
+    1. Its author always gets its own back, whatever the marking: it lost it, and it wrote it.
+    2. Anybody else must be named by the author in the entry's header; the entry is no TLP:RED, is of a kind that has
+       several recipients, and is not above what our operator lets go to `caller`.
+    """
+    if not caller.active:
+        return False
+    if header.by == caller.node_id:
+        return True
+    return (
+        caller.node_id in header.aud.nodes
+        and header.t in HANDED_ON
+        and header.tlp is not Tlp.RED
+        and header.tlp.rank <= caller.max_tlp_out.rank
+    )
+
+
+def hand_on(header: Header, leaf: bytes, content: bytes, data_key: bytes, caller: str, key: EncKey) -> Handed:
+    """The entry as its author sealed it, and a wrap made now for `caller` (NodeID), whose key in force is `key`.
+
+    Sealing is deterministic once the data key is known, so nobody has to keep the ciphertext. The wrap is bound to
+    leaf, author and recipient as the author's own would be; the header's commitment shows that it holds the right key.
+
+    Raises: EntryRefused when `content` is not what the entry was sealed from.
+    """
+    ct = seal_again(header, data_key, content)
+    return Handed(leaf, key.wrap(data_key, wrap_info(leaf_hash(leaf), header.by, caller)), ct)
+
+
+def offered(size: int, frontier: bytes, head: Checkpoint) -> Literal["nothing", "longer"]:
+    """What a head of an author's log is worth that another node shows, against what was verified [P-222].
+
+    A smaller head is a stale one and says nothing; neither does one that is too far ahead, since its author may tell it
+    itself. Raises: LogBroken `log-fork` for another root at the size held: the author has signed both.
+    """
+    if head.size == size and size > 0 and head.root != Frontier.from_bytes(frontier).root():
+        raise LogBroken("log-fork")
+    return "longer" if size < head.size <= size + MAX_GROWTH else "nothing"
