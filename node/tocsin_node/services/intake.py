@@ -333,7 +333,7 @@ class Intake:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             elif via is None and log.next_index < log.relayed_to:
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
-            arrivals = await self._without_erased(conn, arrivals)
+            arrivals = await self._without_erased(conn, peer.node_id, arrivals)
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
             answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
@@ -383,10 +383,13 @@ class Intake:
             self.on_outcomes()
         return replace(log, next_index=next_index)
 
-    async def _without_erased(self, conn: Connection, arrivals: Sequence[Arrival]) -> list[Arrival]:
-        """The batch with all refused that speaks of what was erased here: nothing of it is looked at, nor kept."""
+    async def _without_erased(
+        self, conn: Connection, peer: str, arrivals: Sequence[Arrival]
+    ) -> list[Arrival]:
+        """The batch with all refused that was erased here or taken back: nothing of it is looked at, nor kept."""
         named = {n: _names(a) for n, a in enumerate(arrivals)}
         gone = await self._erasing.among([name for names in named.values() for name in names], conn)
+        gone |= await recalls.named(conn, peer, [a.leaf_hash for a in arrivals])
         return [
             replace(a, outcome=Outcome.REFUSED, code="erased", **_NOTHING) if gone & set(named[n]) else a
             for n, a in enumerate(arrivals)
@@ -483,9 +486,9 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 
 
 def _names(arrival: Arrival) -> list[bytes]:
-    """By what an arrival would be known as something that was erased: the report's id, its content's SHA-256."""
+    """By what an arrival would be known as erased: its leaf hash, the report's id, its content's SHA-256."""
     report_id, _ = about(arrival.frame.leaf)
-    names = [] if report_id is None else [report_id.encode()]
+    names = [arrival.leaf_hash] if report_id is None else [arrival.leaf_hash, report_id.encode()]
     return names if arrival.report is None else [*names, arrival.report.sha256]
 
 

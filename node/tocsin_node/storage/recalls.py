@@ -141,9 +141,13 @@ ONE = f"{_RECALLED} where leaf_hash = $1"
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
 DONE = """
-update recalled set done_at = now(), done_by = $2, reports = $3, reason = null,
-    entries = case what when 'purge' then '{}' else entries end
+update recalled set done_at = now(), done_by = $2, reports = $3, reason = null
 where leaf_hash = $1 and done_at is null
+"""
+
+NAMED = """
+select e from recalled, unnest(entries) e
+where origin = $1 and what = 'purge' and entries && $2::bytea[] and e = any($2::bytea[])
 """
 
 # What entries of a peer's log brought here, and whose the report held is.
@@ -226,6 +230,11 @@ async def carried(
 ) -> dict[bytes, tuple[str, str | None]]:
     """By leaf hash: the report that an entry of `origin`'s log brought here, and the NodeID that it belongs to."""
     return {row[0]: (row[1], row[2]) for row in await conn.fetch(CARRIED, origin, list(entries))}
+
+
+async def named(conn: Connection, origin: str, entries: Sequence[bytes]) -> set[bytes]:
+    """Which entries of `origin`'s log it has taken back: whoever hands them on now, they are not taken any more."""
+    return {row[0] for row in await conn.fetch(NAMED, origin, list(entries))}
 
 
 async def store(

@@ -42,6 +42,7 @@ create table recalled (                             -- what peers took back
     reports    integer                              -- how many were erased
 );
 create index recalled_open on recalled (stored_at) where done_at is null;
+create index recalled_entries on recalled using gin (entries);
 
 create table erasure (                              -- what does not come in again
     id         bigint generated always as identity primary key,
