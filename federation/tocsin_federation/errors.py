@@ -348,6 +348,11 @@ class EntryRefused(FederationError):
         "already-stood-down": Reason(
             "The emergency was stood down; that is final.", "A new emergency needs a call of its own."
         ),
+        "erased": Reason(
+            "The report was recalled or erased here, and does not come in again.",
+            "A person here may lift that: `tocsin report blocklist`.",
+            "ours",
+        ),
     }
 
     _by_policy: ClassVar[frozenset[str]] = frozenset(
@@ -368,6 +373,7 @@ class EntryRefused(FederationError):
             "marking-looser",
             "call-changed",
             "already-stood-down",
+            "erased",
         )
     )
 

@@ -68,7 +68,7 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
-ANY_CEILING: Final = frozenset({"ack", "answer", "receipt"})
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "recall"})
 
 
 class _Marked(msgspec.Struct):
@@ -82,8 +82,9 @@ _MARKED: Final = msgspec.json.Decoder(_Marked)
 def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
-    Its ceiling may have been lowered since. What says nothing of a report is served whatever the ceiling. `leaf` is a
-    header that we wrote ourselves and is not checked again.
+    Its ceiling may have been lowered since. What says nothing of a report is served whatever the ceiling, and so is a
+    recall: whoever may have less now is the first to be told. `leaf` is a header that we wrote ourselves and is not
+    checked again.
     """
     header = _MARKED.decode(leaf)
     return header.t in ANY_CEILING or header.tlp.rank <= peer.max_tlp_out.rank

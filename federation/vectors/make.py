@@ -14,6 +14,7 @@ from workshop import (
     entries,
     identities,
     proofs,
+    recalls,
     receipts,
     remarks,
     requests,
@@ -35,6 +36,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from remarks.cases()
     yield from calls.cases()
     yield from receipts.cases()
+    yield from recalls.cases()
     yield from proofs.cases()
     yield from witnesses.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))

@@ -33,6 +33,7 @@ from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
 from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
+from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.giving import Giving
@@ -48,6 +49,7 @@ from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.recalling import Recalling
 from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.redactions import Redactions
@@ -94,6 +96,8 @@ class Node:
     exchange: Exchange
     receipts: Receipts
     receipting: Receipting
+    recalling: Recalling
+    erasing: Erasing
     proving: Proving
     heads: Heads
     witnessing: Witnessing
@@ -193,6 +197,8 @@ async def open_node(
         ownership = Ownership(identity.node_id, peering.known)
         redactions = Redactions(pool, node_id=identity.node_id)
         await redactions.load()
+        erasing = Erasing(pool, data_keys, alarms.notices)
+        obeys = settings.federation.recall == "obey"
         reporting = Reporting(
             pool,
             ledger,
@@ -200,6 +206,7 @@ async def open_node(
             alarms,
             ownership,
             redactions,
+            erasing,
             node_id=identity.node_id,
             org=org,
             now=now,
@@ -228,6 +235,8 @@ async def open_node(
             data_keys=data_keys,
             alert_budget=policies.alerts_per_day,
             calls=CallLimits(settings.emergency.peer_per_day, settings.emergency.peer_drills_per_day),
+            erasing=erasing,
+            obeys=obeys,
             now=now,
         )
         heads = Heads(pool, peering, ledger, identity)
@@ -251,7 +260,13 @@ async def open_node(
         )
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
-        intake.on_outcomes = receipting.wake
+        recalling = Recalling(
+            pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng, erasing=erasing, obeys=obeys
+        )
+        intake.on_outcomes = recalling.on_done = receipting.wake
+        intake.on_recalled = recalling.wake
+        recalling.on_erased = alarms.wake
+        reporting.narrowing = recalling.narrowing
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
             pool,
@@ -270,7 +285,9 @@ async def open_node(
         answering.before = emergencies.catch_up
         intake.on_called = emergencies.on_answered = answering.wake
         alarms.on_sent = _both(answering.wake, receipting.wake)
-        reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
+        reporting.on_filed = _filed(
+            recalling.wake, duties.filed, emergencies.filed if settings.emergency.grade_i else None
+        )
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
         ledger.on_stored = intake.on_stored = clusters.wake
         finding = Finding(pool)
@@ -282,6 +299,8 @@ async def open_node(
         health.add("peers", peering.health)
         health.add("log", self_check.health)
         health.add("witnesses", trusting.health)
+        health.add("recalls", recalling.health)
+        health.add("erasing", erasing.health)
         ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
         heartbeat = heartbeat_of(settings, pool, alarms.able)
         beating = () if heartbeat is None else (heartbeat.run(),)
@@ -295,6 +314,7 @@ async def open_node(
             witnessing.run(),
             receipts.run(),
             receipting.run(),
+            recalling.run(),
             answering.run(),
             alarms.run(),
             clusters.run(),
@@ -323,6 +343,8 @@ async def open_node(
                 exchange=exchange,
                 receipts=receipts,
                 receipting=receipting,
+                recalling=recalling,
+                erasing=erasing,
                 proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
                 heads=heads,
                 witnessing=witnessing,
@@ -353,14 +375,16 @@ def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
 
 
 def _filed(
-    duties: Callable[[str], Awaitable[None]], call: Callable[[str], Awaitable[None]] | None
+    wake: Callable[[], None],
+    duties: Callable[[str], Awaitable[None]],
+    call: Callable[[str], Awaitable[None]] | None,
 ) -> Callable[[str], Awaitable[None]]:
     """What follows on a report of ours that was filed."""
-    if call is None:
-        return duties
 
     async def filed(report_id: str) -> None:
-        await call(report_id)
+        wake()
+        if call is not None:
+            await call(report_id)
         await duties(report_id)
 
     return filed

@@ -27,6 +27,7 @@ from tocsin_federation.keys import check_public, load_enc_private, verify
 from tocsin_federation.messages import read_acknowledgement, read_header
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
+from tocsin_federation.recall import Carried, admit_recall, read_recall, recalled
 from tocsin_federation.receipt import admit_receipt, ours, read_receipt
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
 from tocsin_federation.request_auth import NonceCache, verify_request
@@ -41,6 +42,7 @@ FILES = sorted(FOLDER.glob("*/*.json"))
 
 
 OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
+OF_ERASED = {"erased"}
 OF_CALLS = {"call-changed", "already-stood-down"}
 
 
@@ -88,7 +90,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "IdentityRefused": {"root-private-mismatch", "fields-invalid", "no-enc-key"},
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
-            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
+            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS, *OF_ERASED,
         },
         "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
@@ -136,6 +138,14 @@ def test_every_refusal_of_a_receipt_has_a_vector():
     assert answers == {
         "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "content-invalid",
         "unsupported", "not-ours", "ok",
+    }  # fmt: skip
+
+
+def test_every_refusal_of_a_recall_has_a_vector():
+    answers = {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == "recall"}
+    assert answers == {
+        "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "content-invalid",
+        "unsupported", "not-owner", "ok",
     }  # fmt: skip
 
 
@@ -286,6 +296,14 @@ def _receipt(given: dict[str, Any]) -> None:
     assert ours(receipt, set(given["sealed"]))
 
 
+def _recall(given: dict[str, Any]) -> None:
+    header, recall = read_header(given["leaf"]), read_recall(given["content"])
+    policy = PeerPolicy(given["peer"], "alder", Tlp.CLEAR, Tlp.CLEAR, given["active"])
+    admit_recall(header, recall, policy=policy, me=given["me"])
+    carried = {one["entry"]: Carried(one["id"], one["owner"]) for one in given["carried"]}
+    recalled(recall, carried, by=given["peer"])
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "acknowledgement": lambda given: read_acknowledgement(given["content"]),
     "call": _call,
@@ -297,6 +315,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "invite": lambda given: parse_invite(given["invite"], now=_time(given["now"])),
     "key": _key,
     "proof": lambda given: verify_proof(read_proof(given["proof"]), expected=given["expected"]),
+    "recall": _recall,
     "receipt": _receipt,
     "remark": _remark,
     "request": _request,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from tocsin_federation.calls import (
     Call,
@@ -27,6 +28,7 @@ from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
+from tocsin_federation.recall import Carried, Recall, admit_recall, read_recall, recalled
 from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours, owed, read_receipt
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE
 from tocsin_federation.remarks import admit_remark
@@ -35,13 +37,14 @@ from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import receipts, relays, remote, reports, shares
+from tocsin_node.storage import recalls, receipts, relays, remote, reports, shares
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -75,6 +78,7 @@ class Arrival:
     call: Call | None = None
     answer: CallAnswer | None = None
     receipt: Receipt | None = None
+    recall: Recall | None = None
     outcome: Outcome | None = None
     code: str | None = None
 
@@ -90,6 +94,8 @@ class _Batch:
     confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
     told: list[Item] = field(default_factory=list)  # what the peer says of entries of ours
     owed: list[tuple[bytes, str, str | None]] = field(default_factory=list)  # what it is to be told
+    recalls: list[tuple[bytes, Header, Recall]] = field(default_factory=list)
+    carried: dict[bytes, Carried] = field(default_factory=dict)  # by entries of the peer's log
 
     def leave_untaken(self) -> None:
         """Forget what was not taken: it came from another hand than its author's, who is asked for it anew."""
@@ -117,6 +123,8 @@ class Intake:
         data_keys: DataKeys,
         alert_budget: Callable[[Peer], int],
         calls: CallLimits,
+        erasing: Erasing,
+        obeys: bool,
         now: Callable[[], datetime],
     ) -> None:
         self._pool = pool
@@ -128,11 +136,14 @@ class Intake:
         self._data_keys = data_keys
         self._alert_budget = alert_budget
         self._call_limits = calls
+        self._erasing = erasing
+        self._obeys = obeys
         self._now = now
         self.on_called: Callable[[], None] = _nobody  # after calls of peers were stored
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
+        self.on_recalled: Callable[[], None] = _nobody  # after recalls of peers were stored
         self.on_outcomes: Callable[[], None] = _nobody  # after a peer is owed receipts
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
@@ -240,6 +251,10 @@ class Intake:
                 receipt = read_receipt(opened.content)
                 admit_receipt(opened.header, receipt, policy=peer.policy, me=self._node_id)
                 return replace(arrival, receipt=receipt)
+            if opened.header.t == "recall":
+                recall = read_recall(opened.content)
+                admit_recall(opened.header, recall, policy=peer.policy, me=self._node_id)
+                return replace(arrival, recall=recall)
             checked = check_bundle(opened.content)
             report = checked.report
             if report is None:
@@ -318,6 +333,7 @@ class Intake:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             elif via is None and log.next_index < log.relayed_to:
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
+            arrivals = await self._without_erased(conn, peer.node_id, arrivals)
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
             answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
@@ -331,7 +347,8 @@ class Intake:
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
-            batch = _judge_all(peer, log, arrivals, held, sent, sealed, desk, called, self._data_keys)
+            batch = _Batch(carried=await _carried(conn, peer.node_id, arrivals))
+            _judge_all(batch, peer, log, arrivals, held, sent, sealed, desk, called, self._data_keys)
             if via is not None and not again:
                 batch.leave_untaken()
             await _write_reports(conn, batch)
@@ -346,6 +363,7 @@ class Intake:
                 )
             if batch.told:
                 await receipts.hear(conn, peer.node_id, [(item, moment(item.at)) for item in batch.told])
+            await self._keep_recalls(conn, peer.node_id, batch)
             await receipts.owe(conn, peer.node_id, batch.owed)
             await self._record(conn, log, batch, next_index, via)
         for outcome in batch.outcomes:
@@ -359,9 +377,39 @@ class Intake:
             self.on_called()
         if batch.versions:
             self.on_stored()
+        if batch.recalls:
+            self.on_recalled()
         if batch.owed:
             self.on_outcomes()
         return replace(log, next_index=next_index)
+
+    async def _without_erased(
+        self, conn: Connection, peer: str, arrivals: Sequence[Arrival]
+    ) -> list[Arrival]:
+        """The batch with all refused that was erased here or taken back: nothing of it is looked at, nor kept."""
+        named = {n: _names(a) for n, a in enumerate(arrivals)}
+        gone = await self._erasing.among([name for names in named.values() for name in names], conn)
+        gone |= await recalls.named(conn, peer, [a.leaf_hash for a in arrivals])
+        return [
+            replace(a, outcome=Outcome.REFUSED, code="erased", **_NOTHING) if gone & set(named[n]) else a
+            for n, a in enumerate(arrivals)
+        ]
+
+    async def _keep_recalls(self, conn: Connection, peer: str, batch: _Batch) -> None:
+        for leaf_hash, header, recall in batch.recalls:
+            await recalls.store(
+                conn,
+                leaf_hash,
+                peer,
+                what=recall.what,
+                tlp=header.tlp.value,
+                entries=recall.entries,
+                reason=recall.reason,
+                at=moment(recall.at),
+                deadline=moment(recall.deadline),
+            )
+            if not self._obeys:
+                batch.owed.append((leaf_hash, "waiting", None))
 
     async def _record(
         self, conn: Connection, log: RemoteLog, batch: _Batch, next_index: int, via: Peer | None
@@ -432,7 +480,29 @@ def _unsound(arrival: Arrival, findings: Sequence[Finding]) -> Arrival:
     return replace(arrival, outcome=Outcome.QUARANTINED, code=f"content-{first.code}")
 
 
+_NOTHING: dict[str, Any] = dict.fromkeys(
+    ("opened", "report", "acknowledgement", "remark", "call", "answer", "receipt", "recall")
+)
+
+
+def _names(arrival: Arrival) -> list[bytes]:
+    """By what an arrival would be known as erased: its leaf hash, the report's id, its content's SHA-256."""
+    report_id, _ = about(arrival.frame.leaf)
+    names = [arrival.leaf_hash] if report_id is None else [arrival.leaf_hash, report_id.encode()]
+    return names if arrival.report is None else [*names, arrival.report.sha256]
+
+
+async def _carried(conn: Connection, peer: str, arrivals: Sequence[Arrival]) -> dict[bytes, Carried]:
+    """What the entries that are recalled here brought, as far as they came in earlier batches."""
+    entries = [entry for a in arrivals if a.recall is not None for entry in a.recall.entries]
+    if not entries:
+        return {}
+    found = await recalls.carried(conn, peer, entries)
+    return {entry: Carried(*brought) for entry, brought in found.items()}
+
+
 def _judge_all(
+    batch: _Batch,
     peer: Peer,
     log: RemoteLog,
     arrivals: Sequence[Arrival],
@@ -442,13 +512,12 @@ def _judge_all(
     desk: RemarkDesk,
     called: CallDesk,
     data_keys: DataKeys,
-) -> _Batch:
+) -> None:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
 
     `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here;
     `sealed`: leaf hashes of the same, of what receipts speak of.
     """
-    batch = _Batch()
     for arrival in arrivals:
         outcome, code = arrival.outcome, arrival.code
         if outcome is None:
@@ -458,6 +527,12 @@ def _judge_all(
             batch.quarantined.append(
                 Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
             )
+        named = (None, None) if code == "erased" else about(arrival.frame.leaf)
+        if named[0] is not None:
+            standing = held.get(named[0])
+            batch.carried[arrival.leaf_hash] = Carried(
+                named[0], None if standing is None else standing.origin
+            )
         if owed(arrival.frame.leaf):
             batch.owed.append((arrival.leaf_hash, outcome.value, code if outcome in _NOT_TAKEN else None))
         batch.outcomes.append(
@@ -466,11 +541,10 @@ def _judge_all(
                 arrival.leaf_hash,
                 outcome.value,
                 code,
-                *about(arrival.frame.leaf),
+                *named,
                 *_kept(arrival, outcome, data_keys),
             )
         )
-    return batch
 
 
 def _judge(
@@ -495,6 +569,13 @@ def _judge(
         return called.judge_call(opened, arrival.call, before, place)
     if arrival.answer is not None:
         return called.judge_answer(opened, arrival.answer)
+    if arrival.recall is not None:
+        try:
+            recalled(arrival.recall, batch.carried, by=peer.node_id)
+        except EntryRefused as exc:
+            return Outcome.REFUSED, exc.code
+        batch.recalls.append((arrival.leaf_hash, opened.header, arrival.recall))
+        return Outcome.STORED, None
     if arrival.receipt is not None:
         try:
             batch.told += ours(arrival.receipt, sealed)
