@@ -43,7 +43,9 @@ def receipts(session: Session, report_id: str) -> None:
         session.out.say("It was sent to nobody.")
         return
     rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
-    rows += [[_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls]
+    rows += [
+        [_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls
+    ]
     session.out.table(["peer", "what", "how far", "since"], rows)
     late = sorted({_name(one) for one in recalls if one["overdue"]})
     if late:

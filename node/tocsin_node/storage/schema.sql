@@ -531,6 +531,7 @@ create table recalled (
     constraint recalled_pkey PRIMARY KEY (leaf_hash),
     constraint recalled_what_check CHECK ((what = ANY (ARRAY['purge'::text, 'narrow'::text])))
 );
+CREATE INDEX recalled_entries ON public.recalled USING gin (entries);
 CREATE INDEX recalled_open ON public.recalled USING btree (stored_at) WHERE (done_at IS NULL);
 
 create table receipt (
