@@ -461,8 +461,12 @@ class Reporting:
             sound[nth] = (position, report, going, findings)
             looked[nth] = screened
             kind: Kind = "revoke" if report.revoked else "publish"
+            narrowed = None
+            if standing is not None:
+                left = left_behind(standing.audience, going, self._peering.name_of)
+                narrowed = await self.narrowing(standing, report.tlp, left, reviewed_by or self._org)
             posting = await self._posting(
-                report, going, held=standing, kind=kind, alert=False, screened=screened
+                report, going, held=standing, kind=kind, alert=False, screened=screened, beside=narrowed
             )
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []

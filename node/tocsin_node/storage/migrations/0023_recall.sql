@@ -4,6 +4,8 @@ alter table log_entry add erased_at timestamptz;
 drop index log_entry_lost;
 create index log_entry_lost on log_entry (gen) where leaf is null and erased_at is null;
 
+create index remote_entry_leaf on remote_entry (leaf_hash) where report_id is not null; -- recalls name entries so
+
 create table recall (                               -- what we took back, or marked more strictly
     id        uuid primary key,
     tag       bytea not null,
