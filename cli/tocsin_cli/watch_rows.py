@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from tocsin_cli.commands.duty import state_words
 from tocsin_cli.commands.report_table import whence
-from tocsin_cli.deliveries import state_of
+from tocsin_cli.deliveries import whereabouts
 from tocsin_cli.emergency_told import kind
 from tocsin_cli.errors import CliError
 from tocsin_cli.plain import local_time
@@ -48,6 +48,7 @@ class Section:
     """One section: its rows, or why there are none. `ratios`: per column its share of the width, 0 for what it needs.
 
     `more`: the node holds more than it was asked for. `narrow`: the most cells that a column without a share gets.
+    `beside`: what else stands in it, uncounted.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Section:
     fault: CliError | None = None
     nothing: str = "none"
     narrow: int = 27
+    beside: str = ""
 
 
 def sections(standing: Standing, look: Look, now: datetime, *, wide: bool) -> list[Section]:
@@ -110,13 +112,13 @@ def _alerts(standing: Standing, part: Part, taken: Part, now: datetime, wide: bo
         )
         for item in sorted(part.items, key=_gravity)
     ]
+    lately = [item for item in taken.items if _taken_lately(item, now)]
     lines += [
-        Line(_alert_cells(item, now, wide), standing.is_new(taken_key(item), now), "dim")
-        for item in taken.items
-        if _taken_lately(item, now)
+        Line(_alert_cells(item, now, wide), standing.is_new(taken_key(item), now), "dim") for item in lately
     ]
     ratios = [0, 0, 0, 4, 2, *([0, 0] if wide else [])]
-    return _section("Open alerts", part, lines, ratios, "none is open")
+    section = _section("Open alerts", part, lines, ratios, "none is open")
+    return replace(section, beside=f"taken up within the hour: {len(lately)}" if lately else "")
 
 
 def _gravity(item: Item) -> tuple[int, float]:
@@ -143,8 +145,8 @@ def _alert_cells(item: Item, now: datetime, wide: bool) -> list[object]:
     cells = [item.get("id"), item.get("grade"), age(item.get("raised_at"), now), item.get("title"), taken_by]
     if not wide:
         return cells
-    rooms = ", ".join(state_of(mapping(each)) for each in item.get("deliveries") or [])
-    return [*cells, whence(item.get("from")), f"room: {rooms or 'none'}"]
+    got_to = whereabouts([mapping(each) for each in item.get("deliveries") or []])
+    return [*cells, whence(item.get("from")), got_to or "nowhere"]
 
 
 def _waiting(item: Item, now: datetime) -> str:

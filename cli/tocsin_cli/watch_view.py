@@ -106,6 +106,7 @@ def _shares(wanted: Sequence[int], height: int | None, *, used: int) -> list[int
 def _drawn(section: Section, rows: int) -> Iterator[RenderableType]:
     shown = section.lines[:rows]
     count = "" if section.fault else f"  {section.count}{'+' if section.more else ''}"
+    count += f"  {section.beside}" if section.beside and not section.fault else ""
     hidden = len(section.lines) - len(shown)
     heading = f"{section.title}{count}" + (f"  ({hidden} more not shown)" if hidden else "")
     yield _cut(Text(heading, style="bold underline"))

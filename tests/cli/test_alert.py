@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from tocsin_cli.deliveries import whereabouts
+
 alert = importlib.import_module("tocsin_cli.commands.alert")
 
 
@@ -278,3 +280,24 @@ def test_a_subscription_is_made_listed_and_ended(tocsin, node):
     assert "has ended" in tocsin("alert", "unsubscribe", "1", "--by", "ops").stderr
     assert "No subscriptions." in tocsin("alert", "subscriptions").stderr
     assert tocsin("alert", "subscribe", "ada@example.org", "--quiet-hours", "22:00").exit_code == 2
+
+
+def test_how_far_an_alert_got_is_said_in_few_words_a_channel():
+    def message(channel, state, kind="ring", **more):
+        return {"channel": channel, "state": state, "kind": kind, **more}
+
+    assert whereabouts([]) == ""
+    assert whereabouts([message("matrix", "echoed"), message("matrix", "accepted", "update")]) == "echoed"
+    many = [
+        message("matrix", "accepted"),
+        message("matrix", "seen", seen_by="@ada:hs"),
+        message("matrix", "pending"),
+    ]
+    assert whereabouts([*many, message("matrix", "failed"), message("matrix", "echoed", "notice")]) == (
+        "seen by @ada:hs (1 waiting, 1 failed)"
+    )
+    both = [message("matrix", "echoed"), message("matrix-2", "pending"), message("mail", "accepted")]
+    assert whereabouts(both) == "room echoed, second room pending, mail accepted"
+    assert (
+        whereabouts([message("pager", "of a later kind"), message("pager", None)]) == "pager of a later kind"
+    )

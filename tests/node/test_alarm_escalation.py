@@ -69,7 +69,7 @@ async def waiting(pool, tmp_path, room, clock, grade="I", **options):
         yield ringing, await ringing.store(incident(grade))
 
 
-async def test_nobody_further_is_called_before_the_time_and_then_the_next_are_with_the_whole_room(
+async def test_nobody_further_is_called_before_the_time_and_then_those_whose_turn_it_is(
     pool, tmp_path, room, clock
 ):
     ada, bo = "@ada:hs", "@bo:hs"
@@ -84,7 +84,7 @@ async def test_nobody_further_is_called_before_the_time_and_then_the_next_are_wi
         assert await due(ringing) == 1
         assert await due(ringing) == 0
         [call] = await contents(pool)
-        assert call["m.mentions"] == {"user_ids": [bo], "room": True}
+        assert call["m.mentions"] == {"user_ids": [bo]}
         assert call["body"].startswith(
             f"NOT ANSWERED: alert {alert_id} has waited 5 minutes. Now called: {bo}."
         )
@@ -123,7 +123,36 @@ async def test_without_a_rota_all_responders_are_called_as_ever(pool, tmp_path, 
         clock.forward(5)
         await due(ringing)
         [call] = await contents(pool)
-        assert call["m.mentions"] == {"user_ids": [room.responder.user_id], "room": True}
+        assert call["m.mentions"] == {"user_ids": [room.responder.user_id]}
+
+
+async def test_where_nobody_of_matrix_has_the_turn_the_whole_room_is_called(pool, tmp_path, room, clock):
+    rotas = (weekly("first", "@ada:hs"), weekly("second", "bo@example.test", level=1))
+    oncall = OncallSettings(rota=rotas)
+    async with waiting(pool, tmp_path, room, clock, oncall=oncall):
+        pass
+    clock.forward(5)
+    async with bell(pool, tmp_path, room, run=False, now=clock, oncall=oncall, responders=()) as ringing:
+        await due(ringing)
+        [call] = await contents(pool)
+        assert call["m.mentions"]["room"] is True
+
+
+async def test_in_the_second_room_those_ring_whom_it_names_whoever_has_the_turn_in_the_first(
+    pool, tmp_path, room, second_room, clock
+):
+    both = second_room.responder.user_id
+    rotas = (weekly("first", "@ada:hs"), weekly("second", both, level=1))
+    oncall = OncallSettings(rota=rotas)
+    two = {"second": second_room, "second_fields": {"responders": (both, "@eve:hs2")}}
+    async with waiting(pool, tmp_path, room, clock, oncall=oncall, **two) as (ringing, _):
+        [ring] = await contents(pool, "ring", "matrix-2")
+        assert ring["m.mentions"] == {"user_ids": [both, "@eve:hs2"]}, "nobody on call is known there"
+        clock.forward(5)
+        await due(ringing)
+        for channel in ("matrix", "matrix-2"):
+            [call] = await contents(pool, channel=channel)
+            assert call["m.mentions"] == {"user_ids": [both]}
 
 
 async def test_an_acknowledgement_stops_it_and_taking_it_back_starts_it_anew(pool, tmp_path, room, clock):
@@ -216,14 +245,19 @@ async def test_an_alert_that_nobody_answers_rings_once_each_time_and_not_by_its_
     assert not [e for e in room.alerts() if "STILL OPEN" in e["content"]["body"]]
 
 
-async def test_both_rooms_are_called_and_each_rings_as_a_whole(pool, tmp_path, room, second_room, clock):
+async def test_both_rooms_are_called_and_each_rings_as_a_whole_at_last(
+    pool, tmp_path, room, second_room, clock
+):
     async with waiting(pool, tmp_path, room, clock, second=second_room) as (ringing, alert_id):
         clock.forward(5)
         assert await due(ringing) == 1
-        for channel in ("matrix", "matrix-2"):
-            [call] = await contents(pool, channel=channel)
-            assert call["m.mentions"]["room"] is True
-            assert f"alert {alert_id} has waited 5 minutes" in call["body"]
+        clock.forward(10)
+        assert await due(ringing) == 1
+        for each, channel in ((room, "matrix"), (second_room, "matrix-2")):
+            first, last = await contents(pool, channel=channel)
+            assert first["m.mentions"] == {"user_ids": [each.responder.user_id]}
+            assert last["m.mentions"] == {"user_ids": [each.responder.user_id], "room": True}
+            assert f"alert {alert_id} has waited 15 minutes" in last["body"]
 
 
 async def test_two_workers_at_once_make_one_call(pool, tmp_path, room, clock):
@@ -340,7 +374,7 @@ async def test_a_person_who_wants_help_calls_the_next_at_once(pool, tmp_path, ro
         alert = await ringing.alarms.escalate(alert_id, by="ada", note="two hands are too few @room")
         assert (alert["state"], alert["next_escalation_at"]) == ("acknowledged", None)
         [call] = await contents(pool)
-        assert call["m.mentions"] == {"user_ids": ["@bo:hs"], "room": True}
+        assert call["m.mentions"] == {"user_ids": ["@bo:hs"]}
         assert "HELP WANTED" in call["body"]
         assert "two hands are too few ＠room" in call["body"]
 

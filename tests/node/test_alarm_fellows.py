@@ -1,17 +1,20 @@
 """Several nodes ring one room: each alert is told by one of them, and by another if that one's word goes."""
 
 import asyncio
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+import json
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.node.test_alarm_escalation import Clock, contents
 from tests.support.alarms import bell, incident, running
 from tests.support.post_office import post_office
 
+from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import RoomEvent
 from tocsin_node.services.alarm_fellow import told_by_fellow
 from tocsin_node.settings import NodeSettings, OncallSettings, Settings
+from tocsin_node.storage import fellows
 from tocsin_node.storage.pool import open_pool
 
 
@@ -129,6 +132,7 @@ async def test_a_milder_word_of_a_fellow_does_not_stand_for_a_graver_one(two, ro
     assert told(room)[-1]["sender"] == fellow.user_id
 
 
+WAITS = OncallSettings(grade_ii_waits_min=(30, 60, 60))
 GOOD = {"v": 1, "alert": 7, "kind": "raise", "grade": "II", "report": "incident--1", "ver": 1}
 
 
@@ -138,7 +142,7 @@ def event(content, kind="m.room.message"):
 
 def test_a_fellows_ring_is_read_and_nothing_else():
     message = told_by_fellow(event({"org.tocsin.alert": GOOD}), "!r")
-    assert (message.report_id, message.ver, message.kind, message.grade) == ("incident--1", 1, "raise", "II")
+    assert (message.about, message.ver, message.kind, message.grade) == ("incident--1", 1, "raise", "II")
     edit = {"m.relates_to": {"rel_type": "m.replace", "event_id": "$x"}}
     for content in (
         {},
@@ -154,7 +158,27 @@ def test_a_fellows_ring_is_read_and_nothing_else():
     assert told_by_fellow(event({"org.tocsin.alert": GOOD}, "m.reaction"), "!r") is None
 
 
-async def test_the_room_is_called_by_the_node_that_told_it_and_by_the_other_once_at_the_end(
+@asynccontextmanager
+async def behind(other, room, tmp_path, report, **ways):
+    """The second node again, with a clock of its own, once its fellow's word stands for its alert. It lets nobody call."""
+    clock, mine = Clock(datetime.now(UTC)), other.settings.matrix
+    fields = {"user_id": mine.user_id, "fellows": mine.fellows, "oncall": WAITS, "now": clock, **ways}
+    async with bell(other.pool, tmp_path, room, run=False, **fields) as node:
+        node.token = other.token
+        async with running(node):
+            await node.store(report)
+            await node.until(lambda: left(node))
+        yield node, clock
+
+
+async def calls_at(node, clock, seconds, *channels):
+    """How many calls there are on each channel, so many seconds later."""
+    clock.at += timedelta(seconds=seconds)
+    await node.alarms.escalation.call_due()
+    return [len(await contents(node.pool, channel=c)) for c in channels]
+
+
+async def test_a_fellow_that_dies_after_it_told_is_followed_up_by_a_node_that_has_the_room_alone(
     two, room, tmp_path
 ):
     one, other, _ = two
@@ -162,32 +186,59 @@ async def test_the_room_is_called_by_the_node_that_told_it_and_by_the_other_once
     async with running(one):
         await one.store(report)
         await one.all_echoed(1)
-    clock = Clock(datetime.now(UTC))
-    oncall = OncallSettings(grade_ii_waits_min=(30, 60, 60))
-    async with post_office() as office:
-        mine = other.settings.matrix
-        alarms = bell(
-            other.pool,
-            tmp_path,
-            room,
-            run=False,
-            mail=office.settings(),
-            oncall=oncall,
-            now=clock,
-            user_id=mine.user_id,
-            fellows=mine.fellows,
+    async with behind(other, room, tmp_path, report) as (node, clock):
+        alert_id = (await node.alarms.list(open_only=True, before=None, limit=1))[0]["id"]
+        assert await calls_at(node, clock, 30 * 60, "matrix") == [0], "whoever told it calls first"
+        assert await calls_at(node, clock, 31, "matrix") == [1]
+        assert await calls_at(node, clock, 60 * 60, "matrix") == [2]
+        assert await calls_at(node, clock, 60 * 60, "matrix") == [3]
+        assert (await node.alarms.get(alert_id))["unanswered"]
+        [call, *_] = await contents(node.pool)
+        assert call["body"].startswith(f"NOT ANSWERED: alert {alert_id} has waited ")
+
+
+async def test_a_fellow_that_is_alive_calls_the_room_and_the_other_does_so_only_after_it_has_died(
+    two, room, tmp_path
+):
+    one, other, _ = two
+    report = incident("II")
+    async with running(one):
+        await one.store(report)
+        await one.all_echoed(1)
+    async with (
+        post_office() as office,
+        behind(other, room, tmp_path, report, mail=office.settings()) as (node, clock),
+    ):
+        heard = Listening(one, room, other)
+        clock.at += timedelta(minutes=30)
+        await heard.call(clock.at, 1)
+        assert await calls_at(node, clock, 31, "matrix", "mail") == [0, 1], "it has just called"
+        clock.at += timedelta(seconds=60 * 60 - 31)
+        await heard.call(clock.at, 2)
+        assert await calls_at(node, clock, 31, "matrix", "mail") == [0, 2]
+        assert await calls_at(node, clock, 60 * 60, "matrix", "mail") == [1, 3], "no word of it since"
+
+
+class Listening:
+    """What the second node hears of the first one's calls."""
+
+    def __init__(self, one, room, other):
+        self._one, self._room, self._pool = one, room, other.pool
+
+    async def call(self, at, level):
+        """The first node's bot calls people to its alert: its own words, as it would send them."""
+        alert = (await self._one.alarms.list(open_only=True, before=None, limit=1))[0]
+        async with self._one.pool.transaction() as conn:
+            saying = Saying(f"act-{level}", "NOT ANSWERED", seq=level)
+            assert await self._one.alarms.say(conn, alert["id"], "escalation", saying)
+            content = await conn.fetchval(
+                "select content from delivery where kind = 'escalation' order by id desc"
+            )
+        said = RoomEvent(
+            f"$call{level}", self._one.settings.matrix.user_id, "m.room.message", at, json.loads(content)
         )
-        async with alarms as node:
-            node.token = other.token
-            async with running(node):
-                await node.store(report)
-                await node.until(lambda: left(node))
-            calls = []
-            for minutes in (30, 60, 60):
-                clock.forward(minutes)
-                await node.alarms.escalation.call_due()
-                calls.append([len(await contents(node.pool, channel=c)) for c in ("matrix", "mail")])
-    assert calls == [[0, 1], [1, 2], [1, 3]]
+        async with self._pool.transaction() as conn:
+            await fellows.heard(conn, told_by_fellow(said, self._room.id))
 
 
 async def left(node):

@@ -233,7 +233,7 @@ async def test_a_flood_while_the_homeserver_is_away_is_told_together(pool, tmp_p
             await ringing.store(incident())
         homeserver.start()
         await ringing.all_echoed(3)
-    assert kinds(room) == ["raise", "raise", "digest"]
+    assert sorted(kinds(room)) == ["digest", "raise", "raise"]
 
 
 async def test_a_node_cut_off_at_any_moment_of_a_flood_tells_each_alert_once(pool, tmp_path, room):

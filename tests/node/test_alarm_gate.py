@@ -14,7 +14,7 @@ from tocsin_node.services.alarm_gate import (
     LeaveTo,
     judge,
 )
-from tocsin_node.services.alarm_timing import HEAD_START_S, URGENT_HEAD_START_S, Timing
+from tocsin_node.services.alarm_timing import HEAD_START_S, URGENT_HEAD_START_S, Bots, Timing
 from tocsin_node.settings import GroupingSettings
 from tocsin_node.storage.grouping import Told
 from tocsin_node.storage.silences import StoredSilence
@@ -107,15 +107,19 @@ def test_grade_i_never_waits_and_only_new_incidents_do():
 
 def test_nodes_of_one_room_go_in_an_order_that_each_of_them_knows():
     bots = [f"@tocsin:{name}.test" for name in ("a", "b", "c")]
-    nodes = [Timing(GroupingSettings(), me, tuple(b for b in bots if b != me)) for me in bots]
+    nodes = [Bots(me, tuple(b for b in bots if b != me)) for me in bots]
+    timings = [Timing(GroupingSettings(), {"matrix": bots, "matrix-2": bots}) for bots in nodes]
     firsts = set()
     for number in range(60):
         report = f"incident--{number}"
         assert len({tuple(node.order(report)) for node in nodes}) == 1
-        starts = [node.head_start_s(report, urgent=False) for node in nodes]
-        assert sorted(starts) == [0, HEAD_START_S, 2 * HEAD_START_S]
-        urgent = [node.head_start_s(report, urgent=True) for node in nodes]
-        assert sorted(urgent) == [0, URGENT_HEAD_START_S / 2, URGENT_HEAD_START_S]
+        for room in ("matrix", "matrix-2"):
+            starts = [timing.head_start_s(room, report, urgent=False) for timing in timings]
+            assert sorted(starts) == [0, HEAD_START_S, 2 * HEAD_START_S]
+            urgent = [timing.head_start_s(room, report, urgent=True) for timing in timings]
+            assert sorted(urgent) == [0, URGENT_HEAD_START_S / 2, URGENT_HEAD_START_S]
         firsts.add(starts.index(0))
     assert firsts == {0, 1, 2}
-    assert Timing(GroupingSettings(), bots[0]).head_start_s("incident--1", urgent=False) == 0
+    alone = Timing(GroupingSettings(), {})
+    assert alone.head_start_s("matrix", "incident--1", urgent=False) == 0
+    assert timings[0].head_start_s("webhook", "incident--1", urgent=False) == 0

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import secrets
+import time
 
 import pytest
 from tests.support.alarms import DRIVER, ORIGIN, SUMMARY, SYSTEM, TITLE, bell, incident, running
-from tests.support.homeserver import open_room
+from tests.support.homeserver import Room, open_room
 
+from tocsin_node.services.alarm_channel import MEND_MAX_S, RETRY_MAX_S
 from tocsin_node.services.alarms import AlertUnknown
 from tocsin_node.storage import alerts, reports
 from tocsin_schema.marking import Tlp
@@ -260,6 +263,18 @@ async def test_a_kicked_bot_rings_again_as_soon_as_it_is_invited(pool, tmp_path,
         room.responder.call("POST", f"/rooms/{room.id}/invite", {"user_id": room.bot.user_id})
         await ringing.all_echoed(1)
     assert len(room.alerts()) == 1
+
+
+async def test_a_bot_that_waits_outside_for_long_follows_an_invitation_at_once(pool, tmp_path, homeserver):
+    owner, bot = (homeserver.register(f"{name}-{secrets.token_hex(4)}") for name in ("owner", "waits"))
+    place = Room(owner.create_room(), bot, owner, homeserver)
+    async with bell(pool, tmp_path, place) as ringing:
+        await ringing.check("matrix", "not-in-room")
+        await asyncio.sleep(3 * RETRY_MAX_S)  # it has given up looking every moment
+        owner.call("POST", f"/rooms/{place.id}/invite", {"user_id": bot.user_id})
+        began = time.monotonic()
+        await ringing.check("matrix", None, within_s=60)
+        assert time.monotonic() - began < MEND_MAX_S / 3, "it does not wait for its next look"
 
 
 async def test_a_revoked_token_is_told_and_a_new_one_is_taken_up(pool, tmp_path, homeserver, room):

@@ -208,7 +208,9 @@ async def test_a_kicked_bot_says_so_and_comes_back_when_invited(room):
         heard = await opened.sync(room.id, start.next)
         assert heard.trouble.code == "not-in-room"
         assert await codes(opened, room) == ("forbidden", "not-in-room")
+        assert not await opened.invited(room.id)
         room.responder.call("POST", f"/rooms/{room.id}/invite", {"user_id": room.bot.user_id})
+        assert await opened.invited(room.id)
         assert await opened.preflight(room.id) == Ready(present=1)
         assert isinstance(await opened.send(room.id, "m.room.message", TEXT, txn()), Sent)
 

@@ -212,7 +212,7 @@ def transport_of(
         matrix,
         read_token,
         lambda: KeyStore(pool, matrix.user_id, read_secret(directory, PICKLE_KEY).decode()),
-        lambda: read_secret(directory, RECOVERY_KEYS[0]).decode(),
+        lambda: read_secret(directory, RECOVERY_KEYS[isinstance(matrix, SecondMatrixSettings)]).decode(),
         poll_s=poll_s,
     )
 
@@ -258,7 +258,7 @@ async def bell(
     transport = None if chosen is None else transport_of(chosen, pool, directory, lambda: opened[0].token)
     more_rooms = {}
     if reserve is not None and second is not None:
-        more_rooms[MATRIX_2] = MatrixTransport(reserve, partial(_token_of, second), poll_s=5)
+        more_rooms[MATRIX_2] = transport_of(reserve, pool, directory, partial(_token_of, second))
     operators = ops_settings(settings)
     if operators is not None:
         more_rooms[OPS] = MatrixTransport(operators, lambda: opened[0].token, rings=False)

@@ -10,7 +10,7 @@ from tocsin_cli.command import Late, LazyGroup
 from tocsin_cli.commands.alert_lines import AlertNumber, held_words, standing, tell, whose
 from tocsin_cli.commands.report_read import cursor_refused
 from tocsin_cli.commands.report_table import whence
-from tocsin_cli.deliveries import SPOKEN, read_back
+from tocsin_cli.deliveries import SPOKEN, read_back, whereabouts
 from tocsin_cli.errors import CliError, Refused, Unreachable
 from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
@@ -74,7 +74,7 @@ def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> 
     if not items:
         session.out.say("No open alerts." if only_open else "No alerts.")
         return
-    columns = ["alert", "grade", "kind", "from", "raised", "state", "in hand of", "room", "title"]
+    columns = ["alert", "grade", "kind", "from", "raised", "state", "in hand of", "got to", "title"]
     session.out.table(columns, [_row(item) for item in items])
     if any(item.get("state") == "open" for item in items):
         session.out.next_step("tocsin alert take ALERT")
@@ -169,9 +169,7 @@ def _blame(each: Mapping[str, Any]) -> str:
 
 
 def _row(item: Mapping[str, Any]) -> list[object]:
-    deliveries = item.get("deliveries") or []
-    rings = [each for each in deliveries if each.get("kind", "ring") != "update"]
-    room = ", ".join(held_words(each) for each in rings) or "nowhere"
+    room = whereabouts(item.get("deliveries") or [], held_words) or "nowhere"
     raised = local_time(item.get("raised_at"))
     people = ", ".join(dict.fromkeys(whose(each) for each in standing(item))) or "-"
     if item.get("assigned"):

@@ -59,6 +59,7 @@ _LINKS = re.compile(
     r"|(?i:(?<=\bwww))\."
     r"|(?<=\w)\.(?=[^\W\d_]{2})"
 )
+_USER = re.compile(r"@[a-z0-9._=/+-]+:[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _BROKEN = {"://": "[:]//", "#": "\uff03", ".": "[.]"}
 
 
@@ -172,10 +173,13 @@ def title_of(facts: AlertFacts) -> str:
     return emergency_words.title(line, drill=facts.drill) if facts.emergency else line
 
 
-def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str, Any]:
+def words(
+    facts: AlertFacts, alert_id: int, mention: Sequence[str], *, answered: bool = False
+) -> dict[str, Any]:
     """The message content of an alert, at most 4 KiB of plain text.
 
-    `mention`: users whose devices ring; nobody named rings the whole room, where the bot may do that.
+    `mention`: users whose devices ring; nobody named rings the whole room, where the bot may do that. `answered`:
+    nobody is asked to acknowledge it any more.
     """
     head = headline(facts)
     if facts.kind == "test":
@@ -187,12 +191,12 @@ def words(facts: AlertFacts, alert_id: int, mention: Sequence[str]) -> dict[str,
     paragraphs = [*_notes(facts), *paragraphs]
     points = _points(facts)
     keys = f"{', '.join(ACKNOWLEDGE_KEYS[:-1])} or {ACKNOWLEDGE_KEYS[-1]}"
-    steps = _steps(facts, f"react with {keys}, or write !ack {alert_id}")
+    steps = _steps(facts, None if answered else f"react with {keys}, or write !ack {alert_id}")
     body = _lines(head, paragraphs, points, steps)
     return _message(body, _html(head, paragraphs, points, steps), facts, alert_id, mention)
 
 
-def plain_text(facts: AlertFacts, alert_id: int) -> str:
+def plain_text(facts: AlertFacts, alert_id: int, *, answered: bool = False) -> str:
     """The same in plain text, for ways that nothing is read back from."""
     if facts.kind == "test":
         paragraphs = ["If you can read this, alerts arrive here."]
@@ -201,7 +205,7 @@ def plain_text(facts: AlertFacts, alert_id: int) -> str:
     else:
         paragraphs = _paragraphs(facts) or ["What happened may not be shown here."]
     paragraphs = [*_notes(facts), *paragraphs]
-    steps = _steps(facts, f"tocsin alert ack {alert_id}")
+    steps = _steps(facts, None if answered else f"tocsin alert ack {alert_id}")
     return _lines(headline(facts), paragraphs, _points(facts), steps)
 
 
@@ -237,6 +241,11 @@ def foreign(text: str, most_bytes: int) -> str:
     if len(raw) <= most_bytes:
         return raw.decode()
     return raw[: most_bytes - 3].decode("utf-8", "ignore").rstrip() + "…"
+
+
+def person(name: str, most_bytes: int) -> str:
+    """Who has done something here: a Matrix user as he is called in the room, anything else made harmless."""
+    return name if len(name) <= most_bytes and _USER.fullmatch(name) else foreign(name, most_bytes)
 
 
 def _broken(link: re.Match[str]) -> str:
@@ -294,12 +303,12 @@ def _points(facts: AlertFacts) -> list[tuple[str, str]]:
 def _lines(
     head: str, paragraphs: Sequence[str], points: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]
 ) -> str:
-    body = [head, *paragraphs, "", *(f"{name}: {text}" for name, text in points)]
-    return "\n".join([*body, "", *(f"{what}: {how}" for what, how in steps)])
+    told, asked = ([f"{name}: {text}" for name, text in part] for part in (points, steps))
+    return "\n\n".join("\n".join(part) for part in ([head, *paragraphs], told, asked) if part)
 
 
-def _steps(facts: AlertFacts, acknowledge: str) -> list[tuple[str, str]]:
-    steps = [] if facts.over else [("Acknowledge", acknowledge)]
+def _steps(facts: AlertFacts, acknowledge: str | None) -> list[tuple[str, str]]:
+    steps = [] if facts.over or acknowledge is None else [("Acknowledge", acknowledge)]
     if facts.kind == "duty":
         steps.append(("See what is owed", f"tocsin duty list --report {facts.report_id}"))
     if facts.emergency:

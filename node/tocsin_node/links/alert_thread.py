@@ -16,6 +16,8 @@ from tocsin_node.links.alert_text import MENTIONS, AlertFacts, words
 
 NOTICE: Final = "notice"  # kinds of messages for which no device rings
 UPDATE: Final = "update"
+CALL: Final = "call"  # what more an emergency's caller says
+ESCALATION: Final = "escalation"
 
 
 class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,7 +27,8 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
     message. `mention`: whose devices ring; nobody named are those whom the alert rang (a notice rings nobody).
     `everybody`: the whole room rings. `facts`: the alert's own words follow, as far as the place may read them then;
     without it the line must hold nothing of what the report says. `instead`: the facts that follow in the place of
-    the alert's own: what it is about has changed.
+    the alert's own: what it is about has changed. `seq`: of a call by the emergency's caller its number, of an
+    escalation the level; by it the bots of other nodes in the room know that it was told.
     """
 
     what: str
@@ -34,15 +37,22 @@ class Saying(msgspec.Struct, frozen=True, omit_defaults=True):
     everybody: bool = False
     facts: bool = False
     instead: AlertFacts | None = None
+    seq: int = 0
 
 
 def said_words(
-    kind: str, saying: Saying, facts: AlertFacts, alert_id: int, mention: Sequence[str]
+    kind: str,
+    saying: Saying,
+    facts: AlertFacts,
+    alert_id: int,
+    mention: Sequence[str],
+    *,
+    answered: bool = False,
 ) -> dict[str, Any]:
-    """The content of a message that follows; `mention`: whom the alert rang."""
+    """The content of a message that follows; `mention`: whom the alert rang. `answered`: as in `words`."""
     named = saying.mention or tuple(mention)
     body, html = saying.line, f"<p>{escape(saying.line)}</p>"
-    full = words(facts, alert_id, named)
+    full = words(facts, alert_id, named, answered=answered)
     if saying.facts:
         body, html = (
             f"{body}\n\n{full['body']}",
@@ -54,7 +64,11 @@ def said_words(
         "format": "org.matrix.custom.html",
         "formatted_body": html,
         "m.mentions": {} if kind in {NOTICE, UPDATE} else _mentions(named, everybody=saying.everybody),
-        "org.tocsin.alert": {**full["org.tocsin.alert"], "message": kind},
+        "org.tocsin.alert": {
+            **full["org.tocsin.alert"],
+            "message": kind,
+            **({"seq": saying.seq} if saying.seq else {}),
+        },
     }
 
 

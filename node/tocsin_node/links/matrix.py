@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout
 from nio import Api, AsyncClient, AsyncClientConfig, MessageDirection
@@ -182,6 +183,12 @@ class MatrixTransport:
         if answer.status != 200 or not isinstance(answer.body, list):
             return _trouble(answer)
         return self._judge_state(answers.events(answer.body))
+
+    async def invited(self, room: str) -> bool:
+        """Ask for the room's place among spaces, which is shown to those who are invited, and to nobody outside."""
+        path = f"/_matrix/client/v1/rooms/{quote(self._id(room), safe='')}/hierarchy?limit=1&max_depth=1"
+        answer = await self.ask("GET", path)
+        return not isinstance(answer, Retry) and answer.ok
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -161,6 +161,10 @@ class Transport(Sender, Protocol):
         """Look at all that must hold before the room may be rung; join it if only that lacks."""
         ...
 
+    async def invited(self, room: str) -> bool:
+        """Whether somebody outside would be let in now; False too when that cannot be known. Changes nothing."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

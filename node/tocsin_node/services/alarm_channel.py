@@ -9,10 +9,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tocsin_node.links.matrix_answers import NOT_IN_ROOM
 from tocsin_node.links.transport import ChannelDown, Ready, Retry, Sender
 from tocsin_node.services.alarm_way import hint_for
 from tocsin_node.storage import channels
@@ -26,6 +27,7 @@ MEND_MAX_S = 60.0  # a person has to do something
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 2.0  # one request in so long is nothing to a homeserver, and all that an alert may be late by
 DOWN_AFTER_FAILS = 3
+EAGER_LOOKS = 2
 WAITING = "{} does not take requests at the moment. Alerts wait and go out by themselves."
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ class Channel:
     """The state that courier and listener share. Both wait for `usable` and say here what they met.
 
     `other`: what the other side is called. `look_proves`: a look at it tells all; otherwise a message that broke it
-    is believed until one gets through. `recovered` is called when requests work again after some did not.
+    is believed until one gets through. `invited` tells whether we may enter now, where that can be asked at small
+    cost: it is asked while we are outside, so that an invitation is followed at once. `recovered` is called when
+    requests work again after some did not.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Channel:
         *,
         other: str = "The homeserver",
         look_proves: bool = True,
+        invited: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -62,6 +67,7 @@ class Channel:
         self._room = room
         self._other = other
         self._look_proves = look_proves
+        self._invited = invited
         self._warning: ChannelDown | None = None
         self._fails = 0
         self._unexplained = 0
@@ -97,6 +103,9 @@ class Channel:
                 self._unexplained = 0
                 await self._break(outcome)
                 rest_s = jitter_s(2.0 ** min(looks, 10), MEND_MAX_S)
+                if outcome.code == NOT_IN_ROOM.code and self._invited is not None:
+                    await self._wait_outside(MEND_MAX_S, self._invited, eager=looks <= EAGER_LOOKS)
+                    continue
             await self._wait(rest_s)
 
     def look(self) -> None:
@@ -200,6 +209,18 @@ class Channel:
                 )
         except StorageError as exc:
             logger.warning("the state of the channel could not be written: %s", exc)  # it is known in memory
+
+    async def _wait_outside(
+        self, seconds: float, invited: Callable[[], Awaitable[bool]], *, eager: bool
+    ) -> None:
+        """Wait for an invitation, at most so long. `eager`: one that was there already counts too."""
+        until_s, was_open = time.monotonic() + seconds, not eager
+        while time.monotonic() < until_s and not self._look.is_set():
+            is_open = await invited()
+            if is_open and not was_open:
+                return
+            was_open = is_open
+            await self._wait(RETRY_MAX_S)
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -1,9 +1,10 @@
 """Escalation: an alert that nobody answers is brought before more people, until somebody does.
 
-Level 0 is who is on call when it is raised. After each level's minutes the next are called, in the alert's thread; the
-last level is everybody, on every channel. When that too goes unanswered it is said so: in `/healthz`, to the node that
-the report came from, and to everybody again, until somebody answers. The timer stands in the database: a node that
-was away calls once when it is back, however many levels have passed.
+Level 0 is who is on call when it is raised. After each level's minutes the next are called, in the alert's thread: they
+are mentioned, or the whole room where nobody of Matrix has that turn. The last level is everybody, on every channel.
+When that too goes unanswered it is said so: in `/healthz`, to the node that the report came from, and to everybody
+again, until somebody answers. The timer stands in the database: a node that was away calls once when it is back,
+however many levels have passed.
 """
 
 import asyncio
@@ -12,14 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tocsin_node.links.alert_thread import Saying
-from tocsin_node.services.alarm_gatekeeper import as_urgent
+from tocsin_node.links.alert_thread import ESCALATION, Saying
+from tocsin_node.services.alarm_gatekeeper import about_of, as_urgent
 from tocsin_node.services.alarm_plan import AlarmPlanner
+from tocsin_node.services.alarm_timing import BEHIND_FELLOW_S
 from tocsin_node.services.alarm_way import MAIL, ROOMS, URGENT, WEBHOOK
 from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.resting import rest
 from tocsin_node.settings import OncallSettings
-from tocsin_node.storage import acts, alerts, followups, silences, threads
+from tocsin_node.storage import acts, alerts, fellows, followups, silences, threads
 from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
@@ -191,16 +193,11 @@ class Escalation:
         told = await threads.tellers(conn, alert.incident)
         await followups.overtake(conn, alert.id)
         channels = {*ROOMS, MAIL, WEBHOOK} if all_called else {*ROOMS, MAIL} | told
-        if by_clock and (unanswered or not all_called):  # it calls there; we do once, lest it be gone
-            channels -= await followups.left_to_fellow(conn, alert.id)
+        if by_clock:
+            channels -= await self._called_by_fellows(conn, alert, kept, now)
         mentioned = tuple(p for p in people if p.startswith("@"))
-        await self._planner.say(
-            conn,
-            alert.id,
-            "escalation",
-            Saying(what, line, mentioned, everybody=True, facts=True),
-            channels=tuple(channels),
-        )
+        saying = Saying(what, line, mentioned, everybody=all_called or not mentioned, facts=True, seq=level)
+        await self._planner.say(conn, alert.id, ESCALATION, saying, channels=tuple(channels))
         await self._planner.write(
             conn, alert, [p for p in people if not p.startswith("@")], Saying(what, line, facts=True)
         )
@@ -210,6 +207,22 @@ class Escalation:
         )
         await followups.put(conn, following)
         return True
+
+    async def _called_by_fellows(
+        self, conn: Connection, alert: StoredAlert, kept: Followup, now: datetime
+    ) -> frozenset[str]:
+        """The channels where a fellow told the alert and has called since we last could have: it is alive.
+
+        One that has died since it told is followed up by us.
+        """
+        about = about_of(alert)
+        since = now - _wait(kept) + timedelta(seconds=BEHIND_FELLOW_S / 2)
+        called = set()
+        for channel in await followups.left_to_fellow(conn, alert.id):
+            way, bots = self._planner.way(channel), self._planner.timing.fellows(channel)
+            if way is not None and about and await fellows.called(conn, way.place, about, bots, since):
+                called.add(channel)
+        return frozenset(called)
 
     async def _rest_s(self) -> float:
         async with self._pool.acquire() as conn:

@@ -8,7 +8,7 @@ from typing import assert_never
 import msgspec
 
 from tocsin_node.links.alert_text import AlertFacts
-from tocsin_node.links.alert_thread import Saying
+from tocsin_node.links.alert_thread import CALL, Saying
 from tocsin_node.services.alarm_gate import (
     Circumstances,
     Digested,
@@ -21,8 +21,9 @@ from tocsin_node.services.alarm_gate import (
     judge,
 )
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, PRIORITIES, REFUSED, AlarmPlanner
-from tocsin_node.services.alarm_way import MATRIX, URGENT, Way
-from tocsin_node.storage import alerts, clusters, deliveries, fellows, grouping, silences, threads
+from tocsin_node.services.alarm_timing import BEHIND_FELLOW_S
+from tocsin_node.services.alarm_way import URGENT, Way
+from tocsin_node.storage import alerts, clusters, deliveries, fellows, followups, grouping, silences, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import Job, NewDelivery
 from tocsin_node.storage.pool import Connection
@@ -42,7 +43,11 @@ class Gatekeeper:
 
     async def passes(self, conn: Connection, job: Job, alert: StoredAlert) -> bool:
         """Whether a leased message that was not tried yet goes out now; if not, it is where it belongs."""
-        if job.kind not in {"ring", "escalation"} or job.held == REFUSED:
+        if job.held == REFUSED:
+            return True
+        if job.kind == CALL:
+            return not await self._told_further(conn, job, alert)
+        if job.kind not in {"ring", "escalation"}:
             return True
         verdict = await self.verdict(conn, job, alert)
         match verdict:
@@ -54,6 +59,7 @@ class Gatekeeper:
                 await grouping.hold(conn, job, until, why)
             case LeaveTo(event_id=event_id, sender=sender):
                 await grouping.cover(conn, job, f"told by {sender}", event_id=event_id)
+                await followups.give_way(conn, alert.id, BEHIND_FELLOW_S)
             case Join(alert_id=other):
                 await self._join(conn, job, alert, other)
             case Digested(why=why):
@@ -90,18 +96,28 @@ class Gatekeeper:
         return judge(now, limits)
 
     async def _fellow(self, conn: Connection, job: Job, alert: StoredAlert) -> tuple[str, str] | None:
-        timing = self.planner.timing
-        if self.way.channel != MATRIX or not timing.fellows or alert.report_id is None or alert.ver is None:
+        """The event in which a fellow told the same, and who it was."""
+        bots = self.planner.timing.fellows(self.way.channel)
+        about = about_of(alert)
+        if not bots or about is None:
             return None
         return await fellows.told(
-            conn,
-            job.room,
-            report_id=alert.report_id,
-            ver=alert.ver,
-            kind=alert.kind,
-            grade=alert.grade,
-            fellows=timing.fellows,
+            conn, job.room, about=about, ver=alert.ver or 1, kind=alert.kind, grade=alert.grade, fellows=bots
         )
+
+    async def _told_further(self, conn: Connection, job: Job, alert: StoredAlert) -> bool:
+        """Whether a fellow has told what this call says or a later one: then it is left to that message."""
+        bots, about = self.planner.timing.fellows(self.way.channel), about_of(alert)
+        seq = 0 if job.said is None else msgspec.json.decode(job.said, type=Saying).seq
+        if not bots or about is None or not seq:
+            return False
+        found = await fellows.told(
+            conn, job.room, about=about, ver=seq, kind=CALL, grade=alert.grade, fellows=bots
+        )
+        if found is None:
+            return False
+        await grouping.cover(conn, job, f"told by {found[1]}", event_id=found[0])
+        return True
 
     async def inhibitor(self, conn: Connection, kind: str, level: int, keys: Sequence[str]) -> int | None:
         """The open early warning that stands for a report with these facets."""
@@ -192,6 +208,13 @@ class Gatekeeper:
 def as_urgent(subject: Subject, *, urgent: bool) -> Subject:
     """A risk to life counts as grade I."""
     return Subject(subject.report_id, subject.origin, subject.keys, 1) if urgent else subject
+
+
+def about_of(alert: StoredAlert) -> str | None:
+    """What fellows know an alert by: the emergency's id, else the report's; None: each node tells its own."""
+    if alert.kind == "emergency":
+        return msgspec.json.decode(alert.facts, type=AlertFacts).emergency or None
+    return alert.report_id
 
 
 def _rank(grade: str) -> int:

@@ -3,6 +3,7 @@
 from asyncio import Event
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -106,7 +107,7 @@ def room_line(
 ) -> Line:
     """A room that is rung and listened to."""
     room = Room.from_settings(matrix)
-    channel = Channel(pool, transport, name, room.id)
+    channel = Channel(pool, transport, name, room.id, invited=partial(transport.invited, room.id))
     canary = Canary(
         pool,
         transport,
@@ -139,7 +140,7 @@ def room_line(
 
 def ops_line(pool: Pool, planner: AlarmPlanner, matrix: MatrixSettings, transport: Transport) -> Line:
     """The operators' room: written to, not listened to; no alert goes there."""
-    channel = Channel(pool, transport, OPS, matrix.room)
+    channel = Channel(pool, transport, OPS, matrix.room, invited=partial(transport.invited, matrix.room))
     courier = _room_courier(pool, planner, OPS, matrix, transport, channel)
     return Line(OPS, matrix.room, transport, channel, courier)
 

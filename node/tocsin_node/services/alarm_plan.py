@@ -152,9 +152,13 @@ class AlarmPlanner:
         """How long a new alert waits on a way: for what belongs to it, and in a shared room for those before us."""
         urgent = priority == URGENT
         wait_s = self.timing.wait_s(facts.kind, facts.grade, urgent=urgent)
-        if way.channel != MATRIX or facts.kind in {"duty", "cluster", "test", "emergency"}:
-            return wait_s
-        return wait_s + self.timing.head_start_s(facts.report_id, urgent=urgent)
+        return wait_s + self._head_start_s(way, facts, priority)
+
+    def _head_start_s(self, way: Way, facts: AlertFacts, priority: int) -> float:
+        key = facts.emergency or facts.report_id
+        if facts.kind in {"duty", "cluster", "test"}:
+            return 0.0
+        return self.timing.head_start_s(way.channel, key, urgent=priority == URGENT)
 
     async def say(
         self,
@@ -268,7 +272,8 @@ class AlarmPlanner:
         if way not in await self._admitting(conn, facts, priority):
             return
         told, less = still_of(alert, way, way.ceiling.value)
-        await self._enqueue(conn, way, alert, told, priority, *less)
+        first_s = self._head_start_s(way, facts, priority)
+        await self._enqueue(conn, way, alert, told, priority, *less, after_s=first_s)
 
     async def reroute(self, conn: Connection, alert: StoredAlert, channel: str) -> str | None:
         """Put an alert that a channel does not take into the outbox of the next way that does not have it.
@@ -287,7 +292,8 @@ class AlarmPlanner:
             way = self._ways[to]
             told, less = still_of(alert, way, way.ceiling.value)
             priority = PRIORITIES.get(alert.grade, LOWEST_PRIORITY)
-            await self._enqueue(conn, way, alert, told, priority, *less)
+            first_s = self._head_start_s(way, told, priority)
+            await self._enqueue(conn, way, alert, told, priority, *less, after_s=first_s)
         return to
 
     async def enqueue_short(
@@ -395,7 +401,7 @@ class AlarmPlanner:
         told = cut(facts, way.ceiling)
         txn = txn_of(alert, told, way.place, *said_of(kind, saying), *less)
         thread = await threads.root(conn, alert.incident, way.channel, way.place)
-        mention = await self.called(conn, alert) if way.channel == MATRIX else None
+        mention = await self.called(conn, alert)
         content = way.compose(
             Telling(told, alert.id, alert.incident, alert.raised_at, txn, kind, saying, mention=mention)
         )
@@ -423,6 +429,10 @@ class AlarmPlanner:
 
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
         """Whom an alert is going to ring in the room; None: those that the room's settings name."""
+        return None
+
+    async def on_call(self, conn: Connection) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Whom alerts ring now; None: those that the room's settings name."""
         return None
 
     async def record_remote_ack(

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, cut, foreign
+from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, cut, foreign, person
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import Digest, Telling, Way, marked
@@ -47,6 +47,7 @@ async def _digest(
         return None
     incidents = [(alert.id, still_of(alert, way, None)[0]) for alert in told]
     limits = planner.timing.grouping
+    mention = await planner.called(conn, flood)
     digest = Digest(
         incidents,
         alert_id=flood.id,
@@ -55,6 +56,7 @@ async def _digest(
         first=job.thread is None,
         limits=f"More than {limits.flood_room} new incidents in {limits.flood_window_s / 60:g} minutes, or "
         f"{limits.flood_origin} of one organisation: these were held back and ring nobody one by one.",
+        mention=mention,
     )
     return _named(way.place, way.digest(digest), "digest")
 
@@ -103,7 +105,7 @@ def _stands(ack: StoredAct, alert: StoredAlert) -> bool:
 
 def _line(acks: Sequence[StoredAct]) -> str:
     """Who has taken it up. Our own people go by the names they have in the room; peers by their organisation's."""
-    names = list(dict.fromkeys(foreign(ack.by, NAME_BYTES) for ack in acks))
+    names = list(dict.fromkeys((person if ack.node is None else foreign)(ack.by, NAME_BYTES) for ack in acks))
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"✔ ACKNOWLEDGED by {', '.join(names[:NAMED])}{more}"
 

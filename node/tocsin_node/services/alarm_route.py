@@ -78,7 +78,9 @@ async def _channel(
             why, goes = WORDS[which], False
         case Join(alert_id=other):
             why, goes = f"it is told in the thread of alert {other}, and rings nobody", False
-    content = way.compose(Telling(facts, 0, facts.report_id or "", planner.present_time(), "explained"))
+    mention = await planner.on_call(conn)
+    told = Telling(facts, 0, facts.report_id or "", planner.present_time(), "explained", mention=mention)
+    content = way.compose(told)
     mentions = content.get("m.mentions", {})
     return {
         **place,

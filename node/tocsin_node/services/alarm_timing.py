@@ -4,7 +4,8 @@ Pure. Nothing here keeps a timer: the times are written into the outbox.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tocsin_node.settings import GroupingSettings, MatrixSettings
@@ -13,20 +14,44 @@ HEAD_START_S = (
     3.0  # for each node before us; our own stream shows a message of another after a tenth of a second
 )
 URGENT_HEAD_START_S = 2.0  # for all of them together
+BEHIND_FELLOW_S = 30.0  # whoever told an alert calls first; the others look so much later whether it did
+
+
+@dataclass(frozen=True, slots=True)
+class Bots:
+    """The bots that share a room: ours, and those of other nodes."""
+
+    me: str
+    fellows: tuple[str, ...] = ()
+
+    def order(self, key: str) -> list[str]:
+        """All of them in the order in which they go; the same at each of them, and another for each `key`."""
+
+        def draw(bot: str) -> bytes:
+            return hashlib.sha256(f"{key}\n{bot}".encode()).digest()
+
+        return sorted({self.me, *self.fellows}, key=draw)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The times of one node. `me`, `fellows`: the bots that share the room."""
+    """The times of one node. `rooms`: by channel, who shares the room; a channel that is missing is ours alone."""
 
     grouping: GroupingSettings
-    me: str = ""
-    fellows: tuple[str, ...] = ()
+    rooms: Mapping[str, Bots] = field(default_factory=dict)
 
     @classmethod
-    def from_settings(cls, grouping: GroupingSettings, matrix: MatrixSettings | None) -> "Timing":
-        """The times that the settings describe."""
-        return cls(grouping) if matrix is None else cls(grouping, matrix.user_id, matrix.fellows)
+    def from_settings(
+        cls, grouping: GroupingSettings, rooms: Mapping[str, MatrixSettings | None]
+    ) -> "Timing":
+        """The times that the settings describe; `rooms` by channel."""
+        shared = {name: Bots(room.user_id, room.fellows) for name, room in rooms.items() if room is not None}
+        return cls(grouping, {name: bots for name, bots in shared.items() if bots.fellows})
+
+    def fellows(self, channel: str) -> tuple[str, ...]:
+        """The bots of other nodes in a channel's room."""
+        bots = self.rooms.get(channel)
+        return () if bots is None else bots.fellows
 
     def wait_s(self, kind: str, grade: str, *, urgent: bool) -> float:
         """How long an alert waits for what belongs to it: only a new incident does, and none that is urgent."""
@@ -39,22 +64,15 @@ class Timing:
         every = {"I": self.grouping.repeat_i_s, "II": self.grouping.repeat_ii_s}
         return every.get(grade, self.grouping.repeat_iii_s)
 
-    def head_start_s(self, report_id: str | None, *, urgent: bool) -> float:
-        """How long the fellows that go before us with this report have to tell it; each report has another order."""
-        if report_id is None or not self.fellows:
+    def head_start_s(self, channel: str, key: str | None, *, urgent: bool) -> float:
+        """How long the fellows that go before us in that room have to tell it. `key`: the id of what it is about."""
+        bots = self.rooms.get(channel)
+        if key is None or bots is None:
             return 0.0
-        place = self.order(report_id).index(self.me)
+        place = bots.order(key).index(bots.me)
         if urgent:
-            return place * URGENT_HEAD_START_S / len(self.fellows)
+            return place * URGENT_HEAD_START_S / len(bots.fellows)
         return place * HEAD_START_S
-
-    def order(self, report_id: str) -> list[str]:
-        """All bots of the room in the order in which they go; the same at each of them."""
-
-        def draw(bot: str) -> bytes:
-            return hashlib.sha256(f"{report_id}\n{bot}".encode()).digest()
-
-        return sorted({self.me, *self.fellows}, key=draw)
 
     @property
     def window(self) -> timedelta:

@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tocsin_node.links.alert_digest import digest_text, digest_words, heading
 from tocsin_node.links.alert_text import (
     NAME_BYTES,
@@ -25,7 +27,13 @@ from tocsin_node.links.alert_text import (
     words,
 )
 from tocsin_node.links.alert_thread import Saying, as_edit, in_thread, said_words
-from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
+from tocsin_node.settings import (
+    MailSettings,
+    MatrixSettings,
+    SecondMatrixSettings,
+    Settings,
+    WebhookSettings,
+)
 from tocsin_node.storage.deliveries import DeliveryKind
 from tocsin_schema.marking import Tlp
 
@@ -63,7 +71,10 @@ class Telling:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What a digest tells: alerts by number with what the place may read. `first`: it begins a flood, and rings."""
+    """What a digest tells: alerts by number with what the place may read. `first`: it begins a flood, and rings.
+
+    `mention`: as in `Telling`.
+    """
 
     incidents: Sequence[tuple[int, AlertFacts]]
     alert_id: int
@@ -71,6 +82,7 @@ class Digest:
     txn: str
     first: bool
     limits: str
+    mention: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +130,25 @@ class Room:
     id: str
     responders: tuple[str, ...]
     ceiling: Tlp
+    reserve: bool = False
 
     @classmethod
     def from_settings(cls, settings: MatrixSettings) -> "Room":
         """The room that the settings name."""
-        return cls(settings.room, settings.responders, Tlp(settings.max_tlp))
+        reserve = isinstance(settings, SecondMatrixSettings)
+        return cls(settings.room, settings.responders, Tlp(settings.max_tlp), reserve)
+
+    def mentioned(self, people: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Whose devices ring when it is the turn of `people`; None: of all responders. Nobody: the whole room.
+
+        Rotas name people by their account on the first homeserver. In the second room those count whom it names too;
+        where that is nobody, all that it names do.
+        """
+        if people is None:
+            return self.responders
+        if not self.reserve:
+            return people
+        return tuple(p for p in people if p in self.responders) or self.responders
 
 
 def ways_from(settings: Settings) -> tuple[Way, ...]:
@@ -166,18 +192,21 @@ def _room(channel: str, room: Room) -> Way:
 
 
 def _room_digest(room: Room, told: Digest) -> dict[str, Any]:
-    content = digest_words(
-        told.incidents, told.alert_id, room.responders, first=told.first, limits=told.limits
-    )
+    mention = room.mentioned(told.mention)
+    content = digest_words(told.incidents, told.alert_id, mention, first=told.first, limits=told.limits)
     return marked(content, told.txn)
 
 
 def _room_content(room: Room, told: Telling) -> dict[str, Any]:
-    mention = room.responders if told.mention is None else told.mention
+    mention = room.mentioned(told.mention)
     if told.saying is None:
         content = words(told.facts, told.alert_id, mention)
     else:
-        content = said_words(told.kind, told.saying, told.facts, told.alert_id, mention)
+        named = room.mentioned(told.saying.mention) if told.saying.mention else ()
+        saying = msgspec.structs.replace(told.saying, mention=named)
+        content = said_words(
+            told.kind, saying, told.facts, told.alert_id, mention, answered=told.state != "open"
+        )
     return marked(content, told.txn)
 
 
@@ -273,7 +302,7 @@ def _in_reply(content: Mapping[str, Any], root: Root) -> dict[str, Any]:
 
 
 def _plain(told: Telling) -> str:
-    full = plain_text(told.facts, told.alert_id)
+    full = plain_text(told.facts, told.alert_id, answered=told.state != "open")
     if told.saying is None:
         return full
     return f"{told.saying.line}\n\n{full}" if told.saying.facts else told.saying.line

@@ -100,7 +100,9 @@ class Alarms(AlarmPlanner):
         rule = AlarmRule.from_settings(
             settings.alerts, shortest_clock(organisation_of(settings, settings.node.org))
         )
-        timing = Timing.from_settings(settings.grouping, settings.matrix)
+        timing = Timing.from_settings(
+            settings.grouping, {MATRIX: settings.matrix, MATRIX_2: settings.matrix_second}
+        )
         super().__init__(rule, tuple(ways.values()), timing, self._woken, now)
         self.on_acknowledged: Callable[[], None] = _nothing
         self.on_room_answer: Callable[[Connection, int, RoomAnswer], Awaitable[None]] = _nobody
@@ -222,8 +224,12 @@ class Alarms(AlarmPlanner):
 
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
         """Who is on call rings in the room; when that is nobody of Matrix, those that the settings name."""
-        people = await self._on_call(conn, alert)
-        return tuple(p for p in people or () if p.startswith("@")) or None
+        return None if alert.kind == "test" else await self.on_call(conn)
+
+    async def on_call(self, conn: Connection) -> tuple[str, ...] | None:
+        """Who of Matrix is called first now; None: nobody in particular."""
+        people = await self.oncall.people(conn, 0, self._now())
+        return tuple(p for p in people if p.startswith("@")) or None
 
     async def _on_call(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
         return None if alert.kind == "test" else await self.oncall.people(conn, 0, self._now())

@@ -8,7 +8,7 @@ import msgspec
 
 from tocsin_federation.calls import Step
 from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, foreign
-from tocsin_node.links.alert_thread import Saying
+from tocsin_node.links.alert_thread import CALL, Saying
 from tocsin_node.links.emergency_words import said
 from tocsin_node.services.alarm_plan import PRIORITIES, URGENT, AlarmPlanner, AlertPlan
 from tocsin_node.storage import emergencies, reports
@@ -49,8 +49,8 @@ async def tell(
     who = foreign(caller, NAME_BYTES)
     line = f"update {emergency.seq - 1} by {who}." if emergency.open else f"over: stood down by {who}."
     words = said(line, drill=emergency.drill)
-    saying = Saying(what=f"call {emergency.seq}", line=words, facts=True, instead=facts)
-    await alarms.say(conn, emergency.alert_id, "call", saying)
+    saying = Saying(what=f"call {emergency.seq}", line=words, facts=True, instead=facts, seq=emergency.seq)
+    await alarms.say(conn, emergency.alert_id, CALL, saying)
 
 
 async def tell_answer(

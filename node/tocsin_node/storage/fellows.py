@@ -8,12 +8,16 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class FellowMessage:
-    """An alert that a fellow's bot put into the room."""
+    """What a fellow's bot told of an alert. `about`: the report's id, or the emergency's.
+
+    `kind`: of the alert, with the report's version as `ver`; or `call` and `escalation`, with the call's number and the
+    level.
+    """
 
     event_id: str
     room: str
     sender: str
-    report_id: str
+    about: str
     ver: int
     kind: str
     grade: str
@@ -33,6 +37,12 @@ where room = $1 and report_id = $2 and ver >= $3 and kind = $4 and grade = $5 an
 order by at, event_id limit 1
 """
 
+# Whoever calls people to an alert is alive.
+CALLED = """
+select exists (select from fellow_message where room = $1 and report_id = $2 and kind = 'escalation'
+    and removed_at is null and sender = any($3::text[]) and at > $4)
+"""
+
 REMOVED = "update fellow_message set removed_at = now() where event_id = $1 and removed_at is null returning event_id"
 
 TAKE_OVER = """
@@ -47,15 +57,21 @@ FORGET = "delete from fellow_message where at < now() - interval '90 days'"
 async def heard(conn: Connection, message: FellowMessage) -> None:
     """Keep what a fellow told; a message counts once."""
     m = message
-    await conn.execute(HEARD, m.event_id, m.room, m.sender, m.report_id, m.ver, m.kind, m.grade, m.at)
+    await conn.execute(HEARD, m.event_id, m.room, m.sender, m.about, m.ver, m.kind, m.grade, m.at)
 
 
 async def told(
-    conn: Connection, room: str, *, report_id: str, ver: int, kind: str, grade: str, fellows: tuple[str, ...]
+    conn: Connection, room: str, *, about: str, ver: int, kind: str, grade: str, fellows: tuple[str, ...]
 ) -> tuple[str, str] | None:
     """The event in which one of these fellows told the same, and who it was."""
-    row = await conn.fetchrow(TOLD, room, report_id, ver, kind, grade, list(fellows))
+    row = await conn.fetchrow(TOLD, room, about, ver, kind, grade, list(fellows))
     return None if row is None else (row[0], row[1])
+
+
+async def called(conn: Connection, room: str, about: str, fellows: tuple[str, ...], since: datetime) -> bool:
+    """Whether one of these fellows has called people to that alert since then."""
+    found: bool = await conn.fetchval(CALLED, room, about, list(fellows), since)
+    return found
 
 
 async def removed(conn: Connection, event_id: str) -> bool:

@@ -78,13 +78,19 @@ from (select s.alert_id, $1::timestamptz + make_interval(
 where soon.alert_id = f.alert_id and f.next_at > soon.at
 """
 
-# Told in a digest, in another alert's thread or by a fellow: people answer there, and it rings nobody by itself.
+# Told in a digest or in another alert's thread: people answer there, and it rings nobody by itself. What a fellow told
+# is not left for good: it may have died since.
 LEFT = """
 select coalesce(bool_or(state = 'covered' and thread is not null), false)
-    or coalesce(bool_or(state = 'covered' or kind = 'notice' and held is not null), false)
-    and not coalesce(bool_or(kind = 'ring' and state not in ('covered', 'failed', 'superseded')), false)
+    or coalesce(bool_or(state = 'covered' and event_id is null or kind = 'notice' and held is not null), false)
+    and not coalesce(bool_or(kind = 'ring' and state not in ('failed', 'superseded')
+                             and (state <> 'covered' or event_id is not null)), false)
 from delivery where alert_id = $1
 """
+
+GIVE_WAY = (
+    "update followup set next_at = next_at + make_interval(secs => $2) where alert_id = $1 and level = 0"
+)
 
 
 async def start(
@@ -130,6 +136,11 @@ async def overtake(conn: Connection, alert_id: int) -> None:
 async def left_to_fellow(conn: Connection, alert_id: int) -> frozenset[str]:
     """The channels where another node told of an alert in our stead."""
     return frozenset(await conn.fetchval(LEFT_TO_FELLOW, alert_id) or ())
+
+
+async def give_way(conn: Connection, alert_id: int, by_s: float) -> None:
+    """Let the first call for an alert come so much later, and with it those that follow."""
+    await conn.execute(GIVE_WAY, alert_id, by_s)
 
 
 async def let_go_at(conn: Connection, alert_id: int) -> datetime | None:
