@@ -264,7 +264,7 @@ async def open_node(
             pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng, erasing=erasing, obeys=obeys
         )
         intake.on_outcomes = recalling.on_done = receipting.wake
-        intake.on_recalled = recalling.wake
+        intake.obey = recalling.obey_all
         recalling.on_erased = alarms.wake
         reporting.narrowing = recalling.narrowing
         producer = node_identity(org, identity.node_id)

@@ -71,15 +71,20 @@ class Erasing:
         if await self.among([report_id.encode(), sha256]):
             raise Erased
 
-    async def among(self, names: Sequence[bytes], conn: Connection | None = None) -> set[bytes]:
-        """Which of these ids (as bytes) and SHA-256 of contents were erased here."""
+    async def among(
+        self, names: Sequence[bytes], conn: Connection | None = None, giver: str | None = None
+    ) -> set[bytes]:
+        """Which of these ids (as bytes) and SHA-256 of contents may not come in; `giver`: from that peer (NodeID).
+
+        What a peer took back it may give anew; what we erased comes in from nobody.
+        """
         tags = {self._data_keys.tag(name): name for name in names}
         if not tags:
             return set()
         if conn is not None:
-            return {tags[tag] for tag in await erasures.standing(conn, list(tags))}
+            return {tags[tag] for tag in await erasures.standing(conn, list(tags), giver)}
         async with self._pool.acquire() as fresh:
-            return {tags[tag] for tag in await erasures.standing(fresh, list(tags))}
+            return {tags[tag] for tag in await erasures.standing(fresh, list(tags), giver)}
 
     async def listing(self, *, lifted: bool) -> list[Erasure]:
         """What was erased, newest first; with those that were lifted, too."""

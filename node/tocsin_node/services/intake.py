@@ -7,7 +7,7 @@ quarantine, and the stream goes on.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -143,7 +143,10 @@ class Intake:
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: set[tuple[str, int]] = set()
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
-        self.on_recalled: Callable[[], None] = _nobody  # after recalls of peers were stored
+        self.obey: Callable[[str], Awaitable[None]] = (
+            _nothing_to_do  # do what that peer (NodeID) has recalled
+        )
+        self._obeyed: set[str] = set()
         self.on_outcomes: Callable[[], None] = _nobody  # after a peer is owed receipts
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
@@ -161,7 +164,22 @@ class Intake:
 
         arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         self._refuse_damage(log, arrivals)
-        return await self._apply_isolating(peer, log, arrivals, next_index)
+        return await self._apply_in_turn(peer, log, arrivals, next_index)
+
+    async def _apply_in_turn(
+        self, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], next_index: int
+    ) -> RemoteLog:
+        """Up to each recall, which is then obeyed: what its author says after it, it says of what is left."""
+        if peer.node_id not in self._obeyed:  # one may wait since before we started
+            await self.obey(peer.node_id)
+            self._obeyed.add(peer.node_id)
+        start = 0
+        for nth, arrival in enumerate(arrivals, 1):
+            if arrival.recall is not None:
+                log = await self._apply_isolating(peer, log, arrivals[start:nth], arrival.frame.idx + 1)
+                await self.obey(peer.node_id)
+                start = nth
+        return await self._apply_isolating(peer, log, arrivals[start:], next_index)
 
     async def take_from(
         self, giver: Peer, peer: Peer, log: RemoteLog, frames: Sequence[Frame]
@@ -377,8 +395,6 @@ class Intake:
             self.on_called()
         if batch.versions:
             self.on_stored()
-        if batch.recalls:
-            self.on_recalled()
         if batch.owed:
             self.on_outcomes()
         return replace(log, next_index=next_index)
@@ -388,7 +404,7 @@ class Intake:
     ) -> list[Arrival]:
         """The batch with all refused that was erased here or taken back: nothing of it is looked at, nor kept."""
         named = {n: _names(a) for n, a in enumerate(arrivals)}
-        gone = await self._erasing.among([name for names in named.values() for name in names], conn)
+        gone = await self._erasing.among([name for names in named.values() for name in names], conn, peer)
         gone |= await recalls.named(conn, peer, [a.leaf_hash for a in arrivals])
         return [
             replace(a, outcome=Outcome.REFUSED, code="erased", **_NOTHING) if gone & set(named[n]) else a
@@ -458,6 +474,10 @@ class Intake:
 
 def _nobody() -> None:
     """Nobody wants to know."""
+
+
+async def _nothing_to_do(_peer: str) -> None:
+    """Nothing is recalled."""
 
 
 def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[int]:

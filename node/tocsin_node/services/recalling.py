@@ -5,6 +5,7 @@ our log as soon as it can be sealed: to an absent peer later. What a peer recall
 transaction of the ledger's, or waits for a person where the settings say so.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,6 +69,7 @@ class Recalling(Telling):
         super().__init__(*shared, **more)
         self._erasing = erasing
         self._obeys = obeys
+        self._turn = asyncio.Lock()
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -100,7 +102,17 @@ class Recalling(Telling):
             raise NobodyHasIt
         new = self._new("purge", report_id, report.tlp, chosen, reason, by, deadline_h)
         if not dry_run:
-            await self._write(partial(_take_back, new, report_id))
+            nodes = list(chosen)
+            await self._write(
+                partial(
+                    _in_turn,
+                    [
+                        partial(recalls.add, new=new),
+                        partial(recalls.shred, report_id=report_id, nodes=nodes),
+                        partial(recalls.leave_out, report_id=report_id, nodes=nodes),
+                    ],
+                )
+            )
         return Planned(report_id, erased=False, peers=tuple(chosen), deadline=new.deadline)
 
     async def erase(
@@ -152,7 +164,9 @@ class Recalling(Telling):
         for what, peers in parts:
             if peers:
                 new = self._new(what, held.id, tlp.value, peers, MARKED, by, DEADLINE_H)
-                acts.append(partial(_take_back if what == "purge" else _add, new, held.id))
+                acts.append(partial(recalls.add, new=new))
+                if what == "purge":  # a later version that they may have goes to them again
+                    acts.append(partial(recalls.shred, report_id=held.id, nodes=list(peers)))
         return partial(_in_turn, acts) if acts else None
 
     async def of_report(self, report_id: str) -> list[OfPeer]:
@@ -184,14 +198,19 @@ class Recalling(Telling):
 
     async def tell(self) -> int:
         """As every `Telling`; first what peers ask is done."""
-        while self._obeys:
-            async with self._pool.acquire() as conn:
-                waiting = await recalls.open_ones(conn, BATCH)
-            for found in waiting:
-                await self._do(found, None)
-            if len(waiting) < BATCH:
-                break
+        await self.obey_all()
         return await super().tell()
+
+    async def obey_all(self, origin: str | None = None) -> None:
+        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError."""
+        async with self._turn:
+            while self._obeys:
+                async with self._pool.acquire() as conn:
+                    waiting = await recalls.open_ones(conn, BATCH, origin)
+                for found in waiting:
+                    await self._do(found, None)
+                if len(waiting) < BATCH:
+                    break
 
     async def health(self) -> Check:
         """Whether recalls are done in time: ours at peers, and those that wait for a person here."""
@@ -304,15 +323,6 @@ class Recalling(Telling):
 
     async def _mark(self, recall: str, nodes: Sequence[str], conn: Connection, index: int) -> None:
         await recalls.told(conn, recall, self._ledger.head.gen, index, nodes)
-
-
-async def _add(new: NewRecall, _report_id: str, conn: Connection) -> None:
-    await recalls.add(conn, new)
-
-
-async def _take_back(new: NewRecall, report_id: str, conn: Connection) -> None:
-    await recalls.add(conn, new)
-    await recalls.withdraw(conn, report_id, list(new.peers))
 
 
 async def _in_turn(acts: Sequence[Beside], conn: Connection) -> None:

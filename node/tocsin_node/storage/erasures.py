@@ -25,10 +25,11 @@ _COLUMNS = "id, origin, by, reason, at, lifted_at, lifted_by, why_lifted"
 
 ADD = "insert into erasure (tag, contents, origin, by, reason) values ($1, $2, $3, $4, $5)"
 
+# Who asked for it may give it anew: that is the word of its author.
 STANDING = """
-select tag from erasure where lifted_at is null and tag = any($1::bytea[])
+select tag from erasure where lifted_at is null and tag = any($1::bytea[]) and origin is distinct from $2
 union select t from erasure, unnest(contents) t
-where lifted_at is null and contents && $1::bytea[] and t = any($1::bytea[])
+where lifted_at is null and contents && $1::bytea[] and t = any($1::bytea[]) and origin is distinct from $2
 """
 
 LIST = f"select {_COLUMNS} from erasure where lifted_at is null or $1 order by id desc"
@@ -52,9 +53,9 @@ async def add(
     await conn.execute(ADD, tag, list(contents), origin, by, reason)
 
 
-async def standing(conn: Connection, tags: Sequence[bytes]) -> set[bytes]:
-    """Which of these keyed hashes name what was erased."""
-    return {row[0] for row in await conn.fetch(STANDING, list(tags))}
+async def standing(conn: Connection, tags: Sequence[bytes], giver: str | None = None) -> set[bytes]:
+    """Which of these keyed hashes name what may not come in; `giver`: NodeID of the peer that it would come from."""
+    return {row[0] for row in await conn.fetch(STANDING, list(tags), giver or "")}
 
 
 async def listing(conn: Connection, *, lifted: bool) -> list[Erasure]:

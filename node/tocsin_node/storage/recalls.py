@@ -102,12 +102,13 @@ from ({ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.wrap
 order by w.recipient, e.gen desc, e.idx desc
 """
 
-# What was taken back of a peer is served to it no more, and is no part of whom the next version is for.
-WITHDRAW = f"""
-with wrapped as (
-    update log_wrap w set wrap = '' from ({ENTRIES}) e
-    where w.gen = e.gen and w.idx = e.idx and w.recipient = any($2::text[])
-)
+# What was taken back of a peer is served to it no more.
+SHRED = f"""
+update log_wrap w set wrap = '' from ({ENTRIES}) e
+where w.gen = e.gen and w.idx = e.idx and w.recipient = any($2::text[])
+"""
+
+LEAVE_OUT = """
 update report set audience = array(select a from unnest(audience) a where a <> all($2::text[]))
 where id = any($1::text[])
 """
@@ -131,12 +132,17 @@ values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
 _REACHED = """array(
     select distinct e.report_id from remote_entry e left join report h on h.id = e.report_id
     where e.origin = r.origin and e.leaf_hash = any(r.entries) and e.report_id is not null
-        and (h.id is null or h.origin = r.origin) order by 1)"""
+        and (h.id is null or h.origin = r.origin)
+        and not exists (  -- its author has given it anew since
+            select from remote_entry m where m.origin = r.origin and m.leaf_hash = r.leaf_hash
+                and (m.gen, m.idx) < (h.log_gen, h.log_index)) order by 1)"""
 _RECALLED = f"""
 select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED}
 from recalled r
 """
-OPEN = f"{_RECALLED} where done_at is null order by stored_at, leaf_hash limit $1"
+OPEN = f"""
+{_RECALLED} where done_at is null and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
+"""
 ONE = f"{_RECALLED} where leaf_hash = $1"
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
@@ -205,9 +211,14 @@ async def recipients(conn: Connection, report_id: str) -> dict[str, bytes]:
     return {row[0]: row[1] for row in await conn.fetch(RECIPIENTS, [report_id])}
 
 
-async def withdraw(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
-    """Serve these nothing of the report any more, and send them no later version."""
-    await conn.execute(WITHDRAW, [report_id], list(nodes))
+async def shred(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
+    """Serve these nothing any more of what stands in our log of the report."""
+    await conn.execute(SHRED, [report_id], list(nodes))
+
+
+async def leave_out(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
+    """Send these no later version of the report."""
+    await conn.execute(LEAVE_OUT, [report_id], list(nodes))
 
 
 async def of_report(conn: Connection, tag: bytes) -> list[OfPeer]:
@@ -253,9 +264,9 @@ async def store(
     await conn.execute(STORE, leaf_hash, origin, what, tlp, list(entries), reason, at, deadline)
 
 
-async def open_ones(conn: Connection, limit: int) -> list[Recalled]:
-    """Peers' recalls that are not done, oldest first."""
-    return [_recalled(row) for row in await conn.fetch(OPEN, limit)]
+async def open_ones(conn: Connection, limit: int, origin: str | None = None) -> list[Recalled]:
+    """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone."""
+    return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin)]
 
 
 async def lately(conn: Connection, limit: int) -> list[Recalled]:
