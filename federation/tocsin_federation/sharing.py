@@ -68,7 +68,11 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
+<<<<<<< HEAD
 ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "recall"})
+=======
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "circle"})
+>>>>>>> main
 
 
 class _Marked(msgspec.Struct):
@@ -170,5 +174,5 @@ def refuse_misdirected(header: Header, policy: PeerPolicy, me: str) -> None:
     """Return when a header is by the peer whose policy this is and names `me`. Raises: EntryRefused."""
     if header.by != policy.node_id:
         raise EntryRefused("wrong-origin")
-    if me not in header.aud.nodes:
+    if not header.aud.may_name(me):
         raise EntryRefused("not-addressed")
