@@ -21,11 +21,7 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-<<<<<<< HEAD
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt", "recall"]
-=======
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle"]
->>>>>>> main
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt", "recall", "circle"]
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 VERSIONS: Final[frozenset[str]] = frozenset({"publish", "revoke"})  # these carry a version of a report
 ANSWERS: Final[frozenset[str]] = KINDS - VERSIONS - {"circle"}  # these refer to an entry that came before

@@ -68,11 +68,7 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
-<<<<<<< HEAD
-ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "recall"})
-=======
-ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "circle"})
->>>>>>> main
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "recall", "circle"})
 
 
 class _Marked(msgspec.Struct):

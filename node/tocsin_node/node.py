@@ -199,12 +199,9 @@ async def open_node(
         ownership = Ownership(identity.node_id, peering.known)
         redactions = Redactions(pool, node_id=identity.node_id)
         await redactions.load()
-<<<<<<< HEAD
         erasing = Erasing(pool, data_keys, alarms.notices)
         obeys = settings.federation.recall == "obey"
-=======
         circles = Circles(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
->>>>>>> main
         reporting = Reporting(
             pool,
             ledger,
@@ -212,11 +209,8 @@ async def open_node(
             alarms,
             ownership,
             redactions,
-<<<<<<< HEAD
             erasing,
-=======
             circles,
->>>>>>> main
             node_id=identity.node_id,
             org=org,
             now=now,

@@ -44,11 +44,8 @@ FILES = sorted(FOLDER.glob("*/*.json"))
 
 
 OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
-<<<<<<< HEAD
 OF_ERASED = {"erased"}
-=======
 OF_CIRCLES = {"circle-awaited", "circle-frozen", "not-member", "above-circle", "epoch-ended"}
->>>>>>> main
 OF_CALLS = {"call-changed", "already-stood-down"}
 
 
@@ -96,12 +93,8 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "IdentityRefused": {"root-private-mismatch", "fields-invalid", "no-enc-key"},
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
-<<<<<<< HEAD
-            "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS, *OF_ERASED,
-=======
             "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
-            *OF_CIRCLES, "too-many-circles",
->>>>>>> main
+            *OF_CIRCLES, *OF_ERASED, "too-many-circles",
         },
         "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},

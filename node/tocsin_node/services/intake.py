@@ -388,15 +388,11 @@ class Intake:
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
-<<<<<<< HEAD
             batch = _Batch(carried=await _carried(conn, peer.node_id, arrivals))
-            _judge_all(batch, peer, log, arrivals, held, sent, sealed, desk, called, self._data_keys)
-=======
             belonging = await self._circle_desk(conn, peer, log, arrivals)
-            batch = _judge_all(
-                peer, log, arrivals, held, sent, sealed, desk, called, belonging, self._data_keys
+            _judge_all(
+                batch, peer, log, arrivals, held, sent, sealed, desk, called, belonging, self._data_keys
             )
->>>>>>> main
             if via is not None and not again:
                 batch.leave_untaken()
             await _write_reports(conn, batch)
@@ -432,7 +428,6 @@ class Intake:
             self.on_outcomes()
         return replace(log, next_index=next_index)
 
-<<<<<<< HEAD
     async def _without_erased(
         self, conn: Connection, peer: str, arrivals: Sequence[Arrival]
     ) -> list[Arrival]:
@@ -460,7 +455,7 @@ class Intake:
             )
             if not self._obeys:
                 batch.owed.append((leaf_hash, "waiting", None))
-=======
+
     async def _circle_desk(
         self, conn: Connection, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival]
     ) -> CircleDesk:
@@ -472,7 +467,6 @@ class Intake:
         brought = [a.circle for a in arrivals if a.circle is not None]
         origin = next((s.log.origin for s in peer.identity.statements if s.log.gen == log.gen), "")
         return await CircleDesk.open(conn, peer.policy, self._node_id, origin, came, brought, self._now)
->>>>>>> main
 
     async def _record(
         self, conn: Connection, log: RemoteLog, batch: _Batch, next_index: int, via: Peer | None

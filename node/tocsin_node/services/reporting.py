@@ -19,12 +19,9 @@ from tocsin_federation.sharing import PeerPolicy, Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
-<<<<<<< HEAD
-from tocsin_node.services.erasing import Erased, Erasing
-=======
 from tocsin_node.services.circle_standing import Way, members_gone
 from tocsin_node.services.circles import Circles
->>>>>>> main
+from tocsin_node.services.erasing import Erased, Erasing
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.naming import refuse_unshared
 from tocsin_node.services.ownership import NotOurs, Ownership
@@ -146,11 +143,8 @@ class Reporting:
         alarms: Alarms,
         ownership: Ownership,
         redactions: Redactions,
-<<<<<<< HEAD
         erasing: Erasing,
-=======
         circles: Circles,
->>>>>>> main
         *,
         node_id: str,
         org: str,
@@ -197,12 +191,9 @@ class Reporting:
         """
         report, findings = _checked(raw)
         self._ownership.refuse_foreign(report)
-<<<<<<< HEAD
         await self._erasing.refuse_erased(report.id, report.sha256)
-=======
         if circle is not None and (to or not share):
             raise CircleAndNames
->>>>>>> main
         if redaction_of is None:
             async with self._circles.way(circle) if circle is not None else nullcontext() as way:
                 return await self._submit(
@@ -334,12 +325,8 @@ class Reporting:
             kind="revoke" if report.revoked else "publish",
             screened=screened.admit(),
             alert=speaks or report.revoked,  # who was rung by it, before links were kept, is told of its end
-<<<<<<< HEAD
             beside=_both(keeping(link) if link else None, narrowed),
-=======
-            beside=keeping(link) if link else None,
             way=way,
->>>>>>> main
         )
         posted, *_ = await self._ledger.post(
             replace(posting, together=together), *(each.posting for each in endings)

@@ -76,6 +76,7 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("redaction", "delete from redaction where report_id = any($1::text[]) or record_id = any($1::text[])"),
     ("remark", "delete from remark where report_id = any($1::text[])"),
     ("review", "delete from review where report_id = any($1::text[])"),
+    ("circle_entry", "update circle_entry set report_id = '' where report_id = any($1::text[])"),
     ("silence", "delete from silence where report_id = any($1::text[])"),
     ("stirred", "delete from stirred where incident = any($1::text[])"),
     ("report_facet", "delete from report_facet where report_id = any($1::text[])"),
@@ -105,6 +106,9 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
 
 KEPT: Final[dict[str, str]] = {
     "channel": "how a way to people is",
+    "circle": "who belongs to a circle",
+    "circle_epoch": "when each epoch was learnt",
+    "circle_told": "who knows which epoch",
     "cosignature": "signature lines over heads",
     "cosigned": "heads of logs",
     "erasure": "keyed hashes of what was erased, who, when and why",
