@@ -244,6 +244,22 @@ async def test_its_author_may_give_it_anew_and_what_a_person_erased_comes_from_n
         await gone(birch, done["id"])
 
 
+async def test_a_recall_goes_where_its_report_was_passed_on(cluster, tmp_path):
+    """`acme` writes, `birch` passes on, `cedar` knows `birch` alone."""
+    line = (("acme", "birch"), ("birch", "cedar"))
+    async with circle(cluster, tmp_path, ["acme", "birch", "cedar"], pairs=line) as nodes:
+        acme, birch, cedar = nodes["acme"], nodes["birch"], nodes["cedar"]
+        done = await filed(acme, "Something happened", tlp=Tlp.GREEN)
+        await seen(birch, done["id"])
+        async with birch.client.post(f"/v1/reports/{done['id']}/share?to=cedar") as answer:
+            assert answer.status == 201, await answer.json()
+        await seen(cedar, done["id"])
+        await post(acme, f"/v1/reports/{done['id']}/recall", WHY)
+        await gone(birch, done["id"])
+        await gone(cedar, done["id"])
+        await until_recall(birch, done["id"], "purged")
+
+
 async def _import(node, bundle):
     headers = {"Content-Type": "application/x-ndjson"}
     async with node.client.post("/v1/imports", data=orjson.dumps(bundle) + b"\n", headers=headers) as answer:

@@ -32,6 +32,8 @@ from tocsin_schema.marking import Tlp
 DEADLINE_H = 72
 SOON = timedelta(hours=12)
 MARKED = "Its marking was raised."
+PASSED = "Its author recalled it."
+NEVER_ONWARD = frozenset({Tlp.AMBER_STRICT, Tlp.RED})
 WITHHELD = frozenset({"above-ceiling", "red-unnamed", "not-named", "peer-removed"})
 
 
@@ -237,10 +239,12 @@ class Recalling(Telling):
             key = found.leaf_hash.hex()
             act = self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key)
         state = "narrowed" if found.what == "narrow" else "purged"
+        onward = await self._passed_on(found)
         await self._write(
             partial(
                 _in_turn,
                 [
+                    *onward,
                     *([act] if ids else []),
                     partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
@@ -251,6 +255,17 @@ class Recalling(Telling):
         self.on_done()
 
     # -------------------------------------------------------------------------------------------------------
+
+    async def _passed_on(self, found: Recalled) -> list[Beside]:
+        """What a peer recalled and we passed on is recalled from those we passed it to (P-196)."""
+        async with self._pool.acquire() as conn:
+            passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
+        still = found.what == "narrow" and Tlp(found.tlp) not in NEVER_ONWARD
+        hours = max(1.0, (found.deadline - self._now()) / timedelta(hours=1))
+        by = self._peering.name_of(found.origin)
+        what: What = "narrow" if still else "purge"
+        news = [self._new(what, i, found.tlp, peers, PASSED, by, hours) for i, peers in passed.items()]
+        return [partial(recalls.add, new=new) for new in news]
 
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)

@@ -132,9 +132,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
 _REACHED = """array(
     select distinct e.report_id from remote_entry e left join report h on h.id = e.report_id
     where e.origin = r.origin and e.leaf_hash = any(r.entries) and e.report_id is not null
-        and (h.id is null or h.origin = r.origin)
+        and (h.id is null or h.origin = r.origin or exists (
+            select from passed p where p.report_id = h.id and p.ver = h.ver and p.through = r.origin))
         and not exists (  -- its author has given it anew since
-            select from remote_entry m where m.origin = r.origin and m.leaf_hash = r.leaf_hash
+            select from remote_entry m where h.origin = r.origin and m.origin = r.origin and m.leaf_hash = r.leaf_hash
                 and (m.gen, m.idx) < (h.log_gen, h.log_index)) order by 1)"""
 _RECALLED = f"""
 select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED}
@@ -156,10 +157,18 @@ select e from recalled, unnest(entries) e
 where origin = $1 and what = 'purge' and entries && $2::bytea[] and e = any($2::bytea[])
 """
 
-# What entries of a peer's log brought here, and whose the report held is.
+# What entries of a peer's log brought here, and whose the report held is: also its who passed it on, while it is held
+# through that one alone.
 CARRIED = """
-select e.leaf_hash, e.report_id, h.origin from remote_entry e left join report h on h.id = e.report_id
+select e.leaf_hash, e.report_id, case when exists (
+        select from passed p where p.report_id = h.id and p.ver = h.ver and p.through = $1) then $1 else h.origin end
+from remote_entry e left join report h on h.id = e.report_id
 where e.origin = $1 and e.leaf_hash = any($2::bytea[]) and e.report_id is not null
+"""
+
+PASSED_ON = """
+select distinct on (o.report_id, node) o.report_id, node, o.leaf_hash from onward o, unnest(o.recipients) as node
+where o.by = $2 and o.report_id = any($1::text[]) order by o.report_id, node, o.gen desc, o.idx desc
 """
 
 # The stricter of two markings counts, of earlier versions too.
@@ -241,6 +250,14 @@ async def carried(
 ) -> dict[bytes, tuple[str, str | None]]:
     """By leaf hash: the report that an entry of `origin`'s log brought here, and the NodeID that it belongs to."""
     return {row[0]: (row[1], row[2]) for row in await conn.fetch(CARRIED, origin, list(entries))}
+
+
+async def passed_on(conn: Connection, report_ids: Sequence[str], us: str) -> dict[str, dict[str, bytes]]:
+    """Whom `us` passed reports of others on to: report → NodeID → leaf hash of the newest entry that did."""
+    found: dict[str, dict[str, bytes]] = {}
+    for report_id, node, leaf_hash in await conn.fetch(PASSED_ON, list(report_ids), us):
+        found.setdefault(report_id, {})[node] = leaf_hash
+    return found
 
 
 async def named(conn: Connection, origin: str, entries: Sequence[bytes]) -> set[bytes]:
