@@ -58,9 +58,9 @@ def recall(
     yes: bool,
     dry_run: bool,
 ) -> None:
-    """Take a report back from peers: they may hold it no more, and get no later version.
+    """Take a report back from peers.
 
-    Their nodes erase it by themselves, or when a person there says so, and answer with receipts. It stays here. What
+    They may hold it no more, and get no later version. Their nodes erase it by themselves, or when a person there says so, and answer with receipts. It stays here. What
     somebody there has read, copied or passed on outside Tocsin cannot be taken back.
     """
     wanted: dict[str, Any] = {"by": by, "reason": reason, "deadline_h": deadline_h}
@@ -80,9 +80,9 @@ def recall(
 def erase(
     session: Session, report_id: str, by: str, reason: str, deadline_h: float, yes: bool, dry_run: bool
 ) -> None:
-    """Leave nothing of a report here, for good; one of your own is taken back from all that were sent it.
+    """Leave nothing of a report, here and at peers.
 
-    Bytes, keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of
+    It is for good; one of your own is taken back from all that were sent it, a peer's is erased here alone. Bytes, keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of
     everything else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
     by any door: `tocsin report blocklist`. Backups, mails and webhooks that went out are yours to see to.
     """
@@ -93,7 +93,10 @@ def erase(
 @click.command("recalls", cls=Command)
 @pass_session
 def recalls(session: Session) -> None:
-    """List what was taken back: by us and how far each peer is, and by peers and what is to be done."""
+    """List what was taken back, by us and by peers.
+
+    Of what we took back it says how far each peer is; of what peers did, what is to be done here.
+    """
     found = session.client.json("GET", "/v1/recalls")
     ours, theirs = member(found, "ours"), member(found, "theirs")
     if session.out.as_json:
@@ -123,9 +126,9 @@ def recalls(session: Session) -> None:
 @_YES
 @pass_session
 def obey(session: Session, entry: str, by: str, yes: bool) -> None:
-    """Do what a peer's recall asks, where the node waits for a person (federation.recall = "ask").
+    """Do what a peer's recall asks.
 
-    ENTRY is what `tocsin report recalls` names. What is taken back is erased here as by `tocsin report erase`.
+    That is for a node that waits for a person (federation.recall = "ask"). ENTRY is what `tocsin report recalls` names. What is taken back is erased here as by `tocsin report erase`.
     """
     if not yes and not Asker(session.out, instead=GIVE_YES).yes("Do what it asks?", default=False):
         session.out.warn("Nothing is done.")
