@@ -60,8 +60,9 @@ def recall(
 ) -> None:
     """Take a report back from peers.
 
-    They may hold it no more, and get no later version. Their nodes erase it by themselves, or when a person there says so, and answer with receipts. It stays here. What
-    somebody there has read, copied or passed on outside Tocsin cannot be taken back.
+    They may hold it no more, and get no later version. Their nodes erase it by themselves, or when a person there says
+    so, and answer with receipts. It stays here. What somebody there has read, copied or passed on outside Tocsin
+    cannot be taken back.
     """
     wanted: dict[str, Any] = {"by": by, "reason": reason, "deadline_h": deadline_h}
     if peers:
@@ -82,8 +83,9 @@ def erase(
 ) -> None:
     """Leave nothing of a report, here and at peers.
 
-    It is for good; one of your own is taken back from all that were sent it, a peer's is erased here alone. Bytes, keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of
-    everything else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
+    It is for good; one of your own is taken back from all that were sent it, a peer's is erased here alone. Bytes,
+    keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of everything
+    else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
     by any door: `tocsin report blocklist`. Backups, mails and webhooks that went out are yours to see to.
     """
     wanted = {"by": by, "reason": reason, "deadline_h": deadline_h}
@@ -128,7 +130,8 @@ def recalls(session: Session) -> None:
 def obey(session: Session, entry: str, by: str, yes: bool) -> None:
     """Do what a peer's recall asks.
 
-    That is for a node that waits for a person (federation.recall = "ask"). ENTRY is what `tocsin report recalls` names. What is taken back is erased here as by `tocsin report erase`.
+    That is for a node that waits for a person (federation.recall = "ask"). ENTRY is what `tocsin report recalls` names.
+    What is taken back is erased here as by `tocsin report erase`.
     """
     if not yes and not Asker(session.out, instead=GIVE_YES).yes("Do what it asks?", default=False):
         session.out.warn("Nothing is done.")

@@ -9,11 +9,13 @@ from functools import partial
 
 import orjson
 
+from tocsin_node.actor import person
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.alarm_notice import Notice, Notices
-from tocsin_node.storage import deliveries, erasing, erasures
+from tocsin_node.storage import audit, deliveries, erasing, erasures
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.erasures import Erasure
 from tocsin_node.storage.pool import Connection, Pool
 
@@ -98,6 +100,9 @@ class Erasing:
         tag = None if report_id is None else self.tag(report_id)
         async with self._pool.transaction() as conn:
             lifted = await erasures.lift(conn, erasure_id, tag, by=by, reason=reason)
+            await audit.note(
+                conn, *[Act("report.unblock", None, {"erasure": one.id}, person(by)) for one in lifted]
+            )
         if not lifted:
             raise NotErased
         return lifted

@@ -15,6 +15,7 @@ from typing import Any
 
 from tocsin_federation.envelope import seal
 from tocsin_federation.recall import What, write_recall
+from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
@@ -25,6 +26,7 @@ from tocsin_node.services.peering import PeerUnknown
 from tocsin_node.services.reporting import Beside, ReportUnknown
 from tocsin_node.services.telling import BATCH, Telling
 from tocsin_node.storage import recalls, receipts, redactions, reports
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
 from tocsin_schema.marking import Tlp
@@ -113,7 +115,8 @@ class Recalling(Telling):
                         partial(recalls.shred, report_id=report_id, nodes=nodes),
                         partial(recalls.leave_out, report_id=report_id, nodes=nodes),
                     ],
-                )
+                ),
+                Act("report.recall", f"report:{report_id}", {"recipients": len(nodes)}, person(by)),
             )
         return Planned(report_id, erased=False, peers=tuple(chosen), deadline=new.deadline)
 
@@ -141,7 +144,8 @@ class Recalling(Telling):
             erase = self._erasing.erasing(
                 [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
             )
-            await self._write(partial(_in_turn, [partial(recalls.add, new=new), erase]))
+            act = Act("report.erase", None, {"recipients": len(having)}, person(by))
+            await self._write(partial(_in_turn, [partial(recalls.add, new=new), erase]), act)
             self.on_erased()
         return Planned(
             report_id, erased=True, peers=tuple(having), deadline=new.deadline, redactions=tuple(made)
@@ -249,7 +253,13 @@ class Recalling(Telling):
                     partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
                 ],
-            )
+            ),
+            Act(
+                "report.obey",
+                f"peer:{found.origin}",
+                {"reports": len(ids)},
+                NODE if by is None else person(by),
+            ),
         )
         self.on_erased()
         self.on_done()
@@ -308,8 +318,8 @@ class Recalling(Telling):
             peers=dict(peers),
         )
 
-    async def _write(self, act: Beside) -> None:
-        await self._ledger.post(Posting(beside=act))
+    async def _write(self, act: Beside, *acts: Act) -> None:
+        await self._ledger.post(Posting(beside=act, acts=acts))
         self.wake()
 
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:

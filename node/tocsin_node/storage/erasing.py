@@ -80,6 +80,16 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("onward", "delete from onward where report_id = any($1::text[])"),
     ("passed", "delete from passed where report_id = any($1::text[])"),
     ("complaint", "delete from complaint where report_id = any($1::text[])"),
+    (
+        "audit_waiting",
+        """update audit_waiting set object = null, salt = null
+        where object = any(array(select 'report:' || i from unnest($1::text[]) i))""",
+    ),
+    (
+        "audit_line",
+        """update audit_line set object = null, salt = null
+        where object = any(array(select 'report:' || i from unnest($1::text[]) i))""",
+    ),
     ("silence", "delete from silence where report_id = any($1::text[])"),
     ("stirred", "delete from stirred where incident = any($1::text[])"),
     ("report_facet", "delete from report_facet where report_id = any($1::text[])"),
@@ -108,6 +118,7 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
 )
 
 KEPT: Final[dict[str, str]] = {
+    "audit_head": "the head of the audit log",
     "channel": "how a way to people is",
     "circle": "who belongs to a circle",
     "circle_epoch": "when each epoch was learnt",
