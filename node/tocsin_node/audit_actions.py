@@ -21,7 +21,7 @@ ACTIONS = {
     "report.obey": "what a peer took back was erased or marked more strictly, by itself or by a person",
     "report.unblock": "a person lets come in again what was erased",
     "report.read": "the text of a report was read",
-    "report.list": "reports were listed or looked for",
+    "report.list": "reports were listed, looked for or compared",
     "report.prove": "a proof of a report was made",
     "report.disclose": "a proof was made that discloses what a report said",
     "remark.make": "a remark on a report was made or taken back",
@@ -94,6 +94,9 @@ ACTIONS = {
 LEAVES: dict[str, tuple[str, ...]] = {
     "submitReport": ("report.file", "report.redact"),
     "listReports": ("report.list",),
+    "listClusters": ("report.list",),
+    "getCluster": ("report.list",),
+    "listDuplicates": ("report.list",),
     "getReport": ("report.read",),
     "reviseReport": ("report.revise", "report.withdraw"),
     "withdrawReport": ("report.withdraw",),

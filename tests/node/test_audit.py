@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from tests.support.node import NodeProcess, open_here, settings_on
 from tests.support.reports import report_by
-from tests.support.villain import until
+from tests.support.villain import outcomes, until
 
 from tocsin_federation.audit import LINE, Reader, commitment, open_audit_note
 from tocsin_federation.checkpoint import open_checkpoint
@@ -286,3 +286,39 @@ async def test_refused_requests_become_one_line_however_many_they_are(acme):
     first = line["detail"]["count"]
     await acme.node.auditing.close()  # what has come since is told at the stop
     assert first + sum(each["detail"]["count"] for each in (await told())[:-1]) == 30
+
+
+async def test_a_proof_that_discloses_is_told_from_one_that_does_not(acme, mallory):
+    async with acme.client.post("/v1/reports", data=acme.bundle("Pump"), headers=STIX) as answer:
+        report_id = (await answer.json())["id"]
+    for query in ("", "?disclose=1"):
+        async with acme.client.get(f"/v1/reports/{report_id}/proof{query}") as answer:
+            assert answer.status == 200
+    actions = [line["action"] for line in await lines_of(acme, object=f"report:{report_id}")]
+    assert actions == ["report.disclose", "report.prove", "report.file"]
+
+
+async def test_what_a_peer_sent_and_what_became_of_it_is_noted_entry_by_entry(acme, mallory):
+    for title in ("One", "Two"):
+        mallory.publish(acme, mallory.bundle(title))
+    mallory.publish(acme, b"no report", id="incident--5ee864f7-a0d5-4b08-9887-a4ceda5c2f7a")
+    await mallory.ring()
+    await outcomes(acme, 3)
+    lines = (await lines_of(acme, who=f"peer:{mallory.node_id}", action="entry"))[::-1]
+    assert [(line["action"], line["detail"]["index"]) for line in lines] == [
+        ("entry.stored", 0),
+        ("entry.stored", 1),
+        ("entry.quarantined", 2),
+    ]
+    assert all(line["object"].startswith("report:incident--") for line in lines[:2])
+    assert lines[2]["detail"]["code"]
+
+
+async def test_a_head_that_was_changed_in_the_database_is_found_at_the_next_line(acme):
+    await noted(acme.node, Act("silence.add", "silence:1", actor=ANN))
+    await acme.node.auditing.seal()
+    async with acme.node.pool.acquire() as conn:
+        await conn.execute("update audit_head set root = sha256('another')")
+    await noted(acme.node, Act("silence.add", "silence:2", actor=ANN))
+    await acme.node.auditing.seal()
+    assert (await acme.node.auditing.health()).code == "audit-contradicted"

@@ -78,6 +78,17 @@ async def test_a_circle_adopted_at_one_node_reaches_its_members_and_one_yes_is_n
     assert (refused["status"], refused["code"]) == (409, "circle-not-adopted")
     await post(nodes["Birch"], "/v1/circles/Vigil/adopt", {})
     assert (await file_into(nodes["Birch"], "Now"))["status"] == 201
+    alder = f"peer:{nodes['Alder'].node.identity.node_id}"
+    assert await noted(nodes["Alder"]) == [("circle.adopt", "token:init")]
+    assert await noted(nodes["Birch"]) == [("circle.learn", alder), ("circle.adopt", "token:init")]
+    await post(nodes["Birch"], "/v1/circles/Vigil/leave", {})
+    assert (await noted(nodes["Birch"]))[-1] == ("circle.leave", "token:init")
+
+
+async def noted(node: ServedNode) -> list[tuple[str, str]]:
+    """What the audit log says of circles, oldest first, each once."""
+    items = (await get(node, "/v1/audit?action=circle"))["items"]
+    return list(dict.fromkeys((item["action"], item["who"]) for item in reversed(items)))
 
 
 async def test_a_report_to_a_circle_reaches_its_members_alone_and_its_header_names_nobody(nodes):
