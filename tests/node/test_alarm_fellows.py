@@ -60,7 +60,7 @@ async def test_the_same_report_at_two_nodes_rings_once(two, room):
             states = [*await one.states(), *await other.states()]
             return sorted(states) == ["covered"] * 4 + ["echoed"] * 4
 
-        await one.until(done, within_s=30)
+        await one.until(done, within_s=90)
     assert {e["content"]["org.tocsin.alert"]["report"] for e in told(room)} == {r.id for r in reports}
     assert len(told(room)) == 4
 

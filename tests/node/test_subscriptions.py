@@ -68,7 +68,7 @@ async def letters(ringing, office, count):
         return [e for e in office.envelopes if len(e) == 1] if len(office.mails) >= count else None
 
     async with running(ringing):
-        await ringing.until(there, within_s=20)
+        await ringing.until(there, within_s=60)
     return [m for m, e in zip(office.mails, office.envelopes, strict=True) if len(e) == 1]
 
 
