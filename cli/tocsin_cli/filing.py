@@ -32,7 +32,7 @@ REVIEWED_BY = "personal_data_reviewed_by"
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who is to get a report: `to` names peers, None means the usual ones; without `share` nobody.
+    """Who is to get a report: `to` names peers, `circle` a circle; neither: the usual ones; without `share` nobody.
 
     `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
     """
@@ -40,10 +40,12 @@ class Audience:
     to: tuple[str, ...] | None
     share: bool
     reviewed_by: str | None = None
+    circle: str | None = None
 
     def query(self) -> list[tuple[str, str]]:
         """As the query of the node's API."""
         query = [("to", name) for name in self.to or ()] + ([] if self.share else [("share", "0")])
+        query += [("circle", self.circle)] if self.circle is not None else []
         return query + reviewed_query(self.reviewed_by)
 
 
@@ -61,6 +63,7 @@ def waiting_for(handed: Form | Bundle, audience: Audience, *, url: str, report_i
     """Return the queue's record of what was handed in; a form gets its id and its time here, once for all."""
     to = None if audience.to is None else list(audience.to)
     asked: dict[str, Any] = {"to": to, "share": audience.share, "reviewed_by": audience.reviewed_by}
+    asked["circle"] = audience.circle
     filed_at = utc_text(datetime.now(UTC))
     if isinstance(handed, Bundle):
         report = handed.report
@@ -133,7 +136,7 @@ def preview(client: Client, item: Waiting) -> tuple[Answer, bytes]:
 
 
 def _audience(item: Waiting) -> Audience:
-    return Audience(None if item.to is None else tuple(item.to), item.share, item.reviewed_by)
+    return Audience(None if item.to is None else tuple(item.to), item.share, item.reviewed_by, item.circle)
 
 
 def build_bundle(item: Waiting, node: Mapping[str, Any]) -> str:

@@ -51,6 +51,11 @@ COMMANDS = {
         _REPORTS,
     ),
     "peer": Late("tocsin_cli.commands.peer:peer", "Connect to other organisations' nodes.", _NETWORK),
+    "circle": Late(
+        "tocsin_cli.commands.circle:circle",
+        "Share with a circle of organisations that its admins have named together.",
+        _NETWORK,
+    ),
     "proof": Late(
         "tocsin_cli.commands.proof:proof", "Verify proofs of reports; no node is needed.", _NETWORK
     ),

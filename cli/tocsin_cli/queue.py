@@ -33,9 +33,9 @@ class Waiting:
 
     `form` is what a person filled in, `bundle` the finished STIX bundle as text; at least one of them is
     there. `node_id` is the node that the bundle was made for, None before it was made; `url` is where it
-    was to go. `to` names the peers that were asked for, None for the usual ones. `filed_at` is RFC 3339
-    in UTC. `reviewed_by` is who takes it on that it leaves although it seems to hold personal data or secrets.
-    `problem` is why the node refused it, None while it only waits.
+    was to go. `to` names the peers that were asked for, `circle` the circle; neither for the usual ones.
+    `filed_at` is RFC 3339 in UTC. `reviewed_by` is who takes it on that it leaves although it seems to hold
+    personal data or secrets. `problem` is why the node refused it, None while it only waits.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Waiting:
     to: list[str] | None = None
     share: bool = True
     reviewed_by: str | None = None
+    circle: str | None = None
     problem: dict[str, Any] | None = None
 
 
@@ -73,7 +74,10 @@ class Queue:
     def keep(self, item: Waiting) -> Path:
         """Write the item, in place of what was kept under its id; it is on the disk when this returns."""
         path = self.path(item.id)
-        text = json.dumps({"v": _VERSION, **asdict(item)}, ensure_ascii=False, indent=1)
+        fields = asdict(item)
+        if item.circle is None:
+            del fields["circle"]  # an earlier release reads it too
+        text = json.dumps({"v": _VERSION, **fields}, ensure_ascii=False, indent=1)
         write_durably(path, text.encode("utf-8", "surrogatepass"))
         return path
 
@@ -140,7 +144,7 @@ class Queue:
 def _asked(item: Waiting) -> tuple[object, ...]:
     """What makes two reports the same one for the person who files."""
     bundle = item.bundle if item.form is None else None
-    return (item.form, bundle, item.url, item.to, item.share, item.reviewed_by)
+    return (item.form, bundle, item.url, item.to, item.share, item.reviewed_by, item.circle)
 
 
 def _read(path: Path) -> Waiting | Damaged | None:

@@ -94,11 +94,13 @@ def seal(
     rng: Rng,
     prev: bytes | None = None,
     ref: bytes | None = None,
+    aud: Audience | None = None,
 ) -> Sealed:
     """Seal `content` (≤ 1 MiB) to each of `recipients` (NodeID → the key of theirs that is in force).
 
     `prev`: leaf hash of the entry with the version before, if it was ever sent; `ref`: leaf hash of the entry
-    that an `ack` or a `remark` answers. The release rules are the caller's: see `sharing.release`.
+    that an `ack` or a `remark` answers. `aud`: the place in a circle that it is addressed to; None: to the recipients
+    by name. The release rules are the caller's: see `sharing.release` and `circles.release_into`.
 
     Raises: SealRefused `no-recipient`, `too-many-recipients`, `own-recipient`, `content-too-large`,
     `header-invalid`.
@@ -119,7 +121,7 @@ def seal(
             id=id,
             ver=ver,
             ts=int(now.timestamp() * 1000),
-            aud=Audience(nodes=tuple(sorted(recipients))),
+            aud=aud or Audience(nodes=tuple(sorted(recipients))),
             tlp=tlp,
             prev=prev,
             ref=ref,
@@ -159,7 +161,7 @@ def open_entry(
     2.  [P-61] the leaf hashes to what the log holds at this place;
     3.  [P-62] the leaf is canonical, of a version we know, and has a header's form;
     4.  [P-63] the header names `origin` as its author;
-    5.  [P-64] the header names `me` among its audience;
+    5.  [P-64] the header names `me` among its audience, or a circle;
     6.  [P-65] the ciphertext has the length and the hash that the header names;
     7.  [P-66] the wrap is 1,168 bytes and opens, bound to this leaf, author and recipient, with a key of ours;
     8.  [P-67] the data key is the one the header commits to, compared in constant time;
@@ -182,7 +184,7 @@ def open_entry(
     if header.by != origin:
         raise EntryRefused("wrong-origin")
     # (5) P-64
-    if me not in header.aud.nodes:
+    if not header.aud.may_name(me):
         raise EntryRefused("not-addressed")
     # (6) P-65
     if len(frame.ct) != header.enc.n or hashlib.sha256(frame.ct).digest() != header.enc.ct:

@@ -160,6 +160,51 @@ class IdentityRefused(FederationError):
     }
 
 
+class CircleRefused(FederationError):
+    """A chain of manifests does not say who belongs to a circle."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "circle-malformed": Reason(
+            "A manifest does not have the form of this protocol.",
+            "See PROTOCOL.md, 15; ask for the file again.",
+        ),
+        "circle-unsupported": Reason(
+            "A manifest is of a later version of the protocol.", "Update this node, then try again.", "ours"
+        ),
+        "circle-too-long": Reason(
+            "The circle has more than 256 epochs, or more than 1 MiB of them.",
+            "Its admins must found a new circle.",
+        ),
+        "circle-broken": Reason(
+            "A manifest does not follow from the one before it.",
+            "Propose the next epoch from the circle's newest file: `tocsin circle propose FILE --from CIRCLE`.",
+        ),
+        "circle-unsigned": Reason(
+            "A manifest is not signed by enough of its admins, and of those of the epoch before.",
+            "`tocsin circle sign FILE` adds a signature; both epochs' thresholds must be met.",
+        ),
+        "key-weak": Reason(
+            "An admin key is weak.", "The admin must make another: `tocsin circle key new FILE`."
+        ),
+        "wrong-circle": Reason("The manifests are of another circle.", "Ask for the file of this circle."),
+        "circle-stale": Reason(
+            "The manifests are older than what is known here.", "Nothing is to be done: the newer ones stand."
+        ),
+        "circle-forked": Reason(
+            "Two manifests of one epoch of this circle were signed.",
+            "Call its admins. The circle is frozen here until `tocsin circle adopt FILE --resolve` says which stands.",
+        ),
+        "circle-from-future": Reason(
+            "The newest manifest is dated more than a day ahead.",
+            "Check this machine's clock, and the admins'.",
+        ),
+        "circle-expired": Reason(
+            "The newest manifest has expired.",
+            "Its admins must sign the next epoch: `tocsin circle propose`.",
+        ),
+    }
+
+
 class CheckpointRefused(FederationError):
     """A checkpoint cannot be taken as the word of its log."""
 
@@ -321,6 +366,32 @@ class EntryRefused(FederationError):
         "already-withdrawn": Reason(
             "The report was withdrawn; that is final.", "A new report needs a new id."
         ),
+        "circle-awaited": Reason(
+            "The entry is addressed to a circle, or an epoch of one, that is not known here yet.",
+            "It is kept, and tried again once the circle's manifest is here: `tocsin circle list`.",
+            "ours",
+        ),
+        "circle-frozen": Reason(
+            "The entry is addressed to a circle of which two manifests of one epoch are known.",
+            "It is kept, and tried again once `tocsin circle adopt FILE --resolve` says which manifest stands.",
+            "ours",
+        ),
+        "not-member": Reason(
+            "Its author, or this node, is no member of the circle in that epoch.",
+            "Compare the epochs: `tocsin circle show NAME`.",
+        ),
+        "above-circle": Reason(
+            "The marking is above what the circle shares.", "Its author must name the recipients instead."
+        ),
+        "too-many-circles": Reason(
+            "The peer has brought more circles than are kept for one peer and nobody has adopted.",
+            "It is kept, and tried again once some were adopted or left: `tocsin circle list`.",
+            "ours",
+        ),
+        "epoch-ended": Reason(
+            "The entry was logged under an epoch of its circle that had ended.",
+            "It is kept. Ask its author whether the newest manifest has reached it.",
+        ),
         "not-ours": Reason(
             "It answers a report, or a call, that is not ours or never went to that peer.",
             "The peer's software is at fault.",
@@ -362,6 +433,8 @@ class EntryRefused(FederationError):
             "version-conflict",
             "already-withdrawn",
             "not-ours",
+            "not-member",
+            "above-circle",
             "foreign-creator",
             "unknown-report",
             "not-recipient",

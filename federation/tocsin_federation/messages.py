@@ -21,18 +21,20 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt"]
+Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle"]
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
-ANSWERS: Final[frozenset[str]] = KINDS - {"publish", "revoke"}  # these refer to an entry that came before
+VERSIONS: Final[frozenset[str]] = frozenset({"publish", "revoke"})  # these carry a version of a report
+ANSWERS: Final[frozenset[str]] = KINDS - VERSIONS - {"circle"}  # these refer to an entry that came before
 NAMELESS: Final[frozenset[str]] = frozenset(
     {"receipt", "recall"}
 )  # these name no report, so that it can be erased
+OWN_NAMES: Final[frozenset[str]] = NAMELESS | {"circle"}  # their `id` is not a report's
 SUITE: Final = 1
 PROGRESS_V: Final = 2
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 REPORT_ID_PATTERN = rf"\Aincident--{_UUID}\Z"
-ENTRY_ID_PATTERN = rf"\A(?:incident|{'|'.join(sorted(NAMELESS))})--{_UUID}\Z"
+ENTRY_ID_PATTERN = rf"\A(?:incident|{'|'.join(sorted(OWN_NAMES))})--{_UUID}\Z"
 
 NodeId = Annotated[str, Meta(pattern=NODE_ID_PATTERN)]
 ReportId = Annotated[str, Meta(pattern=REPORT_ID_PATTERN)]
@@ -48,14 +50,33 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Audience(_Form, frozen=True, kw_only=True):
-    """Who may read: NodeIDs, ascending, each once."""
+    """Who may read: `nodes`, NodeIDs ascending, each once; or the members of a circle, of whom none is named.
 
-    nodes: Annotated[tuple[NodeId, ...], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
+    `circle`: the circle's id. `epoch`: of its manifest. `cseq`: the author's count of its entries to this circle, from
+    1, without gaps. `cprev`: leaf hash of the entry before in that count.
+    """
+
+    nodes: Annotated[tuple[NodeId, ...], Meta(min_length=1, max_length=MAX_RECIPIENTS)] = ()
+    circle: Hash | None = None
+    epoch: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    cseq: Annotated[int, Meta(ge=1, le=MAX_INT)] | None = None
+    cprev: Hash | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a second spelling of one audience."""
+        """Refuse a second spelling of one audience, and half of one."""
         if any(a >= b for a, b in zip(self.nodes, self.nodes[1:], strict=False)):
             raise ValueError("nodes are not ascending")
+        if self.circle is None:
+            whole = self.nodes and (self.epoch, self.cseq, self.cprev) == (None, None, None)
+        else:
+            counted = self.cseq is not None and (self.cprev is None) == (self.cseq == 1)
+            whole = not self.nodes and self.epoch is not None and counted
+        if not whole:
+            raise ValueError("an audience is nodes, or a circle with epoch and count")
+
+    def may_name(self, node_id: str) -> bool:
+        """Whether the node may be meant: it is named, or a circle is, whose members are for the manifest to say."""
+        return self.circle is not None or node_id in self.nodes
 
 
 class Encryption(_Form, frozen=True, kw_only=True):
@@ -71,7 +92,8 @@ class Encryption(_Form, frozen=True, kw_only=True):
 class Facts(_Form, frozen=True, kw_only=True):
     """A header without its `enc`: what the body's key is bound to.
 
-    `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1. `prev`:
+    `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1; of a `circle`
+    entry the circle, and its epoch plus one. `prev`:
     leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
     an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
     A `receipt` has a name of its own as `id`, and `ver` 1: it names entries by their hashes alone, of which `ref` is
@@ -94,11 +116,13 @@ class Facts(_Form, frozen=True, kw_only=True):
         """Refuse what no author can mean."""
         if self.by in self.aud.nodes:
             raise ValueError("the author is in its own audience")
-        if self.prev is not None and (self.ver == 1 or self.t in ANSWERS):
+        if self.prev is not None and (self.ver == 1 or self.t not in VERSIONS):
             raise ValueError("prev without a version before")
+        if self.aud.circle is not None and self.t not in VERSIONS:
+            raise ValueError("only versions of reports are addressed to circles")
         if (self.ref is not None) != (self.t in ANSWERS):
             raise ValueError("ref belongs to what speaks of an entry, and each such has one")
-        if self.id.partition("--")[0] != (self.t if self.t in NAMELESS else "incident"):
+        if self.id.partition("--")[0] != (self.t if self.t in OWN_NAMES else "incident"):
             raise ValueError("the id is not of this kind")
         if self.t in NAMELESS and self.ver != 1:
             raise ValueError("what names no report has no versions")
@@ -245,7 +269,7 @@ def _is_later(value: object) -> bool:
     return (
         _other_int(field.get("v"), 1)
         or (isinstance(kind, str) and kind not in KINDS)
-        or (isinstance(audience, dict) and "nodes" not in audience)
+        or (isinstance(audience, dict) and not {"nodes", "circle"} & audience.keys())
         or (isinstance(enc, dict) and _other_int(enc.get("suite"), SUITE))
     )
 

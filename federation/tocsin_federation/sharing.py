@@ -68,7 +68,7 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
-ANY_CEILING: Final = frozenset({"ack", "answer", "receipt"})
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "circle"})
 
 
 class _Marked(msgspec.Struct):
@@ -169,5 +169,5 @@ def refuse_misdirected(header: Header, policy: PeerPolicy, me: str) -> None:
     """Return when a header is by the peer whose policy this is and names `me`. Raises: EntryRefused."""
     if header.by != policy.node_id:
         raise EntryRefused("wrong-origin")
-    if me not in header.aud.nodes:
+    if not header.aud.may_name(me):
         raise EntryRefused("not-addressed")

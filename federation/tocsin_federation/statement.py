@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from tocsin_federation.canonical import MAX_INT, Form
+from tocsin_federation.dsse import Kid, Signature, sign_as, signers
 from tocsin_federation.errors import CanonicalRefused, IdentityRefused, KeyRefused
 from tocsin_federation.keys import (
     VKEY_COSIGNATURE,
@@ -24,9 +25,6 @@ from tocsin_federation.keys import (
     decode_vkey,
     kid,
     load_enc_public,
-    public_of,
-    sign,
-    verify,
 )
 from tocsin_federation.messages import Hash
 
@@ -44,7 +42,6 @@ URL_PATTERN: Final = rf"\Ahttps?://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/[
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
 Url = Annotated[str, Meta(max_length=512, pattern=URL_PATTERN)]
-Kid = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -131,15 +128,10 @@ class Statement(_Form, frozen=True, kw_only=True):
         return datetime.fromtimestamp(self.exp, UTC)
 
 
-class _Signature(_Form, frozen=True, kw_only=True):
-    keyid: Kid
-    sig: Annotated[bytes, Meta(min_length=64, max_length=64)]
-
-
 class _Envelope(_Form, frozen=True, kw_only=True, rename="camel"):
     payload: Annotated[bytes, Meta(max_length=MAX_STATEMENT_BYTES)]
     payload_type: Literal["application/vnd.tocsin.node+json"]
-    signatures: Annotated[tuple[_Signature, ...], Meta(min_length=1, max_length=16)]
+    signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=16)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +144,10 @@ class Signed:
 
     def signers(self, keys: Iterable[bytes]) -> set[bytes]:
         """Those of `keys` (public, 32 bytes) that signed these bytes. Raises: IdentityRefused `key-weak`."""
-        message, found = _pae(self.payload), set()
-        claimed = dict(self.signatures)
-        for public in keys:
-            signature = claimed.get(kid(public))
-            if signature is None:
-                continue
-            try:
-                verify(check_public(public), message, signature)
-            except KeyRefused as exc:
-                if exc.code == "key-weak":
-                    raise IdentityRefused("key-weak") from exc
-                continue
-            found.add(public)
-        return found
+        try:
+            return signers(PAYLOAD_TYPE, self.payload, dict(self.signatures), keys)
+        except KeyRefused as exc:
+            raise IdentityRefused("key-weak") from exc
 
 
 STATEMENT: Final = Form(Statement, max_bytes=MAX_STATEMENT_BYTES)
@@ -178,8 +160,7 @@ def sign_statement(statement: Statement, root_privates: Sequence[bytes]) -> byte
     Raises: IdentityRefused as `read_statement`.
     """
     payload = STATEMENT.encode(statement)
-    message = _pae(payload)
-    signatures = [_Signature(keyid=kid(public_of(key)), sig=sign(key, message)) for key in root_privates]
+    signatures = [sign_as(PAYLOAD_TYPE, payload, key) for key in root_privates]
     signatures.sort(key=lambda s: s.keyid)
     raw = _ENVELOPE.encode(
         _Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signatures=tuple(signatures))
@@ -254,11 +235,6 @@ def _distinct(items: Sequence[object]) -> bool:
 def _is_later(value: dict[str, Any]) -> bool:
     version = value.get("v")
     return type(version) is int and version != 1
-
-
-def _pae(payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding: what is signed."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
 def is_domain(text: str) -> bool:

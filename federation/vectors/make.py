@@ -11,6 +11,7 @@ from pathlib import Path
 from workshop import (
     calls,
     checkpoints,
+    circles,
     entries,
     identities,
     proofs,
@@ -34,6 +35,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from requests.cases()
     yield from remarks.cases()
     yield from calls.cases()
+    yield from circles.cases()
     yield from receipts.cases()
     yield from proofs.cases()
     yield from witnesses.cases()

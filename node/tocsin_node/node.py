@@ -28,6 +28,7 @@ from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.circles import Circles
 from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
@@ -92,6 +93,7 @@ class Node:
     emergencies: Emergencies
     answering: Answering
     exchange: Exchange
+    circles: Circles
     receipts: Receipts
     receipting: Receipting
     proving: Proving
@@ -193,6 +195,7 @@ async def open_node(
         ownership = Ownership(identity.node_id, peering.known)
         redactions = Redactions(pool, node_id=identity.node_id)
         await redactions.load()
+        circles = Circles(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         reporting = Reporting(
             pool,
             ledger,
@@ -200,6 +203,7 @@ async def open_node(
             alarms,
             ownership,
             redactions,
+            circles,
             node_id=identity.node_id,
             org=org,
             now=now,
@@ -249,6 +253,9 @@ async def open_node(
         exchange = Exchange(
             pool, peering, client, intake, witnessing, taking, identity.chain, settings.federation
         )
+        intake.on_circles = _both(exchange.sweep, circles.wake)
+        circles.on_learned = intake.learn_circles
+        health.add("circles", circles.health)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         intake.on_outcomes = receipting.wake
@@ -294,6 +301,7 @@ async def open_node(
             self_check.run(),
             witnessing.run(),
             receipts.run(),
+            circles.run(),
             receipting.run(),
             answering.run(),
             alarms.run(),
@@ -321,6 +329,7 @@ async def open_node(
                 emergencies=emergencies,
                 answering=answering,
                 exchange=exchange,
+                circles=circles,
                 receipts=receipts,
                 receipting=receipting,
                 proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),

@@ -6,6 +6,7 @@ a scope does not start. Every line is described in openapi.yaml under its operat
 
 from tocsin_node.api import (
     alerts,
+    circles,
     clusters,
     duplicates,
     duties,
@@ -40,7 +41,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", health.show, OPEN, "getHealth"),
     Route("GET", "/v1/node", node.show, "report:read", "getNode"),
     Route(
-        "POST", "/v1/reports", reports.submit, "report:write", "submitReport", (*AUDIENCE, "share", *RECORD)
+        "POST",
+        "/v1/reports",
+        reports.submit,
+        "report:write",
+        "submitReport",
+        (*AUDIENCE, "share", "circle", *RECORD),
     ),
     Route("GET", "/v1/reports", search.listing, "report:read", "listReports", (*PAGE, *SOUGHT)),
     Route("GET", "/v1/reports/facets", search.facets, "report:read", "countReports", SOUGHT),
@@ -60,7 +66,14 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/reports/{id}/duplicates/{other}", duplicates.undo, "report:write", "undoDuplicate"),
     Route("POST", "/v1/duplicates", duplicates.of_bundle, "report:read", "findDuplicates"),
     Route("GET", "/v1/reports/{id}/route", alerts.route_of_report, "alert:read", "routeReport"),
-    Route("POST", "/v1/reports/{id}/share", reports.share, "report:write", "shareReport", AUDIENCE),
+    Route(
+        "POST",
+        "/v1/reports/{id}/share",
+        reports.share,
+        "report:write",
+        "shareReport",
+        (*AUDIENCE, "circle"),
+    ),
     Route("GET", "/v1/reports/{id}/proof", reports.prove, "report:read", "proveReport", ("ver", "disclose")),
     Route(
         "POST",
@@ -80,6 +93,20 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/peers/{name}/witness", peers.witness, "peer:write", "setWitness"),
     Route("GET", "/v1/peers/{name}/evidence", peers.evidence, "peer:read", "getEvidence"),
     Route("POST", "/v1/peers/{name}/sync", peers.sync, "peer:write", "syncPeer"),
+    Route("GET", "/v1/circles", circles.listing, "peer:read", "listCircles"),
+    Route("POST", "/v1/circles", circles.adopt, "peer:write", "adoptCircle", ("resolve",)),
+    Route("GET", "/v1/circles/{name}", circles.show, "peer:read", "getCircle"),
+    Route("GET", "/v1/circles/{name}/file", circles.file, "peer:read", "getCircleFile"),
+    Route("POST", "/v1/circles/{name}/adopt", circles.adopt_offered, "peer:write", "adoptOfferedCircle"),
+    Route("POST", "/v1/circles/{name}/leave", circles.leave, "peer:write", "leaveCircle"),
+    Route(
+        "POST",
+        "/v1/circles/{name}/backfill",
+        circles.fill,
+        "report:write",
+        "backfillCircle",
+        ("since", "dry_run", "personal_data_reviewed_by"),
+    ),
     Route("GET", "/v1/alerts", alerts.listing, "alert:read", "listAlerts", (*PAGE, "open")),
     Route("POST", "/v1/alerts/test", alerts.test, "alert:write", "testAlert"),
     Route("POST", "/v1/alerts/route", alerts.route_of_bundle, "alert:read", "routeBundle"),

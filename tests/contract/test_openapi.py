@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from tests.support.manifests import Founders
 from tests.support.node import open_here, settings_on
 
 from tocsin_node.routes import ROUTES
@@ -172,6 +173,20 @@ async def test_what_the_node_answers_has_the_documented_form(served) -> None:
     assert (status, problem["code"]) == (404, "peer-unknown")
     status, problem = await ask("POST", "/v1/peers/join", json={"invite": "tocsin1.nonsense"})
     assert problem["code"] == "invite-malformed"
+
+    founders = Founders()
+    file, kind = founders.next([node["node_id"]]), {"Content-Type": "application/json"}
+    status, made = await ask("POST", "/v1/circles", data=file, headers=kind)
+    assert (status, made["state"]) == (201, "adopted")
+    await ask("GET", "/v1/circles")
+    await ask("GET", "/v1/circles/{name}", "/v1/circles/Vigil")
+    await ask("POST", "/v1/circles/{name}/backfill", "/v1/circles/Vigil/backfill")
+    status, left = await ask("POST", "/v1/circles/{name}/leave", "/v1/circles/Vigil/leave")
+    assert (status, left["closed"]) == (200, "circle-left")
+    status, made = await ask("POST", "/v1/circles/{name}/adopt", "/v1/circles/Vigil/adopt")
+    assert (status, made["state"]) == (200, "adopted")
+    status, problem = await ask("POST", "/v1/circles", data=b"{}", headers=kind)
+    assert (status, problem["code"]) == (422, "circle-malformed")
 
     status, alert = await ask("POST", "/v1/alerts/test")
     assert (status, alert["kind"]) == (201, "test")

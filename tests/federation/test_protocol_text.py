@@ -10,6 +10,7 @@ from tocsin_federation import (
     calls,
     canonical,
     checkpoint,
+    circle,
     envelope,
     errors,
     frames,
@@ -60,7 +61,7 @@ def test_the_rules_of_each_numbered_check_are_in_its_code_too():
 def test_the_table_of_codes_is_complete():
     for name in (
         "CanonicalRefused", "KeyRefused", "IdentityRefused", "CheckpointRefused", "ProofRefused", "SealRefused",
-        "EntryRefused", "LogBroken", "FramesRefused", "AuthRefused", "HandshakeRefused",
+        "CircleRefused", "EntryRefused", "LogBroken", "FramesRefused", "AuthRefused", "HandshakeRefused",
     ):  # fmt: skip
         kind = getattr(errors, name)
         (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", TEXT, re.MULTILINE)
@@ -117,6 +118,12 @@ def test_refusals_by_rule_are_those_of_the_text():
         ("answer to a call", [calls.ANSWER.max_bytes]),
         ("receipt", [receipt.MAX_RECEIPT_BYTES, receipt.MAX_ITEMS]),
         ("remark", [remark.MAX_BYTES, remark.MAX_TEXT]),
+        (
+            "manifest of a circle",
+            [circle.MAX_MANIFEST_BYTES, circle.MAX_ENVELOPE_BYTES, circle.MAX_TERM_S // 86_400],
+        ),
+        ("epochs of a circle", [circle.MAX_EPOCHS, circle.MAX_FILE_BYTES]),
+        ("members and admins of a circle", [circle.MAX_MEMBERS, circle.MAX_ADMINS]),
         ("a request's signature", [request_auth.MAX_SKEW_S, int(request_auth.NONCE_TTL.total_seconds())]),
         ("each signature header", [request_auth.MAX_HEADER_BYTES]),
     ],
@@ -146,6 +153,8 @@ def test_the_examples_are_the_vectors():
     said = [messages.read_acknowledgement(each.encode()) for each in examples]
     assert [each.state for each in said] == ["acknowledged", "taken", "muted"]
     assert given("call/valid")["content"]["utf8"] in TEXT
+    newest = given("circle/valid-next-epoch")["chain"][-1]["utf8"].encode()
+    assert circle.read_manifest(newest).payload.decode() in TEXT
     (answer,) = re.findall(r'\{"at":.*"stage".*\}', TEXT)
     told, call = (
         calls.read_answer(answer.encode()),

@@ -18,6 +18,8 @@ from tocsin_federation import errors
 from tocsin_federation.calls import Basis, Standing, admit_call, decide_call, read_call, refuse_baseless
 from tocsin_federation.canonical import parse_canon
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
+from tocsin_federation.circle import restore_circle, verify_circle
+from tocsin_federation.circle_rules import admit_addressed
 from tocsin_federation.envelope import open_entry
 from tocsin_federation.errors import EntryRefused, FederationError
 from tocsin_federation.frames import Frame, FrameReader
@@ -41,6 +43,7 @@ FILES = sorted(FOLDER.glob("*/*.json"))
 
 
 OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
+OF_CIRCLES = {"circle-awaited", "circle-frozen", "not-member", "above-circle", "epoch-ended"}
 OF_CALLS = {"call-changed", "already-stood-down"}
 
 
@@ -89,6 +92,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
             "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
+            *OF_CIRCLES, "too-many-circles",
         },
         "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
@@ -104,6 +108,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         ("invite", "HandshakeRefused"),
         ("proof", "ProofRefused"),
         ("witness", "WitnessRefused"),
+        ("circle", "CircleRefused"),
         ("heads", "GossipRefused"),
     ):
         codes = set(getattr(errors, name).reasons) - elsewhere.get(name, set())
@@ -129,6 +134,11 @@ def test_every_refusal_of_a_call_has_a_vector():
         "version-conflict",
     }  # fmt: skip
     assert answers == OF_CALLS | shared | {"ok"}
+
+
+def test_every_refusal_of_what_is_addressed_to_a_circle_has_a_vector():
+    answers = {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == "addressed"}
+    assert answers == OF_CIRCLES | {"ok"}
 
 
 def test_every_refusal_of_a_receipt_has_a_vector():
@@ -279,6 +289,17 @@ def _call(given: dict[str, Any]) -> None:
         raise EntryRefused(code)
 
 
+def _circle(given: dict[str, Any]) -> None:
+    held = restore_circle(given["held"]) if given["held"] else None
+    verify_circle(given["chain"], now=_time(given["now"]), held=held)
+
+
+def _addressed(given: dict[str, Any]) -> None:
+    circle = restore_circle(given["chain"]) if given["chain"] else None
+    times = {k: None if given[k] is None else _time(given[k]) for k in ("ended_at", "logged_by")}
+    admit_addressed(read_header(given["leaf"]), circle, me=given["me"], frozen_at=given["frozen_at"], **times)
+
+
 def _receipt(given: dict[str, Any]) -> None:
     header, receipt = read_header(given["leaf"]), read_receipt(given["content"])
     policy = PeerPolicy(given["peer"], "birch", Tlp.CLEAR, Tlp.CLEAR, given["active"])
@@ -287,9 +308,11 @@ def _receipt(given: dict[str, Any]) -> None:
 
 
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "addressed": _addressed,
     "acknowledgement": lambda given: read_acknowledgement(given["content"]),
     "call": _call,
     "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
+    "circle": _circle,
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
     "entry": _entry,
     "frames": _frames,

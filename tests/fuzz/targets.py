@@ -61,6 +61,8 @@ TARGETS: dict[str, Target] = {
         Target(
             "add-checkpoint", wire.submission, _FEDERATION, partial(seeds.field, "witness", "body"), 5_000
         ),
+        Target("circle", wire.circle_file, _FEDERATION, wire.circle_files, 3_000),
+        Target("manifest", wire.manifest, _FEDERATION, wire.manifests, 5_000),
         Target(
             "heads-question",
             wire.heads_question,

@@ -9,6 +9,7 @@ from tests.fuzz import seeds
 
 from tocsin_federation.canonical import canon, parse_canon
 from tocsin_federation.checkpoint import note_lines, open_checkpoint, parse_checkpoint_text, signers
+from tocsin_federation.circle import MANIFEST, read_file, read_manifest, verify_circle, write_file
 from tocsin_federation.cosignature import cosign, cosignatures, read_lines, with_lines
 from tocsin_federation.envelope import open_entry
 from tocsin_federation.errors import FederationError
@@ -99,6 +100,36 @@ def submission(data: bytes) -> None:
     assert write_submission(read) == data
     head = open_submission(read, _SUBMITTED["vkey"])
     judge(read, head, None)
+
+
+def circle_file(data: bytes) -> None:
+    """A circle's file; a chain that holds is written again as it was."""
+    chain = read_file(data)
+    assert write_file(chain) == data
+    verify_circle(chain, now=_NOW)
+
+
+def circle_files() -> list[bytes]:
+    """The chains of the vectors, as files."""
+    chains = (given["chain"] for given in seeds.given("circle"))
+    return [write_file(chain) for chain in chains if 1 <= len(chain) <= 8]
+
+
+def manifest(data: bytes) -> None:
+    """A manifest in an envelope that nobody has signed."""
+    text = base64.b64encode(data).decode()
+    kind = "application/vnd.tocsin.circle+json"
+    held = read_manifest(canon({"payload": text, "payloadType": kind, "signatures": []}))
+    assert MANIFEST.encode(held.manifest) == data
+
+
+def manifests() -> list[bytes]:
+    """The payloads of the vectors' manifests."""
+    found = []
+    for given in seeds.given("circle"):
+        for envelope in given["chain"][:2]:
+            _either(lambda envelope=envelope: found.append(read_manifest(envelope).payload))
+    return found
 
 
 def heads_question(data: bytes) -> None:

@@ -15,6 +15,7 @@ from tocsin_cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from tocsin_federation.errors import FederationError
+    from tocsin_federation.messages import Audience
     from tocsin_federation.proof import Proven
 
 _LATEST = 253_402_300_799  # the year 9999
@@ -176,7 +177,7 @@ def _facts(proven: "Proven") -> list[tuple[str, object]]:
         ("Report", f"{header.id} (version {header.ver})"),
         ("Marking", header.tlp.label),
         ("Sealed", f"{local_time(_sealed(proven))} by its author's clock"),
-        ("To", f"{len(header.aud.nodes)} nodes: {', '.join(header.aud.nodes)}"),
+        ("To", _audience(header.aud)),
         ("Cosigned", _cosigned(proven)),
         ("Says", "not disclosed" if proven.content is None else f"{title} ({len(proven.content)} bytes)"),
     ]
@@ -210,6 +211,7 @@ def _document(proven: "Proven") -> dict[str, Any]:
         "tlp": header.tlp.value,
         "sealed_at": _sealed(proven),
         "to": list(header.aud.nodes),
+        "circle": _circle(header.aud),
         "signers": list(proven.signers),
         "cosigned": [
             {"witness": c.vkey.split("+")[0], "vkey": c.vkey, "at": _moment(c.at)} for c in proven.cosigned
@@ -231,3 +233,13 @@ def _title(proven: "Proven") -> str | None:
         return None
     report = check_bundle(proven.content).report
     return None if report is None else report.name
+
+
+def _audience(aud: "Audience") -> str:
+    if aud.circle is not None:
+        return f"the members of the circle {aud.circle.hex()} in epoch {aud.epoch} (entry {aud.cseq} to it)"
+    return f"{len(aud.nodes)} nodes: {', '.join(aud.nodes)}"
+
+
+def _circle(aud: "Audience") -> dict[str, Any] | None:
+    return None if aud.circle is None else {"id": aud.circle.hex(), "epoch": aud.epoch, "cseq": aud.cseq}

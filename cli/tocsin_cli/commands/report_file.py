@@ -51,11 +51,21 @@ reviewed_by_option = click.option(
 full_option = click.option("--full", is_flag=True, help="With --dry-run: the bytes that would leave, too.")
 
 
-def audience_of(to: tuple[str, ...], *, no_share: bool, reviewed_by: str | None = None) -> Audience:
+circle_option = click.option("--circle", metavar="NAME", help="Send to the members of this circle.")
+
+
+def audience_of(
+    to: tuple[str, ...], *, no_share: bool, reviewed_by: str | None = None, circle: str | None = None
+) -> Audience:
     """Return who was asked for; raise UsageFault when nobody and somebody were."""
+    if circle is not None and (to or no_share):
+        raise UsageFault(
+            "--circle stands alone, without --to and --no-share.",
+            hint="Send it to the circle, then to others: tocsin report share ID --to NAME",
+        )
     if to and no_share:
         raise UsageFault("--to and --no-share contradict each other.", hint="Take one of them away.")
-    return Audience(to or None, not no_share, reviewed_by)
+    return Audience(to or None, not no_share, reviewed_by, circle)
 
 
 # new ---------------------------------------------------------------------------------------------------
@@ -64,11 +74,17 @@ def audience_of(to: tuple[str, ...], *, no_share: bool, reviewed_by: str | None 
 @click.command("new", cls=Command)
 @click.option("--to", multiple=True, metavar="NAME", help="Send to this peer only; may be repeated.")
 @click.option("--no-share", is_flag=True, help="Keep it at your own node.")
+@circle_option
 @click.option("--draft", "draft_file", metavar="FILE", help="Go on with an interrupted report.")
 @reviewed_by_option
 @pass_session
 def new(
-    session: Session, to: tuple[str, ...], no_share: bool, draft_file: str | None, reviewed_by: str | None
+    session: Session,
+    to: tuple[str, ...],
+    no_share: bool,
+    circle: str | None,
+    draft_file: str | None,
+    reviewed_by: str | None,
 ) -> None:
     """File a report, guided, in under a minute.
 
@@ -76,7 +92,7 @@ def new(
     sends it when you say so. Every answer is saved at once: Ctrl-C loses nothing. Answers may come from a
     pipe.
     """
-    audience = audience_of(to, no_share=no_share, reviewed_by=reviewed_by)
+    audience = audience_of(to, no_share=no_share, reviewed_by=reviewed_by, circle=circle)
     url = session.client.url  # a wrong setting is told before anything is asked
     report_id, form = handin.read_draft(Path(draft_file)) if draft_file else (new_id(), {})
     path = Path(draft_file) if draft_file else session.state / "drafts" / f"{report_id}.json"
@@ -197,6 +213,7 @@ def _say_what_differs(session: Session, item: Waiting, drivers: Sequence[object]
 )
 @click.option("--to", multiple=True, metavar="NAME", help="Send to this peer only; may be repeated.")
 @click.option("--no-share", is_flag=True, help="Keep it at your own node.")
+@circle_option
 @click.option("--dry-run", is_flag=True, help="Show who would get what; store and send nothing.")
 @full_option
 @reviewed_by_option
@@ -208,6 +225,7 @@ def submit(
     use_editor: bool,
     to: tuple[str, ...],
     no_share: bool,
+    circle: str | None,
     dry_run: bool,
     full: bool,
     reviewed_by: str | None,
@@ -219,7 +237,7 @@ def submit(
     until somebody has looked and is named. When the node cannot be reached, the report is kept
     here (exit code 3) and sent with `tocsin report flush`.
     """
-    audience = audience_of(to, no_share=no_share, reviewed_by=reviewed_by)
+    audience = audience_of(to, no_share=no_share, reviewed_by=reviewed_by, circle=circle)
     if report_id is not None and not _ID.fullmatch(report_id):
         raise UsageFault("An id is incident-- and a UUID.")
     if not file and not use_editor:

@@ -144,6 +144,8 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
     ]
     if origin.get("ours") or origin.get("imported"):
         pairs += _sealed_to(found)
+    if circles := names(found.get("circles")):
+        pairs.append(("Circle", ", ".join(circles)))
     if origin.get("ours"):
         pairs += redaction_lines(found)
     entry = found.get("entry")

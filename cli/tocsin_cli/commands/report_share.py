@@ -5,11 +5,11 @@ import click
 from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
-from tocsin_cli.commands.report_file import reviewed_by_option
+from tocsin_cli.commands.report_file import circle_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import audience_lines, severity_line, tell_answer, warn_not_sent
-from tocsin_cli.errors import CliError
-from tocsin_cli.filing import Answer, member, reviewed_query
+from tocsin_cli.errors import CliError, UsageFault
+from tocsin_cli.filing import Answer, Audience, member
 from tocsin_cli.session import Session, pass_session
 
 HAS_IT = "has-it"
@@ -21,9 +21,9 @@ HAS_IT = "has-it"
     "--to",
     multiple=True,
     metavar="NAME",
-    required=True,
     help="Send it to this peer (tocsin peer list); may be repeated.",
 )
+@circle_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show who would get what; send nothing.")
 @reviewed_by_option
@@ -32,6 +32,7 @@ def share(
     session: Session,
     report_id: str,
     to: tuple[str, ...],
+    circle: str | None,
     yes: bool,
     dry_run: bool,
     reviewed_by: str | None,
@@ -41,7 +42,10 @@ def share(
     They get the version that stands, unchanged, also when it is a withdrawal; a peer with an earlier version
     gets this one in its place. Whoever has it already notices nothing. Later versions go to them as well.
     """
-    tried = _send(session, report_id, to, reviewed_by, dry_run=True)
+    if bool(to) == (circle is not None):
+        raise UsageFault("Say whom to send it to: --to NAME, or --circle NAME, not both.")
+    audience = Audience(to or None, share=True, reviewed_by=reviewed_by, circle=circle)
+    tried = _send(session, report_id, audience, dry_run=True)
     if dry_run:
         tell_answer(session.out, tried, dry_run=True)
         warn_not_sent(session.out, tried, to=to)
@@ -51,7 +55,7 @@ def share(
         return
     answer = tried | {"outcome": "unchanged"}
     if tried.get("to"):
-        answer = _send(session, report_id, to, reviewed_by, dry_run=False)
+        answer = _send(session, report_id, audience, dry_run=False)
     tell_answer(session.out, answer, heading="Shared")
     warn_not_sent(session.out, answer, to=to)
     reached = answer.get("to") or [w for w in answer.get("withheld") or [] if w.get("code") == HAS_IT]
@@ -62,12 +66,8 @@ def share(
     session.out.next_step(f"tocsin report show {report_id}")
 
 
-def _send(
-    session: Session, report_id: str, to: tuple[str, ...], reviewed_by: str | None, *, dry_run: bool
-) -> Answer:
-    query = (
-        [("to", name) for name in to] + ([("dry_run", "1")] if dry_run else []) + reviewed_query(reviewed_by)
-    )
+def _send(session: Session, report_id: str, audience: Audience, *, dry_run: bool) -> Answer:
+    query = audience.query() + ([("dry_run", "1")] if dry_run else [])
     found = session.client.json("POST", f"/v1/reports/{segment(report_id)}/share", query=query)
     member(found, "id")
     return dict(found)

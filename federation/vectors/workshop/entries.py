@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tocsin_federation.merkle import leaf_hash
-from tocsin_federation.messages import write_acknowledgement
+from tocsin_federation.messages import Audience, write_acknowledgement
 from tocsin_federation.padding import pad, padded_length
 from workshop.case import Case, Dice
 from workshop.cast import ALDER, BIRCH, CEDAR, MALLORY, NOW, REPORT_ID
@@ -64,6 +64,11 @@ def _valid(box: Wraps) -> Iterator[Row]:
     yield "valid-acknowledgement", "ok", "P-62", "An acknowledgement.", box.given(ack)
     remark = sealed(t="remark", ref=hashlib.sha256(b"r").digest())
     yield "valid-remark", "ok", "P-62", "A remark; its content has vectors of its own.", box.given(remark)
+    place = Audience(
+        circle=hashlib.sha256(b"c").digest(), epoch=1, cseq=2, cprev=hashlib.sha256(b"p").digest()
+    )
+    circle = sealed(aud=place)
+    yield "valid-circle", "ok", "P-64", "To a circle: the header names nobody.", box.given(circle)
     full = sealed(content=bytes(1019))
     yield "valid-no-padding", "ok", "P-69", "1,019 bytes fill the smallest class.", box.given(full)
 
@@ -134,11 +139,32 @@ def _headers(box: Wraps) -> Iterator[Row]:
         "suite-2", supported, "P-62", "A cipher suite of a later version.", swap(b'"suite":1', b'"suite":2')
     )
     yield rewritten(
-        "audience-circle",
+        "audience-unknown",
         supported,
         "P-62",
         "An audience of a later version.",
-        swap(b'"nodes":["' + birch + b'"]', b'"circle":"c1","epoch":4'),
+        swap(b'"nodes":["' + birch + b'"]', b'"public":true'),
+    )
+    yield rewritten(
+        "audience-circle-half",
+        form,
+        "P-62",
+        "A circle without the author's count.",
+        swap(b'"nodes":["' + birch + b'"]', b'"circle":"' + b"A" * 43 + b'=","epoch":4'),
+    )
+    yield rewritten(
+        "audience-circle-and-nodes",
+        form,
+        "P-62",
+        "A circle and names beside it.",
+        swap(b'"aud":{', b'"aud":{"circle":"' + b"A" * 43 + b'=","cseq":1,"epoch":4,'),
+    )
+    yield rewritten(
+        "audience-circle-count-unlinked",
+        form,
+        "P-62",
+        "The second entry to a circle does not name the first.",
+        swap(b'"nodes":["' + birch + b'"]', b'"circle":"' + b"A" * 43 + b'=","cseq":2,"epoch":4'),
     )
     yield rewritten(
         "header-extra-field",

@@ -12,7 +12,7 @@ from tocsin_federation.envelope import Sealed, seal, wrap_info
 from tocsin_federation.errors import KeyRefused
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.merkle import leaf_hash
-from tocsin_federation.messages import FACTS, HEADER, Header, facts_of, read_header
+from tocsin_federation.messages import FACTS, HEADER, Audience, Header, facts_of, read_header
 from tocsin_federation.padding import pad
 from tocsin_schema.marking import Tlp
 from workshop.case import Dice
@@ -92,6 +92,7 @@ def sealed(
     recipients: tuple[Player, ...] = (BIRCH,),
     ref: bytes | None = None,
     label: str = "entry",
+    aud: Audience | None = None,
 ) -> Entry:
     """An entry of Alder, as the package seals it, with its data key."""
     drawn: list[bytes] = []
@@ -112,6 +113,7 @@ def sealed(
         now=NOW,
         rng=rng,
         ref=ref,
+        aud=aud,
     )
     return Entry(made, drawn[0])
 

@@ -16,6 +16,7 @@ from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import log, remote
 from tocsin_node.storage import witness as cosignatures
+from tocsin_node.storage.circles import Count
 from tocsin_node.storage.peers import KEEP, PeerRow, PolicyChange
 from tocsin_node.web.body import read_json
 from tocsin_node.web.problems import json_response
@@ -230,6 +231,9 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         )
         hint = f"It has rung {alerts} times in 24 hours, of {budget}; {left}."
         problem = {"code": "alert-budget", "hint": hint, "at": node.now()}
+    elif gaps := await node.circles.gaps(peer.node_id):
+        circle, counted = gaps[0]
+        problem = _gap(circle, counted) | {"at": node.now()}
     return {
         "name": row.name,
         "node_id": row.node_id,
@@ -262,3 +266,18 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "witness_key": peer.identity.statement.wit,
         "fetched": {"next_index": fetched, "our_size": head.size, "waiting": waiting},
     }
+
+
+def _gap(circle: str, count: Count) -> dict[str, Any]:
+    """What is wrong with how a peer's entries to a circle come, in words."""
+    if count.doubled:
+        hint = (
+            f"It has put two entries under one number of the circle {circle!r}: call its operator; the node may have "
+            "been restored, or it tells members different things."
+        )
+        return {"code": "circle-doubled", "hint": hint}
+    hint = (
+        f"{count.missing} of its {count.last} entries to the circle {circle!r} did not come to us: its ceiling for us "
+        "may forbid them, or we were left out. Ask its operator."
+    )
+    return {"code": "circle-gap", "hint": hint}

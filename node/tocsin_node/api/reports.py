@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tocsin_node.api.circles import circles_of
 from tocsin_node.api.redactions import basis_of, left_json, links_of, redactions_json
 from tocsin_node.api.relay_view import through
 from tocsin_node.api.remarks import remarks_of
@@ -34,6 +35,7 @@ async def submit(request: web.Request) -> web.Response:
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
         redaction_of=basis_of(request),
+        circle=request.query.get("circle"),
     )
     return _answer(node, submission)
 
@@ -73,6 +75,7 @@ async def share(request: web.Request) -> web.Response:
         to=_to(request) or [],
         dry_run=flag(request, "dry_run"),
         reviewed_by=_reviewed_by(request),
+        circle=request.query.get("circle"),
     )
     return _answer(request.app[NODE], done)
 
@@ -105,6 +108,7 @@ async def show(request: web.Request) -> web.Response:
                 for i in report.audience
             ],
             "entry": entry,
+            "circles": await circles_of(node, report.id),
             "witnesses": await _witnesses(node, report),
             "through": await through(node, report),
             "acknowledgements": [act for act in progress if act["kind"] == "ack"],

@@ -21,8 +21,9 @@ from tocsin_federation.calls import (
     read_answer,
     read_call,
 )
+from tocsin_federation.circle import Circle, read_file, verify_circle
 from tocsin_federation.envelope import Opened, open_entry
-from tocsin_federation.errors import EntryRefused
+from tocsin_federation.errors import CircleRefused, EntryRefused
 from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
@@ -36,6 +37,7 @@ from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
+from tocsin_node.services.intake_circles import WAITING, CircleDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
@@ -74,6 +76,7 @@ class Arrival:
     remark: Remark | None = None
     call: Call | None = None
     answer: CallAnswer | None = None
+    circle: Circle | None = None
     receipt: Receipt | None = None
     outcome: Outcome | None = None
     code: str | None = None
@@ -131,7 +134,9 @@ class Intake:
         self._now = now
         self.on_called: Callable[[], None] = _nobody  # after calls of peers were stored
         self._tries: dict[tuple[str, int], int] = {}
-        self._retried: set[tuple[str, int]] = set()
+        self._retried: dict[tuple[str, int], int] = {}
+        self._learned = 0  # how often more came to be known of circles
+        self.on_circles: Callable[[], None] = _nobody  # more is known of circles: what waited is tried again
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
         self.on_outcomes: Callable[[], None] = _nobody  # after a peer is owed receipts
 
@@ -186,22 +191,36 @@ class Intake:
         return True
 
     async def retry(self, peer: Peer, log: RemoteLog) -> int:
-        """Open again what was of a later version of the protocol when it came; returns how many are understood now."""
-        if (log.origin, log.gen) in self._retried:  # a running program does not learn
+        """Open again what could not be taken when it came, and may be now; returns how many were tried.
+
+        That is what was of a later version of the protocol, and what is addressed to circles that were not known.
+        """
+        learned = self._learned
+        if self._retried.get((log.origin, log.gen)) == learned:  # nothing was learnt meanwhile
             return 0
         count, after = 0, -1
-        while waiting := await self._unsupported(log, after):
+        while waiting := await self._waiting(log, after):
             after = waiting[-1][1].idx
             understood = await asyncio.to_thread(self._understood, peer, waiting, self._enc_private())
+            async with self._pool.acquire() as conn:
+                ready = await CircleDesk.ready(conn, [a.opened for a in understood if a.opened is not None])
+            understood = [a for a in understood if a.opened is None or a.opened in ready]
             if understood:
                 await self._apply_isolating(peer, log, understood, log.next_index, again=True)
             count += len(understood)
-        self._retried.add((log.origin, log.gen))  # only now: what a moment of trouble cut short begins anew
+        self._retried[log.origin, log.gen] = (
+            learned  # only now: what a moment of trouble cut short begins anew
+        )
         return count
 
-    async def _unsupported(self, log: RemoteLog, after: int) -> list[tuple[bytes, Frame]]:
+    def learn_circles(self) -> None:
+        """More is known of circles than before."""
+        self._learned += 1
+        self.on_circles()
+
+    async def _waiting(self, log: RemoteLog, after: int) -> list[tuple[bytes, Frame]]:
         async with self._pool.acquire() as conn:
-            return await remote.unsupported(conn, log, after, RETRY_ENTRIES)
+            return await remote.waiting(conn, log, after, RETRY_ENTRIES, ("unsupported", *WAITING))
 
     def _understood(
         self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
@@ -236,6 +255,8 @@ class Intake:
                 answer = read_answer(opened.content)
                 admit_answer(opened.header, answer, policy=peer.policy, me=self._node_id)
                 return replace(arrival, answer=answer)
+            if opened.header.t == "circle":
+                return replace(arrival, circle=verify_circle(read_file(opened.content), now=self._now()))
             if opened.header.t == "receipt":
                 receipt = read_receipt(opened.content)
                 admit_receipt(opened.header, receipt, policy=peer.policy, me=self._node_id)
@@ -259,6 +280,8 @@ class Intake:
         except EntryRefused as exc:
             outcome = Outcome.REFUSED if exc.by_policy else Outcome.QUARANTINED
             return replace(arrival, outcome=outcome, code=exc.code)
+        except CircleRefused as exc:
+            return replace(arrival, outcome=Outcome.QUARANTINED, code=exc.code)
 
     def _refuse_damage(self, log: RemoteLog, arrivals: Sequence[Arrival]) -> None:
         """All that is damaged is counted at once, so that many bad entries cost three requests together."""
@@ -331,13 +354,17 @@ class Intake:
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
-            batch = _judge_all(peer, log, arrivals, held, sent, sealed, desk, called, self._data_keys)
+            belonging = await self._circle_desk(conn, peer, log, arrivals)
+            batch = _judge_all(
+                peer, log, arrivals, held, sent, sealed, desk, called, belonging, self._data_keys
+            )
             if via is not None and not again:
                 batch.leave_untaken()
             await _write_reports(conn, batch)
             for report_id, ver, place in batch.confirmed:
                 await reports.move(conn, report_id, ver, place)
             await desk.write(conn)
+            await belonging.write(conn)
             rang = await self._ring(conn, peer, batch, via)
             rang |= await self._hear(conn, peer, desk, called)
             for acknowledgement in batch.acknowledgements:
@@ -357,11 +384,25 @@ class Intake:
             self._alarms.wake()
         if calls:
             self.on_called()
+        if belonging.learned:
+            self.learn_circles()
         if batch.versions:
             self.on_stored()
         if batch.owed:
             self.on_outcomes()
         return replace(log, next_index=next_index)
+
+    async def _circle_desk(
+        self, conn: Connection, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival]
+    ) -> CircleDesk:
+        came = [
+            (a.opened.header, reports.Place(log.gen, a.frame.idx, a.leaf_hash))
+            for a in arrivals
+            if a.opened is not None and a.opened.header.aud.circle is not None
+        ]
+        brought = [a.circle for a in arrivals if a.circle is not None]
+        origin = next((s.log.origin for s in peer.identity.statements if s.log.gen == log.gen), "")
+        return await CircleDesk.open(conn, peer.policy, self._node_id, origin, came, brought, self._now)
 
     async def _record(
         self, conn: Connection, log: RemoteLog, batch: _Batch, next_index: int, via: Peer | None
@@ -441,6 +482,7 @@ def _judge_all(
     sealed: AbstractSet[bytes],
     desk: RemarkDesk,
     called: CallDesk,
+    belonging: CircleDesk,
     data_keys: DataKeys,
 ) -> _Batch:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
@@ -451,6 +493,9 @@ def _judge_all(
     batch = _Batch()
     for arrival in arrivals:
         outcome, code = arrival.outcome, arrival.code
+        barred = _barred(arrival, belonging, reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash))
+        if outcome is None and barred is not None:
+            outcome, code = barred
         if outcome is None:
             outcome, code = _judge(peer, log, arrival, held, sent, sealed, desk, called, batch)
         if outcome is Outcome.QUARANTINED:
@@ -471,6 +516,18 @@ def _judge_all(
             )
         )
     return batch
+
+
+def _barred(
+    arrival: Arrival, belonging: CircleDesk, place: reports.Place
+) -> tuple[Outcome, str | None] | None:
+    """What circles say of an entry: all there is to say of manifests, and what forbids one addressed to a circle."""
+    opened = arrival.opened
+    if opened is None:
+        return None
+    if arrival.circle is not None:
+        return belonging.judge_manifests(opened, arrival.circle)
+    return None if opened.header.aud.circle is None else belonging.judge_addressed(opened.header, place)
 
 
 def _judge(

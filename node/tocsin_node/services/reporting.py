@@ -9,6 +9,7 @@ hold personal data or secrets goes to nobody until a named person has taken it o
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -18,6 +19,8 @@ from tocsin_federation.sharing import PeerPolicy, Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
+from tocsin_node.services.circle_standing import Way, members_gone
+from tocsin_node.services.circles import Circles
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.naming import refuse_unshared
 from tocsin_node.services.ownership import NotOurs, Ownership
@@ -87,11 +90,18 @@ class AudienceEmpty(NodeError):
     hint = "Name the recipients: --to NAME; or keep it here: --no-share."
 
 
+class CircleAndNames(NodeError):
+    """A report is sent to a circle or to peers by name, not both at once."""
+
+    code = "circle-and-names"
+    hint = "Send it to the circle, then to the others: `tocsin report share ID --to NAME`."
+
+
 class RecipientsMissing(NodeError):
     """Nobody is named to share the report with."""
 
     code = "recipients-missing"
-    hint = "Name them: `tocsin report share ID --to NAME`."
+    hint = "Name them: `tocsin report share ID --to NAME`, or --circle NAME."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,7 @@ class Reporting:
         alarms: Alarms,
         ownership: Ownership,
         redactions: Redactions,
+        circles: Circles,
         *,
         node_id: str,
         org: str,
@@ -143,6 +154,7 @@ class Reporting:
         self._alarms = alarms
         self._ownership = ownership
         self.redactions = redactions
+        self._circles = circles
         self._node_id = node_id
         self._org = org
         self._now = now
@@ -160,26 +172,33 @@ class Reporting:
         dry_run: bool = False,
         reviewed_by: str | None = None,
         redaction_of: Basis | None = None,
+        circle: str | None = None,
     ) -> Submission:
         """File a new report of ours: `raw` is a STIX bundle, kept and shared as exactly these bytes.
 
-        `to`: names or NodeIDs of peers; None: all whose policy admits the report's TLP (RED: nobody).
+        `to`: names or NodeIDs of peers; None: all whose policy admits the report's TLP (RED: nobody). `circle`: to the
+        members of that circle instead.
         `reviewed_by`: who has looked for personal data and secrets and takes it on that the report leaves.
         `redaction_of`: the record of which it is a version for others.
         Raises: FindingsRefused, ForeignCreator, ReviewNeeded, ReviewerUnnamed, ReportExists, AudienceEmpty,
-        PeerUnknown, StorageError, NotARedaction, RecordChanged.
+        PeerUnknown, StorageError, NotARedaction, RecordChanged, CircleUnknown, CircleClosed, CircleAndNames.
         """
         report, findings = _checked(raw)
         self._ownership.refuse_foreign(report)
+        if circle is not None and (to or not share):
+            raise CircleAndNames
         if redaction_of is None:
-            return await self._submit(
-                report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by
-            )
+            async with self._circles.way(circle) if circle is not None else nullcontext() as way:
+                return await self._submit(
+                    report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by, way=way
+                )
         async with await self.redactions.family(redaction_of.record_id):
             link = await self.redactions.admit(report, redaction_of)
-            return await self._submit(
-                report, findings, to, share=share, dry_run=dry_run, reviewed_by=reviewed_by, link=link
-            )
+            async with self._circles.way(circle) if circle is not None else nullcontext() as way:
+                return await self._submit(
+                    report, findings, to,
+                    share=share, dry_run=dry_run, reviewed_by=reviewed_by, link=link, way=way,
+                )  # fmt: skip
 
     async def _submit(
         self,
@@ -191,8 +210,9 @@ class Reporting:
         dry_run: bool,
         reviewed_by: str | None,
         link: Link | None = None,
+        way: Way | None = None,
     ) -> Submission:
-        release_ = self._release(report, to, share=share)
+        release_ = self._release(report, to, share=share, way=way)
         await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
@@ -207,6 +227,7 @@ class Reporting:
             screened=screened.admit(),
             alert=link is None,
             beside=keeping(link) if link else None,
+            way=way,
         )
         (posted,) = await self._ledger.post(posting)
         return await self._told(self._answer(posted, report, release_, findings, ver=1))
@@ -229,10 +250,11 @@ class Reporting:
         Raises: as submit, and ReportUnknown, NotOurs, AlreadyWithdrawn, VersionConflict (also when `modified` is not
         later than that of the version held: it was made on an older one).
         """
-        async with await self.redactions.family(report_id):
+        async with await self.redactions.family(report_id), self._circles.way_of(report_id) as way:
             return await self._revise(
-                raw, report_id, to, dry_run=dry_run, reviewed_by=reviewed_by, redaction_of=redaction_of
-            )
+                raw, report_id, to,
+                dry_run=dry_run, reviewed_by=reviewed_by, redaction_of=redaction_of, way=way,
+            )  # fmt: skip
 
     async def _revise(
         self,
@@ -243,6 +265,7 @@ class Reporting:
         dry_run: bool,
         reviewed_by: str | None,
         redaction_of: Basis | None,
+        way: Way | None,
     ) -> Submission:
         report, findings = _checked(raw)
         if report.id != report_id:
@@ -263,7 +286,7 @@ class Reporting:
                 raise AlreadyWithdrawn
             if report.modified <= held.modified:
                 raise VersionConflict
-        release_ = await self._release_next(report, held, to)
+        release_ = await self._release_next(report, held, to, way)
         await self._refuse_unshared(report, release_)
         left = left_behind(held.audience, release_, self._peering.name_of)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
@@ -295,6 +318,7 @@ class Reporting:
             screened=screened.admit(),
             alert=speaks or report.revoked,  # who was rung by it, before links were kept, is told of its end
             beside=keeping(link) if link else None,
+            way=way,
         )
         posted, *_ = await self._ledger.post(
             replace(posting, together=together), *(each.posting for each in endings)
@@ -325,16 +349,25 @@ class Reporting:
         to: Sequence[str],
         dry_run: bool = False,
         reviewed_by: str | None = None,
+        circle: str | None = None,
     ) -> Submission:
         """Send the version that stands, of what this node brought in, to the peers `to` that do not have it yet.
 
         The same bytes under the same number in a further entry; also a withdrawal. The others notice nothing. What
-        another node created is that node's to send.
+        another node created is that node's to send. `circle`: to the members of that circle instead.
         Raises: ReportUnknown, NotOurs, PeerUnknown, RecipientsMissing, ReviewNeeded, ReviewerUnnamed,
-        VersionConflict, StorageError.
+        VersionConflict, StorageError, CircleUnknown, CircleClosed, CircleAndNames.
         """
-        if not to:
+        if not to and circle is None:
             raise RecipientsMissing
+        if to and circle is not None:
+            raise CircleAndNames
+        async with self._circles.way(circle) if circle is not None else nullcontext() as way:
+            return await self._share(report_id, to, dry_run=dry_run, reviewed_by=reviewed_by, way=way)
+
+    async def _share(
+        self, report_id: str, to: Sequence[str], *, dry_run: bool, reviewed_by: str | None, way: Way | None
+    ) -> Submission:
         stored = await self.get(report_id)
         report, findings = _checked(stored.bundle)
         if stored.origin != self._node_id or self._ownership.of_another_node(report):
@@ -342,11 +375,14 @@ class Reporting:
                 "Only the node that published a report, or created it, may send it on.",
                 hint="Ask that organisation to share it with them.",
             )
-        release_ = self._release(report, to, share=True)
+        release_ = self._release(report, to, share=True, way=way)
         async with self._pool.acquire() as conn:
             having = await shares.recipients(conn, report_id, stored.ver)
             before = await reports.place_of(conn, report_id, stored.ver - 1)
-        release_ = split_off(release_, having, "has-it", "it has this version already")
+        if (
+            way is None or {p.node_id for p in release_.to} <= having
+        ):  # in a circle's count nobody is left out
+            release_ = split_off(release_, having, "has-it", "it has this version already")
         await self._refuse_unshared(report, release_)
         screened = await self._screened(report, release_, reviewed_by, dry_run=dry_run)
         findings = (*findings, *screened.findings)
@@ -362,6 +398,7 @@ class Reporting:
             ver=stored.ver,
             prev=before.leaf_hash if before else None,
             kind="revoke" if report.revoked else "publish",
+            way=way,
         )
         posting = Posting(
             sealed=sealed,
@@ -369,7 +406,7 @@ class Reporting:
             held_ver=stored.ver,
             audience=audience,
             wider=True,
-            after=_recording(screened, report.id, stored.ver) if screened.reviewed_by else None,
+            after=_recording(screened, report.id, stored.ver, way, sealed),
         )
         (posted,) = await self._ledger.post(posting)
         return self._answer(posted, report, release_, findings, ver=stored.ver)
@@ -553,7 +590,9 @@ class Reporting:
             "it seems to hold personal data or secrets, and nobody has taken it on that it leaves",
         )
 
-    def _release(self, report: IncidentReport, to: Sequence[str] | None, *, share: bool) -> Release:
+    def _release(
+        self, report: IncidentReport, to: Sequence[str] | None, *, share: bool, way: Way | None = None
+    ) -> Release:
         policies = self._peering.policies()
         if not share:
             return _nobody(policies, "not-shared", "it was filed with --no-share")
@@ -561,6 +600,10 @@ class Reporting:
             return _nobody(policies, "personal-data", "it holds personal data, which never leaves this node")
         if self._ownership.of_another_node(report):
             return _nobody(policies, "foreign-creator", "another node created it, and it alone sends it on")
+        if way is not None and report.tlp is Tlp.RED and policies:
+            raise AudienceEmpty
+        if way is not None:
+            return sealable_only(way.release(report.tlp, policies), self._peering)
         requested = None if to is None else [self._peering.named(name).node_id for name in to]
         released = release(report.tlp, policies, requested=requested)
         if requested is None and report.tlp.value == "red" and policies:
@@ -568,11 +611,16 @@ class Reporting:
         return sealable_only(released, self._peering)
 
     async def _release_next(
-        self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None
+        self, report: IncidentReport, held: reports.Held, to: Sequence[str] | None, way: Way | None = None
     ) -> Release:
-        """Who gets a later version. Raises: as `_for_whom`."""
+        """Who gets a later version; of a circle's report its members of today too. Raises: as `_for_whom`."""
         wanted = await self._for_whom(report, held, to)
-        return self._release(report, wanted, share=bool(wanted))
+        gone: frozenset[str] = frozenset()
+        if way is not None and report.tlp is not Tlp.RED and not report.revoked:
+            gone = way.gone(wanted)  # who was taken out learns of the withdrawal, and of nothing else
+            members = (p.node_id for p in way.release(report.tlp, self._peering.policies()).to)
+            wanted = list(dict.fromkeys([i for i in wanted if i not in gone] + list(members)))
+        return members_gone(self._release(report, wanted, share=bool(wanted)), gone)
 
     def _why_not_next(self, report: IncidentReport, held: reports.Held) -> NodeError | None:
         """Why an import does not take the place of what is held; None when it brings the next version."""
@@ -609,11 +657,16 @@ class Reporting:
         alert: bool = True,
         screened: Screened = NOTHING,
         beside: Callable[[Connection], Awaitable[None]] | None = None,
+        way: Way | None = None,
     ) -> Posting:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
         prev = held.leaf_hash if held else None
-        sealed = await self._seal(report, audience, ver=ver, prev=prev, kind=kind) if audience else None
+        if way is not None and not way.carries(report, to):
+            way = None  # then it is addressed to its recipients by name
+        sealed = (
+            await self._seal(report, audience, ver=ver, prev=prev, kind=kind, way=way) if audience else None
+        )
         plan = None
         if alert:
             plan = self._alarms.plan(
@@ -626,7 +679,7 @@ class Reporting:
             held_ver=held.ver if held else None,
             audience=kept,
             alert=plan,
-            after=_recording(screened, report.id, ver) if sealed and screened.reviewed_by else None,
+            after=_recording(screened, report.id, ver, way, sealed),
             beside=beside,
         )
 
@@ -638,6 +691,7 @@ class Reporting:
         ver: int,
         prev: bytes | None,
         kind: Kind,
+        way: Way | None = None,
     ) -> Sealed:
         recipients = self._peering.enc_keys(audience)
 
@@ -653,6 +707,7 @@ class Reporting:
                 recipients=recipients,
                 now=self._now(),
                 rng=self._rng,
+                aud=way.audience if way else None,
             )
 
         return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()
@@ -689,12 +744,19 @@ def sealable_only(released: Release, peering: Peering) -> Release:
     return Release(tuple(p for p in released.to if p not in expired), withheld)
 
 
-def _recording(screened: Screened, report_id: str, ver: int) -> Callable[[Connection, int], Awaitable[None]]:
-    """Keeps the reviewer's decision together with the version it is about."""
+def _recording(
+    screened: Screened, report_id: str, ver: int, way: Way | None, sealed: Sealed | None
+) -> Callable[[Connection, int], Awaitable[None]] | None:
+    """Keeps with a version that leaves the reviewer's decision, and its place in a circle; None for neither."""
+    if sealed is None or not (screened.reviewed_by or way):
+        return None
+    place = way.recording(sealed.leaf_hash, report_id, ver) if way else None
 
     async def after(conn: Connection, index: int) -> None:
-        del index
-        await screened.record(conn, report_id, ver)
+        if screened.reviewed_by:
+            await screened.record(conn, report_id, ver)
+        if place is not None:
+            await place(conn, index)
 
     return after
 

@@ -124,10 +124,10 @@ KEPT = """
 select leaf, data_key from remote_entry where origin = $1 and gen = $2 and idx = $3 and leaf is not null
 """
 
-UNSUPPORTED = """
+WAITING = """
 select q.idx, e.leaf_hash, q.leaf, q.wrap, q.ct
 from quarantine q join remote_entry e on e.origin = q.origin and e.gen = q.gen and e.idx = q.idx
-where q.origin = $1 and q.gen = $2 and q.code = 'unsupported' and q.idx > $3 order by q.idx limit $4
+where q.origin = $1 and q.gen = $2 and q.code = any($5::text[]) and q.idx > $3 order by q.idx limit $4
 """
 
 FORGET_OUTCOMES = """
@@ -260,12 +260,14 @@ async def kept(conn: Connection, origin: str, gen: int, idx: int) -> KeptLeaf | 
     return None if row is None else KeptLeaf(*row)
 
 
-async def unsupported(conn: Connection, log: RemoteLog, after: int, limit: int) -> list[tuple[bytes, Frame]]:
-    """(leaf hash, frame) of entries that were of a later version of the protocol when they came.
+async def waiting(
+    conn: Connection, log: RemoteLog, after: int, limit: int, codes: Sequence[str]
+) -> list[tuple[bytes, Frame]]:
+    """(leaf hash, frame) of entries that could not be taken when they came, for one of the reasons `codes`.
 
     Those above index `after`, ascending, `limit` at most.
     """
-    rows = await conn.fetch(UNSUPPORTED, log.origin, log.gen, after, limit)
+    rows = await conn.fetch(WAITING, log.origin, log.gen, after, limit, list(codes))
     return [(row[1], Frame(row[0], *row[2:])) for row in rows]
 
 

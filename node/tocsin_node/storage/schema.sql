@@ -75,6 +75,51 @@ create table channel (
     constraint channel_state_check CHECK ((state = ANY (ARRAY['up'::text, 'degraded'::text, 'down'::text])))
 );
 
+create table circle (
+    id bytea not null,
+    chain bytea[] not null,
+    state text not null,
+    rival bytea[],
+    told_by text,
+    changed_at timestamp with time zone default now() not null,
+    constraint circle_pkey PRIMARY KEY (id),
+    constraint circle_state_check CHECK ((state = ANY (ARRAY['offered'::text, 'adopted'::text, 'left'::text])))
+);
+
+create table circle_entry (
+    circle bytea not null,
+    origin text not null,
+    cseq bigint not null,
+    leaf_hash bytea not null,
+    cprev bytea,
+    epoch integer not null,
+    gen integer not null,
+    idx bigint not null,
+    report_id text not null,
+    ver integer not null,
+    ours boolean not null,
+    at timestamp with time zone default now() not null,
+    constraint circle_entry_pkey PRIMARY KEY (circle, origin, cseq, leaf_hash)
+);
+CREATE UNIQUE INDEX circle_entry_ours ON public.circle_entry USING btree (circle, cseq) WHERE ours;
+CREATE INDEX circle_entry_report ON public.circle_entry USING btree (report_id);
+
+create table circle_epoch (
+    circle bytea not null,
+    epoch integer not null,
+    learned_at timestamp with time zone default now() not null,
+    constraint circle_epoch_pkey PRIMARY KEY (circle, epoch),
+    constraint circle_epoch_circle_fkey FOREIGN KEY (circle) REFERENCES circle(id)
+);
+
+create table circle_told (
+    circle bytea not null,
+    node text not null,
+    epoch integer not null,
+    constraint circle_told_pkey PRIMARY KEY (circle, node),
+    constraint circle_told_circle_fkey FOREIGN KEY (circle) REFERENCES circle(id)
+);
+
 create table cluster_rung (
     cluster_id text not null,
     organisations integer not null,

@@ -105,6 +105,10 @@ STATUS: Mapping[str, HTTPStatus] = {
     "peer-exists": HTTPStatus.CONFLICT,
     "sas-mismatch": HTTPStatus.CONFLICT,
     "audience-empty": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "circle-unknown": HTTPStatus.NOT_FOUND,
+    "circle-closed": HTTPStatus.CONFLICT,
+    "circle-not-member": HTTPStatus.CONFLICT,
+    "circle-and-names": HTTPStatus.UNPROCESSABLE_ENTITY,
     "recipients-missing": HTTPStatus.UNPROCESSABLE_ENTITY,
     # the world
     "peer-unreachable": HTTPStatus.BAD_GATEWAY,
