@@ -419,6 +419,23 @@ class EntryRefused(FederationError):
         "already-stood-down": Reason(
             "The emergency was stood down; that is final.", "A new emergency needs a call of its own."
         ),
+        "unproven": Reason(
+            "What is passed on, or complained of, is not proven to be its author's.",
+            "Keep the entry as evidence.",
+        ),
+        "onward-forbidden": Reason(
+            "The marking does not let the peer pass the report on to this node.",
+            "The author is told, if it is a peer: `tocsin peer complaints`.",
+        ),
+        "onward-off": Reason(
+            "Nothing that this peer passes on is taken here.",
+            "`tocsin peer policy NAME --onward` changes that.",
+            "ours",
+        ),
+        "complaint-unfounded": Reason(
+            "What is complained of was permitted, or did not reach who complains.",
+            "Ask the peer's operator what is meant.",
+        ),
     }
 
     _by_policy: ClassVar[frozenset[str]] = frozenset(
@@ -441,6 +458,9 @@ class EntryRefused(FederationError):
             "marking-looser",
             "call-changed",
             "already-stood-down",
+            "onward-forbidden",
+            "onward-off",
+            "complaint-unfounded",
         )
     )
 

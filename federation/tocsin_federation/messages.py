@@ -21,7 +21,9 @@ MAX_LEAF_BYTES = 16 * 1024
 MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
-Kind = Literal["publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle"]
+Kind = Literal[
+    "publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle", "share", "complain"
+]
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 VERSIONS: Final[frozenset[str]] = frozenset({"publish", "revoke"})  # these carry a version of a report
 ANSWERS: Final[frozenset[str]] = KINDS - VERSIONS - {"circle"}  # these refer to an entry that came before
@@ -95,7 +97,8 @@ class Facts(_Form, frozen=True, kw_only=True):
     `t`: kind. `by`: author. `id`, `ver`: the report and the author's count of its versions, from 1; of a `circle`
     entry the circle, and its epoch plus one. `prev`:
     leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
-    an `answer` answers, or that a `call` is about; `ver` is then the version that this one carried, or speaks of.
+    an `answer` answers, that a `call` is about, a `share` passes on, or a `complain` speaks of; `ver` is then the
+    version that this one carried, or speaks of.
     A `receipt` has a name of its own as `id`, and `ver` 1: it names entries by their hashes alone, of which `ref` is
     the first.
     `ts`: when the author says it was sealed; for people, never for order.

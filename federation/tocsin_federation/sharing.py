@@ -68,7 +68,7 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
-ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "circle"})
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "circle", "complain"})
 
 
 class _Marked(msgspec.Struct):
@@ -82,11 +82,14 @@ _MARKED: Final = msgspec.json.Decoder(_Marked)
 def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
-    Its ceiling may have been lowered since. What says nothing of a report is served whatever the ceiling. `leaf` is a
-    header that we wrote ourselves and is not checked again.
+    Its ceiling may have been lowered since, and passing on to it ended. What says nothing of a report, or nothing that
+    its recipient did not write, is served whatever the ceiling. `leaf` is a header that we wrote ourselves and is not
+    checked again.
     """
     header = _MARKED.decode(leaf)
-    return header.t in ANY_CEILING or header.tlp.rank <= peer.max_tlp_out.rank
+    if header.t in ANY_CEILING:
+        return True
+    return header.tlp.rank <= peer.max_tlp_out.rank and (header.t != "share" or peer.onward)
 
 
 def _why_not(tlp: Tlp | None, peer: PeerPolicy, requested: Sequence[str] | None) -> tuple[str, str] | None:
@@ -130,6 +133,30 @@ def admit(
     refuse_misdirected(header, policy, me)
     if header.t not in {"publish", "revoke"}:
         raise EntryRefused("header-invalid")
+    # (2) to (4)
+    agree(
+        header,
+        content_id=content_id,
+        content_tlp=content_tlp,
+        content_revoked=content_revoked,
+        content_node=content_node,
+    )
+    # (5) P-83
+    if not policy.active:
+        raise EntryRefused("peer-inactive")
+    if header.tlp.rank > policy.max_tlp_in.rank:
+        raise EntryRefused("above-ceiling")
+
+
+def agree(
+    header: Header,
+    *,
+    content_id: str,
+    content_tlp: Tlp | None,
+    content_revoked: bool,
+    content_node: str | None,
+) -> None:
+    """Return when a report says what the header of its author says: checks 2 to 4 of `admit`. Raises: EntryRefused."""
     # (2) P-81
     if content_id != header.id or content_revoked != (header.t == "revoke"):
         raise EntryRefused("inner-mismatch")
@@ -139,13 +166,8 @@ def admit(
     if content_tlp is not header.tlp:
         raise EntryRefused("tlp-mismatch")
     # (4) P-106
-    if content_node not in {None, policy.node_id}:
+    if content_node not in {None, header.by}:
         raise EntryRefused("foreign-creator")
-    # (5) P-83
-    if not policy.active:
-        raise EntryRefused("peer-inactive")
-    if content_tlp.rank > policy.max_tlp_in.rank:
-        raise EntryRefused("above-ceiling")
 
 
 def admit_acknowledgement(

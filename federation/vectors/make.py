@@ -14,6 +14,7 @@ from workshop import (
     circles,
     entries,
     identities,
+    onward,
     proofs,
     receipts,
     remarks,
@@ -38,6 +39,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from circles.cases()
     yield from receipts.cases()
     yield from proofs.cases()
+    yield from onward.cases()
     yield from witnesses.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
 

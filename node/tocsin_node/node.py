@@ -30,6 +30,7 @@ from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.circles import Circles
 from tocsin_node.services.clusters import Clusters
+from tocsin_node.services.complaints import Complaints
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
 from tocsin_node.services.emergencies import Emergencies
@@ -42,10 +43,12 @@ from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
+from tocsin_node.services.intake_onward import OnwardDoor
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.passing_on import PassingOn
 from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
@@ -97,6 +100,8 @@ class Node:
     receipts: Receipts
     receipting: Receipting
     proving: Proving
+    passing_on: PassingOn
+    complaints: Complaints
     heads: Heads
     witnessing: Witnessing
     gossip: Gossip
@@ -222,11 +227,13 @@ async def open_node(
         )
         remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         trusting = Trusting(pool, peering, identity, settings.federation, now)
+        door = OnwardDoor(peering, ownership, identity)
         intake = Intake(
             pool,
             alarms,
             ownership,
             trusting,
+            door,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -257,6 +264,14 @@ async def open_node(
         circles.on_learned = intake.learn_circles
         health.add("circles", circles.health)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        proving = Proving(pool, peering, identity, data_keys, heads.trees, trusting)
+        passing_on = PassingOn(
+            pool, ledger, peering, reporting, proving, node_id=identity.node_id, now=now, rng=rng
+        )
+        complaints = Complaints(
+            pool, ledger, peering, proving, data_keys, node_id=identity.node_id, now=now, rng=rng
+        )
+        intake.on_passed = complaints.wake
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         intake.on_outcomes = receipting.wake
         producer = node_identity(org, identity.node_id)
@@ -279,7 +294,8 @@ async def open_node(
         alarms.on_sent = _both(answering.wake, receipting.wake)
         reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
-        ledger.on_stored = intake.on_stored = clusters.wake
+        ledger.on_stored = clusters.wake
+        intake.on_stored = _both(clusters.wake, passing_on.wake)
         finding = Finding(pool)
         await finding.look()
         health.add("alerts", alarms.health)
@@ -289,6 +305,8 @@ async def open_node(
         health.add("peers", peering.health)
         health.add("log", self_check.health)
         health.add("witnesses", trusting.health)
+        health.add("passing-on", passing_on.health)
+        health.add("complaints", complaints.health)
         ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
         heartbeat = heartbeat_of(settings, pool, alarms.able)
         beating = () if heartbeat is None else (heartbeat.run(),)
@@ -304,6 +322,8 @@ async def open_node(
             circles.run(),
             receipting.run(),
             answering.run(),
+            passing_on.run(),
+            complaints.run(),
             alarms.run(),
             clusters.run(),
             finding.run(),
@@ -331,8 +351,10 @@ async def open_node(
                 exchange=exchange,
                 circles=circles,
                 receipts=receipts,
+                proving=proving,
+                passing_on=passing_on,
+                complaints=complaints,
                 receipting=receipting,
-                proving=Proving(pool, peering, identity, data_keys, heads.trees, trusting),
                 heads=heads,
                 witnessing=witnessing,
                 gossip=gossip,

@@ -82,6 +82,7 @@ class FakeNode:
     remarks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    complaints: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     overrides: list[dict[str, Any]] = field(default_factory=list)
     subscriptions: list[dict[str, Any]] = field(default_factory=list)
@@ -193,6 +194,8 @@ class FakeNode:
             web.post("/v1/reports/{id}/remarks", self._remark),
             web.get("/v1/reports/{id}/remarks", self._remarks),
             web.post("/v1/reports/{id}/share", self._share),
+            web.get("/v1/complaints", self._complaints),
+            web.get("/v1/complaints/{id}/evidence", self._evidence),
             web.get("/v1/peers", self._peer_list),
             web.get("/v1/peers/{name}", self._peer_show),
             web.post("/v1/peers/invites", self._peer_invite),
@@ -582,6 +585,17 @@ class FakeNode:
             return problem(409, "sas-mismatch", "The words do not match.", "Somebody may sit between you.")
         peer.update(ours_approved=True, sas_verified="sas" in self.asked, state="active")
         return web.json_response(peer)
+
+    async def _complaints(self, request: web.Request) -> web.Response:
+        against = request.query.get("against")
+        return web.json_response(
+            {"items": [c for c in self.complaints if against in {None, c["against"]["name"]}]}
+        )
+
+    async def _evidence(self, request: web.Request) -> web.Response:
+        if int(request.match_info["id"]) not in {c["id"] for c in self.complaints}:
+            return problem(404, "complaint-unknown", "There is no complaint of that number.", "See the list.")
+        return web.Response(text="c2sp.org/tlog-proof@v1\n")
 
     async def _peer_policy(self, request: web.Request) -> web.Response:
         self.asked = await request.json()

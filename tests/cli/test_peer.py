@@ -230,3 +230,34 @@ def test_a_number_that_is_none_changes_no_policy(tocsin, node, number):
     node.add_peer("beta")
     assert tocsin("peer", "policy", "beta", "--alerts-per-day", number).exit_code == 2
     assert node.seen == []
+
+
+def complaint(number, against):
+    def named(name):
+        return {"name": name, "node_id": f"n1{name}"}
+
+    return {
+        "id": number, "by": named("gamma"), "against": named(against), "author": named("us"),
+        "report_id": "incident--5ee864f7-a0d5-4b08-9887-a4ceda5c2f7a", "ver": 1, "tlp": "amber+strict",
+        "recipients": [named("gamma")], "entry": {"gen": 1, "index": 3, "leaf_hash": "00"},
+        "at": "2026-11-20T10:00:00Z", "author_told": True,
+    }  # fmt: skip
+
+
+def test_complaints_are_listed_with_who_did_it_and_the_proof_is_written(tocsin, node, home):
+    assert tocsin("peer", "complaints").stdout == ""
+    node.complaints = [complaint(1, "beta"), complaint(2, "delta")]
+    listed = tocsin("peer", "complaints").stdout
+    assert "beta" in listed
+    assert "TLP:AMBER+STRICT" in listed
+    assert [c["id"] for c in json.loads(tocsin("peer", "complaints", "delta", "--json").stdout)["items"]] == [
+        2
+    ]
+    path = home.file("proof", "")
+    written = tocsin("peer", "complaints", "--evidence", "1", "--out", str(path))
+    assert (written.exit_code, path.read_text()) == (0, "c2sp.org/tlog-proof@v1\n")
+    assert "tocsin proof verify" in written.stderr
+    assert tocsin("peer", "complaints", "--evidence", "7").exit_code == 1
+    assert tocsin("peer", "complaints", "--out", str(path)).exit_code == 2
+    node.add_peer("beta", complaints=1)
+    assert "tocsin peer complaints beta" in tocsin("peer", "status", "beta").stdout

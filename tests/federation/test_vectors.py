@@ -27,6 +27,13 @@ from tocsin_federation.gossip import read_question
 from tocsin_federation.identity import verify_chain
 from tocsin_federation.keys import check_public, load_enc_private, verify
 from tocsin_federation.messages import read_acknowledgement, read_header
+from tocsin_federation.onward import (
+    admit_complaint,
+    admit_share,
+    read_complaint,
+    read_share,
+    refuse_onward,
+)
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.receipt import admit_receipt, ours, read_receipt
@@ -45,6 +52,7 @@ FILES = sorted(FOLDER.glob("*/*.json"))
 OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
 OF_CIRCLES = {"circle-awaited", "circle-frozen", "not-member", "above-circle", "epoch-ended"}
 OF_CALLS = {"call-changed", "already-stood-down"}
+OF_PASSING_ON = {"unproven", "onward-forbidden", "onward-off"}
 
 
 def test_there_are_vectors():
@@ -92,7 +100,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
             "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
-            *OF_CIRCLES, "too-many-circles",
+            *OF_PASSING_ON, "complaint-unfounded", *OF_CIRCLES, "too-many-circles",
         },
         "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
@@ -134,6 +142,18 @@ def test_every_refusal_of_a_call_has_a_vector():
         "version-conflict",
     }  # fmt: skip
     assert answers == OF_CALLS | shared | {"ok"}
+
+
+def test_every_refusal_of_what_is_passed_on_has_a_vector():
+    answers = {
+        kind: {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == kind}
+        for kind in ("share", "complaint")
+    }
+    shared = {
+        "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "content-invalid", "ok",
+    }  # fmt: skip
+    assert answers["share"] == OF_PASSING_ON | shared | {"above-ceiling", "unsupported"}
+    assert answers["complaint"] == {"unproven", "complaint-unfounded"} | shared
 
 
 def test_every_refusal_of_what_is_addressed_to_a_circle_has_a_vector():
@@ -289,6 +309,28 @@ def _call(given: dict[str, Any]) -> None:
         raise EntryRefused(code)
 
 
+def _known(given: dict[str, Any]) -> Callable[[str], Any]:
+    held = verify_chain(given["known"], expected=None, now=None) if given["known"] else None
+    return lambda node_id: held if held is not None and held.node_id == node_id else None
+
+
+def _share(given: dict[str, Any]) -> None:
+    header, share = read_header(given["leaf"]), read_share(given["content"])
+    tlp_in, active = Tlp(given["max_tlp_in"]), given["active"]
+    policy = PeerPolicy(given["peer"], "birch", Tlp.CLEAR, tlp_in, active, onward=given["onward"])
+    passed = admit_share(header, share, policy=policy, me=given["me"], known=_known(given))
+    author = given["author"]
+    if author is not None:
+        author = PeerPolicy(passed.author, "alder", Tlp.CLEAR, Tlp(author["max_tlp_in"]), author["active"])
+    refuse_onward(passed, share, policy=policy, author=author)
+
+
+def _complaint(given: dict[str, Any]) -> None:
+    header, complaint = read_header(given["leaf"]), read_complaint(given["content"])
+    policy = PeerPolicy(given["peer"], "cedar", Tlp.CLEAR, Tlp.CLEAR, given["active"])
+    admit_complaint(header, complaint, policy=policy, me=given["me"], known=_known(given))
+
+
 def _circle(given: dict[str, Any]) -> None:
     held = restore_circle(given["held"]) if given["held"] else None
     verify_circle(given["chain"], now=_time(given["now"]), held=held)
@@ -312,6 +354,8 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "acknowledgement": lambda given: read_acknowledgement(given["content"]),
     "call": _call,
     "canonical": lambda given: parse_canon(given["bytes"], max_bytes=given["max_bytes"]),
+    "complaint": _complaint,
+    "share": _share,
     "circle": _circle,
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
     "entry": _entry,

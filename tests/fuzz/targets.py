@@ -89,6 +89,8 @@ TARGETS: dict[str, Target] = {
         Target("request", wire.request, _FEDERATION, wire.requests),
         Target("proof", wire.proof, _FEDERATION, partial(seeds.field, "proof", "proof"), 3_000),
         Target("proof-extra", wire.proof_extra, _FEDERATION, wire.extras, 3_000),
+        Target("share", wire.share, _FEDERATION, partial(seeds.field, "share", "content"), 3_000),
+        Target("complaint", wire.complaint, _FEDERATION, partial(seeds.field, "complaint", "content"), 3_000),
         Target("evidence", wire.evidence, _FEDERATION, wire.evidences, 3_000),
         Target(
             "tile",

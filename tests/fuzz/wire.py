@@ -27,6 +27,7 @@ from tocsin_federation.keys import (
 )
 from tocsin_federation.merkle import parse_tile_path, tile_path
 from tocsin_federation.messages import HEADER, read_acknowledgement, read_header
+from tocsin_federation.onward import read_complaint, read_share, write_complaint, write_share
 from tocsin_federation.padding import pad, unpad
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof, write_proof
@@ -299,6 +300,20 @@ def evidences() -> list[bytes]:
         canon({"v": 1, "kind": "fork", "chain": b64, "held": note_, "offered": note_, "path": one})
         for one in ([], path, path * 5)
     ]
+
+
+def share(data: bytes) -> None:
+    """The content of a share, and what it proves."""
+    said = read_share(data)
+    assert write_share(said.proof, client=said.client) == data
+    verify_proof(said.proof)
+
+
+def complaint(data: bytes) -> None:
+    """The content of a complaint, and what it proves."""
+    said = read_complaint(data)
+    assert write_complaint(said) == data
+    verify_proof(said)
 
 
 def _frames(pieces: list[bytes]) -> tuple[str, int, list[Frame]]:

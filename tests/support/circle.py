@@ -35,16 +35,25 @@ async def introduce(one: str, inviter: ServedNode, other: str, guest: ServedNode
 
 @asynccontextmanager
 async def circle(
-    cluster: Cluster, directory: Path, names: Sequence[str], values: Values = QUICK, **options: Any
+    cluster: Cluster,
+    directory: Path,
+    names: Sequence[str],
+    values: Values = QUICK,
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    **options: Any,
 ) -> AsyncIterator[dict[str, ServedNode]]:
-    """The nodes of those names, for the block. `options` go to `open_node`."""
+    """The nodes of those names, for the block, all peers of all, or those of `pairs`. `options` go to `open_node`."""
     async with AsyncExitStack() as stack:
         nodes = {}
         for name in names:
             database = await stack.enter_async_context(cluster.database())
             settings = settings_on(directory / name, database, values, org=name)
             nodes[name] = await stack.enter_async_context(open_here(settings, **options))
-        await make_peers(nodes)
+        if pairs is None:
+            await make_peers(nodes)
+        for one, other in pairs or ():
+            await introduce(one, nodes[one], other, nodes[other])
         yield nodes
 
 

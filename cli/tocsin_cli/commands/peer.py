@@ -16,6 +16,9 @@ COMMANDS = {
     "status": Late(f"{_HERE}.peer_look:status", "Show how the connections are.", _LOOK),
     "evidence": Late(f"{_HERE}.peer_look:evidence", "Write the proof that a peer has forked its log.", _LOOK),
     "witness": Late(f"{_HERE}.peer_look:witness", "Say who cosigns for whom.", _LOOK),
+    "complaints": Late(
+        f"{_HERE}.peer_complaints:complaints", "List what was passed on against its marking.", _LOOK
+    ),
     "policy": Late(f"{_HERE}.peer_policy:policy", "Show what a peer may do here, or change it.", _LOOK),
     "sync": Late(f"{_HERE}.peer_look:sync", "Ask a peer for news now.", _LOOK),
 }

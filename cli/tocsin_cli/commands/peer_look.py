@@ -201,6 +201,9 @@ def _status_of(session: Session, name: str) -> None:
         pairs += [
             (f"  {outcome}", f"{count} {code}") for code, count in (outcomes.get(outcome) or {}).items()
         ]
+    if peer.get("complaints"):
+        see = f"tocsin peer complaints {shlex.quote(name)}"
+        pairs.append(("Complaints", f"{peer['complaints']}: it passed on what the marking forbids → {see}"))
     waiting, size = fetched.get("waiting", "?"), fetched.get("our_size", "?")
     pairs.append(("Our log", f"{_entries(size)}, they have {waiting} still to fetch"))
     session.out.facts([*pairs, *relay_lines(peer)])

@@ -37,7 +37,7 @@ COMMANDS = {
         _CHANGE,
     ),
     "share": Late(
-        f"{_HERE}.report_share:share", "Send a report that is filed already to further peers.", _CHANGE
+        f"{_HERE}.report_share:share", "Send a report to further peers, or pass on a peer's.", _CHANGE
     ),
     "update": Late(f"{_HERE}.report_change:update", "Send a new version of a report.", _CHANGE),
     "override": Late(

@@ -148,6 +148,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
         pairs.append(("Circle", ", ".join(circles)))
     if origin.get("ours"):
         pairs += redaction_lines(found)
+    pairs += _passed_on(found)
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
@@ -181,6 +182,23 @@ def _brought_by(origin: Mapping[str, Any]) -> str:
     if origin.get("ours"):
         return "us"
     return "imported here" if origin.get("imported") else f"{origin.get('name')} ({origin.get('node_id')})"
+
+
+def _passed_on(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Through whom it came, and who has passed it on to whom."""
+    lines: list[tuple[str, object]] = []
+    if isinstance(through := found.get("passed_by"), Mapping):
+        told = f"by {through.get('name')}, with the author's proof; the author is not told what you answer"
+        lines.append(("Passed on", told))
+    for each in found.get("passed_on") or []:
+        to, clients = (
+            ", ".join(names(each.get("to"))) or "nobody",
+            " (its clients)" if each.get("clients") else "",
+        )
+        by = (each.get("by") or {}).get("name")
+        when = f"version {each.get('ver')}, {local_time(each.get('at'))}"
+        lines.append(("Passed on", f"by {by} to {to}{clients}, {when}"))
+    return lines
 
 
 def _creator(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -1,4 +1,4 @@
-"""`tocsin report share`: the version that stands, to peers that do not have it yet."""
+"""`tocsin report share`: the version that stands, of ours or of a peer's, to peers that do not have it yet."""
 
 import click
 
@@ -37,10 +37,15 @@ def share(
     dry_run: bool,
     reviewed_by: str | None,
 ) -> None:
-    """Send a report that is filed already to further peers.
+    """Send a report to further peers, or pass on a peer's.
 
     They get the version that stands, unchanged, also when it is a withdrawal; a peer with an earlier version
-    gets this one in its place. Whoever has it already notices nothing. Later versions go to them as well.
+    gets this one in its place. Whoever has it already notices nothing. Later versions of yours go to them as well.
+
+    A peer's report goes on with its author's proof, as its marking permits: TLP:CLEAR and TLP:GREEN to any peer
+    that you name, TLP:AMBER to your clients (tocsin peer policy NAME --client), TLP:AMBER+STRICT and TLP:RED to
+    nobody. Its author learns to whom. When the author withdraws it, so does your node by itself; of other versions
+    you decide anew.
     """
     if bool(to) == (circle is not None):
         raise UsageFault("Say whom to send it to: --to NAME, or --circle NAME, not both.")

@@ -95,7 +95,13 @@ def _remedy(out: Output, missed: Mapping[str, Any], answer: Answer) -> None:
         )
     elif code in _BY_VOICE:
         out.warn("  Tell them by another way, such as the telephone.")
-    else:
+    elif code == "not-client":
+        out.warn(f"  If it is a client of yours: tocsin peer policy {peer} --client; then: {share}")
+    elif code == "onward-off":
+        out.warn(f"  To change that: tocsin peer policy {peer} --onward; then: {share}")
+    elif code == "onward-forbidden":
+        out.warn("  Only the author can give it to them: ask the author.")
+    elif code != "its-own":
         out.warn(f"  When that is put right: {share}")
 
 

@@ -133,7 +133,7 @@ def _headers(box: Wraps) -> Iterator[Row]:
         supported,
         "P-62",
         "A kind of entry of a later version.",
-        swap(b'"t":"publish"', b'"t":"share"'),
+        swap(b'"t":"publish"', b'"t":"later"'),
     )
     yield rewritten(
         "suite-2", supported, "P-62", "A cipher suite of a later version.", swap(b'"suite":1', b'"suite":2')

@@ -263,6 +263,7 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "witness": row.witness,
         "witnessed": row.witnessed,
         "cosigned_at": cosigned_at,
+        "complaints": (await node.complaints.counts()).get(peer.node_id, 0),
         "witness_key": peer.identity.statement.wit,
         "fetched": {"next_index": fetched, "our_size": head.size, "waiting": waiting},
     }

@@ -70,7 +70,7 @@ async def withdraw(request: web.Request) -> web.Response:
 
 async def share(request: web.Request) -> web.Response:
     """POST /v1/reports/{id}/share: the version that stands, to the peers `to` that do not have it yet."""
-    done = await request.app[NODE].reporting.share(
+    done = await request.app[NODE].passing_on.share(
         request.match_info["id"],
         to=_to(request) or [],
         dry_run=flag(request, "dry_run"),
@@ -108,6 +108,16 @@ async def show(request: web.Request) -> web.Response:
                 for i in report.audience
             ],
             "entry": entry,
+            "passed_on": [
+                {
+                    "by": {"name": node.peering.name_of(one.by), "node_id": one.by},
+                    "ver": one.ver,
+                    "to": [{"name": node.peering.name_of(i), "node_id": i} for i in one.recipients],
+                    "clients": one.client,
+                    "at": one.at,
+                }
+                for one in await node.passing_on.of_report(report.id)
+            ],
             "circles": await circles_of(node, report.id),
             "witnesses": await _witnesses(node, report),
             "through": await through(node, report),

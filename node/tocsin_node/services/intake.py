@@ -38,6 +38,7 @@ from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_circles import WAITING, CircleDesk
+from tocsin_node.services.intake_onward import Onward, OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
@@ -76,6 +77,7 @@ class Arrival:
     remark: Remark | None = None
     call: Call | None = None
     answer: CallAnswer | None = None
+    onward: Onward | None = None
     circle: Circle | None = None
     receipt: Receipt | None = None
     outcome: Outcome | None = None
@@ -114,6 +116,7 @@ class Intake:
         alarms: Alarms,
         ownership: Ownership,
         trusting: Trusting,
+        door: OnwardDoor,
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
@@ -126,6 +129,7 @@ class Intake:
         self._alarms = alarms
         self._ownership = ownership
         self._trusting = trusting
+        self._door = door
         self._node_id = node_id
         self._enc_private = enc_private
         self._data_keys = data_keys
@@ -138,6 +142,7 @@ class Intake:
         self._learned = 0  # how often more came to be known of circles
         self.on_circles: Callable[[], None] = _nobody  # more is known of circles: what waited is tried again
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
+        self.on_passed: Callable[[], None] = _nobody  # after something was passed on, or complained of
         self.on_outcomes: Callable[[], None] = _nobody  # after a peer is owed receipts
 
     async def take(self, peer: Peer, log: RemoteLog, frames: Sequence[Frame], next_index: int) -> RemoteLog:
@@ -255,6 +260,9 @@ class Intake:
                 answer = read_answer(opened.content)
                 admit_answer(opened.header, answer, policy=peer.policy, me=self._node_id)
                 return replace(arrival, answer=answer)
+            if opened.header.t in {"share", "complain"}:
+                came = self._door.open(opened, peer.policy)
+                return replace(arrival, onward=came, report=came.report, outcome=came.outcome, code=came.code)
             if opened.header.t == "circle":
                 return replace(arrival, circle=verify_circle(read_file(opened.content), now=self._now()))
             if opened.header.t == "receipt":
@@ -355,17 +363,19 @@ class Intake:
             told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
             belonging = await self._circle_desk(conn, peer, log, arrivals)
+            passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
             batch = _judge_all(
-                peer, log, arrivals, held, sent, sealed, desk, called, belonging, self._data_keys
+                peer, log, arrivals, held, sent, sealed, desk, called, passing, belonging, self._data_keys
             )
             if via is not None and not again:
                 batch.leave_untaken()
             await _write_reports(conn, batch)
+            await passing.write(conn)
             for report_id, ver, place in batch.confirmed:
                 await reports.move(conn, report_id, ver, place)
             await desk.write(conn)
             await belonging.write(conn)
-            rang = await self._ring(conn, peer, batch, via)
+            rang = await self._ring(conn, peer, batch, passing, via)
             rang |= await self._hear(conn, peer, desk, called)
             for acknowledgement in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
@@ -388,6 +398,9 @@ class Intake:
             self.learn_circles()
         if batch.versions:
             self.on_stored()
+        self._door.learn(passing.authors)
+        if passing.anything:
+            self.on_passed()
         if batch.owed:
             self.on_outcomes()
         return replace(log, next_index=next_index)
@@ -426,15 +439,19 @@ class Intake:
     def _limits(self, peer: Peer) -> CallLimits:
         return replace(self._call_limits, budget=lesser_budget(self._alert_budget(peer)))
 
-    async def _ring(self, conn: Connection, peer: Peer, batch: _Batch, via: Peer | None) -> bool:
+    async def _ring(
+        self, conn: Connection, peer: Peer, batch: _Batch, passing: OnwardDesk, via: Peer | None
+    ) -> bool:
         plans = []
         through = "" if via is None else via.row.name
         for new, before in batch.versions:
             # A copy that came another way was nobody's word, and rang for nobody.
             grade = before.grade if before and before.origin == new.origin else None
-            plan = self._alarms.plan(new.report, origin=peer.called, ours=False, previous_grade=grade)
+            source = passing.source(new.report.id, new.ver)
+            plan = self._alarms.plan(new.report, origin=source, ours=False, previous_grade=grade)
             if plan is not None:
-                unwitnessed = new.place is not None and await self._trusting.awaited(conn, peer, new.place)
+                place = None if passing.came_on(new.report.id, new.ver) else new.place
+                unwitnessed = place is not None and await self._trusting.awaited(conn, peer, place)
                 plans.append((plan.marked(unwitnessed=unwitnessed, through=through), new.ver))
         if not plans:
             return False
@@ -482,6 +499,7 @@ def _judge_all(
     sealed: AbstractSet[bytes],
     desk: RemarkDesk,
     called: CallDesk,
+    passing: OnwardDesk,
     belonging: CircleDesk,
     data_keys: DataKeys,
 ) -> _Batch:
@@ -497,7 +515,10 @@ def _judge_all(
         if outcome is None and barred is not None:
             outcome, code = barred
         if outcome is None:
-            outcome, code = _judge(peer, log, arrival, held, sent, sealed, desk, called, batch)
+            outcome, code = _judge(peer, log, arrival, held, sent, sealed, desk, called, passing, batch)
+        elif code == "onward-forbidden" and arrival.onward is not None and arrival.opened is not None:
+            place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
+            passing.refused(arrival.onward, place, arrival.frame, arrival.opened)
         if outcome is Outcome.QUARANTINED:
             frame = arrival.frame
             batch.quarantined.append(
@@ -539,6 +560,7 @@ def _judge(
     sealed: AbstractSet[bytes],
     desk: RemarkDesk,
     called: CallDesk,
+    passing: OnwardDesk,
     batch: _Batch,
 ) -> tuple[Outcome, str | None]:
     """The outcome of an entry that was opened and admitted; what it changes goes into `batch`, `held` and the desks."""
@@ -563,27 +585,27 @@ def _judge(
             return Outcome.REFUSED, "not-ours"
         batch.acknowledgements.append(arrival.acknowledgement)
         return Outcome.STORED, None
-    report = arrival.report
+    came, header, report = arrival.onward, opened.header, arrival.report
+    if came is not None:
+        if report is None or came.passed is None:
+            return passing.judge(came, place, arrival.frame, opened), None
+        header = came.passed.header
+        place = reports.Place(came.passed.gen, came.passed.index, came.passed.leaf_hash)
+        if before is not None and before.disputed and before.origin == header.by:
+            return Outcome.SUPERSEDED, None  # what its author disputes, the author alone mends (P-153)
     assert report is not None, "an entry of no other kind is opened"
     outcome, code = decide(
-        _standing(before),
-        opened.header,
-        sha256=report.sha256,
-        origin=peer.node_id,
-        creator=report.created_by_ref,
+        _standing(before), header, sha256=report.sha256, origin=header.by, creator=report.created_by_ref
     )
-    if (
-        outcome is Outcome.UNCHANGED
-        and before is not None
-        and before.disputed
-        and before.origin == peer.node_id
-    ):
-        batch.confirmed.append((report.id, before.ver, place))
+    if outcome is Outcome.UNCHANGED and before is not None and before.origin == peer.node_id:
+        if passing.direct(report.id, before.ver) or before.disputed:
+            batch.confirmed.append((report.id, before.ver, place))
         held[report.id] = replace(before, disputed=False)
     if outcome is Outcome.STORED:
-        new = reports.NewReport(report, peer.node_id, opened.header.ver, place)
+        new = reports.NewReport(report, header.by, header.ver, place)
         batch.versions.append((new, before))
         held[report.id] = _as_held(new)
+        passing.learn(new, came)
         desk.learn(new)
         called.learn(new)
     return outcome, code

@@ -24,7 +24,7 @@ from tocsin_node.health import Check
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
 from tocsin_node.services.ended_logs import dispute
 from tocsin_node.services.peer_name import NAME_MAX, NameUnfit, check_name, suggested
-from tocsin_node.storage import peers, remote
+from tocsin_node.storage import onward, peers, remote
 from tocsin_node.storage.peers import PeerRow
 from tocsin_node.storage.pool import Pool
 from tocsin_schema.marking import Tlp
@@ -161,6 +161,7 @@ class Peering:
         self._rng = rng
         self._peers: dict[str, Peer] = {}
         self._fetched: dict[str, tuple[int, int]] = {}
+        self.strangers: dict[str, str] = {}  # NodeID → what it calls itself, of authors that were never peers
         self.changed: Callable[[str], None] = lambda _node_id: None
 
     async def load(self) -> None:
@@ -168,6 +169,7 @@ class Peering:
         async with self._pool.acquire() as conn:
             for row in await peers.all_peers(conn):
                 self._remember(row)
+            self.strangers.update(await onward.strangers(conn))
 
     # Looking up -------------------------------------------------------------------------------------
 
@@ -200,12 +202,19 @@ class Peering:
         peer = self._peers.get(node_id)
         return () if peer is None else tuple(peer.identity.chain)
 
+    def identity_of(self, node_id: str) -> Identity | None:
+        """What is held of a peer's identity, of a removed one's too."""
+        peer = self._peers.get(node_id)
+        return None if peer is None else peer.identity
+
     def name_of(self, node_id: str) -> str:
         """What we call a node, removed or unknown ones too."""
         if node_id == self._us.node_id:
             return self._us.statement.org.name
         peer = self._peers.get(node_id)
-        return peer.row.name if peer is not None else node_id
+        if peer is not None:
+            return peer.row.name
+        return f"{self.strangers[node_id]} (its own word)" if node_id in self.strangers else node_id
 
     def http_key(self, keyid: str) -> bytes | None:
         """The public key behind a request's `keyid` (`NodeID#kid`), if a present peer lists it and it is in force."""

@@ -4,6 +4,7 @@ The proof of a peer's report is made from what was verified when it came: its le
 So a node can show what it was told without asking who told it.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from tocsin_federation.checkpoint import note_lines
@@ -11,14 +12,15 @@ from tocsin_federation.cosignature import with_lines
 from tocsin_federation.envelope import open_disclosed
 from tocsin_federation.identity import Identity, ended_logs
 from tocsin_federation.messages import read_header
-from tocsin_federation.proof import Disclosed, Proof, write_proof
+from tocsin_federation.proof import Disclosed, Proof, read_proof, write_proof
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.reporting import ReportUnknown
 from tocsin_node.services.trees import Trees
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import log, remote, reports, witness
+from tocsin_node.storage import log, onward, remote, reports, witness
+from tocsin_node.storage.onward import Through
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
 
@@ -84,7 +86,10 @@ class Proving:
                 raise TlpForbids(f"The report is another organisation's and marked TLP:{report.tlp.upper()}.")
             if ours:
                 return await self._own(conn, place, disclose=disclose)
-            return await self._theirs(conn, report, wanted, place, disclose=disclose)
+            through = (await onward.through(conn, [(report_id, wanted)])).get(report_id)
+            if through is not None:
+                return self._passed(report, through, place, disclose=disclose and wanted == report.ver)
+            return write_proof(await self._theirs(conn, report, wanted, place, disclose=disclose))
 
     async def _own(self, conn: Connection, place: Place, *, disclose: bool) -> bytes:
         ended = next((e for e in ended_logs(self._identity) if e.key.gen == place.gen), None)
@@ -110,13 +115,47 @@ class Proving:
             disclosed = Disclosed(open_disclosed(read_header(entry.leaf), data_key, entry.ct), data_key)
         return write_proof(Proof(entry.leaf, place.index, path, note, tuple(self._identity.chain), disclosed))
 
+    async def of_peer(self, conn: Connection, report: StoredReport) -> Proof:
+        """The proof of the version that stands of a peer's report, with what it says: to be passed on, to nobody else.
+
+        Raises: NotKept, DataKeyLost.
+        """
+        assert report.log_gen is not None, "what came from a peer stands in its log"
+        assert report.log_index is not None, "the same"
+        assert report.leaf_hash is not None, "the same"
+        place = Place(report.log_gen, report.log_index, report.leaf_hash)
+        return await self._theirs(conn, report, report.ver, place, disclose=True)
+
+    async def of_entry(
+        self, conn: Connection, author: str, place: Place, leaf: bytes, disclosed: Disclosed | None
+    ) -> Proof:
+        """The proof of one entry in the log of a peer (NodeID). Raises: NotKept."""
+        followed = await remote.standing(conn, author, place.gen)
+        chain = self._peering.statements(author)
+        if followed is None or followed.note is None or not chain:
+            raise NotKept
+        origin = note_lines(followed.note)[0].split("\n", 1)[0]
+        witnessed = await self._trusting.witnessed_size(conn, author, origin, place.index)
+        shown = None if witnessed is None else await remote.note_at(conn, followed, witnessed)
+        size, note = (
+            (followed.size, followed.note) if witnessed is None or shown is None else (witnessed, shown)
+        )
+        read = partial(remote.leaves, conn, followed)
+        path = await self._trees.inclusion((author, place.gen), read, place.index, size)
+        return Proof(leaf, place.index, path, await _cosigned(conn, origin, size, note), chain, disclosed)
+
+    def _passed(self, report: StoredReport, through: Through, place: Place, *, disclose: bool) -> bytes:
+        """The proof that came with what was passed on."""
+        if not disclose:
+            return through.proof
+        data_key = self._data_keys.unlock(place.leaf_hash, through.data_key)
+        return write_proof(replace(read_proof(through.proof), disclosed=Disclosed(report.bundle, data_key)))
+
     async def _theirs(
         self, conn: Connection, report: StoredReport, ver: int, place: Place, *, disclose: bool
-    ) -> bytes:
-        followed = await remote.standing(conn, report.origin, place.gen)
+    ) -> Proof:
         entry = await remote.kept(conn, report.origin, place.gen, place.index)
-        chain = self._peering.statements(report.origin)
-        if followed is None or followed.note is None or entry is None or not chain:
+        if entry is None:
             raise NotKept
         disclosed = None
         if disclose:
@@ -124,17 +163,7 @@ class Proving:
                 raise NotKept
             data_key = self._data_keys.unlock(place.leaf_hash, entry.data_key)
             disclosed = Disclosed(report.bundle, data_key)
-        origin = note_lines(followed.note)[0].split("\n", 1)[0]
-        witnessed = await self._trusting.witnessed_size(conn, report.origin, origin, place.index)
-        shown = None if witnessed is None else await remote.note_at(conn, followed, witnessed)
-        size, note = (
-            (followed.size, followed.note) if witnessed is None or shown is None else (witnessed, shown)
-        )
-        read = partial(remote.leaves, conn, followed)
-        path = await self._trees.inclusion((report.origin, place.gen), read, place.index, size)
-        return write_proof(
-            Proof(entry.leaf, place.index, path, await _cosigned(conn, origin, size, note), chain, disclosed)
-        )
+        return await self.of_entry(conn, report.origin, place, entry.leaf, disclosed)
 
 
 async def _cosigned(conn: Connection, origin: str, size: int, note: bytes) -> bytes:

@@ -29,7 +29,7 @@ from tocsin_node.services.reporting import (
     sealable_only,
 )
 from tocsin_node.services.screening import look
-from tocsin_node.storage import remarks, reports, shares
+from tocsin_node.storage import onward, remarks, reports, shares
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark, StoredRemark, Version
 from tocsin_schema.finding import Finding
@@ -144,7 +144,8 @@ class Remarks:
         if report is None or spoken is None:
             return frozenset()
         if report.origin != self._node_id:
-            return frozenset((report.origin,))
+            came = await onward.through(conn, [(report.id, spoken.ver)])
+            return frozenset() if came else frozenset((report.origin,))  # it never gave it to us
         return frozenset(await shares.recipients(conn, report.id, spoken.ver))
 
     def _release(

@@ -43,6 +43,7 @@ cross join lateral (
 where a.shared_idx is null and a.node is null and a.kind <> 'override'
     and a.ver is not null and r.origin = any($1::text[])
     and coalesce(v.leaf_hash, r.leaf_hash) is not null
+    and not exists (select from passed p where p.report_id = a.report_id and p.ver = a.ver)
 order by a.id limit $2
 """
 

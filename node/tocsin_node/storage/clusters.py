@@ -39,12 +39,17 @@ class Group:
     members: tuple[Member, ...]
 
 
-# A peer counts once, whatever creators it names; a creator counts once, whoever passed its reports on. What was long
+# A peer counts once, whatever creators it names, and whoever wrote what it passes on; a creator counts once, whoever
+# brought its reports. What was long
 # over when it came is history and warns of nothing, as it does not ring; nor do records without any time. A redaction
 # of ours is counted with its record.
 CLUSTERS = f"""
 with recent as materialized (
-    select f.report_id, f.origin, f.creator, f.level, f.first_at, f.keys from report_facet f
+    select f.report_id, coalesce((
+            select p.through from passed p join report r on r.id = p.report_id and r.ver = p.ver
+            where p.report_id = f.report_id), f.origin) as origin,
+        f.creator, f.level, f.first_at, f.keys
+    from report_facet f
     where f.first_at > now() - make_interval(days => $1) and not f.keys && array['state:withdrawn']
       and not exists (select from redaction d where d.report_id = f.report_id)
       and not exists (select from report r where r.id = f.report_id and {DISPUTED})

@@ -44,12 +44,14 @@ select $1, * from unnest($2::bytea[], $3::text[], $4::text[])
 on conflict (origin, leaf_hash, state) do update set code = excluded.code, at = excluded.at
 """
 
-# The first way to people that takes the alert of the version that stands says that it rang.
+# The first way to people that takes the alert of the version that stands says that it rang. Who never sealed it to us
+# is told nothing.
 OWE_ALERTED = """
 insert into receipt_due (origin, leaf_hash, state)
 select r.origin, coalesce(v.leaf_hash, r.leaf_hash), 'alerted' from delivery d join alert a on a.id = d.alert_id
 join report r on r.id = a.report_id left join report_version v on v.report_id = a.report_id and v.ver = a.ver
 where d.id = $1 and not a.ours and a.kind in ('raise', 'escalate') and coalesce(v.leaf_hash, r.leaf_hash) is not null
+    and not exists (select from passed p where p.report_id = a.report_id and p.ver = a.ver)
     and not exists (select from delivery o where o.alert_id = a.id and o.id <> d.id and o.accepted_at is not null)
 on conflict (origin, leaf_hash, state) do nothing
 """

@@ -129,6 +129,29 @@ create table cluster_rung (
     constraint cluster_rung_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 
+create table complaint (
+    id bigint generated always as identity not null,
+    by text not null,
+    against text not null,
+    gen integer not null,
+    idx bigint not null,
+    leaf_hash bytea not null,
+    report_id text not null,
+    ver integer not null,
+    tlp text not null,
+    author text not null,
+    recipients text[] not null,
+    at timestamp with time zone default now() not null,
+    leaf bytea,
+    ct bytea,
+    data_key bytea,
+    proof bytea,
+    told_idx bigint,
+    constraint complaint_pkey PRIMARY KEY (id),
+    constraint complaint_by_leaf_hash_key UNIQUE (by, leaf_hash)
+);
+CREATE INDEX complaint_untold ON public.complaint USING btree (author) WHERE ((ct IS NOT NULL) AND (told_idx IS NULL));
+
 create table cosignature (
     log text not null,
     witness text not null,
@@ -466,6 +489,31 @@ create table migration (
     sha256 bytea not null,
     applied_at timestamp with time zone default now() not null,
     constraint migration_pkey PRIMARY KEY (number)
+);
+
+create table onward (
+    by text not null,
+    gen integer not null,
+    idx bigint not null,
+    leaf_hash bytea not null,
+    report_id text not null,
+    ver integer not null,
+    recipients text[] not null,
+    client boolean not null,
+    at timestamp with time zone default now() not null,
+    constraint onward_pkey PRIMARY KEY (by, gen, idx)
+);
+CREATE INDEX onward_report ON public.onward USING btree (report_id);
+
+create table passed (
+    report_id text not null,
+    ver integer not null,
+    through text not null,
+    org text not null,
+    proof bytea not null,
+    data_key bytea not null,
+    at timestamp with time zone default now() not null,
+    constraint passed_pkey PRIMARY KEY (report_id, ver)
 );
 
 create table peer (

@@ -66,6 +66,10 @@ STATUS: Mapping[str, HTTPStatus] = {
     # what is asked for
     "token-name-taken": HTTPStatus.CONFLICT,
     "report-unknown": HTTPStatus.NOT_FOUND,
+    "complaint-unknown": HTTPStatus.NOT_FOUND,
+    "not-from-author": HTTPStatus.CONFLICT,
+    "disputed": HTTPStatus.CONFLICT,
+    "too-large-to-pass-on": HTTPStatus.CONFLICT,
     "peer-unknown": HTTPStatus.NOT_FOUND,
     "not-in-log": HTTPStatus.CONFLICT,
     "proof-not-kept": HTTPStatus.CONFLICT,

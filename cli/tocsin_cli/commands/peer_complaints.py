@@ -1,0 +1,71 @@
+"""`tocsin peer complaints`: who passed on what its marking forbids, and the proof."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tocsin_cli.command import Command
+from tocsin_cli.durable import write_durably
+from tocsin_cli.errors import UsageFault
+from tocsin_cli.filing import member, names
+from tocsin_cli.plain import local_time
+from tocsin_cli.session import Session, pass_session
+
+
+@click.command("complaints", cls=Command)
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--evidence", type=click.IntRange(min=1), metavar="ID", help="Write the proof of this one.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the proof there, else on stdout."
+)
+@pass_session
+def complaints(session: Session, name: str | None, evidence: int | None, out: Path | None) -> None:
+    """List what was passed on against its marking.
+
+    All of it, or what was passed on by one peer. Each is proven by the log of who did it; nothing follows by itself:
+    talk to them, lower what goes to them (tocsin peer policy NAME), or end the connection.
+    """
+    if out is not None and evidence is None:
+        raise UsageFault("--out needs --evidence ID.", hint="`tocsin peer complaints` lists the numbers.")
+    if evidence is not None:
+        _evidence(session, evidence, out)
+        return
+    found = session.client.json("GET", "/v1/complaints", query=[("against", name)] if name else [])
+    items = member(found, "items")
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    if not items:
+        session.out.say("No complaints.")
+        return
+    columns = ["id", "passed on by", "to", "marking", "report", "complained by", "author knows", "at"]
+    session.out.table(columns, [_row(each) for each in items])
+    session.out.next_step("tocsin peer complaints --evidence ID --out FILE")
+
+
+def _evidence(session: Session, number: int, out: Path | None) -> None:
+    raw = session.client.raw("GET", f"/v1/complaints/{number}/evidence")
+    if out is None:
+        session.out.raw(raw)
+        return
+    write_durably(out, raw)
+    session.out.say(f"{len(raw)} bytes: {out}")
+    session.out.next_step(f"tocsin proof verify {out}")
+
+
+def _row(each: Mapping[str, Any]) -> list[object]:
+    def named(part: str) -> object:
+        return (each.get(part) or {}).get("name")
+
+    return [
+        each.get("id"),
+        named("against"),
+        ", ".join(names(each.get("recipients"))),
+        f"TLP:{str(each.get('tlp')).upper()}",
+        f"{each.get('report_id')} (version {each.get('ver')})",
+        named("by"),
+        "yes" if each.get("author_told") else "no",
+        local_time(each.get("at")),
+    ]

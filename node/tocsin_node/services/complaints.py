@@ -1,0 +1,165 @@
+"""Complaints: that somebody passed on what its marking forbids. They are told to the author, and shown to people.
+
+Nothing follows from one by itself: it is proven by the log of who is complained of, and a person decides what it means.
+What we complain of waits in a row until the entry that tells its author is committed with the mark that it was told.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from tocsin_federation.envelope import Sealed, open_disclosed, seal
+from tocsin_federation.errors import FederationError
+from tocsin_federation.messages import read_header
+from tocsin_federation.onward import write_complaint
+from tocsin_federation.proof import Disclosed, Proof, write_proof
+from tocsin_node.data_keys import DataKeys
+from tocsin_node.errors import NodeError
+from tocsin_node.health import Check
+from tocsin_node.services.ledger import Ledger, Posting
+from tocsin_node.services.peering import Peering
+from tocsin_node.services.proving import NotKept, Proving
+from tocsin_node.services.resting import rest
+from tocsin_node.storage import onward
+from tocsin_node.storage.errors import StorageError
+from tocsin_node.storage.onward import Complaint, Evidence
+from tocsin_node.storage.pool import Connection, Pool
+from tocsin_node.storage.reports import Place
+from tocsin_schema.marking import Tlp
+
+LISTED = 200
+LOOK_EVERY_S = 300.0  # an author may have become a peer
+logger = logging.getLogger(__name__)
+
+
+class ComplaintUnknown(NodeError):
+    """There is no complaint of that number."""
+
+    code = "complaint-unknown"
+    hint = "`tocsin peer complaints` lists them."
+
+
+class Complaints:
+    """The verbs. Start `run()` once; `wake()` when there is something to tell."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        peering: Peering,
+        proving: Proving,
+        data_keys: DataKeys,
+        *,
+        node_id: str,
+        now: Callable[[], datetime],
+        rng: Callable[[int], bytes],
+    ) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._peering = peering
+        self._proving = proving
+        self._data_keys = data_keys
+        self._node_id = node_id
+        self._now = now
+        self._rng = rng
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to tell."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Tell authors, now and whenever woken, until cancelled."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.tell()
+            except (NodeError, FederationError) as exc:
+                logger.warning("complaints wait: %s", exc)
+            await rest(self._woken, LOOK_EVERY_S)
+
+    async def tell(self) -> int:
+        """Tell every author that is an active peer what was done with its reports; how many were told.
+
+        Raises: StorageError. What cannot be shown any more is passed over, and stays listed here.
+        """
+        authors = [p.node_id for p in self._peering.active() if self._peering.sealable(p.node_id)]
+        count, after = 0, 0
+        while True:
+            async with self._pool.acquire() as conn:
+                complaint = await onward.untold(conn, authors, after)
+                if complaint is None:
+                    return count
+                after = complaint.id
+                found = await onward.complaint(conn, complaint.id)
+                try:
+                    content = write_complaint(await self._proof(conn, complaint, found[1])) if found else b""
+                    sealed = self._seal(complaint, content)
+                except StorageError:
+                    raise
+                except (NodeError, FederationError) as exc:
+                    logger.warning("complaint %d cannot be told: %s", complaint.id, exc)
+                    continue
+            await self._ledger.post(Posting(sealed=sealed, after=partial(_mark, complaint.id)))
+            count += 1
+
+    async def listing(self, against: str | None = None) -> list[Complaint]:
+        """The newest complaints, of all or against one node (NodeID), ours too."""
+        async with self._pool.acquire() as conn:
+            return await onward.complaints(conn, against, LISTED)
+
+    async def counts(self) -> dict[str, int]:
+        """NodeID → how many complaints there are against it."""
+        async with self._pool.acquire() as conn:
+            return await onward.complaint_counts(conn)
+
+    async def evidence(self, number: int) -> bytes:
+        """The proof of the entry that is complained of, for anybody. Raises: ComplaintUnknown, NotKept."""
+        async with self._pool.acquire() as conn:
+            found = await onward.complaint(conn, number)
+            if found is None:
+                raise ComplaintUnknown
+            complaint, kept = found
+            return kept.proof or write_proof(await self._proof(conn, complaint, kept))
+
+    async def health(self) -> Check:
+        """Whether people should look. Anybody may read it: neither at whom nor by whom."""
+        async with self._pool.acquire() as conn:
+            count = await onward.complaints_in_a_day(conn)
+        if count:
+            hint = (
+                "Reports were passed on against their marking in the last 24 hours: `tocsin peer complaints`."
+            )
+            return Check("complaints", "degraded", "passed-on-against-marking", hint, mark=count)
+        return Check("complaints")
+
+    async def _proof(self, conn: Connection, complaint: Complaint, kept: Evidence) -> Proof:
+        """The proof of the entry complained of; with what it held as long as that is kept here."""
+        if kept.leaf is None:
+            raise NotKept
+        disclosed = None
+        if kept.ct is not None and kept.data_key is not None:
+            data_key = self._data_keys.unlock(complaint.leaf_hash, kept.data_key)
+            disclosed = Disclosed(open_disclosed(read_header(kept.leaf), data_key, kept.ct), data_key)
+        place = Place(complaint.gen, complaint.idx, complaint.leaf_hash)
+        return await self._proving.of_entry(conn, complaint.against, place, kept.leaf, disclosed)
+
+    def _seal(self, complaint: Complaint, content: bytes) -> Sealed:
+        return seal(
+            t="complain",
+            by=self._node_id,
+            id=complaint.report_id,
+            ver=complaint.ver,
+            tlp=Tlp(complaint.tlp),
+            content=content,
+            recipients=self._peering.enc_keys([complaint.author]),
+            now=self._now(),
+            rng=self._rng,
+            ref=complaint.leaf_hash,
+        )
+
+
+async def _mark(number: int, conn: Connection, index: int) -> None:
+    await onward.mark_told(conn, number, index)

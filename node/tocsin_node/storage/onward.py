@@ -1,0 +1,271 @@
+"""What is passed on, by whom, to whom; what is held because it was passed on; and complaints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """The entry of `by` at `place` passes a version on to `recipients` (NodeIDs, without the author)."""
+
+    by: str
+    place: Place
+    report_id: str
+    ver: int
+    recipients: tuple[str, ...]
+    client: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassing:
+    """The same as it is kept."""
+
+    report_id: str
+    by: str
+    ver: int
+    recipients: tuple[str, ...]
+    client: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """A version that is held because `through` passed it on. `org`: its author's own word; `data_key`: locked."""
+
+    report_id: str
+    ver: int
+    through: str
+    org: str
+    proof: bytes = field(repr=False)
+    data_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewComplaint:
+    """`by` complains that `against` passed on, in its entry at `place`, what the marking forbids.
+
+    `sealed`: that entry's header, ciphertext and locked data key, when we complain; `proof`: what others showed.
+    """
+
+    by: str
+    against: str
+    place: Place
+    report_id: str
+    ver: int
+    tlp: str
+    author: str
+    recipients: tuple[str, ...]
+    sealed: tuple[bytes, bytes, bytes] | None = field(repr=False, default=None)
+    proof: bytes | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A complaint as it is shown. `told`: the author was told by an entry of ours."""
+
+    id: int
+    by: str
+    against: str
+    gen: int
+    idx: int
+    leaf_hash: bytes
+    report_id: str
+    ver: int
+    tlp: str
+    author: str
+    recipients: tuple[str, ...]
+    at: datetime
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a complaint is proven by. Ours: header, ciphertext, locked data key; of others: the proof as it came."""
+
+    leaf: bytes | None
+    ct: bytes | None
+    data_key: bytes | None
+    proof: bytes | None
+
+
+RECORD = """
+insert into onward (by, gen, idx, leaf_hash, report_id, ver, recipients, client)
+values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
+"""
+
+OF_REPORTS = """
+select report_id, by, ver, recipients, client, at from onward where report_id = any($1::text[]) order by at, gen, idx
+"""
+
+KEEP_THROUGH = """
+insert into passed (report_id, ver, through, org, proof, data_key) values ($1, $2, $3, $4, $5, $6)
+on conflict (report_id, ver) do update set through = excluded.through, org = excluded.org, proof = excluded.proof,
+    data_key = excluded.data_key, at = now()
+"""
+
+FORGET_THROUGH = """
+delete from passed p using unnest($1::text[], $2::int[]) as w (id, ver) where p.report_id = w.id and p.ver = w.ver
+"""
+
+THROUGH = """
+select p.report_id, p.ver, p.through, p.org, p.proof, p.data_key
+from unnest($1::text[], $2::int[]) as w (id, ver) join passed p on p.report_id = w.id and p.ver = w.ver
+"""
+
+STRANGERS = """
+select distinct on (r.origin) r.origin, p.org from passed p
+join report r on r.id = p.report_id order by r.origin, p.at desc
+"""
+
+# Withdrawn by their authors, and passed on by us ($1) before to some of $2 that were not told so yet.
+STALE = """
+select r.id, array_agg(distinct one.recipient) from report r
+join onward o on o.report_id = r.id and o.by = $1 cross join lateral unnest(o.recipients) as one (recipient)
+where r.state = 'withdrawn' and r.origin <> $1 and r.tlp not in ('red', 'amber+strict')
+    and one.recipient = any($2::text[]) and not exists (
+    select from onward t where t.report_id = r.id and t.by = $1 and t.ver = r.ver and one.recipient = any(t.recipients))
+group by r.id order by r.id limit 256
+"""
+
+COMPLAIN = """
+insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key,
+    proof)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (by, leaf_hash) do nothing
+"""
+
+_COMPLAINT = """id, by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, at,
+    told_idx is not null"""
+
+COMPLAINTS = f"""
+select {_COMPLAINT} from complaint where $1::text is null or against = $1 order by id desc limit $2
+"""
+
+COMPLAINT = f"select {_COMPLAINT} from complaint where id = $1"
+
+EVIDENCE = "select leaf, ct, data_key, proof from complaint where id = $1"
+
+UNTOLD = f"""
+select {_COMPLAINT} from complaint
+where ct is not null and told_idx is null and author = any($1::text[]) and id > $2 order by id limit 1
+"""
+
+# What the marking kept from us is let go of once its author has it.
+TOLD = "update complaint set told_idx = $2, ct = null, data_key = null where id = $1"
+
+IN_A_DAY = "select count(*) from complaint where at > now() - interval '24 hours'"
+
+COUNTS = "select against, count(*) from complaint group by against"
+
+
+async def record(conn: Connection, passing: Passing) -> None:
+    """Keep that a version was passed on."""
+    place = passing.place
+    await conn.execute(
+        RECORD,
+        passing.by,
+        place.gen,
+        place.index,
+        place.leaf_hash,
+        passing.report_id,
+        passing.ver,
+        list(passing.recipients),
+        passing.client,
+    )
+
+
+async def of_reports(conn: Connection, report_ids: Sequence[str]) -> list[StoredPassing]:
+    """Who has passed on which versions of some reports to whom, as far as we know; oldest first."""
+    rows = await conn.fetch(OF_REPORTS, list(report_ids))
+    return [StoredPassing(row[0], row[1], row[2], tuple(row[3]), *row[4:]) for row in rows]
+
+
+async def keep_through(conn: Connection, came: Through) -> None:
+    """Keep through whom a version came."""
+    await conn.execute(
+        KEEP_THROUGH, came.report_id, came.ver, came.through, came.org, came.proof, came.data_key
+    )
+
+
+async def forget_through(conn: Connection, versions: Sequence[tuple[str, int]]) -> None:
+    """These versions have come from their authors themselves."""
+    await conn.execute(FORGET_THROUGH, [name for name, _ in versions], [ver for _, ver in versions])
+
+
+async def through(conn: Connection, versions: Sequence[tuple[str, int]]) -> dict[str, Through]:
+    """By report: through whom those of `versions` (report, version) came that did not come from their authors."""
+    rows = await conn.fetch(THROUGH, [name for name, _ in versions], [ver for _, ver in versions])
+    return {row[0]: Through(*row) for row in rows}
+
+
+async def strangers(conn: Connection) -> dict[str, str]:
+    """NodeID → what it called itself last, of everybody whose reports were passed on to us."""
+    return {row[0]: row[1] for row in await conn.fetch(STRANGERS)}
+
+
+async def stale(conn: Connection, us: str, among: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """(report, NodeIDs of `among`): what was withdrawn since we passed it on, and who is not told; 256 at most."""
+    return [(row[0], tuple(row[1])) for row in await conn.fetch(STALE, us, list(among))]
+
+
+async def complain(conn: Connection, new: NewComplaint) -> None:
+    """Keep a complaint; one about the same entry by the same node is kept once."""
+    place = new.place
+    await conn.execute(
+        COMPLAIN,
+        new.by,
+        new.against,
+        place.gen,
+        place.index,
+        place.leaf_hash,
+        new.report_id,
+        new.ver,
+        new.tlp,
+        new.author,
+        list(new.recipients),
+        *(new.sealed or (None, None, None)),
+        new.proof,
+    )
+
+
+async def complaints(conn: Connection, against: str | None, limit: int) -> list[Complaint]:
+    """The newest complaints, of all or against one node (NodeID), newest first."""
+    return [_complaint(row) for row in await conn.fetch(COMPLAINTS, against, limit)]
+
+
+async def complaint(conn: Connection, number: int) -> tuple[Complaint, Evidence] | None:
+    """One complaint, with what proves it."""
+    row, kept = await conn.fetchrow(COMPLAINT, number), await conn.fetchrow(EVIDENCE, number)
+    return None if row is None or kept is None else (_complaint(row), Evidence(*kept))
+
+
+async def untold(conn: Connection, authors: Sequence[str], after: int) -> Complaint | None:
+    """The oldest complaint of ours above that number that one of `authors` (NodeIDs) is to be told."""
+    row = await conn.fetchrow(UNTOLD, list(authors), after)
+    return None if row is None else _complaint(row)
+
+
+async def mark_told(conn: Connection, number: int, index: int) -> None:
+    """Our log entry `index` tells the author."""
+    await conn.execute(TOLD, number, index)
+
+
+async def complaints_in_a_day(conn: Connection) -> int:
+    """How many came up in the last 24 hours."""
+    count: int = await conn.fetchval(IN_A_DAY)
+    return count
+
+
+async def complaint_counts(conn: Connection) -> dict[str, int]:
+    """NodeID → how many complaints there are against it."""
+    return {row[0]: row[1] for row in await conn.fetch(COUNTS)}
+
+
+def _complaint(row: Any) -> Complaint:
+    values: list[Any] = list(row)
+    values[10] = tuple(values[10])
+    return Complaint(*values)
