@@ -276,6 +276,16 @@ class GossipRefused(FederationError):
     }
 
 
+class CompareRefused(FederationError):
+    """A message that compares what two nodes hold does not have its form."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "compare-malformed": Reason(
+            "The message that compares logs does not have its form.", "The sender's software is at fault."
+        ),
+    }
+
+
 class SealRefused(FederationError):
     """An entry cannot be sealed as asked."""
 

@@ -34,6 +34,14 @@ class Handed:
     ct: bytes = field(repr=False)
 
 
+def handable(header: Header) -> bool:
+    """Whether an entry is of those that are handed on at all.
+
+    What is addressed to a circle is counted without gaps, so its order is its author's to keep.
+    """
+    return header.t in HANDED_ON and header.tlp is not Tlp.RED and header.aud.circle is None
+
+
 def may_hand_on(header: Header, caller: PeerPolicy) -> bool:
     """Whether an entry that was sealed to us may be handed on to `caller` [P-221].
 
@@ -45,12 +53,8 @@ def may_hand_on(header: Header, caller: PeerPolicy) -> bool:
         return False
     if header.by == caller.node_id:
         return True
-    return (
-        caller.node_id in header.aud.nodes
-        and header.t in HANDED_ON
-        and header.tlp is not Tlp.RED
-        and header.tlp.rank <= caller.max_tlp_out.rank
-    )
+    named = caller.node_id in header.aud.nodes
+    return named and handable(header) and header.tlp.rank <= caller.max_tlp_out.rank
 
 
 def hand_on(header: Header, leaf: bytes, content: bytes, data_key: bytes, caller: str, key: EncKey) -> Handed:

@@ -12,6 +12,7 @@ from workshop import (
     calls,
     checkpoints,
     circles,
+    comparisons,
     entries,
     identities,
     onward,
@@ -41,6 +42,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from proofs.cases()
     yield from onward.cases()
     yield from witnesses.cases()
+    yield from comparisons.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
 
 

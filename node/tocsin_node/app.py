@@ -18,7 +18,7 @@ from tocsin_node.web.auth import PeerAuth, auth_middleware
 from tocsin_node.web.body import LIMITS
 from tocsin_node.web.limits import InFlight, LongPolls, RateLimit
 from tocsin_node.web.paging import known_parameters_middleware, no_zero_middleware
-from tocsin_node.web.peer_auth import NONCES, POLLS, RATE, STRANGERS
+from tocsin_node.web.peer_auth import COMPARING, NONCES, POLLS, RATE, STRANGERS
 from tocsin_node.web.problems import problems_middleware
 from tocsin_node.web.route import Route, check_routes
 
@@ -27,6 +27,8 @@ IN_FLIGHT = web.AppKey("in_flight", InFlight)
 SERVER_TIME_HEADER = "Tocsin-Time"
 STRANGERS_PER_S = 1.0  # of an invite's holder; of all at one address whom we do not know
 STRANGERS_BURST = 20
+COMPARISONS_PER_S = 0.5  # of one peer; each may have a million entries summed up
+COMPARISONS_BURST = 40
 
 
 def build_app(
@@ -59,6 +61,7 @@ def build_app(
     app[POLLS] = LongPolls()
     app[RATE] = RateLimit(PEER_REQUESTS_PER_S, PEER_BURST)
     app[STRANGERS] = RateLimit(STRANGERS_PER_S, STRANGERS_BURST)
+    app[COMPARING] = RateLimit(COMPARISONS_PER_S, COMPARISONS_BURST)
     for route in routes:
         resource = app.router.add_resource(route.path)
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):

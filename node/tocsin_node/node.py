@@ -54,6 +54,7 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.receipts import Receipts
+from tocsin_node.services.reconciling import Reconciling
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
@@ -106,6 +107,7 @@ class Node:
     witnessing: Witnessing
     gossip: Gossip
     giving: Giving
+    reconciling: Reconciling
     self_check: SelfCheck
     trusting: Trusting
     alarms: Alarms
@@ -359,6 +361,18 @@ async def open_node(
                 witnessing=witnessing,
                 gossip=gossip,
                 giving=giving,
+                reconciling=Reconciling(
+                    pool,
+                    peering,
+                    ledger,
+                    heads,
+                    gossip,
+                    client,
+                    taking,
+                    data_keys,
+                    identity=identity,
+                    now=now,
+                ),
                 self_check=self_check,
                 trusting=trusting,
                 alarms=alarms,

@@ -37,6 +37,7 @@ from tocsin_federation.onward import (
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.receipt import admit_receipt, ours, read_receipt
+from tocsin_federation.reconciling import read_question as read_comparison
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
 from tocsin_federation.request_auth import NonceCache, verify_request
 from tocsin_federation.sharing import PeerPolicy
@@ -118,6 +119,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         ("witness", "WitnessRefused"),
         ("circle", "CircleRefused"),
         ("heads", "GossipRefused"),
+        ("compare", "CompareRefused"),
     ):
         codes = set(getattr(errors, name).reasons) - elsewhere.get(name, set())
         answers = {code for where, code in refused if where == check and code != "ok"}
@@ -358,6 +360,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "share": _share,
     "circle": _circle,
     "checkpoint": lambda given: open_checkpoint(given["note"], given["vkey"]),
+    "compare": lambda given: read_comparison(given["question"]),
     "entry": _entry,
     "frames": _frames,
     "identity": _identity,

@@ -70,6 +70,13 @@ TARGETS: dict[str, Target] = {
             lambda: (one["question"] for one in seeds.given("heads") if "question" in one),
         ),
         Target("heads-answer", wire.heads_answer, _FEDERATION, wire.answers, 3_000),
+        Target(
+            "compare-question",
+            wire.compare_question,
+            _FEDERATION,
+            partial(seeds.field, "compare", "question"),
+        ),
+        Target("compare-answer", wire.compare_answer, _FEDERATION, wire.comparisons, 5_000),
         Target("frames", wire.frames, _FEDERATION, partial(seeds.field, "frames", "body"), 5_000),
         Target("header", wire.header, _FEDERATION, partial(seeds.field, "entry", "leaf")),
         Target(

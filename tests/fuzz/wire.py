@@ -2,11 +2,13 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from tests.fuzz import seeds
 
+from tocsin_federation import reconciling
 from tocsin_federation.canonical import canon, parse_canon
 from tocsin_federation.checkpoint import note_lines, open_checkpoint, parse_checkpoint_text, signers
 from tocsin_federation.circle import MANIFEST, read_file, read_manifest, verify_circle, write_file
@@ -363,3 +365,34 @@ ACKNOWLEDGEMENTS = [
         separators=(",", ":"),
     ).encode()
 ]
+
+
+def compare_question(data: bytes) -> None:
+    """A question that compares: what is read is written as it was."""
+    asked = reconciling.read_question(data)
+    assert reconciling.write_question(asked.ranges, listed=asked.listed) == data
+
+
+_COMPARED = (
+    reconciling.Question(v=1, ranges=((0, 256), (512, 768)), listed=False),
+    reconciling.Question(v=1, ranges=((0, 256), (512, 768)), listed=True),
+)
+
+
+def compare_answer(data: bytes) -> None:
+    """An answer to one of two questions; the first byte says which."""
+    asked = _COMPARED[data[:1] == b"L"]
+    answer = reconciling.read_answer(data[1:], asked)
+    assert reconciling.write_answer(answer.next, answer.sums, answer.entries) == data[1:]
+    listed = {entry.at: entry for entry in answer.entries}
+    reconciling.differences(listed, {}, ours=True)
+
+
+def comparisons() -> Iterator[bytes]:
+    """Good answers to both."""
+    yield b"S" + reconciling.write_answer(900, [reconciling.summed([]), reconciling.summed([7])])
+    listed = [
+        reconciling.Listed(at=3, state="refused", code="above-ceiling"),
+        reconciling.Listed(at=600, state="stored"),
+    ]
+    yield b"L" + reconciling.write_answer(900, (), listed)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.simulation.cast import START, Player
 from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
+from tests.simulation.handing import ASK_OTHERS_S, HANDED, RELAY_AFTER_S, Came, Handing
 from tests.simulation.state import Disk, Entry, Followed, Stored
 from tests.simulation.world import Request, World
 
@@ -33,12 +34,13 @@ BACKOFF_MAX_S = 60.0
 BATCH = 64
 DOUBTS = 3
 DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+TAKEN = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 RINGING = frozenset({"I", "II"})
 
 Step = Generator[Any, Any, Any]
 
 
-class Node(Comparing):
+class Node(Comparing, Handing):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
     `signed`: the root that it signed last, by size; `written`: every entry that it ever made. That is what a god would
@@ -53,6 +55,7 @@ class Node(Comparing):
         self.room: list[tuple[str, int]] = []
         self.signed: dict[int, bytes] = {}
         self.written: list[Entry] = []
+        self.handed: list[tuple[str, bytes, str]] = []
         self.noted = 0  # the size of its log, in a file beside the database
         self.restored = 0
         self.up = False
@@ -79,6 +82,7 @@ class Node(Comparing):
         self._writes.clear()
         self._waiting.clear()
         self._tries.clear()
+        self.reached = {}
         self.world.servers[self.node_id] = self.serve
         for peer in self.policies:
             self._work(self._follow(peer))
@@ -241,6 +245,8 @@ class Node(Comparing):
             self._serve_checkpoint(request, answer)
         elif request.kind in KINDS:
             self.serve_comparing(request, answer)
+        elif request.kind in HANDED:
+            self.serve_handed(request, answer)
         elif request.kind == "tile":
             start = request.at * TILE_WIDTH
             if start + request.width <= len(self.disk.entries):
@@ -281,13 +287,16 @@ class Node(Comparing):
     def _follow(self, peer: str) -> Step:
         failures = doubts = 0
         fresh = True
+        heard_s = self.world.now_s
         self.disk.followed.setdefault(peer, Followed())
         while peer not in self.disk.stopped:
+            most_s = BACKOFF_MAX_S
             try:
                 began_s = self.world.now_s
                 wait_s = 0.0 if fresh else POLL_S
                 yield from self._round(peer, wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
                 failures, doubts, fresh = 0, 0, False
+                heard_s = self.world.now_s
                 yield max(0.0, began_s + LEAST_ROUND_S - self.world.now_s)
                 continue
             except LogBroken as exc:
@@ -296,10 +305,15 @@ class Node(Comparing):
                 if exc.proven:
                     yield lambda code=exc.code: self.disk.stopped.setdefault(peer, code)
                     return
-            except (NoAnswerError, FederationError):
+            except NoAnswerError:
+                failures += 1
+                if self.world.now_s - heard_s > RELAY_AFTER_S:
+                    yield from self.ask_others(peer)
+                    most_s = ASK_OTHERS_S
+            except FederationError:
                 failures += 1
             fresh = True
-            yield self.world.dice.uniform(0.05, min(BACKOFF_MAX_S, 2.0**failures / 2))
+            yield self.world.dice.uniform(0.05, min(most_s, 2.0**failures / 2))
 
     def _round(self, peer: str, wait_s: float, *, doubted: bool) -> Step:
         log, vkey = self.disk.followed[peer], self.others[peer].identity.statement.log.vkey
@@ -359,8 +373,7 @@ class Node(Comparing):
     def _request(self, peer: str, kind: str, at: int, **more: Any) -> Request:
         return Request(self.node_id, peer, kind, at, **more)
 
-    def _open(self, peer: str, frame: Frame) -> tuple[Frame, Any, Any, str | None]:
-        """Frame, header, what it holds, or the code that refuses it."""
+    def _open(self, peer: str, frame: Frame) -> Came:
         try:
             opened = open_entry(
                 frame,
@@ -373,10 +386,10 @@ class Node(Comparing):
             if header.t == "ack":
                 said = read_acknowledgement(opened.content)
                 admit_acknowledgement(header, said, policy=policy, me=self.node_id)
-                return frame, header, said, None
+                return Came(frame, header, said)
             report = check_bundle(opened.content).report
             if report is None:
-                return frame, header, None, "content-invalid"
+                return Came(frame, code="content-invalid")
             admit(
                 header,
                 content_id=report.id,
@@ -387,34 +400,51 @@ class Node(Comparing):
                 me=self.node_id,
             )
         except EntryRefused as exc:
-            return frame, None, None, exc.code
-        return frame, header, report, None
+            return Came(frame, code=exc.code)
+        return Came(frame, header, report, opened.data_key)
 
-    def _refuse_damage(self, peer: str, opened: list[tuple[Frame, Any, Any, str | None]]) -> None:
-        damaged = [(peer, frame.idx) for frame, _, _, code in opened if code in DAMAGE]
+    def _refuse_damage(self, peer: str, opened: list[Came]) -> None:
+        damaged = [(peer, came.frame.idx) for came in opened if came.code in DAMAGE]
         for key in damaged:
             self._tries[key] = self._tries.get(key, 0) + 1
         if any(self._tries[key] < DOUBTS for key in damaged):
             raise NoAnswerError
 
-    def _apply(
-        self, peer: str, opened: list[tuple[Frame, Any, Any, str | None]], start: int, following: int
-    ) -> None:
+    def _apply(self, peer: str, opened: list[Came], start: int, following: int) -> None:
         """Inside a transaction: outcomes, what they store, alerts and the cursor, together."""
         log = self.disk.followed[peer]
         if log.next != start:
             return
-        for frame, header, content, refused in opened:
-            assert frame.idx not in log.outcomes, "an entry got a second outcome"
-            if refused is not None:
-                policy = EntryRefused(refused).by_policy if refused in EntryRefused.reasons else False
-                outcome = (Outcome.REFUSED if policy else Outcome.QUARANTINED).value
-                log.outcomes[frame.idx] = outcome, refused
-            elif header.t == "ack":
-                log.outcomes[frame.idx] = self._take_ack(peer, header, content)
-            else:
-                log.outcomes[frame.idx] = self._take_report(peer, frame, header, content)
+        for came in opened:
+            idx = came.frame.idx
+            assert idx not in log.outcomes or idx in log.via, "an entry got a second outcome"
+            log.via.discard(idx)
+            log.outcomes[idx] = self._judged(peer, came)
         log.next = following
+
+    def apply_handed(self, peer: str, opened: list[Came]) -> None:
+        """Inside a transaction: what others handed on; the cursor stays, and what is not taken has no outcome."""
+        log = self.disk.followed[peer]
+        for came in opened:
+            idx = came.frame.idx
+            if came.code is not None or idx in log.outcomes or idx < log.next:
+                continue
+            outcome = self._judged(peer, came)
+            if outcome[0] in TAKEN:
+                log.outcomes[idx] = outcome
+                log.via.add(idx)
+
+    def _judged(self, peer: str, came: Came) -> tuple[str, str | None]:
+        if came.code is not None or came.header is None:
+            code = came.code or "unknown"
+            policy = EntryRefused(code).by_policy if code in EntryRefused.reasons else False
+            return (Outcome.REFUSED if policy else Outcome.QUARANTINED).value, code
+        if came.header.t == "ack":
+            return self._take_ack(peer, came.header, came.said)
+        outcome = self._take_report(peer, came.frame, came.header, came.said)
+        if outcome[0] in TAKEN:
+            self.disk.followed[peer].kept[came.frame.idx] = came.frame.leaf, came.data_key
+        return outcome
 
     def _take_ack(self, peer: str, header: Header, said: Any) -> tuple[str, str | None]:
         stored = self.disk.reports.get(header.id)

@@ -189,7 +189,7 @@ def judge(run: Play) -> list[str]:
     """What is wrong with a run; nothing, if the protocol holds."""
     return [
         *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
-        *_twice_witnessed(run),
+        *_twice_witnessed(run), *_handed_wrongly(run),
     ]  # fmt: skip
 
 
@@ -255,6 +255,18 @@ def _leaked(run: Play) -> list[str]:
                 limit = reader.policies[origin.node_id].max_tlp_in
                 if Tlp(stored.tlp).rank > limit.rank:
                     wrong.append(f"{_name(reader)} holds {stored.tlp} above its limit {limit.value}")
+    return wrong
+
+
+def _handed_wrongly(run: Play) -> list[str]:
+    """No honest node handed on what the author did not seal to that reader, nor TLP:RED, but to the author itself."""
+    wrong = []
+    for giver in run.honest:
+        for author, leaf, reader in giver.handed:
+            header = read_header(leaf)
+            run.did["handed on"] += 1
+            if reader != author and (reader not in header.aud.nodes or header.tlp is Tlp.RED):
+                wrong.append(f"{_name(giver)} handed on to {reader} what was not for it")
     return wrong
 
 

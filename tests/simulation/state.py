@@ -38,6 +38,8 @@ class Followed:
     leaves: list[bytes] = field(default_factory=list)
     next: int = 0
     outcomes: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    kept: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)  # of what was taken: leaf and data key
+    via: set[int] = field(default_factory=set)  # what others handed on, and its author has not served yet
 
 
 @dataclass

@@ -13,6 +13,7 @@ from tests.simulation.world import Request
 from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.merkle import leaf_hash, root_of
+from tocsin_federation.messages import Header
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.witness import Submission
 from tocsin_schema.marking import Tlp
@@ -27,6 +28,9 @@ class Villain(Node):
         """Something bad, now and then."""
 
     def _servable(self, entry: Entry, policy: PeerPolicy) -> bool:  # noqa: ARG002  it does not care
+        return True
+
+    def may_hand_on(self, header: Header, policy: PeerPolicy) -> bool:  # noqa: ARG002  it does not care
         return True
 
 
@@ -191,20 +195,52 @@ class Forger(Villain):
         )
 
 
+class GoBetween(Villain):
+    """Hands on what it likes, as it likes: nothing, an old head, other entries, spoilt wraps, to whom it likes."""
+
+    def serve_handed(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        dice, log = self.world.dice, self.disk.followed.get(request.about)
+        lie = dice.randrange(6)
+        if request.kind == "relay-entries" and lie == 0:
+            answer(encode_trailer(request.at))
+        elif request.kind == "relay-entries" and lie == 1 and log is not None:
+            answer(encode_trailer(log.size))  # as if there were nothing
+        elif request.kind == "relay-entries" and lie == 2:
+            answer(self._entries(request, self.policies[request.src]))  # of its own log
+        elif request.kind == "relay-checkpoint" and lie == 3:
+            answer(self.disk.note)
+        elif request.kind == "relay-tile" and lie == 4:
+            answer(dice.randbytes(32 * request.width))
+        else:
+            super().serve_handed(request, answer)
+
+    def spoil(self, _request: Request, frame: bytes) -> bytes:
+        dice = self.world.dice
+        if dice.random() < 0.7:
+            return frame
+        at = dice.randrange(13, len(frame))
+        return frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :]
+
+
 class Leech(Villain):
     """Asks for everything, whosever it is, and keeps what it gets."""
 
     def mischief(self) -> None:
         dice = self.world.dice
         for peer in self.policies:
-            kind = dice.choice(["entries", "tile", "checkpoint"])
+            kind = dice.choice(["entries", "tile", "checkpoint", "relay-entries", "relay-entries"])
             request = Request(
-                self.node_id, peer, kind, dice.choice([0, 1, 10**9]), width=dice.randrange(1, 257)
+                self.node_id,
+                peer,
+                kind,
+                dice.choice([0, 1, 10**9]),
+                width=dice.randrange(1, 257),
+                about=dice.choice(sorted(self.policies)),
             )
             self.world.ask(request, lambda _body: None)
 
 
-VILLAINS = (Forker, Colluder, Shrinker, Boaster, Forger, Leech)
+VILLAINS = (Forker, Colluder, Shrinker, Boaster, Forger, GoBetween, Leech)
 
 
 def new_id(raw: bytes) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
         f"{_HERE}.peer_complaints:complaints", "List what was passed on against its marking.", _LOOK
     ),
     "policy": Late(f"{_HERE}.peer_policy:policy", "Show what a peer may do here, or change it.", _LOOK),
+    "verify": Late(f"{_HERE}.peer_verify:verify", "Prove that a peer and we hold the same.", _LOOK),
     "sync": Late(f"{_HERE}.peer_look:sync", "Ask a peer for news now.", _LOOK),
 }
 

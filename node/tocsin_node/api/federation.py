@@ -30,8 +30,10 @@ from tocsin_node.web.peer_auth import (
     POLLS,
     admit,
     approved,
+    brake_comparing,
     brake_heavy,
     brake_holder,
+    message_of,
     peer_of,
     read_message,
     strangers_braked,
@@ -185,6 +187,16 @@ async def entries(request: web.Request) -> web.Response:
     return web.Response(
         body=b"".join([*frames, encode_trailer(next_index)]), content_type="application/octet-stream"
     )
+
+
+async def compare(request: web.Request) -> web.Response:
+    """POST /f1/log/{log}/compare: what we hold of our log for the caller, or of the caller's log for us."""
+    node, peer, body = request.app[NODE], peer_of(request), message_of(request)
+    brake_comparing(request, peer.node_id)
+    answer = await node.reconciling.answer(peer, request.match_info["log"], body)
+    if answer is None:
+        raise NoSuchLog
+    return web.Response(body=answer, content_type="application/json")
 
 
 async def _served(request: web.Request) -> tuple[Node, log.Head | None]:

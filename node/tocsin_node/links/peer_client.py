@@ -21,6 +21,7 @@ from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import MAX_BODY_BYTES, Frame, FrameReader
 from tocsin_federation.gossip import MAX_ANSWER_BYTES
 from tocsin_federation.merkle import HASH_BYTES, tile_path
+from tocsin_federation.reconciling import MAX_ANSWER_BYTES as COMPARED_BYTES
 from tocsin_federation.request_auth import sign_request
 from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import foreign
@@ -167,6 +168,12 @@ class PeerClient:
         answer = await self._send(
             "POST", url, "/f1/wit/heads", dest=dest, body=question, limit=MAX_ANSWER_BYTES
         )
+        return answer.body
+
+    async def compare(self, url: str, dest: str, log: str, question: bytes) -> bytes:
+        """What the peer answers when both compare what they hold of a log (`reconciling.py`), unread."""
+        path = f"/f1/log/{log}/compare"
+        answer = await self._send("POST", url, path, dest=dest, body=question, limit=COMPARED_BYTES)
         return answer.body
 
     async def add_checkpoint(self, url: str, body: bytes) -> bytes | int:

@@ -29,7 +29,7 @@ from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
 from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours, owed, read_receipt
-from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE
+from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.data_keys import DataKeys
@@ -178,7 +178,7 @@ class Intake:
             return [self._open(peer, f, leaves[f.idx], keys) for f in frames if f.idx in leaves]
 
         arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
-        sound = [a for a in arrivals if a.outcome is None]
+        sound = [a for a in arrivals if a.opened and a.outcome is None and handable(a.opened.header)]
         if sound:
             await self._apply_isolating(peer, log, sound, log.next_index, via=giver)
         return len(sound), next((a.code for a in arrivals if a.code in LAID_TO_THE_GIVER), None)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from tocsin_federation.checkpoint import open_checkpoint
 from tocsin_federation.errors import EntryRefused, FederationError, LogBroken
 from tocsin_federation.following import grow, new_leaves, tiles
+from tocsin_federation.frames import Frame
 from tocsin_federation.merkle import Frontier, leaf_hash
 from tocsin_federation.messages import read_header
 from tocsin_federation.relaying import offered
@@ -180,6 +181,20 @@ class Taking:
             givers = [*([author] if ask_author else []), *self._holders(author, entry)]
             mended += await self._mended(author, log, entry, givers)
         return mended
+
+    async def fetch(self, author: Peer, idx: int) -> bool:
+        """Ask the author, then others, for one entry of its log again; the cursor stays. Whether it opens now.
+
+        Raises: StorageError.
+        """
+        async with self._pool.acquire() as conn:
+            log = await remote.standing(conn, author.node_id, author.identity.statement.log.gen)
+            leaves = [] if log is None else await remote.leaves(conn, log, idx, idx + 1)
+            if log is None or not leaves:
+                return False
+            leaf = await relays.leaf_aside(conn, log, idx)
+        entry = Mendable(leaves[0], Frame(idx, leaf, b"", b""))
+        return await self._mended(author, log, entry, [author, *self._holders(author, entry)])
 
     async def _mended(self, author: Peer, log: RemoteLog, entry: Mendable, givers: Sequence[Peer]) -> bool:
         name = log_id(author.identity.statement.log.origin)

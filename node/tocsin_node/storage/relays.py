@@ -119,6 +119,8 @@ where q.origin = due.origin and q.gen = due.gen and q.idx = due.idx
 returning e.leaf_hash, q.idx, q.leaf, q.wrap, q.ct
 """
 
+LEAF_ASIDE = "select leaf from quarantine where origin = $1 and gen = $2 and idx = $3"
+
 HEARD = "select coalesce(last_contact_at, approved_at, added_at) from peer where node_id = $1"
 
 VIA = """
@@ -180,6 +182,11 @@ async def mendable(conn: Connection, log: RemoteLog, *, again_s: float, limit: i
     """Entries in quarantine that another holder may be asked for now; each is due again after `again_s`."""
     rows = await conn.fetch(MENDABLE, log.origin, log.gen, again_s, limit)
     return [Mendable(row[0], Frame(*row[1:])) for row in rows]
+
+
+async def leaf_aside(conn: Connection, log: RemoteLog, idx: int) -> bytes:
+    """The header that stands in quarantine at that place, as it came; empty when none does."""
+    return await conn.fetchval(LEAF_ASIDE, log.origin, log.gen, idx) or b""
 
 
 async def heard_at(conn: Connection, node_id: str) -> datetime:

@@ -25,6 +25,7 @@ MESSAGE = web.RequestKey("message", bytes)
 NONCES = web.AppKey("nonces", NonceCache)
 RATE = web.AppKey("rate", RateLimit)
 STRANGERS = web.AppKey("strangers", RateLimit)
+COMPARING = web.AppKey("comparing", RateLimit)
 POLLS = web.AppKey("polls", LongPolls)
 MESSAGE_BYTES = 1024 * 1024
 LIGHT_BYTES = 64 * 1024  # the introduction of a node with up to about eight statements
@@ -115,6 +116,11 @@ def brake_heavy(request: web.Request) -> None:
 def brake_holder(request: web.Request, invite_id: bytes) -> None:
     """Count a join against the share of the invite that it names. Raises: TooFast."""
     request.app[STRANGERS].take(f"invite {invite_id.hex()}", time.monotonic())
+
+
+def brake_comparing(request: web.Request, node_id: str) -> None:
+    """Count a question that may have us sum up a million entries. Raises: TooFast."""
+    request.app[COMPARING].take(node_id, time.monotonic())
 
 
 async def read_message(request: web.Request) -> bytes:

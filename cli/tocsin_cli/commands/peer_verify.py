@@ -1,0 +1,100 @@
+"""`tocsin peer verify`: whether a peer and we hold the same of each other's entries."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tocsin_cli.client import segment
+from tocsin_cli.command import Command
+from tocsin_cli.errors import NotVerified
+from tocsin_cli.filing import member
+from tocsin_cli.session import Session, pass_session
+
+_HEADS = {
+    "same": "the same at both, proven by the signed checkpoint",
+    "we-are-behind": "they know a longer one",
+    "they-are-behind": "we know a longer one",
+    "contradicted": "what they show contradicts what we hold",
+    "unknown": "they showed none",
+}
+_REMEDIES = {
+    "fetch": "fetch it again: --repair",
+    "offer": "make its key anew for them: --repair",
+    "give-back": "they hold what we lost",
+    "theirs": "their operator: tocsin peer verify, --repair",
+    "none": "a rule forbids it",
+}
+_TROUBLES = {
+    "cannot-compare": "their node does not know how to compare yet; it has to be updated",
+    "compare-malformed": "their answer does not have its form",
+}
+
+
+@click.command("verify", cls=Command)
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--repair", is_flag=True, help="Fetch what is missing here, and offer anew what they could not open."
+)
+@pass_session
+def verify(session: Session, name: str, repair: bool) -> None:
+    """Prove that a peer and we hold the same.
+
+    Of both logs: what the author sealed to the other, and what became of it there. When all is the same it costs a
+    question or two, however long the logs are; what differs is listed with its reason. What the peer says of itself is
+    its word. Ends with 4 when the two do not hold the same.
+    """
+    path = f"/v1/peers/{segment(name)}/verify"
+    found = session.client.json("POST", path, send={}) if repair else session.client.json("GET", path)
+    same = member(found, "same") is True
+    if session.out.as_json:
+        session.out.document(found)
+    else:
+        _side(session, f"Their log, of what is for us ({name} wrote it)", found.get("their_log") or {})
+        session.out.line()
+        _side(session, "Our log, of what is for them (their word)", found.get("our_log") or {})
+    if not same:
+        quoted = shlex.quote(name)
+        hint = (
+            f"tocsin peer verify {quoted} --repair" if not repair else f"tocsin peer verify {quoted}, later"
+        )
+        raise NotVerified(f"{name} and this node do not hold the same.", code="not-the-same", hint=hint)
+    if not session.out.as_json:
+        session.out.say("Both hold the same.")
+
+
+def _side(session: Session, title: str, side: Mapping[str, Any]) -> None:
+    count, waiting = side.get("held"), side.get("waiting")
+    pairs: list[tuple[str, object]] = [
+        ("Log", title),
+        ("Head", _HEADS.get(str(side.get("head")), side.get("head"))),
+        (
+            "Compared",
+            f"{side.get('compared')} places, {count} entries held here, {side.get('asked')} questions",
+        ),
+    ]
+    if waiting:
+        pairs.append(("Not yet worked through", f"{waiting} places"))
+    if trouble := side.get("trouble"):
+        pairs.append(("Not compared", _TROUBLES.get(str(trouble), trouble)))
+    pairs.append(("The same", "yes" if side.get("same") else "no"))
+    session.out.facts(pairs)
+    rows = [_row(each) for each in side.get("differences") or []]
+    if rows:
+        session.out.line()
+        session.out.table(["entry", "here", "there", "report", "what to do"], rows)
+    if side.get("complete") is False:
+        session.out.say("There are more differences than can be listed; mend these first.")
+
+
+def _row(each: Mapping[str, Any]) -> list[object]:
+    code = f" ({each['code']})" if each.get("code") else ""
+    if each.get("repaired"):
+        done = f"mended: {each.get('note')}"
+    elif each.get("note"):
+        done = str(each["note"])
+    else:
+        done = _REMEDIES.get(str(each.get("remedy")), str(each.get("remedy")))
+    here, there = (each.get(part) or "nothing" for part in ("here", "there"))
+    return [each.get("index"), here, f"{there}{code}", each.get("report_id") or "not known", done]
