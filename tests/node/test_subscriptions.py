@@ -68,8 +68,9 @@ async def letters(ringing, office, count):
         pairs = zip(office.mails, office.envelopes, strict=True)
         return {mail["Message-ID"]: (mail, envelope) for mail, envelope in pairs}
 
-    async def there():
-        return len(mails()) >= count
+    async def there():  # and it is kept that they are taken: who is cut off before that sends once more
+        taken = (await ringing.states()).count("accepted")
+        return min(len(mails()), taken) >= count
 
     async with running(ringing):
         await ringing.until(there, within_s=60)
