@@ -174,6 +174,10 @@ union all
 select log_gen, log_index, leaf_hash from report_version where report_id = $1 and ver = $2 and leaf_hash is not null
 """
 
+BUNDLE_BEFORE = """
+select bundle from report_version where report_id = $1 and ver > 0 and ver < $2 order by ver desc limit 1
+"""
+
 ID_TAKEN = "report_pkey"
 
 
@@ -231,6 +235,12 @@ async def get(conn: Connection, report_id: str) -> StoredReport | None:
     """The current version under `report_id`."""
     row = await conn.fetchrow(GET, report_id)
     return None if row is None else StoredReport(*row)
+
+
+async def bundle_before(conn: Connection, report_id: str, ver: int) -> bytes | None:
+    """The newest version that is kept of those before version `ver`."""
+    bundle: bytes | None = await conn.fetchval(BUNDLE_BEFORE, report_id, ver)
+    return bundle
 
 
 async def place_of(conn: Connection, report_id: str, ver: int) -> Place | None:
