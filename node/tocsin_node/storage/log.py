@@ -99,7 +99,7 @@ select idx, leaf, wrap, ct, of_limit from (
         sum(octet_length(e.leaf) + octet_length(w.wrap) + octet_length(e.ct) + 32) over (order by e.idx) as running
     from (
         select gen, idx, wrap from log_wrap
-        where recipient = $1 and gen = $2 and idx >= $3 and idx < $4 order by idx limit $5
+        where recipient = $1 and gen = $2 and idx >= $3 and idx < $4 and wrap <> '' order by idx limit $5
     ) w join log_entry e on e.gen = w.gen and e.idx = w.idx
 ) served
 where running <= $6 or nth = 1
@@ -114,9 +114,9 @@ with entry as (
 insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $4, $5, $6, $7)
 """
 
-LOST = "select count(*) from log_entry where gen = $1 and leaf is null"
+LOST = "select count(*) from log_entry where gen = $1 and leaf is null and erased_at is null"
 
-WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3"
+WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3 and wrap <> ''"
 
 
 async def head(conn: Connection, gen: int) -> Head | None:
