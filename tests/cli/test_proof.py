@@ -1,15 +1,20 @@
 """Cosignatures on a proof count when their keys are named, and too few fail the command."""
 
 import json
+from base64 import b64decode
 from dataclasses import replace
 
 import pytest
 from tests.federation.nodes import B_KEYS, A, B, C, make
 from tests.federation.test_proof import proof
+from tests.house.repository import ROOT
 
+from tocsin_cli.commands.proof import _KINDS
 from tocsin_federation.checkpoint import checkpoint_text, open_checkpoint
 from tocsin_federation.cosignature import cosign, with_lines
 from tocsin_federation.keys import VKEY_COSIGNATURE, decode_vkey
+from tocsin_federation.messages import KINDS
+from tocsin_federation.onward import read_complaint
 from tocsin_federation.proof import write_proof
 
 AT = 1_772_452_800
@@ -60,3 +65,23 @@ def test_the_peers_of_ones_own_node_are_witnesses_when_asked_for(tocsin, node, c
     node.add_peer("gamma", witness=False, witness_key=C.statement.wit)
     assert tocsin("proof", "verify", cosigned, "--peers", "--require", "1").exit_code == 0
     assert tocsin("proof", "verify", cosigned, "--peers", "--require", "2").exit_code == 4
+
+
+def test_the_proof_of_what_was_passed_on_says_whose_it_is_and_how_it_was_marked(tocsin, home):
+    path = ROOT / "federation/vectors/complaint/valid.json"
+    given = json.loads(path.read_text(encoding="utf-8"))["given"]
+    content = given["content"]
+    raw = content["utf8"].encode() if "utf8" in content else b64decode(content["base64"])
+    shown = read_complaint(raw)
+    told = tocsin("proof", "verify", str(home.file("share", write_proof(shown)))).stdout
+    assert "a report of another's that it passes on" in told
+    assert "calls itself Alder Institute), TLP:AMBER+STRICT" in told
+    assert "not said to be for clients" in told
+    bare = replace(shown, disclosed=None)
+    told = tocsin("proof", "verify", str(home.file("bare", write_proof(bare)))).stdout
+    assert "Passes on" in told
+    assert "not disclosed" in told
+
+
+def test_every_kind_of_entry_has_a_name():
+    assert set(_KINDS) == KINDS

@@ -80,20 +80,24 @@ async def test_a13_what_was_passed_on_against_its_marking_is_refused_and_its_aut
         for tlp in (Tlp.AMBER_STRICT, Tlp.RED, Tlp.AMBER):
             report_id = await given(elm, fir, tlp)
             await passed_on(fir, report_id, "oak")
+            await passed_on(fir, report_id, "oak")
             async with oak.client.get(f"/v1/reports/{report_id}") as answer:
                 assert answer.status == 404
-        assert await outcomes(oak, "fir", 3) == [("refused", "onward-forbidden")] * 3
+        assert await outcomes(oak, "fir", 6) == [("refused", "onward-forbidden")] * 6
         told = await complaints(elm, 3)
         assert {each["tlp"] for each in told} == {"amber", "amber+strict", "red"}
         for each in told:
             assert (each["by"]["name"], each["against"]["name"]) == ("oak", "fir")
-            async with elm.client.get(f"/v1/complaints/{each['id']}/evidence") as answer:
+            path = f"/v1/complaints/{each['id']}/evidence"
+            async with elm.client.get(path) as answer:
+                assert read_proof(await answer.read()).disclosed is None
+            async with elm.client.get(f"{path}?disclose=1") as answer:
                 proof = read_proof(await answer.read())
             proven = verify_proof(proof, expected=fir.node.identity.node_id)
             assert proven.header.t == "share"
             assert oak.node.identity.node_id in proven.header.aud.nodes
             assert proof.disclosed is not None
-        assert (await get(elm, "/v1/peers/fir"))["complaints"] == 3
+        assert (await get(elm, "/v1/peers/fir"))["complaints"] == 3, "one for each version"
         assert (await get(elm, "/v1/peers/oak"))["complaints"] == 0
         checks = {c["name"]: c for c in (await get(elm, "/healthz"))["checks"]}
         assert checks["complaints"]["code"] == "passed-on-against-marking"

@@ -20,17 +20,26 @@ from tocsin_cli.session import Session, pass_session
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the proof there, else on stdout."
 )
+@click.option(
+    "--disclose",
+    is_flag=True,
+    help="Show in the proof what was passed on: the report itself, whatever its marking.",
+)
 @pass_session
-def complaints(session: Session, name: str | None, evidence: int | None, out: Path | None) -> None:
+def complaints(
+    session: Session, name: str | None, evidence: int | None, out: Path | None, disclose: bool
+) -> None:
     """List what was passed on against its marking.
 
     All of it, or what was passed on by one peer. Each is proven by the log of who did it; nothing follows by itself:
     talk to them, lower what goes to them (tocsin peer policy NAME), or end the connection.
     """
-    if out is not None and evidence is None:
-        raise UsageFault("--out needs --evidence ID.", hint="`tocsin peer complaints` lists the numbers.")
+    if (out is not None or disclose) and evidence is None:
+        raise UsageFault(
+            "--out and --disclose need --evidence ID.", hint="`tocsin peer complaints` lists the numbers."
+        )
     if evidence is not None:
-        _evidence(session, evidence, out)
+        _evidence(session, evidence, out, disclose=disclose)
         return
     found = session.client.json("GET", "/v1/complaints", query=[("against", name)] if name else [])
     items = member(found, "items")
@@ -45,8 +54,9 @@ def complaints(session: Session, name: str | None, evidence: int | None, out: Pa
     session.out.next_step("tocsin peer complaints --evidence ID --out FILE")
 
 
-def _evidence(session: Session, number: int, out: Path | None) -> None:
-    raw = session.client.raw("GET", f"/v1/complaints/{number}/evidence")
+def _evidence(session: Session, number: int, out: Path | None, *, disclose: bool) -> None:
+    query = [("disclose", "1")] if disclose else []
+    raw = session.client.raw("GET", f"/v1/complaints/{number}/evidence", query=query)
     if out is None:
         session.out.raw(raw)
         return

@@ -24,6 +24,12 @@ _KINDS = {
     "revoke": "the withdrawal of a report",
     "ack": "an acknowledgement",
     "remark": "a remark",
+    "call": "a call about an emergency",
+    "answer": "an answer to a call",
+    "receipt": "a receipt",
+    "circle": "who belongs to a circle",
+    "share": "a report of another's that it passes on",
+    "complain": "a complaint",
 }
 
 
@@ -181,7 +187,28 @@ def _facts(proven: "Proven") -> list[tuple[str, object]]:
         ("Cosigned", _cosigned(proven)),
         ("Says", "not disclosed" if proven.content is None else f"{title} ({len(proven.content)} bytes)"),
     ]
+    if header.t == "share":
+        facts[-1] = ("Passes on", _passes_on(proven))
     return facts
+
+
+def _passes_on(proven: "Proven") -> str:
+    """Whose entry a share holds, if that is shown, and proven in turn."""
+    from tocsin_federation.errors import FederationError
+    from tocsin_federation.onward import read_share
+    from tocsin_federation.proof import verify_proof
+
+    if proven.content is None:
+        return "not disclosed"
+    try:
+        share = read_share(proven.content)
+        inner = verify_proof(share.proof)
+    except FederationError as exc:
+        return f"nothing that is proven: {exc}"
+    who = f"{inner.identity.node_id} (calls itself {inner.identity.statement.org.name})"
+    clients = "said to be for clients" if share.client else "not said to be for clients"
+    given = _audience(inner.header.aud)
+    return f"entry {inner.index} of {who}, {inner.header.tlp.label}, which gave it to {given}; {clients}"
 
 
 def _cosigned(proven: "Proven") -> str:

@@ -22,7 +22,11 @@ COMMANDS = {
     "prove": Late(
         f"{_HERE}.report_prove:prove", "Write a proof of a report that anybody can verify offline.", _READ
     ),
-    "receipts": Late(f"{_HERE}.report_receipts:receipts", "Show how far a report got at each peer.", _READ),
+    "receipts": Late(
+        f"{_HERE}.report_receipts:receipts",
+        "Show how far a report got at each peer that it was sent to.",
+        _READ,
+    ),
     "remarks": Late(
         f"{_HERE}.report_remark:remarks_", "List what everybody says about a report, oldest first.", _READ
     ),

@@ -8,6 +8,7 @@ from tocsin_node.api.report_item import node_id_of
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.complaints import ComplaintUnknown
 from tocsin_node.storage.onward import Complaint
+from tocsin_node.web.paging import flag
 from tocsin_node.web.problems import json_response
 
 
@@ -20,11 +21,11 @@ async def listing(request: web.Request) -> web.Response:
 
 
 async def evidence(request: web.Request) -> web.Response:
-    """GET /v1/complaints/{id}/evidence: a C2SP tlog-proof of the entry that is complained of."""
+    """GET /v1/complaints/{id}/evidence: a C2SP tlog-proof of the entry complained of; `disclose=1`: with the report."""
     number = request.match_info["id"]
     if not (number.isascii() and number.isdigit() and len(number) <= 18):
         raise ComplaintUnknown
-    proof = await request.app[NODE].complaints.evidence(int(number))
+    proof = await request.app[NODE].complaints.evidence(int(number), disclose=flag(request, "disclose"))
     return web.Response(body=proof, content_type="text/plain", charset="utf-8")
 
 

@@ -7,6 +7,7 @@ What we complain of waits in a row until the entry that tells its author is comm
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -14,7 +15,7 @@ from tocsin_federation.envelope import Sealed, open_disclosed, seal
 from tocsin_federation.errors import FederationError
 from tocsin_federation.messages import read_header
 from tocsin_federation.onward import write_complaint
-from tocsin_federation.proof import Disclosed, Proof, write_proof
+from tocsin_federation.proof import Disclosed, Proof, read_proof, write_proof
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
@@ -115,14 +116,19 @@ class Complaints:
         async with self._pool.acquire() as conn:
             return await onward.complaint_counts(conn)
 
-    async def evidence(self, number: int) -> bytes:
-        """The proof of the entry that is complained of, for anybody. Raises: ComplaintUnknown, NotKept."""
+    async def evidence(self, number: int, *, disclose: bool = False) -> bytes:
+        """The proof of the entry that is complained of, for anybody.
+
+        With `disclose` it shows what the entry holds, as long as that is kept: the report itself. Without, its header:
+        whose log, which report, which marking, to whom. Raises: ComplaintUnknown, NotKept.
+        """
         async with self._pool.acquire() as conn:
             found = await onward.complaint(conn, number)
             if found is None:
                 raise ComplaintUnknown
             complaint, kept = found
-            return kept.proof or write_proof(await self._proof(conn, complaint, kept))
+            proof = read_proof(kept.proof) if kept.proof else await self._proof(conn, complaint, kept)
+        return write_proof(proof if disclose else replace(proof, disclosed=None))
 
     async def health(self) -> Check:
         """Whether people should look. Anybody may read it: neither at whom nor by whom."""

@@ -132,10 +132,14 @@ where r.state = 'withdrawn' and r.origin <> $1 and r.tlp not in ('red', 'amber+s
 group by r.id order by r.id limit 256
 """
 
+# One for each version: else who passes it on a thousand times has its author told a thousand times, by us.
 COMPLAIN = """
 insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key,
     proof)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (by, leaf_hash) do nothing
+select $1::text, $2::text, $3::int, $4::bigint, $5::bytea, $6::text, $7::int, $8::text, $9::text, $10::text[],
+    $11::bytea, $12::bytea, $13::bytea, $14::bytea
+where not exists (select from complaint where by = $1 and against = $2 and report_id = $6 and ver = $7)
+on conflict (by, leaf_hash) do nothing
 """
 
 _COMPLAINT = """id, by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, at,
@@ -213,7 +217,7 @@ async def stale(conn: Connection, us: str, among: Sequence[str]) -> list[tuple[s
 
 
 async def complain(conn: Connection, new: NewComplaint) -> None:
-    """Keep a complaint; one about the same entry by the same node is kept once."""
+    """Keep a complaint; of one node about another, one for each version of a report."""
     place = new.place
     await conn.execute(
         COMPLAIN,
