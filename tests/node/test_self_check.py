@@ -145,7 +145,7 @@ async def lost_is(node, count):
     return (await get(node, "/v1/node"))["log"]["lost"] == count
 
 
-async def test_a24_what_recipients_hold_of_a_lost_log_comes_back_whole_and_what_nobody_holds_is_told(
+async def test_what_recipients_hold_of_a_lost_log_comes_back_whole_and_what_nobody_holds_stays_lost(
     elm, cluster, tmp_path
 ):
     """Versions, a withdrawal and a remark come back; what was for a peer that is gone stays lost, and all verify."""
