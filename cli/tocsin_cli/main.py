@@ -60,6 +60,11 @@ COMMANDS = {
         "tocsin_cli.commands.proof:proof", "Verify proofs of reports; no node is needed.", _NETWORK
     ),
     "log": Late("tocsin_cli.commands.log:log", "Verify the node's log.", _NETWORK),
+    "audit": Late(
+        "tocsin_cli.commands.audit:audit",
+        "See who did what at this node, export it, and verify that nothing was changed.",
+        _NODE,
+    ),
     "init": Late(
         "tocsin_cli.commands.init:init",
         "Make a node in DIR: its keys, its first statement, its settings, its first token.",

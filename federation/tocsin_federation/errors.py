@@ -243,6 +243,49 @@ class ProofRefused(FederationError):
     }
 
 
+class AuditRefused(FederationError):
+    """An audit log, or an export of it, is not the one that was signed."""
+
+    reasons: ClassVar[Mapping[str, Reason]] = {
+        "audit-head-malformed": Reason(
+            "The first line is not the head of an audit log's export.",
+            "Export it anew: `tocsin audit export`; or it was written by a newer program.",
+        ),
+        "audit-line-malformed": Reason(
+            "A line of the audit log does not have its form, or was written anew by another program.",
+            "Verify the file as it was exported; if it was not touched, keep it as evidence.",
+        ),
+        "audit-line-missing": Reason(
+            "A line of the audit log is missing, doubled or out of its place.",
+            "Keep what there is as evidence, and ask who had access to the database.",
+        ),
+        "audit-object-differs": Reason(
+            "What a line of the audit log is said to be about is not what was signed.",
+            "Keep what there is as evidence, and ask who had access to the database.",
+        ),
+        "audit-truncated": Reason(
+            "The audit log has fewer lines than were signed.",
+            "Its end was cut off: keep what there is as evidence, and ask who had access to the database.",
+        ),
+        "audit-too-long": Reason(
+            "The audit log has more lines than were signed.",
+            "Lines were put behind the end that was signed: keep it as evidence.",
+        ),
+        "audit-root-differs": Reason(
+            "The lines of the audit log do not lead to the root that was signed.",
+            "A line was changed, or another put in its place: keep it as evidence.",
+        ),
+        "audit-rewritten": Reason(
+            "Lines that an earlier checkpoint of the audit log covers were changed since.",
+            "Keep both checkpoints: together they are the proof. Was the node restored from a backup?",
+        ),
+        "audit-rolled-back": Reason(
+            "An earlier checkpoint of the audit log covers more lines than there are now.",
+            "Keep both checkpoints: together they are the proof. Was the node restored from a backup?",
+        ),
+    }
+
+
 class WitnessRefused(FederationError):
     """A checkpoint is not cosigned (C2SP tlog-witness)."""
 

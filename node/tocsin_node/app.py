@@ -50,7 +50,7 @@ def build_app(
             problems_middleware,
             no_zero_middleware,
             in_flight.middleware(),
-            auth_middleware(table, node.tokens, peer_auth),
+            auth_middleware(table, node.tokens, peer_auth, node.auditing.refused),
             known_parameters_middleware(table),
         ],
     )

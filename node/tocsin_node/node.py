@@ -18,6 +18,8 @@ from aiohttp import web
 from tocsin_federation.identity import Identity
 from tocsin_federation.keys import public_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.actor import NODE as NODE_ITSELF
+from tocsin_node.actor import acting_as
 from tocsin_node.continuity import Continuity
 from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
@@ -28,6 +30,7 @@ from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.alarms import Alarms, open_alarms
+from tocsin_node.services.auditing import Auditing
 from tocsin_node.services.circles import Circles
 from tocsin_node.services.clusters import Clusters
 from tocsin_node.services.complaints import Complaints
@@ -86,6 +89,7 @@ class Node:
     pool: Pool
     leader: Leader
     tokens: Tokens
+    auditing: Auditing
     health: Health
     producer: Mapping[str, Any]
     ledger: Ledger
@@ -153,12 +157,16 @@ async def open_node(
         end_cut_off(settings.dir, passphrase)
         await bring_up_to_date(settings, database)
         pool = await stack.enter_async_context(open_pool(settings, database.address))
+        auditing = Auditing(pool, leader, identity, log_private=keys.log, directory=settings.dir)
+        await auditing.open()
+        stack.push_async_callback(auditing.close)
         tokens = Tokens(pool, rng=rng)
         await _admit_first_token(settings, tokens)
         health = Health(now=now)
         health.add("database", database_check(pool, database.postgres))
         health.add("log-writer", leader_check(leader))
         health.add("identity", identity_check(identity, now))
+        health.add("audit", auditing.health)
         if database.directory is not None:
             health.add("disk", disk_check(database.directory))
         session = await stack.enter_async_context(
@@ -329,6 +337,7 @@ async def open_node(
         stopping = asyncio.Event()
         async with _working(
             ledger,
+            auditing.run(),
             exchange.run(),
             self_check.run(),
             regaining.run(),
@@ -352,6 +361,7 @@ async def open_node(
                 pool=pool,
                 leader=leader,
                 tokens=tokens,
+                auditing=auditing,
                 health=health,
                 producer=producer,
                 ledger=ledger,
@@ -418,7 +428,8 @@ def _filed(
         return duties
 
     async def filed(report_id: str) -> None:
-        await call(report_id)
+        with acting_as(NODE_ITSELF):  # by rule, not by whoever filed
+            await call(report_id)
         await duties(report_id)
 
     return filed

@@ -1,11 +1,13 @@
 """THE WHOLE API ON ONE PAGE: method, path, handler, scope, operation id.
 
 `open` is for anybody, `peer` for requests signed by a peer, anything else is a token's scope. A line without
-a scope does not start. Every line is described in openapi.yaml under its operation id.
+a scope does not start. Every line is described in openapi.yaml under its operation id, and what it leaves in the audit
+log stands in audit_actions.py.
 """
 
 from tocsin_node.api import (
     alerts,
+    audit,
     circles,
     clusters,
     complaints,
@@ -34,6 +36,7 @@ from tocsin_node.web.wanted import FREE, LISTED
 
 PAGE = ("limit", "cursor")
 AUDIENCE = ("to", "dry_run", "personal_data_reviewed_by")
+NOTED = ("who", "action", "object", "since", "until")
 RECORD = ("redaction_of", "record_ver")
 SOUGHT = ("q", "text", "system", "origin", *LISTED, *FREE, "min_level")
 SOUGHT += ("since", "until", "stored_since", "stored_until")
@@ -172,6 +175,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/log/leaves", log.leaves, "log:read", "getLeaves", ("from", "to")),
     Route("GET", "/v1/log/keys", log.keys, "log:read", "getLogKeys"),
     Route("POST", "/v1/log/republish", log.republish, "report:write", "republishReports"),
+    Route("GET", "/v1/audit", audit.listing, "audit:read", "listAudit", (*PAGE, *NOTED)),
+    Route("GET", "/v1/audit/head", audit.head, "audit:read", "getAuditHead"),
+    Route("GET", "/v1/audit/lines", audit.lines, "audit:read", "getAuditLines", ("from", "to")),
     # What peers ask (PROTOCOL.md). Only these and the first line of the file need to be reachable from outside.
     Route("GET", "/.well-known/tocsin", federation.statements, OPEN, "getStatements"),
     Route("POST", "/f1/peer/join", federation.join, OPEN, "peerJoin"),

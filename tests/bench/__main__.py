@@ -1,7 +1,7 @@
 """`make bench`: every figure beside the machine's own limit, measured in the same run. Nothing is asserted on time.
 
 ARGS: --quick for a fast look, --json for one document, --only NAME[,NAME] for some of: crypto check
-import file sync travel matrix ring start search witness.
+import file sync travel week matrix ring start search witness proof.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.bench import (
     bare_crypto,
     finding,
     importing,
+    proofs,
     ringing,
     samples,
     starting,
@@ -36,7 +37,8 @@ from tests.bench.nodes import BenchNode, approve, introduce, run_node
 from tests.bench.wire import drive, request
 
 PARTS = (
-    "crypto", "check", "import", "file", "sync", "travel", "matrix", "ring", "start", "search", "witness",
+    "crypto", "check", "import", "file", "sync", "travel", "week", "matrix", "ring", "start", "search", "witness",
+    "proof",
 )  # fmt: skip
 
 
@@ -59,6 +61,8 @@ class Scale:
     found: int = 100_000
     asked: int = 500
     origins: int = 100
+    week: int = 14_000  # seven days of two thousand reports
+    entries: int = 1_000_000
 
 
 QUICK = Scale(
@@ -77,6 +81,8 @@ QUICK = Scale(
     found=10_000,
     asked=200,
     origins=30,
+    week=2000,
+    entries=10_000,
 )
 
 
@@ -118,6 +124,13 @@ class Bench:
                 number=self.scale.imported, judged=self.scale.judged, rounds=min(3, self.scale.rounds)
             ):
                 self.note(figure)
+        if self.wants("proof"):
+            rounds = min(3, self.scale.rounds)
+            for figure in proofs.figures(reports, self.limits, entries=self.scale.entries, rounds=rounds):
+                self.note(figure)
+        if self.wants("week"):
+            async with run_node("first", self.directory) as origin:
+                await self._week(origin, postgres, samples.quiet(origin.identity))
         if self.wants("file", "sync", "travel"):
             async with run_node("first", self.directory) as origin:
                 await self._nodes(origin, postgres, samples.quiet(origin.identity))
@@ -192,6 +205,18 @@ class Bench:
                 self.note(*synced)
             if self.wants("travel"):
                 self.note(*await travel.to_peer(origin, peer, reports, self.scale.stored, self._bare_way()))
+
+    async def _week(self, origin: BenchNode, postgres: BarePostgres, reports: samples.Reports) -> None:
+        """What was filed while a peer was away for a week, from its first question on."""
+        filing = Filing(origin, postgres, reports, self.scale.rounds, self.scale.filed)
+        async with run_node("second", self.directory) as peer:
+            words = introduce(origin, peer)
+            wraps = self.limits["x-wing wrap"].value
+            await filing.take_in(1, total=self.scale.week, wrap_per_s=wraps)
+            step = self.step("x-wing unwrap", "bare rows, 512 a commit")
+            whole, rate = await travel.sync(origin, peer, words, Limit("unwraps and rows", 1 / step, "/s"))
+            name = f"catch up a week, {self.scale.week:,} reports"
+            self.note(replace(whole, name=name), rate)
 
     def _bare_way(self) -> Limit:
         """Filed → stored at the peer, if nothing but this happened, one after another."""

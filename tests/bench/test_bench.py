@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
-from tests.bench import finding, growth, importing, plot, ringing, samples, table
+from tests.bench import bare_crypto, finding, growth, importing, plot, proofs, ringing, samples, table
 from tests.bench.measure import Figure, Limit, Round, latency, percentile, throughput
 
 from tocsin_schema.check import check_bundle
@@ -54,6 +54,17 @@ def test_of_what_the_bot_says_about_an_incident_only_the_first_message_is_the_al
     events = [first, called, edit, {"content": {"body": "bare message 1"}}]
     assert [ringing.is_alert(event) for event in events] == [True, False, False, False]
     assert [ringing.is_alert(event, "escalation") for event in events] == [False, True, False, False]
+
+
+def test_what_a_report_costs_grows_with_its_recipients_and_its_proof_with_the_logs_height():
+    reports = samples.quiet()
+    limits = bare_crypto.rates(reports.make()[1], seconds=0.05)
+    found = list(proofs.figures(reports, limits, entries=1000, rounds=1))
+    assert [figure.name.partition(":")[0] for figure in found] == [
+        "seal to 1", "seal to 10", "seal to 50", "a proof of 1,000",
+    ]  # fmt: skip
+    assert found[0].value > found[2].value > 0
+    assert max(map(len, table.lines(found))) <= table.WIDTH
 
 
 def test_the_table_fits_the_screen():

@@ -61,8 +61,8 @@ def test_a_share_that_reaches_nobody_is_a_refusal(tocsin, node, filed):
 def test_somebody_must_be_named(tocsin, node, filed):
     result = tocsin("report", "share", filed)
     assert result.exit_code == 2
-    assert "Missing option '--to'" in result.stderr
-    assert "[required]" in tocsin("report", "share", "--help").stdout
+    assert "--to NAME, or --circle NAME" in result.stderr
+    assert "--circle NAME" in tocsin("report", "share", "--help").stdout
 
 
 def test_who_is_left_behind_is_seen_in_the_report_too(tocsin, node, filed):

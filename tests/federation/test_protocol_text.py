@@ -60,7 +60,7 @@ def test_the_rules_of_each_numbered_check_are_in_its_code_too():
 
 def test_the_table_of_codes_is_complete():
     for name in (
-        "CanonicalRefused", "KeyRefused", "IdentityRefused", "CheckpointRefused", "ProofRefused", "SealRefused",
+        "AuditRefused", "CanonicalRefused", "KeyRefused", "IdentityRefused", "CheckpointRefused", "ProofRefused", "SealRefused",
         "CircleRefused", "EntryRefused", "LogBroken", "FramesRefused", "AuthRefused", "HandshakeRefused",
     ):  # fmt: skip
         kind = getattr(errors, name)

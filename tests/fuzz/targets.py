@@ -94,6 +94,7 @@ TARGETS: dict[str, Target] = {
         Target("remark", wire.remark, _NOTHING, partial(seeds.field, "remark", "content"), 4_000),
         Target("invite", wire.invite, _FEDERATION, partial(seeds.field, "invite", "invite")),
         Target("request", wire.request, _FEDERATION, wire.requests),
+        Target("audit-export", wire.audit_export, _FEDERATION, wire.audit_exports, 3_000),
         Target("proof", wire.proof, _FEDERATION, partial(seeds.field, "proof", "proof"), 3_000),
         Target("proof-extra", wire.proof_extra, _FEDERATION, wire.extras, 3_000),
         Target("share", wire.share, _FEDERATION, partial(seeds.field, "share", "content"), 3_000),

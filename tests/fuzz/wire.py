@@ -6,9 +6,22 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from tests.federation.nodes import A_KEYS, A
 from tests.fuzz import seeds
 
 from tocsin_federation import reconciling
+from tocsin_federation.audit import (
+    EXPORT_HEAD,
+    LEAF,
+    LINE,
+    ExportHead,
+    Leaf,
+    Line,
+    Reader,
+    commitment,
+    read_export_head,
+    sign_audit,
+)
 from tocsin_federation.canonical import canon, parse_canon
 from tocsin_federation.checkpoint import note_lines, open_checkpoint, parse_checkpoint_text, signers
 from tocsin_federation.circle import MANIFEST, read_file, read_manifest, verify_circle, write_file
@@ -27,7 +40,7 @@ from tocsin_federation.keys import (
     load_enc_private,
     public_of,
 )
-from tocsin_federation.merkle import parse_tile_path, tile_path
+from tocsin_federation.merkle import Frontier, leaf_hash, parse_tile_path, tile_path
 from tocsin_federation.messages import HEADER, read_acknowledgement, read_header
 from tocsin_federation.onward import read_complaint, read_share, write_complaint, write_share
 from tocsin_federation.padding import pad, unpad
@@ -226,6 +239,17 @@ def evidence(data: bytes) -> None:
     verify_evidence(read)
 
 
+def audit_export(data: bytes) -> None:
+    """An exported audit log: whatever is taken leads to the root that was signed."""
+    head, *lines = data.split(b"\n")
+    _, signed = read_export_head(head)
+    reader = Reader(signed)
+    for line in lines:
+        assert LINE.encode(reader.take(line)) == line
+    reader.finish()
+    assert reader.tree.root() == signed.root
+
+
 def tile(data: bytes) -> None:
     """A tile's path has one spelling."""
     path = _text(data)
@@ -234,6 +258,21 @@ def tile(data: bytes) -> None:
 
 
 # Seeds ------------------------------------------------------------------------------------------------
+
+
+def audit_exports() -> list[bytes]:
+    """An audit log of three lines, one of which no longer says what it was about."""
+    salt, found = bytes(16), []
+    tree = Frontier()
+    for seq, name in enumerate(("report:1", "alert:2", None)):
+        leaf = Leaf(
+            v=1, seq=seq, at="2026-11-29T16:05:00.123Z", who="person:Ann", via="token:desk", action="report.read",
+            object=commitment(salt, name or "report:3"), detail={"ver": seq, "to": ["a"], "drill": True, "code": "x"},
+        )  # fmt: skip
+        tree.append(leaf_hash(LEAF.encode(leaf)))
+        found.append(LINE.encode(Line(leaf=leaf, object=name, salt=salt if name else None)))
+    note = sign_audit(A.statement.log.origin, tree, A_KEYS.log).decode()
+    return [b"\n".join([EXPORT_HEAD.encode(ExportHead(audit=1, chain=list(A.chain), note=note)), *found])]
 
 
 def statements() -> list[bytes]:

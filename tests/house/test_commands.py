@@ -51,7 +51,7 @@ def test_the_commands_that_the_product_promises_are_there(commands):
         "report new", "report submit", "report list", "report show", "report update", "report withdraw", "report flush", "report override",
         "peer invite", "peer join", "peer approve", "peer list", "peer status", "peer remove",
         "circle key", "circle propose", "circle sign", "circle adopt", "circle list", "circle show", "circle leave",
-        "alert list", "alert show", "alert ack", "alert test", "log verify", "import stix", "import aiid",
+        "alert list", "alert show", "alert ack", "alert test", "log verify", "audit list", "audit export", "audit verify", "import stix", "import aiid",
     }  # fmt: skip
     assert promised <= there, promised - there
 

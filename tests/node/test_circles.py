@@ -78,6 +78,17 @@ async def test_a_circle_adopted_at_one_node_reaches_its_members_and_one_yes_is_n
     assert (refused["status"], refused["code"]) == (409, "circle-not-adopted")
     await post(nodes["Birch"], "/v1/circles/Vigil/adopt", {})
     assert (await file_into(nodes["Birch"], "Now"))["status"] == 201
+    alder = f"peer:{nodes['Alder'].node.identity.node_id}"
+    assert await noted(nodes["Alder"]) == [("circle.adopt", "token:init")]
+    assert await noted(nodes["Birch"]) == [("circle.learn", alder), ("circle.adopt", "token:init")]
+    await post(nodes["Birch"], "/v1/circles/Vigil/leave", {})
+    assert (await noted(nodes["Birch"]))[-1] == ("circle.leave", "token:init")
+
+
+async def noted(node: ServedNode) -> list[tuple[str, str]]:
+    """What the audit log says of circles, oldest first, each once."""
+    items = (await get(node, "/v1/audit?action=circle"))["items"]
+    return list(dict.fromkeys((item["action"], item["who"]) for item in reversed(items)))
 
 
 async def test_a_report_to_a_circle_reaches_its_members_alone_and_its_header_names_nobody(nodes):
@@ -176,6 +187,31 @@ async def test_what_waits_for_its_manifest_is_taken_when_it_comes(nodes):
     assert peer["outcomes"]["quarantined"] == {}
 
 
+@pytest.mark.parametrize(("hours", "end"), [(2, "epoch-ended"), (0, None)])
+async def test_who_was_taken_out_and_goes_on_is_set_aside_but_not_what_was_merely_late(nodes, hours, end):
+    """Cedar has not heard that epoch 1 is without it; Birch has, `hours` ago."""
+    founders = Founders()
+    await adopt(nodes["Cedar"], founders.next(ids(nodes, *NAMES)))
+    await known(nodes["Birch"])
+    async with nodes["Birch"].node.pool.acquire() as conn:
+        await circles.note_told(conn, founders.circle.id, ids(nodes, "Cedar", "Alder"), 1)
+    await adopt(nodes["Birch"], founders.next(ids(nodes, "Alder", "Birch")))
+    async with nodes["Birch"].node.pool.acquire() as conn:
+        await conn.execute(
+            "update circle_epoch set learned_at = now() - make_interval(hours => $1) where epoch = 1", hours
+        )
+    done = await file_into(nodes["Cedar"], "Still here")
+    if end is None:
+        await seen(nodes["Birch"], done["id"])
+        return
+
+    async def aside() -> bool:
+        peer = await get(nodes["Birch"], "/v1/peers/Cedar")
+        return peer["outcomes"]["quarantined"] == {end: 1}
+
+    await until(aside)
+
+
 async def test_two_manifests_of_one_epoch_freeze_the_circle_until_a_person_says_which_stands(nodes):
     founders = Founders()
     await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))
@@ -216,6 +252,25 @@ async def test_a_member_that_is_skipped_sees_the_gap(nodes):
     assert (await get(nodes["Cedar"], "/v1/peers/Alder"))["problem"]["code"] == "circle-gap"
     await seen(nodes["Birch"], third["id"])
     assert (await get(nodes["Birch"], "/v1/peers/Alder"))["problem"] is None
+
+
+async def test_two_entries_under_one_number_and_another_past_are_told(nodes):
+    founders = Founders()
+    await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))
+    await known(nodes["Birch"])
+    first = await file_into(nodes["Alder"], "First")
+    async with nodes[
+        "Alder"
+    ].node.pool.acquire() as conn:  # as a backup would: Alder forgets what it has counted
+        await conn.execute("delete from circle_entry")
+    again = await file_into(nodes["Alder"], "First again")
+    third = await file_into(nodes["Alder"], "Second")
+    for each in (first, again, third):
+        await seen(nodes["Birch"], each["id"])
+    (counted,) = (await get(nodes["Birch"], "/v1/circles/Vigil"))["entries"]
+    assert (counted["entries"], counted["last"], counted["missing"]) == (3, 2, 0)
+    assert counted["doubled"] >= 1
+    assert (await get(nodes["Birch"], "/v1/peers/Alder"))["problem"]["code"] == "circle-doubled"
 
 
 async def test_a_new_member_gets_what_was_there_before_it_when_a_person_asks_and_once(nodes):

@@ -1,6 +1,7 @@
 """A peer's report goes on as its marking permits, with its author's proof; the author learns to whom."""
 
 import pytest
+from tests.node.test_screening import PHONE, suspicious
 from tests.node.test_share import file, now
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.villain import GRAVE, get, post, until
@@ -189,3 +190,49 @@ async def visible(server, reader):
     peer = reader.node.peering.by_id(server.node.identity.node_id)
     batch = await reader.node.exchange._entries(peer, 1, 0)
     return len(batch.frames)
+
+
+async def test_what_seems_to_hold_personal_data_goes_on_only_when_a_named_person_has_looked(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        raw = suspicious(elm, tlp=Tlp.GREEN)
+        said = await file(elm, raw, personal_data_reviewed_by="Mara Ilves")
+        await seen(fir, said["id"])
+        refused = await share(fir, said["id"], "oak", status=422)
+        assert refused["code"] == "review-needed"
+        assert (await share(fir, said["id"], "oak", status=200, dry_run=1))["review_needed"]
+        assert fir.node.ledger.head.size == 0
+        await share(fir, said["id"], "oak", personal_data_reviewed_by="Ada Okafor")
+        await seen(oak, said["id"])
+        reviews = (await get(fir, f"/v1/reports/{said['id']}"))["reviews"]
+        assert [each["reviewed_by"] for each in reviews] == ["Ada Okafor"]
+        await changed(elm, said["id"])
+        await seen(oak, said["id"], state="withdrawn")  # it says nothing that nobody has looked at
+
+
+async def test_a_withdrawal_that_seems_to_name_somebody_new_waits_for_a_person_and_health_says_so(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        said = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
+        await seen(fir, said["id"])
+        await share(fir, said["id"], "oak")
+        await seen(oak, said["id"])
+        raw = (await elm.node.reporting.get(said["id"])).bundle
+        last = withdraw(raw, reason=f"Ring {PHONE} for the reason.", now=now())
+        await file(elm, last, f"/v1/reports/{said['id']}/withdraw", personal_data_reviewed_by="Mara Ilves")
+        await seen(fir, said["id"], state="withdrawn")
+
+        async def told():
+            checks = {c["name"]: c for c in (await get(fir, "/healthz"))["checks"]}
+            return checks["passing-on"]["code"] == "withdrawal-held"
+
+        await until(told)
+        assert (await get(oak, f"/v1/reports/{said['id']}"))["state"] == "active"
+        await share(fir, said["id"], "oak", personal_data_reviewed_by="Ada Okafor")
+        await seen(oak, said["id"], state="withdrawn")
+        await fir.node.passing_on.withdraw()
+        assert (await fir.node.passing_on.health()).code is None

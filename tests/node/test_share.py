@@ -175,14 +175,13 @@ async def test_a_dry_run_tells_and_writes_nothing(acme, mallory):
     assert await log_size(acme) == 0
 
 
-async def test_only_an_own_report_is_shared_and_only_with_somebody(acme, mallory):
+async def test_a_report_is_shared_with_somebody_and_never_with_its_author(acme, mallory):
     frame = mallory.bundle("Theirs")
     mallory.publish(acme, frame)
     await mallory.ring()
     await outcomes(acme, 1)
     ours = (await file(acme, acme.bundle("Ours"), share="0"))["id"]
     for report_id, names, code in (
-        (incident_id_of(frame), ["mallory"], "not-ours"),
         ("incident--11111111-1111-4111-8111-111111111111", ["mallory"], "report-unknown"),
         (ours, [], "recipients-missing"),
         (ours, ["nobody"], "peer-unknown"),
@@ -190,6 +189,8 @@ async def test_only_an_own_report_is_shared_and_only_with_somebody(acme, mallory
         status, said = await share(acme, report_id, *names)
         assert status >= 400
         assert said["code"] == code
+    status, said = await share(acme, incident_id_of(frame), "mallory")
+    assert (status, [(w["name"], w["code"]) for w in said["withheld"]]) == (200, [("mallory", "its-own")])
 
 
 async def test_shares_and_versions_at_once_lose_nobody(acme):

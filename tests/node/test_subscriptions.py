@@ -64,8 +64,11 @@ async def ringing_by_mail(pool, tmp_path, now, **mail):
 async def letters(ringing, office, count):
     """The mails to single people, as soon as there are so many."""
 
-    async def there():
-        return [e for e in office.envelopes if len(e) == 1] if len(office.mails) >= count else None
+    async def there():  # and it is kept that they are taken: who is cut off before that sends once more
+        taken = (await ringing.states()).count("accepted")
+        return (
+            [e for e in office.envelopes if len(e) == 1] if min(len(office.mails), taken) >= count else None
+        )
 
     async with running(ringing):
         await ringing.until(there, within_s=20)

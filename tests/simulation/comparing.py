@@ -10,7 +10,13 @@ from tests.simulation.cast import Player
 from tests.simulation.state import Cosigned, Disk, Entry
 from tests.simulation.world import Request, World
 
-from tocsin_federation.checkpoint import Checkpoint, checkpoint_text, open_checkpoint
+from tocsin_federation.checkpoint import (
+    Checkpoint,
+    checkpoint_text,
+    note_lines,
+    open_checkpoint,
+    parse_checkpoint_text,
+)
 from tocsin_federation.cosignature import cosign, cosignatures, read_lines, with_lines
 from tocsin_federation.errors import FederationError, FramesRefused, WitnessRefused
 from tocsin_federation.evidence import Evidence, contradict, read_evidence, verify_evidence, write_evidence
@@ -129,12 +135,18 @@ class Comparing:
     def push(self) -> Step:
         """Bring each checkpoint to the witnesses."""
         told: dict[tuple[str, int], int] = {}
+        rests: dict[tuple[str, int], tuple[float, float]] = {}  # until when, and how long the next time
         while True:
             yield self.world.dice.uniform(PUSH_S, 2 * PUSH_S)
             for face, (note, leaves) in enumerate(self.faces() if self.ready else []):
                 for peer in self.policies:
-                    if told.get((peer, face), -1) < len(leaves) and peer not in self.disk.stopped:
+                    until_s, rest_s = rests.get((peer, face), (0.0, PUSH_S))
+                    owed = told.get((peer, face), -1) < len(leaves) and self.world.now_s >= until_s
+                    if owed and peer not in self.disk.stopped:
                         yield from self._bring(peer, note, leaves, told, face)
+                        well = told.get((peer, face), -1) == len(leaves)
+                        rest_s = PUSH_S if well else min(2 * rest_s, GOSSIP_S * 4)
+                        rests[peer, face] = self.world.now_s if well else self.world.now_s + rest_s, rest_s
 
     def _bring(
         self, peer: str, note: bytes, leaves: list[bytes], told: dict[tuple[str, int], int], face: int
@@ -148,7 +160,7 @@ class Comparing:
                 told[peer, face] = min(int(rest), len(leaves) - 1)
             elif status == b"200":
                 signed = with_lines(note, read_lines(rest))
-                head = open_checkpoint(note, self.player.identity.statement.log.vkey)
+                head = parse_checkpoint_text(note_lines(note)[0])  # our own
                 yield lambda: self.keep_lines(self.node_id, head, signed)
                 told[peer, face] = len(leaves)
         except (NoAnswerError, FederationError, ValueError):
@@ -204,7 +216,7 @@ class Comparing:
             if not log.size or not theirs.size:
                 return
             held, size, leaves = log.note, log.size, list(log.leaves)
-            mine = open_checkpoint(held, self._log_of(author).vkey)
+            mine = parse_checkpoint_text(note_lines(held)[0])  # verified when it was kept
             path: tuple[bytes, ...] = ()
             if theirs.size > size:
                 request = Request(self.node_id, teller, "past", size, theirs.size, about=author)

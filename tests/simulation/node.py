@@ -12,7 +12,8 @@ from typing import Any
 from tests.simulation.cast import START, Player
 from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
 from tests.simulation.handing import ASK_OTHERS_S, HANDED, RELAY_AFTER_S, Came, Handing
-from tests.simulation.state import Disk, Entry, Followed, Stored
+from tests.simulation.saying import SPOKEN, Saying
+from tests.simulation.state import Cried, Disk, Entry, Followed, Stored
 from tests.simulation.world import Request, World
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -34,13 +35,14 @@ BACKOFF_MAX_S = 60.0
 BATCH = 64
 DOUBTS = 3
 DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+ALERTS = 20  # of one peer in a day: no run is longer
 TAKEN = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 RINGING = frozenset({"I", "II"})
 
 Step = Generator[Any, Any, Any]
 
 
-class Node(Comparing, Handing):
+class Node(Comparing, Handing, Saying):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
     `signed`: the root that it signed last, by size; `written`: every entry that it ever made. That is what a god would
@@ -54,6 +56,7 @@ class Node(Comparing, Handing):
         self.policies: dict[str, PeerPolicy] = {}
         self.room: list[tuple[str, int]] = []
         self.signed: dict[int, bytes] = {}
+        self.history: list[Cried] = []
         self.written: list[Entry] = []
         self.handed: list[tuple[str, bytes, str]] = []
         self.noted = 0  # the size of its log, in a file beside the database
@@ -187,6 +190,7 @@ class Node(Comparing, Handing):
         audience = chosen | (set() if stored is None else stored.audience)
         grave = report.severity.grade in RINGING
         self.disk.reports[report_id] = Stored(held, raw, report.tlp.value, grave, audience, leaves)
+        self.disk.marked[report_id, ver] = report.tlp.value
         if grave and not report.revoked:
             self.disk.alerts.setdefault((report_id, ver), False)
         return True
@@ -387,6 +391,8 @@ class Node(Comparing, Handing):
                 said = read_acknowledgement(opened.content)
                 admit_acknowledgement(header, said, policy=policy, me=self.node_id)
                 return Came(frame, header, said)
+            if header.t in SPOKEN:
+                return Came(frame, header, self.open_spoken(opened, policy))
             report = check_bundle(opened.content).report
             if report is None:
                 return Came(frame, code="content-invalid")
@@ -441,6 +447,9 @@ class Node(Comparing, Handing):
             return (Outcome.REFUSED if policy else Outcome.QUARANTINED).value, code
         if came.header.t == "ack":
             return self._take_ack(peer, came.header, came.said)
+        if came.header.t in SPOKEN:
+            leaf_hash = self.disk.followed[peer].leaves[came.frame.idx]
+            return self.take_spoken(peer, came.header, came.said, leaf_hash)
         outcome = self._take_report(peer, came.frame, came.header, came.said)
         if outcome[0] in TAKEN:
             self.disk.followed[peer].kept[came.frame.idx] = came.frame.leaf, came.data_key
@@ -467,12 +476,19 @@ class Node(Comparing, Handing):
         if outcome is Outcome.STORED:
             now = Held(peer, creator, header.ver, report.sha256, report.revoked)
             grave = report.severity.grade in RINGING
-            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave)
-            if grave and not report.revoked:
+            leaf_hash = self.disk.followed[peer].leaves[frame.idx]
+            leaves = {header.ver: leaf_hash}
+            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave, set(), leaves)
+            self.disk.marked[report.id, header.ver] = report.tlp.value
+            if grave and not report.revoked and self.within_budget(peer):
                 self.disk.alerts.setdefault((report.id, header.ver), False)
-                leaf_hash = self.disk.followed[peer].leaves[frame.idx]
                 self.disk.untold.append((peer, report.id, header.ver, leaf_hash))
         return outcome.value, code
+
+    def within_budget(self, peer: str) -> bool:
+        """Inside a transaction: whether one more report of that peer rings today, and count it."""
+        self.disk.rung[peer] = self.disk.rung.get(peer, 0) + 1
+        return self.disk.rung[peer] <= ALERTS
 
     # Its people --------------------------------------------------------------------------------------------
 
@@ -494,6 +510,8 @@ class Node(Comparing, Handing):
         while True:
             if self.disk.untold and self.ready:
                 yield self._tell_one
+            if self.disk.unanswered and self.ready:
+                yield self.answer_one
             yield 5.0
 
     def _tell_one(self) -> None:

@@ -4,12 +4,15 @@
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 from tests.simulation.cast import NAMES, bundle, player
 from tests.simulation.comparing import FAULTY
+from tests.simulation.hearing import heard
 from tests.simulation.node import Node
+from tests.simulation.saying import key_of
 from tests.simulation.state import Disk
 from tests.simulation.villains import VILLAINS, Villain, new_id
 from tests.simulation.world import TIMEOUT_S, Faults, World
@@ -28,12 +31,19 @@ LIMITS = (Tlp.GREEN, Tlp.AMBER, Tlp.AMBER_STRICT, Tlp.RED)
 
 @dataclass
 class Play:
-    """A run as it ended. `published`: (origin, id, version) → bytes, of honest nodes."""
+    """A run as it ended. `published`: (origin, id, version) → bytes, of honest nodes.
+
+    `remarked`: (node, report) → remarks; `cried`: node → calls; of honest nodes, whatever became of them. `keys`: of the
+    emergencies that were declared: node, report, key, whether it is a drill.
+    """
 
     seed: int
     world: World
     nodes: dict[str, Node]
     published: dict[tuple[str, str, int], set[bytes]] = field(default_factory=dict)
+    remarked: dict[tuple[str, str], set[bytes]] = field(default_factory=dict)
+    cried: dict[str, set[bytes]] = field(default_factory=dict)
+    keys: list[tuple[str, str, str, bool]] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)
     backups: dict[str, Disk] = field(default_factory=dict)
     lowest: dict[tuple[str, str], int] = field(
@@ -45,13 +55,14 @@ class Play:
         return [n for n in self.nodes.values() if not isinstance(n, Villain)]
 
 
-def play(seed: int) -> Play:
-    """Play one run to its end."""
+def play(seed: int, villains: Sequence[type[Villain]] = ()) -> Play:
+    """Play one run to its end. `villains`: who of them plays, one at least, where chance decides otherwise."""
     world = World(seed)
     dice = world.dice
     world.faults = Faults(
         lost=dice.choice([0.0, 0.05, 0.3]),
         twice=dice.choice([0.0, 0.1]),
+        again=dice.choice([0.0, 0.0, 0.05]),
         damaged=dice.choice([0.0, 0.0, 0.02]),
         delay_s=dice.choice([0.05, 2.0, 15.0]),
     )
@@ -59,7 +70,7 @@ def play(seed: int) -> Play:
     bad = dice.randint(0, 1 + (len(names) > 4))
     run = Play(seed, world, {})
     for nth, name in enumerate(names):
-        kind = dice.choice(VILLAINS) if nth < bad else Node
+        kind = dice.choice(villains or VILLAINS) if nth < (max(bad, 1) if villains else bad) else Node
         node = kind(
             world, player(name), skew_s=dice.uniform(-1e6, 1e6), commit_s=dice.choice([0.0, 0.05, 5.0])
         )
@@ -88,6 +99,7 @@ def _storm(run: Play) -> None:
     world, dice = run.world, run.world.dice
     nodes = list(run.nodes.values())
     acts = [_file, _file, _file, _revise, _revise, _withdraw, _crash, _part, _lower, _villainy]
+    acts += [_remark, _declare, _go_on]
     acts += [_back_up, _back_up, _restore, _restore] if dice.random() < 0.3 else []
     for _ in range(dice.randint(10, 60)):
         act, node = dice.choice(acts), dice.choice(nodes)
@@ -135,6 +147,47 @@ def _revise(run: Play, node: Node) -> None:
 def _withdraw(run: Play, node: Node) -> None:
     if report_id := _own(run, node):
         _publish(run, node, report_id, node.disk.reports[report_id].tlp, revoked=True)
+
+
+def _remark(run: Play, node: Node) -> None:
+    """Somebody says of a report, an own one or a peer's, whether they are affected."""
+    dice = run.world.dice
+    reports = sorted(node.disk.reports)
+    if reports:
+        report_id, word = dice.choice(reports), dice.choice(["affected", "not-affected", "investigating"])
+
+        def change() -> None:
+            if (raw := node.remark(report_id, word)) is not None:
+                run.remarked.setdefault((node.node_id, report_id), set()).add(raw)
+                run.did["remarks"] += 1
+
+        node.post(change)
+
+
+def _declare(run: Play, node: Node) -> None:
+    if report_id := _own(run, node):
+        drill = run.world.dice.random() < 0.3
+        run.keys.append((node.node_id, report_id, key_of(run.world.dice.randbytes(16)), drill))
+        _cry(run, run.keys[-1], "declared")
+
+
+def _go_on(run: Play, _node: Node) -> None:
+    """An emergency is updated or stood down."""
+    if run.keys:
+        _cry(run, run.world.dice.choice(run.keys), run.world.dice.choice(["updated", "stood-down"]))
+
+
+def _cry(run: Play, emergency: tuple[str, str, str, bool], state: str) -> None:
+    by, report_id, key, drill = emergency
+    node = run.nodes[by]
+
+    def change() -> None:
+        content = node.call(report_id, key=key, state=state, drill=drill)
+        if content is not None:
+            run.cried.setdefault(by, set()).add(content)
+            run.did["calls"] += 1
+
+    node.post(change)
 
 
 def _crash(run: Play, node: Node) -> None:
@@ -189,7 +242,7 @@ def judge(run: Play) -> list[str]:
     """What is wrong with a run; nothing, if the protocol holds."""
     return [
         *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
-        *_twice_witnessed(run), *_handed_wrongly(run),
+        *_twice_witnessed(run), *heard(run), *_handed_wrongly(run),
     ]  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from tocsin_federation.calls import Standing
 from tocsin_federation.inbox import Held
 from tocsin_federation.merkle import Frontier
+from tocsin_schema.remark import Remark
 
 
 @dataclass
@@ -51,6 +53,17 @@ class Cosigned:
     note: bytes
 
 
+@dataclass(frozen=True)
+class Cried:
+    """A call that was taken: of whom, the emergency's name, and what it said."""
+
+    by: str
+    name: str
+    state: str
+    drill: bool
+    content: bytes
+
+
 @dataclass
 class Disk:
     """Everything that survives."""
@@ -74,3 +87,11 @@ class Disk:
         default_factory=list
     )  # acknowledgements: origin, id, ver, ref
     acknowledged: set[tuple[str, int, str]] = field(default_factory=set)  # of ours: id, ver, by whom
+    rung: dict[str, int] = field(default_factory=dict)  # by peer: how many alerts its reports raised
+    marked: dict[tuple[str, int], str] = field(default_factory=dict)  # id, ver → the marking it had
+    remarks: dict[tuple[str, str, str], Remark] = field(default_factory=dict)  # report, node, kind
+    calls: dict[str, Standing] = field(default_factory=dict)  # emergency → the call that stands
+    called: dict[bytes, tuple[str, int, frozenset[str]]] = field(default_factory=dict)  # ours, by leaf hash
+    cried: dict[str, int] = field(default_factory=dict)  # by peer: how many emergencies
+    unanswered: list[tuple[str, str, str, int, bytes]] = field(default_factory=list)
+    answers: set[tuple[str, str]] = field(default_factory=set)  # emergency, by whom

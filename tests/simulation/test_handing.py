@@ -81,23 +81,12 @@ class Twice(Node):
         super()._apply(peer, opened, start, following)
 
 
-class Blaming(Node):
-    """Lays what was spoilt on the way to the author."""
-
-    def apply_handed(self, peer, opened):
-        for came in opened:
-            if came.code in {"bad-wrap", "ciphertext-mismatch", "hash-mismatch"}:
-                self.disk.stopped.setdefault(peer, came.code)
-        super().apply_handed(peer, opened)
-
-
 @pytest.mark.parametrize(
     ("kind", "word"),
     [
         (Open, "was not for it"),
         (Trusting, "has no outcome"),
         (Twice, "rung twice"),
-        (Blaming, "who is honest"),
     ],
     ids=lambda p: p.__name__ if isinstance(p, type) else "",
 )

@@ -4,20 +4,18 @@ A seed that fails is played again with `python -m tests.simulation SEED`.
 """
 
 from copy import deepcopy
-from dataclasses import replace
 
 import pytest
 from tests.simulation import comparing
 from tests.simulation import play as playing
 from tests.simulation.cast import NAMES, player
-from tests.simulation.comparing import FAULTY, NoAnswerError
+from tests.simulation.comparing import FAULTY
 from tests.simulation.node import Node
 from tests.simulation.play import Play, judge, play
+from tests.simulation.sabotage import Weathercock
 from tests.simulation.villains import VILLAINS, Colluder, Forker, Leech, Villain, new_id
 from tests.simulation.world import TIMEOUT_S, World
 
-from tocsin_federation.frames import FramesRefused
-from tocsin_federation.inbox import Outcome
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
 
@@ -46,126 +44,23 @@ def test_the_runs_are_worth_playing():
     """They publish, crash, part and lie; forks are caught; and much arrives."""
     wanted = {
         None, "bad-wrap", "ciphertext-mismatch", "not-owner", "foreign-creator", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
+        "marking-looser", "not-recipient", "unknown-report", "call-changed", "already-stood-down",
     }  # fmt: skip
     runs, codes = [], set()
-    for seed in range(2000, 2200):
-        runs.append(play(seed))
+    for n in range(200):  # what chance seldom plays is played on purpose
+        runs.append(play(2000 + n, () if n < 60 else [VILLAINS[n % len(VILLAINS)]]))
         logs = [log for node in runs[-1].honest for log in node.disk.followed.values()]
         codes |= {code for log in logs for _, code in log.outcomes.values()}
-        if len(runs) >= 60 and codes >= wanted:
+        if len(runs) >= 60 + 2 * len(VILLAINS) and codes >= wanted:
             break
     assert codes >= wanted
     did = sum((run.did for run in runs), start=runs[0].did - runs[0].did)
     assert min(did["published"], did["crashes"], did["partitions"], did["villainies"]) > 50
+    assert min(did["remarks"], did["calls"]) > 30
     kinds = {type(node) for run in runs for node in run.nodes.values()}
     assert kinds == {Node, *VILLAINS}
     stopped = {code for run in runs for node in run.honest for code in node.disk.stopped.values()}
     assert stopped >= {"log-fork", "log-growth"}
-
-
-# Nodes that break one rule each: the judge has to see it ---------------------------------------------------
-
-
-class Hasty(Node):
-    """Moves its cursor first, and keeps what it fetched a little later."""
-
-    def _apply(self, peer, opened, start, following):
-        log = self.disk.followed[peer]
-        if log.next == start:
-            log.next = following
-            life = self._life
-            self.world.at(5.0, lambda: life == self._life and self._keep(peer, opened, following))
-
-    def _keep(self, peer, opened, following):
-        log = self.disk.followed[peer]
-        reached, log.next = log.next, following - 1
-        super()._apply(peer, opened, following - 1, following)
-        log.next = reached
-
-
-class Careless(Node):
-    """Takes a cut answer for a whole one."""
-
-    def _take(self, peer):
-        try:
-            yield from super()._take(peer)
-        except FramesRefused:
-            self.disk.followed[peer].next = self.disk.followed[peer].size
-
-
-class Gullible(Node):
-    """Takes whatever comes under an id, whoever sends it."""
-
-    def _take_report(self, peer, frame, header, report):
-        stored = self.disk.reports.get(report.id)
-        if stored is not None and stored.held.origin != peer and stored.held.sha256 != report.sha256:
-            stored.raw = report.raw
-            return Outcome.STORED.value, None
-        return super()._take_report(peer, frame, header, report)
-
-
-class Chatty(Node):
-    """Hands everybody what was sealed to one."""
-
-    def append(self, sealed):
-        wraps = dict.fromkeys(self.policies, next(iter(sealed.wraps.values())))
-        return super().append(replace(sealed, wraps=wraps))
-
-
-class Ringer(Node):
-    """Rings again when it does not know whether it has rung."""
-
-    def _courier(self):
-        while True:
-            for key in [key for key, there in self.disk.alerts.items() if not there]:
-                self.room.append(key)
-                if self.world.dice.random() < self.world.faults.lost:
-                    continue
-                yield lambda key=key: self.disk.alerts.__setitem__(key, True)
-            yield 5.0
-
-
-class Accuser(Node):
-    """Believes a single spoilt answer."""
-
-    def _follow(self, peer):
-        steps = super()._follow(peer)
-        value, error = None, None
-        while True:
-            try:
-                wanted = steps.send(value) if error is None else steps.throw(error)
-            except StopIteration:
-                return
-            value, error = None, None
-            try:
-                value = yield wanted
-            except NoAnswerError as exc:
-                error = exc
-            if isinstance(value, bytes) and self.world.dice.random() < 0.01:
-                self.disk.stopped.setdefault(peer, "log-root")
-
-
-@pytest.mark.parametrize(
-    ("kind", "word"),
-    [
-        (Hasty, "no outcome"),
-        (Careless, "no outcome"),
-        (Gullible, "never said"),
-        (Chatty, "above its limit|was not for it|other wraps"),
-        (Ringer, "rung twice"),
-        (Accuser, "who is honest"),
-    ],
-    ids=lambda p: p.__name__ if isinstance(p, type) else "",
-)
-def test_a_node_that_breaks_a_rule_is_found_out(kind, word, monkeypatch):
-    import re
-
-    monkeypatch.setattr(playing, "Node", kind)
-    for seed in range(3000, 3300):
-        wrong = judge(play(seed))
-        if any(re.search(word, each) for each in wrong):
-            return
-    pytest.fail(f"so many runs, and nobody noticed what {kind.__name__} does")
 
 
 def test_a_leech_gets_nothing_that_is_not_its_own():
@@ -294,42 +189,6 @@ def test_a14_f_plus_one_can_and_gossip_convicts_it_all_the_same(monkeypatch):
         assert nodes[0].node_id in node.disk.stopped
 
 
-class Hurried(Node):
-    """Signs before it has asked anybody."""
-
-    def start(self):
-        super().start()
-        self.ready = True
-
-
-class Weathercock(Node):
-    """A witness that forgets what it has cosigned."""
-
-    judge = Colluder.judge
-
-
-class Slanderer(Node):
-    """Believes evidence unseen."""
-
-    def _compare(self, _teller, note, origins):
-        author = origins.get(note.partition(b"\n")[0].decode(errors="replace"))
-        if author is not None and note != self.disk.followed[author].note:
-            yield lambda: self.disk.stopped.setdefault(author, "log-fork")
-
-
-@pytest.mark.parametrize(
-    ("kind", "word"),
-    [(Hurried, "another past"), (Slanderer, "who is honest")],
-    ids=lambda p: getattr(p, "__name__", ""),
-)
-def test_a_node_that_is_careless_with_heads_is_found_out(kind, word, monkeypatch):
-    monkeypatch.setattr(playing, "Node", kind)
-    for seed in range(6000, 6100):
-        if any(word in each for each in judge(play(seed))):
-            return
-    pytest.fail(f"a hundred runs, and nobody noticed what {kind.__name__} does")
-
-
 def test_witnesses_that_forget_are_found_out(monkeypatch):
     monkeypatch.setattr(comparing, "GOSSIP_S", 10_000.0)
     for seed in range(40):
@@ -340,7 +199,7 @@ def test_witnesses_that_forget_are_found_out(monkeypatch):
 
 
 def test_a24_backups_are_restored_and_logs_are_taken_back():
-    runs = [play(seed) for seed in range(7000, 7060)]
+    runs = [play(seed) for seed in range(7000, 7080)]
     restored = [n for run in runs for n in run.honest if n.restored]
     assert len(restored) > 15
     assert any(not entry.leaf for node in restored for entry in node.disk.entries)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from tests.simulation.cast import bundle
+import msgspec
+from tests.simulation.cast import START, bundle
 from tests.simulation.comparing import KINDS
 from tests.simulation.node import Node
+from tests.simulation.saying import key_of
 from tests.simulation.state import Entry
 from tests.simulation.world import Request
 
@@ -16,7 +19,10 @@ from tocsin_federation.merkle import leaf_hash, root_of
 from tocsin_federation.messages import Header
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.witness import Submission
+from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
+from tocsin_schema.remarks import exposure
+from tocsin_schema.stix import node_identity
 
 
 class Villain(Node):
@@ -114,10 +120,17 @@ class Forger(Villain):
 
     def mischief(self) -> None:
         victims = [s for s in self.disk.reports.values() if s.held.origin != self.node_id]
-        ways = [self._junk, self._mislabelled, self._spoilt, self._unasked_ack]
+        ways = [self._junk, self._mislabelled, self._spoilt, self._unasked_ack, self._false_call]
+        ways += [self._false_remark] if self.disk.reports else []
         ways += [self._squat, self._repeat] if victims else []
         way = self.world.dice.choice(ways)
-        self.post(lambda: way(self.world.dice.choice(victims)) if victims else way(None))
+
+        def change() -> None:
+            now = [s for s in self.disk.reports.values() if s.held.origin != self.node_id]
+            if now or not victims:
+                way(self.world.dice.choice(now) if now else None)
+
+        self.post(change)
 
     def _all(self) -> set[str]:
         return set(self.policies)
@@ -181,9 +194,49 @@ class Forger(Villain):
         }:  # what it was given in confidence it could always retell in its own words
             self.append(self.seal(content=victim.raw, to=self._all(), **header))
 
-    def _unasked_ack(self, _victim: Any) -> None:
-        from tests.simulation.cast import START
+    def _false_remark(self, _victim: Any) -> None:
+        """In another's name, more mildly than the report, about what it was never given, or dated beyond all others."""
+        dice = self.world.dice
+        about = dice.choice(sorted(self.disk.reports))
+        stored = self.disk.reports[about]
+        report = check_bundle(stored.raw).report
+        assert report is not None
+        other = dice.choice(list(self.others.values()))
+        name, tlp = dice.choice([(other, report.tlp), (self.player, Tlp.CLEAR), (self.player, report.tlp)])
+        producer = node_identity(name.name, name.node_id)
+        now = START + timedelta(days=dice.choice([0, 20_000]))
+        raw = exposure(msgspec.structs.replace(report, tlp=tlp), "affected", producer=producer, now=now)
+        ref = dice.choice([bytes(32), *stored.leaves.values()])
+        facts = {"t": "remark", "id": about, "ver": stored.held.ver, "tlp": tlp, "ref": ref}
+        self.append(self.seal(content=raw, to=self._all(), **facts))
 
+    def _false_call(self, _victim: Any) -> None:
+        """About others' reports, again after it was stood down, a drill that becomes earnest, and many at once."""
+        dice = self.world.dice
+        own = [i for i, s in self.disk.reports.items() if s.held.origin == self.node_id]
+        about = dice.choice(
+            [*self.disk.reports, new_id(dice.randbytes(16))] if dice.random() < 0.3 else own or [""]
+        )
+        if not about:
+            return
+        held = self.disk.reports.get(about)
+        ver, tlp = (held.held.ver, Tlp(held.tlp)) if held is not None else (1, Tlp.GREEN)
+        key, drill = key_of(dice.randbytes(16)), dice.random() < 0.5
+        says = [
+            (1, "declared", drill),
+            (2, "stood-down", drill),
+            (3, "updated", drill),
+            (4, "updated", not drill),
+        ]
+        for seq, state, earnest in says[: dice.choice([1, 4])]:
+            self.cry(
+                self.words(about, ver, key=key, seq=seq, state=state, drill=earnest),
+                tlp,
+                self._all(),
+                bytes(32),
+            )
+
+    def _unasked_ack(self, _victim: Any) -> None:
         from tocsin_federation.messages import write_acknowledgement
 
         report_id = self.world.dice.choice([*self.disk.reports, new_id(self.world.dice.randbytes(16))])
@@ -240,7 +293,69 @@ class Leech(Villain):
             self.world.ask(request, lambda _body: None)
 
 
-VILLAINS = (Forker, Colluder, Shrinker, Boaster, Forger, GoBetween, Leech)
+class Libeller(Forger):
+    """Remarks, and nothing else, in whatever name serves."""
+
+    def mischief(self) -> None:
+        if self.disk.reports:
+            self.post(lambda: self._false_remark(None))
+
+
+class Crier(Forger):
+    """Calls, and nothing else, about whatever there is."""
+
+    def mischief(self) -> None:
+        self.post(lambda: self._false_call(None))
+
+
+class Flooder(Villain):
+    """Cries wolf: grave reports and emergencies by the dozen, and questions without end."""
+
+    def mischief(self) -> None:
+        def change() -> None:
+            for _ in range(6):
+                report_id = new_id(self.world.dice.randbytes(16))
+                raw = bundle(self.player.name, report_id, "Wolf", 1, tlp="clear", grave=True, revoked=False)
+                if self.file(report_id, raw, to=None):
+                    key = key_of(self.world.dice.randbytes(16))
+                    self.call(report_id, key=key, state="declared", drill=False)
+
+        self.post(change)
+        for peer in self.policies:
+            for _ in range(20):
+                self.world.ask(Request(self.node_id, peer, "entries", 0), lambda _body: None)
+
+
+class Observer(Leech):
+    """Keeps every byte that it is answered, and asks for everybody's log from its beginning."""
+
+    def start(self) -> None:
+        self.world.taps.setdefault(self.node_id, bytearray())
+        super().start()
+
+
+class Timeless(Forger):
+    """Its clock is a generation wrong, and whatever it signs says so."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._skew_s = self.world.dice.choice([-1e9, 1e9])
+
+
+VILLAINS = (
+    Forker,
+    Colluder,
+    Shrinker,
+    Boaster,
+    Forger,
+    GoBetween,
+    Leech,
+    Flooder,
+    Observer,
+    Timeless,
+    Libeller,
+    Crier,
+)
 
 
 def new_id(raw: bytes) -> str:

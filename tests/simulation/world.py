@@ -12,14 +12,19 @@ from dataclasses import dataclass, field
 from itertools import count
 
 TIMEOUT_S = 20.0
+AGAIN_S = 400.0
 
 
 @dataclass(frozen=True)
 class Faults:
-    """How bad the wire is; each a probability a message, `delay_s` the most that one takes."""
+    """How bad the wire is; each a probability a message, `delay_s` the most that one takes.
+
+    `again`: that whoever sits on the line says a request again, up to `AGAIN_S` later.
+    """
 
     lost: float = 0.0
     twice: float = 0.0
+    again: float = 0.0
     damaged: float = 0.0
     delay_s: float = 0.05
 
@@ -40,13 +45,17 @@ class Request:
 
 @dataclass
 class World:
-    """The clock, the dice, the wire. `servers`: by NodeID, who answers requests."""
+    """The clock, the dice, the wire. `servers`: by NodeID, who answers requests.
+
+    `taps`: by NodeID, every byte that was ever answered to it.
+    """
 
     seed: int
     faults: Faults = Faults()
     now_s: float = 0.0
     servers: dict[str, Callable[[Request, Callable[[bytes], None]], None]] = field(default_factory=dict)
     parted: set[frozenset[str]] = field(default_factory=set)
+    taps: dict[str, bytearray] = field(default_factory=dict)
     events: int = 0
     messages: int = 0
     carried: int = 0
@@ -79,6 +88,8 @@ class World:
                 done(answer)
 
         def answered(body: bytes) -> None:
+            if request.src in self.taps:
+                self.taps[request.src] += body
             self._carry(request.dst, request.src, lambda: finish(self._touched(body)), len(body))
 
         def arrive() -> None:
@@ -87,7 +98,15 @@ class World:
                 server(request, answered)
 
         self._carry(request.src, request.dst, arrive, 600)
+        if self.faults.again and self.dice.random() < self.faults.again:
+            self.at(self.dice.uniform(TIMEOUT_S, AGAIN_S), lambda: self._say_again(request))
         self.at(TIMEOUT_S + request.wait_s, lambda: finish(None))
+
+    def _say_again(self, request: Request) -> None:
+        """The same request, though nobody waits for its answer any more."""
+        server = self.servers.get(request.dst)
+        if server is not None:
+            server(request, lambda _body: None)
 
     def _carry(self, src: str, dst: str, arrive: Callable[[], None], size: int) -> None:
         dice, faults = self.dice, self.faults

@@ -8,6 +8,7 @@ import click
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.local_node import carry_out, directory_of
 from tocsin_cli.session import Session, pass_session
+from tocsin_node.actor import acting_as, of_shell
 from tocsin_node.settings import load
 from tocsin_node.storage.catalog import describe, golden
 from tocsin_node.storage.database import open_database
@@ -94,4 +95,5 @@ async def _status(session: Session) -> _Status:
 async def _migrate(session: Session) -> tuple[Migration, ...]:
     settings = load(directory_of(session, os.environ))
     async with open_database(settings, own=False) as database:
-        return await migrate(database.address)
+        with acting_as(of_shell()):
+            return await migrate(database.address)

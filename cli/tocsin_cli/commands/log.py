@@ -36,7 +36,7 @@ def verify(session: Session, node_id: str | None) -> None:
     size = (session.client.json("GET", "/v1/node").get("log") or {}).get("size")
     with progress(session.out, "Leaves", size if isinstance(size, int) else None) as advance:
         found = audit(
-            session.client, _memory(session), expected=node_id, now=datetime.now(UTC), advance=advance
+            session.client, memory(session), expected=node_id, now=datetime.now(UTC), advance=advance
         )
     if session.out.as_json:
         session.out.document(found.document())
@@ -57,7 +57,7 @@ def verify(session: Session, node_id: str | None) -> None:
     )
 
 
-def _memory(session: Session) -> Path:
+def memory(session: Session) -> Path:
     """Where what was verified is remembered: for a throw-away node in its own directory, to go with it."""
     directory = session.target.dir
     return directory if directory is not None and (directory / THROWAWAY).is_file() else session.state

@@ -10,6 +10,7 @@ from tocsin_cli.command import LazyGroup
 from tocsin_cli.local_node import carry_out, directory_of
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
+from tocsin_node.actor import acting_as, of_shell
 from tocsin_node.services.tokens import SCOPES, Tokens
 from tocsin_node.settings import load
 from tocsin_node.storage.database import bring_up_to_date, open_database
@@ -89,7 +90,8 @@ async def _tokens(session: Session) -> AsyncIterator[Tokens]:
         if database.postgres is None or database.postgres.owned:
             await bring_up_to_date(settings, database)
         async with open_pool(settings, database.address) as pool:
-            yield Tokens(pool, rng=os.urandom)
+            with acting_as(of_shell()):
+                yield Tokens(pool, rng=os.urandom)
 
 
 def _row(row: TokenRow) -> list[str]:

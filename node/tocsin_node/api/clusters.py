@@ -12,6 +12,7 @@ from tocsin_node.web.problems import json_response
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/clusters: the most organisations first."""
     node = request.app[NODE]
+    await node.auditing.seen("report.list")
     return json_response({"items": [_item(each) for each in await node.clusters.list()]})
 
 
@@ -19,6 +20,7 @@ async def show(request: web.Request) -> web.Response:
     """GET /v1/clusters/{id}: with its reports, oldest first."""
     node = request.app[NODE]
     found = await node.clusters.get(request.match_info["id"])
+    await node.auditing.seen("report.list")
     return json_response(_item(found) | {"members": [_member(node, each) for each in found.members]})
 
 

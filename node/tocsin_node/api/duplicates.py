@@ -30,6 +30,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}/duplicates: what was decided, then what is like it, the likest first."""
     node = request.app[NODE]
+    await node.auditing.seen("report.list")
     return await _answer(node, await node.duplicates.of(request.match_info["id"]))
 
 
@@ -37,6 +38,7 @@ async def of_bundle(request: web.Request) -> web.Response:
     """POST /v1/duplicates: what is like a report that is not filed; nothing is stored."""
     node = request.app[NODE]
     raw = await read_body(request, limit=node.settings.limits.max_report_bytes, content_types=(STIX,))
+    await node.auditing.seen("report.list")
     return await _answer(node, await node.duplicates.of_bundle(raw))
 
 

@@ -16,6 +16,7 @@ from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.storage import log, remote
 from tocsin_node.storage import witness as cosignatures
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.circles import Count
 from tocsin_node.storage.peers import KEEP, PeerRow, PolicyChange
 from tocsin_node.web.body import read_json
@@ -171,6 +172,7 @@ async def sync(request: web.Request) -> web.Response:
     node = request.app[NODE]
     wanted = await read_json(request, SyncRequest)
     peer = node.peering.named(request.match_info["name"])
+    await node.auditing.note(Act("peer.sync", f"peer:{peer.node_id}"))
     if wanted.resume:
         await node.peering.resume(peer.row.name)
     node.exchange.nudge(peer.node_id)

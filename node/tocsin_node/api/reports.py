@@ -13,6 +13,7 @@ from tocsin_node.api.report_item import items_of
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.reporting import FindingsRefused, Submission
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.reports import StoredReport
 from tocsin_node.web.body import read_body
 from tocsin_node.web.paging import flag, integer
@@ -84,6 +85,7 @@ async def show(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}: the report with its bundle; as STIX, the stored bytes alone."""
     node = request.app[NODE]
     report = await node.reporting.get(request.match_info["id"])
+    await node.auditing.seen("report.read", f"report:{report.id}", {"ver": report.ver})
     if STIX in request.headers.get("Accept", ""):
         return web.Response(body=report.bundle, content_type=STIX)
     bundle = orjson.loads(report.bundle)
@@ -132,9 +134,9 @@ async def show(request: web.Request) -> web.Response:
 
 async def prove(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}/proof: a C2SP tlog-proof of a version; with `disclose=1` of what it said, too."""
-    proof = await request.app[NODE].proving.prove(
-        request.match_info["id"], ver=integer(request, "ver"), disclose=flag(request, "disclose")
-    )
+    node, report_id, disclose = request.app[NODE], request.match_info["id"], flag(request, "disclose")
+    proof = await node.proving.prove(report_id, ver=integer(request, "ver"), disclose=disclose)
+    await node.auditing.note(Act("report.disclose" if disclose else "report.prove", f"report:{report_id}"))
     return web.Response(body=proof, content_type="text/plain", charset="utf-8")
 
 

@@ -21,6 +21,7 @@ async def listing(request: web.Request) -> web.Response:
     limit = page_limit(request)
     sought, at = _wanted(request, node), place(request)
     found = await node.finding.page(sought, at=at, limit=limit)
+    await node.auditing.seen("report.list")
     words = tokens(request.query["q"]) if sought.words is not None else []
     items = await items_of(node, found.items)
     if words:

@@ -140,7 +140,7 @@ class Courier:
             case Sent(event_id=event_id, warning=warning):
                 async with self._pool.transaction() as conn:
                     await receipts.owe_alerted(conn, job.id)
-                    await deliveries.accepted(conn, job, event_id)
+                    await deliveries.accepted(conn, job, event_id, channel=self._name)
                 self._planner.on_sent()
                 await self._channel.worked(sent=True, warning=warning)
                 return 0.0

@@ -47,9 +47,10 @@ from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.subscriptions import Subscriptions
 from tocsin_node.settings import MatrixSettings, Settings
-from tocsin_node.storage import acts, alerts, deliveries, fellows, followups, silences
+from tocsin_node.storage import acts, alerts, audit, deliveries, fellows, followups, silences
 from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.deliveries import Backlog
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
@@ -306,6 +307,7 @@ class Alarms(AlarmPlanner):
         plan = AlertPlan(facts, 0, self._org, ours=True, priority=LOWEST_PRIORITY)
         async with self._pool.transaction() as conn:
             alert_id = await self.record(conn, plan, report_ver=None)
+            await audit.note(conn, Act("alert.test", f"alert:{alert_id}"))
         assert alert_id is not None, "only alerts about reports can have rung already"
         for line in self._lines.values():
             line.channel.look()

@@ -112,7 +112,8 @@ class Circles:
         standing = await self.named(name)
         async with self._pool.acquire() as conn:
             told = await circles.told(conn, standing.circle.id)
-            counted = await circles.counts(conn, circle=standing.circle.id)
+            others = sorted(standing.circle.ever() - {self._node_id})
+            counted = await circles.counts(conn, [standing.circle.id], others)
         return Seen(standing, told, tuple(self._from_the_start(standing, each) for each in counted))
 
     async def of_report(self, report_id: str) -> list[Standing]:
@@ -123,19 +124,18 @@ class Circles:
 
     async def gaps(self, node_id: str) -> list[tuple[str, Count]]:
         """(circle's name, count) where the entries of a peer have not come as they were counted."""
+        known = {s.circle.id: s for s in await self.all()}
+        if not known:
+            return []
         async with self._pool.acquire() as conn:
-            counted = await circles.counts(conn, origin=node_id)
-            rows = {c.circle: await circles.get(conn, c.circle) for c in counted}
-        found = []
-        for count in counted:
-            row = rows[count.circle]
-            if row is not None:
-                standing = Standing.of(row)
-                found.append((standing.newest.name, self._from_the_start(standing, count)))
-        return [(name, count) for name, count in found if count.missing or count.doubled]
+            counted = await circles.counts(conn, list(known), [node_id])
+        found = [(known[c.circle], self._from_the_start(known[c.circle], c)) for c in counted]
+        return [(s.newest.name, count) for s, count in found if count.missing or count.doubled]
 
     def _from_the_start(self, standing: Standing, count: Count) -> Count:
         """Who is a member from the first epoch on knows that the count begins at 1."""
+        if count.entries == circles.LOOKED_AT:
+            return count
         always = all(self._node_id in m.members for m in standing.circle.manifests)
         return replace(count, missing=count.missing + count.first - 1) if always else count
 

@@ -24,6 +24,7 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import NotKept, Proving
 from tocsin_node.services.resting import rest
 from tocsin_node.storage import onward
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.onward import Complaint, Evidence
 from tocsin_node.storage.pool import Connection, Pool
@@ -103,7 +104,8 @@ class Complaints:
                 except (NodeError, FederationError) as exc:
                     logger.warning("complaint %d cannot be told: %s", complaint.id, exc)
                     continue
-            await self._ledger.post(Posting(sealed=sealed, after=partial(_mark, complaint.id)))
+            act = Act("peer.complain", None, {"complaint": complaint.id})
+            await self._ledger.post(Posting(sealed=sealed, after=partial(_mark, complaint.id), acts=(act,)))
             count += 1
 
     async def listing(self, against: str | None = None) -> list[Complaint]:

@@ -22,6 +22,7 @@ from tocsin_federation.calls import CALL, Call, Said, State, emergency_id, milli
 from tocsin_federation.envelope import Sealed, seal
 from tocsin_federation.errors import FederationError
 from tocsin_federation.sharing import Release, Withheld, release
+from tocsin_node.actor import person as named
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.alarm_orders import RoomAnswer
@@ -33,7 +34,8 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import THREAD_FROM, AlreadyWithdrawn, ReportUnknown, sealable_only
 from tocsin_node.services.screening import ReviewerUnnamed, reviewer
-from tocsin_node.storage import emergencies, emergency_answers, remarks, reports, shares
+from tocsin_node.storage import audit, emergencies, emergency_answers, remarks, reports, shares
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.emergencies import NewCall, NewEmergency, StoredEmergency
 from tocsin_node.storage.emergency_answers import NewAnswer
 from tocsin_node.storage.pool import Connection, Pool
@@ -44,6 +46,11 @@ from tocsin_schema.remark import check_remark
 from tocsin_schema.remarks import exposure
 
 BY_RULE = "the rule for grade I"
+STEP = {
+    "declared": "declare",
+    "updated": "update",
+    "stood-down": "stand-down",
+}  # state → what the audit log calls it
 logger = logging.getLogger(__name__)
 
 
@@ -276,6 +283,7 @@ class Emergencies:
         async with self._pool.transaction() as conn:
             said = NewAnswer(known.id, self._node_id, "answered", self._now(), said=word, by=by)
             await emergency_answers.record(conn, said)
+            await audit.note(conn, _answered(said))
             await self._told_here(conn, known, word)
         self.on_answered()
         self._alarms.wake()
@@ -293,6 +301,7 @@ class Emergencies:
         said = NewAnswer(known.id, self._node_id, "answered", answer.at, said=answer.says, by=answer.by)
         if not await emergency_answers.record_newer(conn, said):
             return
+        await audit.note(conn, _answered(said))
         who = self._peering.name_of(self._node_id)
         await tell_answer(
             conn, self._alarms, known, who=who, word=answer.says, count=await self._count(conn, known)
@@ -422,6 +431,8 @@ class Emergencies:
         """Write one call: into the log if anybody is called, and into the tables; ring, or tell, our own people."""
         content = CALL.encode(call)
         audience = tuple(p.node_id for p in released.to)
+        detail = {"seq": call.seq, "drill": call.drill, "recipients": len(audience)}
+        act = Act(f"emergency.{STEP[call.state]}", f"emergency:{name}", detail, named(by))
         row = NewCall(
             emergency=name,
             seq=call.seq,
@@ -442,10 +453,11 @@ class Emergencies:
             async def after(conn: Connection, index: int) -> None:
                 await self._store(conn, replace(row, place=Place(gen, index, sealed.leaf_hash)), new)
 
-            await self._ledger.post(Posting(sealed=sealed, after=after))
+            await self._ledger.post(Posting(sealed=sealed, after=after, acts=(act,)))
         else:
             async with self._pool.transaction() as conn:
                 await self._store(conn, row, new)
+                await audit.note(conn, act)
         self._alarms.wake()
         return Called("called", await self.get(name), released)
 
@@ -508,6 +520,11 @@ def person(name: str) -> str:
         return reviewer(name) or ""
     except ReviewerUnnamed as exc:
         raise PersonUnnamed from exc
+
+
+def _answered(said: NewAnswer) -> Act:
+    """What the audit log says of an answer of ours."""
+    return Act("emergency.answer", f"emergency:{said.emergency}", {"said": said.said or ""}, named(said.by))
 
 
 def _raced() -> NodeError:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from tocsin_federation.calls import (
     Call,
@@ -32,19 +33,21 @@ from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours,
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
+from tocsin_node.actor import of_peer
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
-from tocsin_node.services.intake_circles import WAITING, CircleDesk
+from tocsin_node.services.intake_circles import LATER, WAITING, CircleDesk
 from tocsin_node.services.intake_onward import Onward, OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import receipts, relays, remote, reports, shares
+from tocsin_node.storage import audit, receipts, relays, remote, reports, shares
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
@@ -231,7 +234,7 @@ class Intake:
         self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
     ) -> list[Arrival]:
         arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
-        return [a for a in arrivals if a.code != "unsupported"]
+        return [a for a in arrivals if a.code not in {"unsupported", LATER}]
 
     # Opening -----------------------------------------------------------------------------------------
 
@@ -425,6 +428,7 @@ class Intake:
         await remote.record_outcomes(conn, log, outcomes, batch.quarantined, next_index=next_index, via=by)
         if by is not None and outcomes:
             await relays.note_taken(conn, log, by, [o.idx for o in outcomes])
+        await audit.note(conn, *(_act(log.origin, by, log.gen, outcome) for outcome in outcomes))
 
     async def _hear(self, conn: Connection, peer: Peer, desk: RemarkDesk, called: CallDesk) -> bool:
         """Take calls, and what answers ours; whether there is anything to send."""
@@ -468,6 +472,16 @@ class Intake:
 
 def _nobody() -> None:
     """Nobody wants to know."""
+
+
+def _act(peer: str, via: str | None, gen: int, entry: EntryOutcome) -> Act:
+    """What the audit log says of an entry of `peer`, which `via` gave us if it was not its author."""
+    detail: dict[str, Any] = {"gen": gen, "index": entry.idx}
+    detail |= {} if entry.code is None else {"code": entry.code}
+    detail |= {} if entry.ver is None else {"ver": entry.ver}
+    detail |= {} if via is None else {"origin": peer}
+    report = None if entry.report_id is None else f"report:{entry.report_id}"
+    return Act(f"entry.{entry.outcome}", report, detail, of_peer(via or peer))
 
 
 def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[int]:

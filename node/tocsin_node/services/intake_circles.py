@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
-from tocsin_federation.circle import Circle, verify_circle
+from tocsin_federation.circle import Circle
 from tocsin_federation.circle_rules import admit_addressed, admit_manifests, ending, first_difference
 from tocsin_federation.envelope import Opened
-from tocsin_federation.errors import CircleRefused, EntryRefused
+from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_federation.messages import Header
 from tocsin_federation.sharing import PeerPolicy
@@ -24,7 +24,9 @@ from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
 MAX_OFFERED = 16  # circles that a peer may bring and nobody here has adopted
-WAITING = ("circle-awaited", "circle-frozen", "too-many-circles")  # tried again when more is known of circles
+LATER = "circle-unsupported"  # manifests of a later version of the protocol
+# Tried again when more is known of circles, and at each start.
+WAITING = ("circle-awaited", "circle-frozen", "too-many-circles", "circle-from-future", LATER)
 _COUNTED = frozenset({None, "above-circle", "epoch-ended", "circle-frozen"})
 
 
@@ -76,7 +78,7 @@ class CircleDesk:
         return desk
 
     def judge_manifests(self, opened: Opened, circle: Circle) -> tuple[Outcome, str | None]:
-        """What becomes of a chain of manifests, of which each by itself holds."""
+        """What becomes of a chain of manifests that was verified by itself, beside what is held."""
         try:
             admit_manifests(opened.header, circle, policy=self._peer, me=self._us)
         except EntryRefused as exc:
@@ -100,10 +102,6 @@ class CircleDesk:
             return Outcome.SUPERSEDED, None
         if standing.frozen_at is not None:
             return Outcome.QUARANTINED, "circle-frozen"
-        try:
-            verify_circle(circle.chain, now=self._now, held=standing.circle)
-        except CircleRefused as exc:
-            return Outcome.QUARANTINED, exc.code
         self._keep(circle, standing.row.state)
         return Outcome.STORED, None
 

@@ -20,7 +20,8 @@ from tocsin_federation.merkle import Frontier
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
 from tocsin_node.services.alarms import Alarms, AlertPlan
-from tocsin_node.storage import log, reports, shares
+from tocsin_node.storage import audit, log, reports, shares
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Connection
@@ -46,7 +47,8 @@ class Posting:
 
     `held_ver` is the version that this one replaces (None: the first). With `wider` the report is that very version,
     as it stands, and `audience` are the further recipients. `after` runs inside the transaction with the index of the
-    entry, `beside` whether there is one or not. Postings of one call with the same `together` are all written or none.
+    entry, `beside` whether there is one or not. `acts` are noted in the audit log once it is stored. Postings of
+    one call with the same `together` are all written or none.
     """
 
     sealed: Sealed | None = None
@@ -57,6 +59,7 @@ class Posting:
     alert: AlertPlan | None = None
     after: Callable[[Connection, int], Awaitable[None]] | None = None
     beside: Callable[[Connection], Awaitable[None]] | None = None
+    acts: tuple[Act, ...] = ()
     together: object = None
 
 
@@ -314,7 +317,7 @@ class Ledger:
             return None
         page = self._page(postings, {}, before)
         try:
-            await _write_page(conn, page)
+            await _write_page(conn, page, [act for p in postings for act in p.acts])
         except StorageConflict as exc:
             if exc.constraint != reports.ID_TAKEN:
                 raise
@@ -396,6 +399,7 @@ class Ledger:
         self, conn: Connection, postings: Sequence[Posting], posted: list[Posted]
     ) -> list[Posted]:
         finished = []
+        acts: list[Act] = []
         for posting, was in zip(postings, posted, strict=True):
             alert_id = None
             if was.outcome == "stored":
@@ -406,7 +410,9 @@ class Ledger:
                     await posting.after(conn, was.place.index)
                 if posting.beside is not None:
                     await posting.beside(conn)
+                acts += posting.acts
             finished.append(Posted(was.outcome, was.place, alert_id, was.held))
+        await audit.note(conn, *acts)
         return finished
 
     def _entry(self, sealed: Sealed, index: int) -> log.Entry:
@@ -462,12 +468,12 @@ def _is_refused(posted: Posted) -> bool:
     return posted.outcome in {"exists", "conflict"}
 
 
-async def _write_page(conn: Connection, page: _Page) -> None:
-    """First versions, entries and checkpoint in one statement."""
+async def _write_page(conn: Connection, page: _Page, acts: Sequence[Act] = ()) -> None:
+    """First versions, entries and checkpoint, with what is noted of them, in one statement."""
     if page.entries:
-        await log.append(conn, page.entries, page.head, page.fresh)
+        await log.append(conn, page.entries, page.head, page.fresh, acts)
     elif page.fresh:
-        await reports.file(conn, page.fresh)
+        await reports.file(conn, page.fresh, acts)
 
 
 def _fail(call: _Call, exc: Exception) -> None:

@@ -22,6 +22,7 @@ from tocsin_node.services.audience import split_off
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.report_acts import report_act, review_acts
 from tocsin_node.services.reporting import (
     THREAD_FROM,
     RecipientsMissing,
@@ -220,7 +221,13 @@ class PassingOn:
             client=ready.header.tlp is Tlp.AMBER,  # then all of them are: nobody else may have it
         )
         sealed = await self._seal(ready, passing)
-        (posted,) = await self._ledger.post(Posting(sealed=sealed, after=_keeping(passing, sealed, screened)))
+        acts = (
+            report_act("report.share", report, stored.ver, passing.recipients),
+            *review_acts(screened, report.id, stored.ver),
+        )
+        (posted,) = await self._ledger.post(
+            Posting(sealed=sealed, after=_keeping(passing, sealed, screened), acts=acts)
+        )
         self.wake()  # it may have been withdrawn meanwhile
         return Submission("stored", report, stored.ver, release, findings, posted.place)
 

@@ -29,7 +29,8 @@ from tocsin_node.services.reporting import (
     sealable_only,
 )
 from tocsin_node.services.screening import look
-from tocsin_node.storage import onward, remarks, reports, shares
+from tocsin_node.storage import audit, onward, remarks, reports, shares
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark, StoredRemark, Version
 from tocsin_schema.finding import Finding
@@ -114,13 +115,16 @@ class Remarks:
             return Remarked("dry-run", remark, ver, released)
         audience = tuple(p.node_id for p in released.to)
         new = NewRemark(remark, self._node_id, ver, audience=tuple(dict.fromkeys([*told, *audience])))
+        said = {"kind": remark.kind, "ver": ver, "tlp": remark.tlp.value, "revoked": remark.revoked}
+        act = Act("remark.make", f"report:{report_id}", {**said, "recipients": len(audience)})
         if not audience or spoken is None:
             async with self._pool.transaction() as conn:
                 await remarks.put(conn, new)
+                await audit.note(conn, act)
             return Remarked("stored", remark, ver, released)
         sealed = await self._seal(remark, spoken, audience)
         after = partial(_store, new, self._ledger.head.gen, sealed.leaf_hash)
-        (posted,) = await self._ledger.post(Posting(sealed=sealed, after=after))
+        (posted,) = await self._ledger.post(Posting(sealed=sealed, after=after, acts=(act,)))
         return Remarked("stored", remark, ver, released, posted.place)
 
     async def of_report(self, report_id: str) -> list[StoredRemark]:

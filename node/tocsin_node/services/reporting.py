@@ -26,6 +26,7 @@ from tocsin_node.services.naming import refuse_unshared
 from tocsin_node.services.ownership import NotOurs, Ownership
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.redactions import Basis, Redacted, Redactions, as_ended, ended, keeping
+from tocsin_node.services.report_acts import report_act, review_acts
 from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewer
 from tocsin_node.storage import reports, shares
 from tocsin_node.storage.pool import Connection, Pool
@@ -224,6 +225,7 @@ class Reporting:
             release_,
             held=None,
             kind=kind,
+            action="report.redact" if link else "report.file",
             screened=screened.admit(),
             alert=link is None,
             beside=keeping(link) if link else None,
@@ -315,6 +317,7 @@ class Reporting:
             release_,
             held=held,
             kind="revoke" if report.revoked else "publish",
+            action="report.withdraw" if report.revoked else "report.revise",
             screened=screened.admit(),
             alert=speaks or report.revoked,  # who was rung by it, before links were kept, is told of its end
             beside=keeping(link) if link else None,
@@ -407,6 +410,10 @@ class Reporting:
             audience=audience,
             wider=True,
             after=_recording(screened, report.id, stored.ver, way, sealed),
+            acts=(
+                report_act("report.share", report, stored.ver, audience),
+                *review_acts(screened, report.id, stored.ver),
+            ),
         )
         (posted,) = await self._ledger.post(posting)
         return self._answer(posted, report, release_, findings, ver=stored.ver)
@@ -424,7 +431,12 @@ class Reporting:
             kind="revoke" if report.revoked else "publish",
         )
         return Posting(
-            sealed=sealed, report=report, held_ver=stored.ver, audience=tuple(audience), wider=True
+            sealed=sealed,
+            report=report,
+            held_ver=stored.ver,
+            audience=tuple(audience),
+            wider=True,
+            acts=(report_act("report.republish", report, stored.ver, audience),),
         )
 
     async def having(self, report: StoredReport) -> set[str]:
@@ -485,7 +497,13 @@ class Reporting:
             looked[nth] = screened
             kind: Kind = "revoke" if report.revoked else "publish"
             posting = await self._posting(
-                report, going, held=standing, kind=kind, alert=False, screened=screened
+                report,
+                going,
+                held=standing,
+                kind=kind,
+                action="report.import",
+                alert=False,
+                screened=screened,
             )
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []
@@ -520,7 +538,9 @@ class Reporting:
             async with self._pool.acquire() as conn:
                 held = (await reports.held(conn, [standing.id]))[standing.id]
             release_ = await self._release_next(report, held, None)
-            posting = await self._posting(report, release_, held=held, kind="revoke")
+            posting = await self._posting(
+                report, release_, held=held, kind="revoke", action="report.withdraw"
+            )
             left = left_behind(held.audience, release_, self._peering.name_of)
             told = as_ended(standing, [p.node_id for p in release_.to], left)
             endings.append(_Ending(replace(posting, together=together), told))
@@ -654,6 +674,7 @@ class Reporting:
         *,
         held: reports.Held | None,
         kind: Kind,
+        action: str,
         alert: bool = True,
         screened: Screened = NOTHING,
         beside: Callable[[Connection], Awaitable[None]] | None = None,
@@ -681,6 +702,10 @@ class Reporting:
             alert=plan,
             after=_recording(screened, report.id, ver, way, sealed),
             beside=beside,
+            acts=(
+                report_act(action, report, ver, audience),
+                *(review_acts(screened, report.id, ver) if sealed else ()),
+            ),
         )
 
     async def _seal(

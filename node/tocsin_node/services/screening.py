@@ -105,10 +105,17 @@ class Screening:
     async def _known(self, report: IncidentReport) -> frozenset[bytes]:
         async with self._pool.acquire() as conn:
             known = await reviews.known(conn, report.id)
-            held = await reports.get(conn, report.id) if report.revoked else None
-        if held is None:
+            ended = await self._ended(conn, report) if report.revoked else None
+        if ended is None:
             return known
-        return known | {each.digest for each in await look(held.bundle)}
+        return known | {each.digest for each in await look(ended)}
+
+    async def _ended(self, conn: Connection, report: IncidentReport) -> bytes | None:
+        """The version that a withdrawal ends: the one held, or, when the withdrawal itself is, the one before."""
+        held = await reports.get(conn, report.id)
+        if held is None or held.bundle != report.raw:
+            return None if held is None else held.bundle
+        return await reports.bundle_before(conn, report.id, held.ver)
 
 
 async def look(raw: bytes) -> tuple[Suspicion, ...]:

@@ -28,6 +28,7 @@ SCOPES = {
     "duty:read": "list and show duties to authorities",
     "duty:write": "track, confirm, dismiss and settle duties to authorities",
     "log:read": "read our log: checkpoint, leaf hashes, keys",
+    "audit:read": "read, export and verify the audit log: who did what, by name",
     "admin": "everything",
 }
 ADMIN = "admin"

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from tocsin_node.actor import NODE, person
+from tocsin_node.storage import audit
 from tocsin_node.storage.alerts import SAID, StoredAlert
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 Kind = Literal["ack", "take", "mute", "resolve", "escalate", "unanswered"]
@@ -162,6 +165,10 @@ async def add(conn: Connection, alert_id: int, act: NewAct) -> int | None:
         act.level,
         act.channel,
     )
+    if found is not None:
+        by = NODE if act.via == "clock" else person(act.by)
+        detail = {} if act.level is None else {"level": act.level}
+        await audit.note(conn, Act(f"alert.{act.kind}", f"alert:{alert_id}", detail, by))
     return found
 
 
@@ -173,17 +180,26 @@ async def standing(conn: Connection, alert_id: int) -> Standing:
 async def revoke(conn: Connection, event_id: str, at: datetime, by: str) -> int | None:
     """Take back the acts that this event said; the alert's number, None when there is none that stands."""
     alert_id: int | None = await conn.fetchval(REVOKE, event_id, at, by)
+    if alert_id is not None:
+        await audit.note(conn, Act("alert.undo", f"alert:{alert_id}", actor=person(by)))
     return alert_id
 
 
 async def revoke_missing(conn: Connection, alert_id: int, channel: str, standing: Sequence[str]) -> bool:
     """Take back the reactions to an alert on a channel that are not among the `standing` events any more."""
-    return bool(await conn.fetch(REVOKE_MISSING, alert_id, list(standing), channel))
+    gone = bool(await conn.fetch(REVOKE_MISSING, alert_id, list(standing), channel))
+    if gone:
+        found = {"kind": "ack", "why": "reaction-gone"}  # who took it away was not heard
+        await audit.note(conn, Act("alert.undo", f"alert:{alert_id}", found, NODE))
+    return gone
 
 
 async def revoke_kind(conn: Connection, alert_id: int, kind: str, at: datetime, by: str) -> bool:
     """Take back all acts of one kind that stand here about an alert; False when none does."""
-    return bool(await conn.fetch(REVOKE_KIND, alert_id, kind, at, by))
+    gone = bool(await conn.fetch(REVOKE_KIND, alert_id, kind, at, by))
+    if gone:
+        await audit.note(conn, Act("alert.undo", f"alert:{alert_id}", {"kind": kind}, person(by)))
+    return gone
 
 
 async def answered(conn: Connection, alert_id: int, at: datetime) -> None:

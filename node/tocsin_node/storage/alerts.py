@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from tocsin_node.actor import NODE
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -113,6 +116,9 @@ async def insert(conn: Connection, new: NewAlert) -> int | None:
         new.only,
         new.emergency,
     )
+    if alert_id is not None:
+        facts = {"kind": new.kind, "grade": new.grade, "tlp": new.tlp}
+        await audit.note(conn, Act("alert.raise", f"alert:{alert_id}", facts, NODE))
     return alert_id
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tocsin_node.actor import NODE, acting, of_peer
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -53,6 +56,7 @@ class Count:
     doubled: int
 
 
+LOOKED_AT = 1000  # entries of an author to a circle that are looked at for gaps
 _COLUMNS = "id, chain, state, rival, told_by, changed_at"
 
 ALL = f"select {_COLUMNS} from circle order by changed_at, id"
@@ -108,17 +112,21 @@ select distinct e.report_id from circle_entry e join report r on r.id = e.report
 where e.circle = $1 and e.ours and ($2::timestamptz is null or r.modified >= $2) order by 1
 """
 
-# An entry whose `cprev` is not the one that was shown here under the number before says that there are two of it.
+# Of the newest entries alone, so that it costs the same however many there are. An entry whose `cprev` is not the one
+# that was shown here under the number before says that there are two of it.
 COUNTS = """
-select e.circle, e.origin, count(*), min(e.cseq), max(e.cseq), max(e.cseq) - min(e.cseq) + 1 - count(distinct e.cseq),
-    count(*) - count(distinct e.cseq) + count(*) filter (where b.cseq is not null and not exists (
-        select from circle_entry o where o.circle = e.circle and o.origin = e.origin and o.cseq = e.cseq - 1
-            and o.leaf_hash = e.cprev))
-from circle_entry e
-left join lateral (select o.cseq from circle_entry o
-    where o.circle = e.circle and o.origin = e.origin and o.cseq = e.cseq - 1 limit 1) b on true
-where ($1::bytea is null or e.circle = $1) and ($2::text is null or e.origin = $2) and not e.ours
-group by e.circle, e.origin order by e.origin
+select circle, origin, count(*), min(cseq), max(cseq), max(cseq) - min(cseq) + 1 - count(distinct cseq),
+    count(*) - count(distinct cseq) + count(*) filter (where before = cseq - 1 and cprev is distinct from leaf_before)
+from (
+    select c.circle, o.origin, e.cseq, e.cprev,
+        lag(e.cseq) over numbered as before, lag(e.leaf_hash) over numbered as leaf_before
+    from unnest($1::bytea[]) c (circle) cross join unnest($2::text[]) o (origin) cross join lateral (
+        select n.cseq, n.leaf_hash, n.cprev from circle_entry n
+        where n.circle = c.circle and n.origin = o.origin order by n.cseq desc limit $3
+    ) e
+    window numbered as (partition by c.circle, o.origin order by e.cseq, e.leaf_hash)
+) entries
+group by circle, origin order by origin, circle
 """
 
 LOGGED_BY = """
@@ -163,16 +171,26 @@ async def put(
 ) -> None:
     """Keep a verified chain in place of the one held, as the one that stands; its new epochs are known from now on."""
     await conn.execute(PUT, circle, list(chain), state, told_by)
+    by_hand = acting() != NODE
+    teller = acting() if told_by is None else of_peer(told_by)
+    detail = {"epoch": len(chain) - 1, "state": state}
+    await audit.note(
+        conn,
+        Act("circle.adopt" if by_hand else "circle.learn", f"circle:{circle.hex()}", detail, teller),
+    )
 
 
 async def freeze(conn: Connection, circle: bytes, rival: Sequence[bytes]) -> None:
     """Keep the first chain that contradicts the one held."""
     await conn.execute(FREEZE, circle, list(rival))
+    await audit.note(conn, Act("circle.freeze", f"circle:{circle.hex()}"))
 
 
 async def leave(conn: Connection, circle: bytes) -> None:
     """Nothing goes to the circle any more, and nothing comes from it."""
-    await conn.execute(LEAVE, circle)
+    async with conn.transaction():
+        await conn.execute(LEAVE, circle)
+        await audit.note(conn, Act("circle.leave", f"circle:{circle.hex()}"))
 
 
 async def learned(conn: Connection, circle: bytes) -> dict[int, datetime]:
@@ -222,9 +240,9 @@ async def ours_since(conn: Connection, circle: bytes, since: datetime | None) ->
     return [row[0] for row in await conn.fetch(OURS_SINCE, circle, since)]
 
 
-async def counts(conn: Connection, *, circle: bytes | None = None, origin: str | None = None) -> list[Count]:
-    """How peers' entries to circles have come: of one circle, of one author, or all."""
-    return [Count(*row) for row in await conn.fetch(COUNTS, circle, origin)]
+async def counts(conn: Connection, ids: Sequence[bytes], origins: Sequence[str]) -> list[Count]:
+    """How the newest entries of peers (NodeIDs) to circles have come; at most `LOOKED_AT` of each author and circle."""
+    return [Count(*row) for row in await conn.fetch(COUNTS, list(ids), list(origins), LOOKED_AT)]
 
 
 async def logged_by(conn: Connection, origin: str, gen: int, idx: int, log: str) -> datetime | None:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tocsin_node.actor import NODE
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import DISPUTED
 
@@ -161,6 +164,7 @@ where d.channel = $1 and d.state in ('pending', 'sending') and {_READY} and {_VO
 
 # The echo may have been heard before the answer was, and people may have read it before that.
 ACCEPTED = f"""
+with noted as ({audit.insertion(3)})
 update delivery set state = case when state in ('echoed', 'seen') then state else 'accepted' end,
     event_id = coalesce(event_id, $2), accepted_at = coalesce(accepted_at, now()), lease_until = null,
     last_error = null
@@ -304,9 +308,11 @@ async def due_in_s(conn: Connection, channel: str) -> float | None:
     return seconds
 
 
-async def accepted(conn: Connection, job: Job, event_id: str | None) -> None:
-    """The other side has it."""
-    await conn.execute(ACCEPTED, job.id, event_id)
+async def accepted(conn: Connection, job: Job, event_id: str | None, *, channel: str) -> None:
+    """The other side, `channel`, has it."""
+    detail = {"channel": channel, "kind": job.kind, "attempts": job.attempts}
+    act = Act("alert.deliver", f"alert:{job.alert_id}", detail, NODE)
+    await conn.execute(ACCEPTED, job.id, event_id, *audit.columns([] if job.alert_id is None else [act]))
 
 
 async def defer(conn: Connection, job: Job, code: str, after_s: float) -> None:

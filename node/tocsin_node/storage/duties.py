@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_node.actor import NODE, person
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -117,6 +120,14 @@ update duty set standing = $2, in_force = $3, start_at = $4, due_conservative = 
 where id = $1
 """
 
+# Steps that the audit log knows of: what people decide, and that a date has passed. What is reckoned follows from them.
+AUDITED = {
+    "confirmed": "duty.confirm",
+    "dismissed": "duty.dismiss",
+    "done": "duty.done",
+    "missed": "duty.missed",
+}
+
 NO_LONGER = "update duty set standing = 'no-longer' where id = $1"
 
 DECIDE = """
@@ -191,7 +202,11 @@ async def looked(conn: Connection, report_id: str, ver: int, basis: bytes, now: 
 
 async def track(conn: Connection, report_id: str, *, by: str, reason: str | None, now: datetime) -> bool:
     """Reckon the duties of a report from now on; False when there is no such report."""
-    return await conn.fetchval(TRACK, report_id, by, reason, now) is not None
+    async with conn.transaction():
+        there = await conn.fetchval(TRACK, report_id, by, reason, now) is not None
+        if there:
+            await audit.note(conn, Act("duty.track", f"report:{report_id}", actor=person(by)))
+    return there
 
 
 async def insert(
@@ -276,6 +291,9 @@ async def warn(
 async def note(conn: Connection, duty_id: int, event: Event) -> None:
     """Add a step to the history."""
     await conn.execute(NOTE, duty_id, event.at, event.what, event.by, event.via, event.said)
+    if event.what in AUDITED:
+        actor = NODE if event.by is None else person(event.by)
+        await audit.note(conn, Act(AUDITED[event.what], f"duty:{duty_id}", actor=actor))
 
 
 async def get(conn: Connection, duty_id: int) -> StoredDuty | None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from tocsin_node.actor import person
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 SAMPLE = 1000
@@ -114,9 +117,14 @@ async def decide(
     """Keep a decision in the place of an earlier one about the same two."""
     await conn.execute(FORGET, report_id, other_id)
     await conn.execute(DECIDE, report_id, other_id, verdict, by, reason)
+    for each in (report_id, other_id):
+        await audit.note(conn, Act("duplicate.decide", f"report:{each}", {"verdict": verdict}, person(by)))
 
 
 async def undo(conn: Connection, report_id: str, other_id: str) -> Decision | None:
     """Forget what was decided about two reports; returns what it was."""
-    row = await conn.fetchrow(UNDO, report_id, other_id)
+    async with conn.transaction():
+        row = await conn.fetchrow(UNDO, report_id, other_id)
+        if row is not None:
+            await audit.note(conn, *(Act("duplicate.undo", f"report:{i}") for i in (report_id, other_id)))
     return None if row is None else Decision(*row)

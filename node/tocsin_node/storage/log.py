@@ -6,7 +6,8 @@ An append is one statement, so that a batch is either wholly in the log, with it
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tocsin_node.storage import reports
+from tocsin_node.storage import audit, reports
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import NewReport
 
@@ -75,9 +76,11 @@ with entry as (
     from unnest($6::text[], $7::bigint[], $8::bytea[]) as w (recipient, idx, wrap)
 )"""
 _CHECKPOINT = "insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $9, $10, $11, $12)"
-APPEND = f"{_ENTRIES}\n{_CHECKPOINT}"
-APPEND_ONE = f"{_ENTRIES}, {reports.insertion(14, many=False)}\n{_CHECKPOINT}"
-APPEND_MANY = f"{_ENTRIES}, {reports.insertion(14, many=True)}\n{_CHECKPOINT}"
+_NOTED = f"noted as ({audit.insertion(14)})"
+_FILED = 14 + audit.WIDTH
+APPEND = f"{_ENTRIES}, {_NOTED}\n{_CHECKPOINT}"
+APPEND_ONE = f"{_ENTRIES}, {_NOTED}, {reports.insertion(_FILED, many=False)}\n{_CHECKPOINT}"
+APPEND_MANY = f"{_ENTRIES}, {_NOTED}, {reports.insertion(_FILED, many=True)}\n{_CHECKPOINT}"
 
 ENTRY = "select leaf, ct, data_key from log_entry where gen = $1 and idx = $2"
 
@@ -140,9 +143,13 @@ async def head_within(conn: Connection, gen: int, size: int | None) -> Head | No
 
 
 async def append(
-    conn: Connection, entries: Sequence[Entry], new_head: Head, filed: Sequence[NewReport] = ()
+    conn: Connection,
+    entries: Sequence[Entry],
+    new_head: Head,
+    filed: Sequence[NewReport] = (),
+    acts: Sequence[Act] = (),
 ) -> None:
-    """Insert `entries`, the checkpoint that covers them and the first versions `filed`, all or nothing.
+    """Insert `entries`, the checkpoint that covers them, the first versions `filed` and what is noted, all or nothing.
 
     Raises: StorageConflict when an index or a size is taken already (another writer), or with the constraint
     `reports.ID_TAKEN` a report's id.
@@ -169,6 +176,7 @@ async def append(
         new_head.frontier,
         new_head.note,
         [e.data_key for e in entries],
+        *audit.columns(acts),
         *rest,
     )
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from importlib import resources
 
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import (
     DatabaseNewer,
     MigrationChanged,
@@ -30,6 +32,7 @@ create table if not exists migration (
 )
 """
 EXISTS = "select to_regclass('migration') is not null"
+AUDITS = "select to_regclass('audit_waiting') is not null"
 APPLIED = "select number, name, sha256 from migration order by number"
 RECORD = "insert into migration (number, name, sha256) values ($1, $2, $3)"
 
@@ -113,6 +116,9 @@ async def migrate(address: Address, known: tuple[Migration, ...] | None = None) 
         await conn.execute(TABLE)
         for step in before.pending:
             await _take(conn, step)
+        if before.pending and await conn.fetchval(AUDITS):
+            numbers = {"from": len(before.applied), "to": len(before.applied) + len(before.pending)}
+            await audit.note(conn, Act("node.migrate", None, numbers))
         return before.pending
     finally:
         await conn.close()  # with the session goes the lock

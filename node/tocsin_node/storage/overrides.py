@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_node.actor import person as named
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -55,10 +58,17 @@ async def add(
     note: str | None,
 ) -> StoredOverride:
     """Keep one."""
-    return StoredOverride(*await conn.fetchrow(ADD, rota, person, begins_at, ends_at, by, at, note))
+    async with conn.transaction():
+        made = StoredOverride(*await conn.fetchrow(ADD, rota, person, begins_at, ends_at, by, at, note))
+        detail = {"rota": rota, "person": person}
+        await audit.note(conn, Act("override.make", f"override:{made.id}", detail, named(by)))
+    return made
 
 
 async def clear(conn: Connection, override_id: int, at: datetime, by: str) -> StoredOverride | None:
     """Take one back; None when none of that number stands."""
-    row = await conn.fetchrow(CLEAR, override_id, at, by)
+    async with conn.transaction():
+        row = await conn.fetchrow(CLEAR, override_id, at, by)
+        if row is not None:
+            await audit.note(conn, Act("override.clear", f"override:{override_id}", actor=named(by)))
     return None if row is None else StoredOverride(*row)

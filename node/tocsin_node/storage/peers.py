@@ -1,13 +1,16 @@
 """Peers and invites in Postgres."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from tocsin_federation.peering import InviteRecord
+from tocsin_node.actor import NODE, acting, of_peer
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -60,6 +63,15 @@ class PolicyChange:
     client: bool | None = None
     alerts_per_day: int | msgspec.UnsetType | None = KEEP
     requests_per_s: int | msgspec.UnsetType | None = KEEP
+
+    def said(self) -> dict[str, int | str]:
+        """What changes, for the audit log."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        numbers = ("alerts_per_day", "requests_per_s")
+        kept = {name for name, value in told.items() if value is (KEEP if name in numbers else None)}
+        return {
+            name: "as all" if value is None else value for name, value in told.items() if name not in kept
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,48 +185,66 @@ async def add(
     invited: bool,
 ) -> PeerRow | None:
     """Add a pending peer, or begin its handshake anew; None when the NodeID is approved already."""
-    row = await conn.fetchrow(ADD, node_id, name, list(chain), url, our_nonce, their_nonce, invited)
+    async with conn.transaction():
+        row = await conn.fetchrow(ADD, node_id, name, list(chain), url, our_nonce, their_nonce, invited)
+        if row is not None:
+            joiner = of_peer(node_id) if invited else acting()
+            detail = {"name": name, "invited": invited}
+            await audit.note(conn, Act("peer.join", f"peer:{node_id}", detail, joiner))
     return None if row is None else PeerRow(*row)
 
 
 async def approve(conn: Connection, node_id: str, *, sas_verified: bool, out: str, in_: str) -> PeerRow:
     """Our operator's yes, with the ceilings that go with it."""
-    return PeerRow(*await conn.fetchrow(APPROVE, node_id, sas_verified, out, in_))
+    detail = {"words_compared": sas_verified, "max_tlp_out": out, "max_tlp_in": in_}
+    return await _noted(conn, Act("peer.approve", f"peer:{node_id}", detail), APPROVE, sas_verified, out, in_)
 
 
 async def set_problem(conn: Connection, node_id: str, code: str, hint: str, *, suspect: bool) -> PeerRow:
     """Keep what is wrong with a peer; `suspect` also stops an active one until a person resumes it."""
+    if suspect:
+        act = Act("peer.suspect", f"peer:{node_id}", {"code": code}, NODE)
+        return await _noted(conn, act, SET_PROBLEM, code, hint, suspect)
     return PeerRow(*await conn.fetchrow(SET_PROBLEM, node_id, code, hint, suspect))
 
 
 async def clear_problem(conn: Connection, node_id: str, *, resume: bool) -> PeerRow:
     """Forget the problem; `resume` makes a suspect peer active again."""
+    if resume:
+        return await _noted(conn, Act("peer.resume", f"peer:{node_id}"), CLEAR_PROBLEM, resume)
     return PeerRow(*await conn.fetchrow(CLEAR_PROBLEM, node_id, resume))
 
 
 async def set_chain(conn: Connection, node_id: str, chain: Sequence[bytes], url: str) -> PeerRow | None:
     """Keep a longer statement chain and the address it names; None when one as long stands there already."""
-    row = await conn.fetchrow(SET_CHAIN, node_id, list(chain), url)
+    async with conn.transaction():
+        row = await conn.fetchrow(SET_CHAIN, node_id, list(chain), url)
+        if row is not None:
+            detail = {"statement": len(chain) - 1}
+            await audit.note(conn, Act("peer.statement", f"peer:{node_id}", detail, of_peer(node_id)))
     return None if row is None else PeerRow(*row)
 
 
 async def set_policy(conn: Connection, node_id: str, change: PolicyChange) -> PeerRow | None:
     """Change what is said of a peer's policy and leave the rest; None when there is no such peer any more."""
-    row = await conn.fetchrow(
-        SET_POLICY,
-        node_id,
-        change.max_tlp_out,
-        change.max_tlp_in,
-        change.witness,
-        change.witnessed,
-        change.relay,
-        change.onward,
-        change.client,
-        change.alerts_per_day is not KEEP,
-        None if change.alerts_per_day is KEEP else change.alerts_per_day,
-        change.requests_per_s is not KEEP,
-        None if change.requests_per_s is KEEP else change.requests_per_s,
-    )
+    async with conn.transaction():
+        row = await conn.fetchrow(
+            SET_POLICY,
+            node_id,
+            change.max_tlp_out,
+            change.max_tlp_in,
+            change.witness,
+            change.witnessed,
+            change.relay,
+            change.onward,
+            change.client,
+            change.alerts_per_day is not KEEP,
+            None if change.alerts_per_day is KEEP else change.alerts_per_day,
+            change.requests_per_s is not KEEP,
+            None if change.requests_per_s is KEEP else change.requests_per_s,
+        )
+        if row is not None:
+            await audit.note(conn, Act("peer.policy", f"peer:{node_id}", change.said()))
     return None if row is None else PeerRow(*row)
 
 
@@ -230,12 +260,17 @@ async def note_fetched(conn: Connection, node_id: str, gen: int, next_index: int
 
 async def remove(conn: Connection, node_id: str) -> None:
     """Take a peer out; its row stays, so that what it sent keeps its origin."""
-    await conn.execute(REMOVE, node_id)
+    async with conn.transaction():
+        await conn.execute(REMOVE, node_id)
+        await audit.note(conn, Act("peer.remove", f"peer:{node_id}"))
 
 
 async def add_invite(conn: Connection, record: InviteRecord, name: str) -> None:
     """Keep a new invite."""
-    await conn.execute(ADD_INVITE, record.id, record.mac_key, record.nonce, name, record.expires_at)
+    async with conn.transaction():
+        await conn.execute(ADD_INVITE, record.id, record.mac_key, record.nonce, name, record.expires_at)
+        until = record.expires_at.isoformat(timespec="seconds")
+        await audit.note(conn, Act("peer.invite", None, {"name": name, "until": until}))
 
 
 async def invite(conn: Connection, invite_id: bytes) -> InviteRow | None:
@@ -252,3 +287,11 @@ async def use_invite(conn: Connection, invite_id: bytes, node_id: str, nonce: by
 async def drop_old_invites(conn: Connection) -> None:
     """Forget invites that ended more than 30 days ago."""
     await conn.execute(DROP_INVITES)
+
+
+async def _noted(conn: Connection, act: Act, change: str, *values: object) -> PeerRow:
+    """Change the row of the peer that `act` is about, and note it."""
+    async with conn.transaction():
+        row = await conn.fetchrow(change, (act.object or "").removeprefix("peer:"), *values)
+        await audit.note(conn, act)
+    return PeerRow(*row)

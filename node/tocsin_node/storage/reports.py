@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tocsin_node.storage import facets
+from tocsin_node.storage import audit, facets
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.report import IncidentReport
 
@@ -122,7 +123,10 @@ def _filing(first: int, *, many: bool) -> str:
     return f"insert into report ({_COLUMNS}) values ({', '.join(values)})"
 
 
-FILE_ONE, FILE_MANY = (f"with {insertion(1, many=many)} select count(*) from filed" for many in (False, True))
+FILE_ONE, FILE_MANY = (
+    f"with noted as ({audit.insertion(1)}), {insertion(1 + audit.WIDTH, many=many)} select count(*) from filed"
+    for many in (False, True)
+)
 
 INSERT = f"""
 with filed as ({_filing(1, many=True)} on conflict (id) do nothing returning id, seq),
@@ -175,6 +179,10 @@ insert into report_version (report_id, ver, tlp, grade, sha256, bundle, log_gen,
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now()) on conflict do nothing
 """
 
+BUNDLE_BEFORE = """
+select bundle from report_version where report_id = $1 and ver > 0 and ver < $2 order by ver desc limit 1
+"""
+
 ID_TAKEN = "report_pkey"
 
 
@@ -184,15 +192,15 @@ async def held(conn: Connection, ids: Sequence[str]) -> dict[str, Held]:
     return {row["id"]: Held(*(*row[:7], tuple(row["audience"]), *row[8:])) for row in rows}
 
 
-async def file(conn: Connection, reports: Sequence[NewReport]) -> None:
-    """Insert first versions, all or none.
+async def file(conn: Connection, reports: Sequence[NewReport], acts: Sequence[Act] = ()) -> None:
+    """Insert first versions and what is noted, all or none.
 
     Raises: StorageConflict with the constraint `ID_TAKEN` when an id is held already.
     """
     if len(reports) == 1:
-        await conn.execute(FILE_ONE, *row(reports[0]))
+        await conn.execute(FILE_ONE, *audit.columns(acts), *row(reports[0]))
     else:
-        await conn.execute(FILE_MANY, *columns(reports))
+        await conn.execute(FILE_MANY, *audit.columns(acts), *columns(reports))
 
 
 async def insert(conn: Connection, reports: Sequence[NewReport]) -> set[str]:
@@ -262,6 +270,12 @@ async def get(conn: Connection, report_id: str) -> StoredReport | None:
     """The current version under `report_id`."""
     row = await conn.fetchrow(GET, report_id)
     return None if row is None else StoredReport(*row)
+
+
+async def bundle_before(conn: Connection, report_id: str, ver: int) -> bytes | None:
+    """The newest version that is kept of those before version `ver`."""
+    bundle: bytes | None = await conn.fetchval(BUNDLE_BEFORE, report_id, ver)
+    return bundle
 
 
 async def place_of(conn: Connection, report_id: str, ver: int) -> Place | None:

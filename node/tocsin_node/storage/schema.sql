@@ -55,6 +55,44 @@ create table alert (
 CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
 
+create table audit_head (
+    one boolean default true not null,
+    size bigint not null,
+    root bytea not null,
+    frontier bytea not null,
+    note bytea not null,
+    constraint audit_head_pkey PRIMARY KEY (one),
+    constraint audit_head_one_check CHECK (one)
+);
+
+create table audit_line (
+    seq bigint not null,
+    at timestamp with time zone not null,
+    who text not null,
+    via text not null,
+    action text not null,
+    object text,
+    salt bytea,
+    commitment bytea,
+    detail jsonb not null,
+    leaf_hash bytea not null,
+    constraint audit_line_pkey PRIMARY KEY (seq)
+);
+CREATE INDEX audit_line_object ON public.audit_line USING btree (object, seq) WHERE (object IS NOT NULL);
+
+create table audit_waiting (
+    id bigint generated always as identity not null,
+    at timestamp with time zone default date_trunc('milliseconds'::text, now()) not null,
+    who text not null,
+    via text not null,
+    action text not null,
+    object text,
+    salt bytea,
+    commitment bytea,
+    detail jsonb not null,
+    constraint audit_waiting_pkey PRIMARY KEY (id)
+);
+
 create table channel (
     name text not null,
     state text not null,
@@ -853,6 +891,23 @@ create table trouble (
     constraint trouble_pkey PRIMARY KEY (name)
 );
 
+CREATE OR REPLACE FUNCTION public.audit_stays()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if tg_op = 'UPDATE' then
+        if new.object is null and new.salt is null
+            and (new.seq, new.at, new.who, new.via, new.action, new.detail, new.leaf_hash)
+                = (old.seq, old.at, old.who, old.via, old.action, old.detail, old.leaf_hash)
+            and new.commitment is not distinct from old.commitment then
+            return new;
+        end if;
+    end if;
+    raise exception 'lines of the audit log stay as they are' using errcode = 'restrict_violation';
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.stir_by_act()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -878,5 +933,9 @@ end $function$
 ;
 
 CREATE TRIGGER act_stirs AFTER INSERT OR UPDATE ON public.act FOR EACH ROW EXECUTE FUNCTION stir_by_act();
+
+CREATE TRIGGER audit_line_stays BEFORE DELETE OR UPDATE ON public.audit_line FOR EACH ROW EXECUTE FUNCTION audit_stays();
+
+CREATE TRIGGER audit_line_stays_whole BEFORE TRUNCATE ON public.audit_line FOR EACH STATEMENT EXECUTE FUNCTION audit_stays();
 
 CREATE TRIGGER report_stirs AFTER UPDATE OF ver ON public.report FOR EACH ROW EXECUTE FUNCTION stir_by_report();

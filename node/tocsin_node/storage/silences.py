@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_node.actor import person
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 RANKS = {"I": 1, "II": 2, "III": 3, "IV": 4, "none": 5}
@@ -114,6 +117,8 @@ async def add(conn: Connection, new: NewSilence) -> int:
         json.dumps(new.keys),
         new.rank,
     )
+    detail = {"until": new.until.isoformat(timespec="seconds")}
+    await audit.note(conn, Act("silence.add", f"silence:{silence_id}", detail, person(new.by)))
     return silence_id
 
 
@@ -135,6 +140,7 @@ async def end(conn: Connection, silence_id: int, by: str) -> bool:
     ended = await conn.fetchval(END, silence_id, by) is not None
     if ended:
         await conn.execute(LET_GO, silence_id)
+        await audit.note(conn, Act("silence.expire", f"silence:{silence_id}", actor=person(by)))
     return ended
 
 

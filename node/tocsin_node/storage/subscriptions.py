@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 
+from tocsin_node.actor import person as named
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -126,21 +129,26 @@ select least(
 
 async def add(conn: Connection, new: NewSubscription) -> Subscription:
     """Keep one."""
-    row = await conn.fetchrow(
-        ADD,
-        new.person,
-        new.filters,
-        list(new.keys),
-        list(new.origins),
-        new.max_tlp,
-        new.digest_at,
-        new.zone,
-        new.quiet_from,
-        new.quiet_until,
-        new.break_quiet,
-        new.made_by,
-    )
-    return Subscription(*row)
+    async with conn.transaction():
+        row = await conn.fetchrow(
+            ADD,
+            new.person,
+            new.filters,
+            list(new.keys),
+            list(new.origins),
+            new.max_tlp,
+            new.digest_at,
+            new.zone,
+            new.quiet_from,
+            new.quiet_until,
+            new.break_quiet,
+            new.made_by,
+        )
+        made = Subscription(*row)
+        detail = {"person": new.person, "max_tlp": new.max_tlp}
+        act = Act("subscription.make", f"subscription:{made.id}", detail, named(new.made_by))
+        await audit.note(conn, act)
+    return made
 
 
 async def listing(conn: Connection, person: str | None = None) -> list[Subscription]:
@@ -152,7 +160,12 @@ async def end(
     conn: Connection, subscription_id: int, by: str, *, person: str | None = None
 ) -> Subscription | None:
     """End one, of that person if one is named; None when none of that number stands."""
-    row = await conn.fetchrow(END, subscription_id, by, person)
+    async with conn.transaction():
+        row = await conn.fetchrow(END, subscription_id, by, person)
+        if row is not None:
+            await audit.note(
+                conn, Act("subscription.end", f"subscription:{subscription_id}", actor=named(by))
+            )
     return None if row is None else Subscription(*row)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -37,6 +39,8 @@ async def add(conn: Connection, name: str, token_hash: bytes, scopes: Sequence[s
     async with conn.transaction():
         await conn.execute(RETIRE, name)
         row = await conn.fetchrow(ADD, name, token_hash, list(scopes))
+        if row is not None:
+            await audit.note(conn, Act("token.create", f"token:{name}", {"scopes": list(scopes)}))
     return None if row is None else TokenRow(*row)
 
 
@@ -59,5 +63,8 @@ async def all_tokens(conn: Connection) -> list[TokenRow]:
 
 async def revoke(conn: Connection, name: str) -> bytes | None:
     """Revoke the live token of that name; its hash, or None when there is none."""
-    token_hash: bytes | None = await conn.fetchval(REVOKE, name)
+    async with conn.transaction():
+        token_hash: bytes | None = await conn.fetchval(REVOKE, name)
+        if token_hash is not None:
+            await audit.note(conn, Act("token.revoke", f"token:{name}"))
     return token_hash

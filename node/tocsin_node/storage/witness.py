@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_node.actor import NODE, person
+from tocsin_node.storage import audit
+from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 
 
@@ -91,7 +94,11 @@ async def cosign(
 
     False: another head came between. The caller has judged the proof from `old` to `size`.
     """
-    return await conn.fetchval(COSIGN, log, old, size, root, note, witness, at, line) is not None
+    async with conn.transaction():
+        given = await conn.fetchval(COSIGN, log, old, size, root, note, witness, at, line) is not None
+        if given and size > old:  # the same head again is no new word
+            await audit.note(conn, Act("peer.cosign", f"log:{log}", {"size": size}, NODE))
+    return given
 
 
 async def keep(conn: Connection, log: str, size: int, lines: Sequence[Line]) -> None:
@@ -121,7 +128,9 @@ async def witnessed_size(
 
 async def confirm(conn: Connection, by: str, size: int) -> None:
     """Keep who let the log go on from `size`."""
-    await conn.execute(CONFIRM, by, size)
+    async with conn.transaction():
+        await conn.execute(CONFIRM, by, size)
+        await audit.note(conn, Act("log.confirm", None, {"size": size}, person(by)))
 
 
 async def prune(conn: Connection) -> None:

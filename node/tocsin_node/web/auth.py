@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from tocsin_federation.errors import FederationError
+from tocsin_node.actor import STRANGER, Actor, acting_as, of_peer, of_token
+from tocsin_node.errors import NodeError
 from tocsin_node.services.tokens import Bearer, Tokens
 from tocsin_node.web.access_log import WHO
 from tocsin_node.web.errors import PeerUnauthenticated, ScopeMissing, TokenMissing, TokenUnknown
@@ -17,6 +20,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PeerAuth = Callable[[web.Request], Awaitable[str]]
 CALLER = web.RequestKey("caller", Bearer)
 TOKEN_MAX = 256
+# What is told of in the audit log; a database that is away refuses nobody.
+REFUSALS = frozenset(
+    {
+        "token-missing",
+        "token-unknown",
+        "scope-missing",
+        "peer-unauthenticated",
+        "clock-skew",
+        "not-approved",
+        "peer-frozen",
+    }
+)
 
 
 def caller(request: web.Request) -> Bearer:
@@ -30,28 +45,43 @@ async def refuse_peers(_request: web.Request) -> str:
 
 
 def auth_middleware(
-    table: Mapping[web.AbstractRoute, Route], tokens: Tokens, peer_auth: PeerAuth
+    table: Mapping[web.AbstractRoute, Route],
+    tokens: Tokens,
+    peer_auth: PeerAuth,
+    refused: Callable[[str, str], None],
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Lets a request through to its handler when its caller has what the route asks for."""
+    """Lets a request through to its handler when its caller has what the route asks for; in there he is who acts.
+
+    `refused` is told the code and the address of whoever is not let through.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = table.get(request.match_info.route)
         if route is None or route.scope == OPEN:  # none: no such path or method; the handler says so
+            actor = STRANGER
+        else:
+            try:
+                actor = await recognise(request, route.scope)
+            except (NodeError, FederationError) as exc:
+                if exc.code in REFUSALS or isinstance(exc, FederationError):
+                    refused(exc.code, request.remote or "")
+                raise
+        with acting_as(actor):
             return await handler(request)
-        if route.scope == PEER:
-            request[WHO] = await peer_auth(request)
-            return await handler(request)
+
+    async def recognise(request: web.Request, scope: str) -> Actor:
+        if scope == PEER:
+            request[WHO] = node_id = await peer_auth(request)
+            return of_peer(node_id)
         bearer = await tokens.recognise(_token(request))
         if bearer is None:
             raise TokenUnknown
         request[WHO] = bearer.name
-        if not bearer.may(route.scope):
-            raise ScopeMissing(
-                f"This needs a token with the scope {route.scope}.", facts={"scope": route.scope}
-            )
+        if not bearer.may(scope):
+            raise ScopeMissing(f"This needs a token with the scope {scope}.", facts={"scope": scope})
         request[CALLER] = bearer
-        return await handler(request)
+        return of_token(bearer.name)
 
     return middleware
 

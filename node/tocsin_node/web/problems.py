@@ -42,6 +42,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "review-needed": HTTPStatus.UNPROCESSABLE_ENTITY,
     "reviewer-unnamed": HTTPStatus.UNPROCESSABLE_ENTITY,
     "person-unnamed": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "no-such-lines": HTTPStatus.NOT_FOUND,
     # who asks
     "token-missing": HTTPStatus.UNAUTHORIZED,
     "token-unknown": HTTPStatus.UNAUTHORIZED,

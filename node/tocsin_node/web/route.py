@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from tocsin_node.audit_actions import LEAVES
 from tocsin_node.services.tokens import SCOPES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,13 +33,17 @@ class Route:
 
 
 def check_routes(routes: Iterable[Route]) -> None:
-    """Raise ValueError for a table that must not be served: a missing scope, a doubled line or operation."""
+    """Raise ValueError for a table that must not be served: no scope, no word on the audit log, something doubled."""
     seen: set[object] = set()
     for route in routes:
         if route.scope not in {OPEN, PEER, *SCOPES}:
             raise ValueError(f"{route.method} {route.path} has no scope (it says {route.scope!r})")
         if route.method not in METHODS:
             raise ValueError(f"{route.path}: {route.method} is not a method that is served")
+        if route.method != "GET" and route.operation_id not in LEAVES:
+            raise ValueError(
+                f"audit_actions.py does not say what {route.operation_id} leaves in the audit log"
+            )
         for key in (route.operation_id, (route.method, route.path)):
             if key in seen:
                 raise ValueError(f"{key} is there twice")
