@@ -146,6 +146,13 @@ class FederationSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "so long; 0 does not wait.",
         ),
     ] = 20.0
+    recall: Annotated[
+        Literal["obey", "ask"],
+        Meta(
+            description="What a peer takes back is erased here by itself (obey), or when a person says so: it is told "
+            "until then, with its deadline (ask)."
+        ),
+    ] = "obey"
     relay_after_s: Annotated[
         float,
         Meta(

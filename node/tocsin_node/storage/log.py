@@ -99,7 +99,7 @@ select idx, leaf, wrap, ct, of_limit from (
         sum(octet_length(e.leaf) + octet_length(w.wrap) + octet_length(e.ct) + 32) over (order by e.idx) as running
     from (
         select gen, idx, wrap from log_wrap
-        where recipient = $1 and gen = $2 and idx >= $3 and idx < $4 order by idx limit $5
+        where recipient = $1 and gen = $2 and idx >= $3 and idx < $4 and wrap <> '' order by idx limit $5
     ) w join log_entry e on e.gen = w.gen and e.idx = w.idx
 ) served
 where running <= $6 or nth = 1
@@ -114,12 +114,15 @@ with entry as (
 insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $4, $5, $6, $7)
 """
 
-LOST = "select count(*) from log_entry where gen = $1 and leaf is null"
+LOST = "select count(*) from log_entry where gen = $1 and leaf is null and erased_at is null"
 
-LOST_ENTRIES = "select idx, leaf_hash from log_entry where gen = $1 and leaf is null order by idx limit $2"
+LOST_ENTRIES = """
+select idx, leaf_hash from log_entry where gen = $1 and leaf is null and erased_at is null order by idx limit $2
+"""
 
 REGAIN = """
-update log_entry set leaf = $3, ct = $4, data_key = $5 where gen = $1 and idx = $2 and leaf is null returning idx
+update log_entry set leaf = $3, ct = $4, data_key = $5
+where gen = $1 and idx = $2 and leaf is null and erased_at is null returning idx
 """
 
 ADD_WRAPS = """
@@ -127,7 +130,7 @@ insert into log_wrap (gen, recipient, idx, wrap)
 select $1, w.recipient, $2, w.wrap from unnest($3::text[], $4::bytea[]) as w (recipient, wrap) on conflict do nothing
 """
 
-WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3"
+WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3 and wrap <> ''"
 
 
 async def head(conn: Connection, gen: int) -> Head | None:
