@@ -9,7 +9,7 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry of ours that was sealed to a peer. `data_key`: locked. Of what was erased neither it nor `leaf` is left."""
+    """An entry of ours that was sealed to a peer. `data_key`: locked; None and no `leaf`: it was erased."""
 
     idx: int
     leaf_hash: bytes
