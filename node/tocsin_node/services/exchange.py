@@ -243,7 +243,8 @@ class Exchange:
         if wait_s == 0:
             await self._intake.retry(peer, log)
         await self._end_logs(peer, again=wait_s == 0)
-        if log.next_index < log.size:
+        behind = log.next_index < log.size
+        if behind:
             log = await self._take_entries(peer, log)
         size = log.size
         answer = await self._client.checkpoint(
@@ -260,7 +261,8 @@ class Exchange:
         if new:
             await self._take_entries(peer, log)
         if new or wait_s == 0:
-            await self._taking.mend(peer, ask_author=wait_s == 0)
+            just_asked = new or behind  # as often as it is worth for what came spoilt
+            await self._taking.mend(peer, ask_author=wait_s == 0 and not just_asked)
         return new
 
     async def _cosigned(self, peer: Peer, log: RemoteLog, origin: str, note: bytes) -> None:
