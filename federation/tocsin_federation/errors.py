@@ -472,6 +472,11 @@ class EntryRefused(FederationError):
         "already-stood-down": Reason(
             "The emergency was stood down; that is final.", "A new emergency needs a call of its own."
         ),
+        "erased": Reason(
+            "The report was recalled or erased here, and does not come in again.",
+            "A person here may lift that: `tocsin report blocklist`.",
+            "ours",
+        ),
         "unproven": Reason(
             "What is passed on, or complained of, is not proven to be its author's.",
             "Keep the entry as evidence.",
@@ -511,6 +516,7 @@ class EntryRefused(FederationError):
             "marking-looser",
             "call-changed",
             "already-stood-down",
+            "erased",
             "onward-forbidden",
             "onward-off",
             "complaint-unfounded",

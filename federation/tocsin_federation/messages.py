@@ -22,7 +22,7 @@ MAX_ACKNOWLEDGEMENT_BYTES = 4 * 1024
 MAX_RECIPIENTS = 256
 
 Kind = Literal[
-    "publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle", "share", "complain"
+    "publish", "revoke", "ack", "remark", "call", "answer", "receipt", "recall", "circle", "share", "complain"
 ]
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 VERSIONS: Final[frozenset[str]] = frozenset({"publish", "revoke"})  # these carry a version of a report
@@ -99,8 +99,8 @@ class Facts(_Form, frozen=True, kw_only=True):
     leaf hash of the entry that carried the version before. `ref`: leaf hash of the entry that an `ack`, a `remark` or
     an `answer` answers, that a `call` is about, a `share` passes on, or a `complain` speaks of; `ver` is then the
     version that this one carried, or speaks of.
-    A `receipt` has a name of its own as `id`, and `ver` 1: it names entries by their hashes alone, of which `ref` is
-    the first.
+    A `receipt` and a `recall` have a name of their own as `id`, and `ver` 1: they name entries by their hashes alone,
+    of which `ref` is the first.
     `ts`: when the author says it was sealed; for people, never for order.
     """
 

@@ -24,7 +24,7 @@ MAX_ID: Final = 64
 CODE_PATTERN: Final = r"\A[a-z0-9]+(-[a-z0-9]+)*\Z"
 
 End = Literal["stored", "unchanged", "superseded", "refused", "quarantined"]
-State = Literal[End, "alerted"]
+State = Literal[End, "alerted", "waiting", "purged", "narrowed"]
 NOT_TAKEN: Final = frozenset({"refused", "quarantined"})
 _OWED_NOT: Final = frozenset({"ack", "answer", "receipt"})
 
@@ -36,7 +36,9 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Item(_Form, frozen=True, kw_only=True):
     """A state of one entry. `entry`: its leaf hash. `at`: since when, by the sender's clock. `code`: why not taken.
 
-    The five ends of an entry (`inbox.Outcome`); `alerted`: a way to people took the alert that it raised.
+    The five ends of an entry (`inbox.Outcome`); `alerted`: a way to people took the alert that it raised. Of a recall:
+    `waiting`: a person there has to decide; `purged`: nothing that it is about is held any more; `narrowed`: what is
+    held carries the stricter marking.
     """
 
     entry: Hash

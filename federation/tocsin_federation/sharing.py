@@ -68,7 +68,7 @@ def release(tlp: Tlp | None, peers: Sequence[PeerPolicy], *, requested: Sequence
     return Release(tuple(to), tuple(withheld))
 
 
-ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "circle", "complain"})
+ANY_CEILING: Final = frozenset({"ack", "answer", "receipt", "recall", "circle", "complain"})
 
 
 class _Marked(msgspec.Struct):
@@ -83,7 +83,8 @@ def servable(leaf: bytes, peer: PeerPolicy) -> bool:
     """Whether an entry of our own log that was once sealed to `peer` may still be served to it (P-73).
 
     Its ceiling may have been lowered since, and passing on to it ended. What says nothing of a report, or nothing that
-    its recipient did not write, is served whatever the ceiling. `leaf` is a header that we wrote ourselves and is not
+    its recipient did not write, is served whatever the ceiling, and so is a recall: whoever may have less now is the
+    first to be told. `leaf` is a header that we wrote ourselves and is not
     checked again.
     """
     header = _MARKED.decode(leaf)

@@ -17,6 +17,7 @@ from workshop import (
     identities,
     onward,
     proofs,
+    recalls,
     receipts,
     remarks,
     requests,
@@ -39,6 +40,7 @@ def cases(folder: Path = FOLDER) -> Iterator[Case]:
     yield from calls.cases()
     yield from circles.cases()
     yield from receipts.cases()
+    yield from recalls.cases()
     yield from proofs.cases()
     yield from onward.cases()
     yield from witnesses.cases()

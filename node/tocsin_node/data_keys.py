@@ -19,6 +19,7 @@ from tocsin_node.secrets import KEYS_DIRECTORY, read_secret, write_secret_file
 NAME = "data"
 KEY_BYTES = 32
 _NAME_BYTES = 8
+_TAG_PERSON = b"tocsin/erased"
 
 
 class DataKeyLost(NodeError):
@@ -39,6 +40,11 @@ class DataKeys:
         self._box = Aead(key)
         self._name = hashlib.sha256(key).digest()[:_NAME_BYTES]
         self._rng = rng
+        self._tag_key = hashlib.blake2b(key=key, person=_TAG_PERSON).digest()
+
+    def tag(self, what: bytes) -> bytes:
+        """A name (32 bytes) of what is gone, such as an erased report: only who has this node's key can try it out."""
+        return hashlib.blake2b(what, digest_size=32, key=self._tag_key).digest()
 
     def lock(self, leaf_hash: bytes, data_key: bytes) -> bytes:
         """The data key of the entry as it may stand in the database."""

@@ -38,6 +38,7 @@ from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
 from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
+from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.giving import Giving
@@ -55,10 +56,12 @@ from tocsin_node.services.passing_on import PassingOn
 from tocsin_node.services.peer_policy import PeerPolicies
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.recalling import Recalling
 from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.reconciling import Reconciling
 from tocsin_node.services.redactions import Redactions
+from tocsin_node.services.regaining import Regaining
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
@@ -104,6 +107,8 @@ class Node:
     circles: Circles
     receipts: Receipts
     receipting: Receipting
+    recalling: Recalling
+    erasing: Erasing
     proving: Proving
     passing_on: PassingOn
     complaints: Complaints
@@ -210,6 +215,8 @@ async def open_node(
         ownership = Ownership(identity.node_id, peering.known)
         redactions = Redactions(pool, node_id=identity.node_id)
         await redactions.load()
+        erasing = Erasing(pool, data_keys, alarms.notices)
+        obeys = settings.federation.recall == "obey"
         circles = Circles(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         reporting = Reporting(
             pool,
@@ -218,6 +225,7 @@ async def open_node(
             alarms,
             ownership,
             redactions,
+            erasing,
             circles,
             node_id=identity.node_id,
             org=org,
@@ -249,6 +257,8 @@ async def open_node(
             data_keys=data_keys,
             alert_budget=policies.alerts_per_day,
             calls=CallLimits(settings.emergency.peer_per_day, settings.emergency.peer_drills_per_day),
+            erasing=erasing,
+            obeys=obeys,
             now=now,
         )
         heads = Heads(pool, peering, ledger, identity)
@@ -260,6 +270,17 @@ async def open_node(
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,
         )  # fmt: skip
+        regaining = Regaining(
+            pool,
+            peering,
+            ledger,
+            client,
+            data_keys,
+            identity,
+            enc_private=lambda: newest_first(identity, keys, now()),
+            now=now,
+        )
+        self_check.on_lost = regaining.wake
         self_check.begin()
         witnessing.ready = ledger.signable
         self_check.on_longer = witnessing.wake
@@ -283,7 +304,13 @@ async def open_node(
         )
         intake.on_passed = complaints.wake
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
-        intake.on_outcomes = receipting.wake
+        recalling = Recalling(
+            pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng, erasing=erasing, obeys=obeys
+        )
+        intake.on_outcomes = recalling.on_done = receipting.wake
+        intake.obey = recalling.obey_all
+        recalling.on_erased = alarms.wake
+        reporting.narrowing = recalling.narrowing
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
             pool,
@@ -302,7 +329,9 @@ async def open_node(
         answering.before = emergencies.catch_up
         intake.on_called = emergencies.on_answered = answering.wake
         alarms.on_sent = _both(answering.wake, receipting.wake)
-        reporting.on_filed = _filed(duties.filed, emergencies.filed if settings.emergency.grade_i else None)
+        reporting.on_filed = _filed(
+            recalling.wake, duties.filed, emergencies.filed if settings.emergency.grade_i else None
+        )
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
         ledger.on_stored = clusters.wake
         intake.on_stored = _both(clusters.wake, passing_on.wake)
@@ -315,6 +344,8 @@ async def open_node(
         health.add("peers", peering.health)
         health.add("log", self_check.health)
         health.add("witnesses", trusting.health)
+        health.add("recalls", recalling.health)
+        health.add("erasing", erasing.health)
         health.add("passing-on", passing_on.health)
         health.add("complaints", complaints.health)
         ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
@@ -328,10 +359,12 @@ async def open_node(
             auditing.run(),
             exchange.run(),
             self_check.run(),
+            regaining.run(),
             witnessing.run(),
             receipts.run(),
             circles.run(),
             receipting.run(),
+            recalling.run(),
             answering.run(),
             passing_on.run(),
             complaints.run(),
@@ -367,6 +400,8 @@ async def open_node(
                 passing_on=passing_on,
                 complaints=complaints,
                 receipting=receipting,
+                recalling=recalling,
+                erasing=erasing,
                 heads=heads,
                 witnessing=witnessing,
                 gossip=gossip,
@@ -408,15 +443,17 @@ def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
 
 
 def _filed(
-    duties: Callable[[str], Awaitable[None]], call: Callable[[str], Awaitable[None]] | None
+    wake: Callable[[], None],
+    duties: Callable[[str], Awaitable[None]],
+    call: Callable[[str], Awaitable[None]] | None,
 ) -> Callable[[str], Awaitable[None]]:
     """What follows on a report of ours that was filed."""
-    if call is None:
-        return duties
 
     async def filed(report_id: str) -> None:
-        with acting_as(NODE_ITSELF):  # by rule, not by whoever filed
-            await call(report_id)
+        wake()
+        if call is not None:
+            with acting_as(NODE_ITSELF):  # by rule, not by whoever filed
+                await call(report_id)
         await duties(report_id)
 
     return filed

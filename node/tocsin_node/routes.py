@@ -20,6 +20,7 @@ from tocsin_node.api import (
     node,
     oncall,
     peers,
+    recalls,
     receipts,
     reconciling,
     remarks,
@@ -63,6 +64,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/reports/{id}/remarks", remarks.make, "report:write", "makeRemark", AUDIENCE[:2]),
     Route("GET", "/v1/reports/{id}/remarks", remarks.listing, "report:read", "listRemarks"),
     Route("GET", "/v1/reports/{id}/receipts", receipts.listing, "report:read", "listReceipts"),
+    Route("POST", "/v1/reports/{id}/recall", recalls.recall, "report:write", "recallReport"),
+    Route("POST", "/v1/reports/{id}/erase", recalls.erase, "report:write", "eraseReport"),
+    Route("GET", "/v1/recalls", recalls.listing, "report:read", "listRecalls"),
+    Route("POST", "/v1/recalls/{entry}/obey", recalls.obey, "report:write", "obeyRecall"),
+    Route("GET", "/v1/erasures", recalls.erasures, "report:read", "listErasures", ("all",)),
+    Route("POST", "/v1/erasures/lift", recalls.lift, "report:write", "liftErasure"),
     Route("GET", "/v1/reports/{id}/duplicates", duplicates.listing, "report:read", "listDuplicates"),
     Route(
         "GET", "/v1/reports/{id}/duplicates/{other}", duplicates.telling, "report:read", "mayTellDuplicate"

@@ -130,6 +130,7 @@ async def _sweep(node: Node) -> None:
     node.exchange.sweep()
     node.receipts.wake()
     node.receipting.wake()
+    node.recalling.wake()
     node.alarms.wake()
 
 

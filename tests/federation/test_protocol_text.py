@@ -18,6 +18,7 @@ from tocsin_federation import (
     messages,
     padding,
     peering,
+    recall,
     receipt,
     request_auth,
     statement,
@@ -116,6 +117,7 @@ def test_refusals_by_rule_are_those_of_the_text():
             ],
         ),
         ("answer to a call", [calls.ANSWER.max_bytes]),
+        ("recall", [recall.MAX_RECALL_BYTES, recall.MAX_REASON, messages.MAX_RECIPIENTS]),
         ("receipt", [receipt.MAX_RECEIPT_BYTES, receipt.MAX_ITEMS]),
         ("remark", [remark.MAX_BYTES, remark.MAX_TEXT]),
         (

@@ -36,6 +36,7 @@ from tocsin_federation.onward import (
 )
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof
+from tocsin_federation.recall import Carried, admit_recall, read_recall, recalled
 from tocsin_federation.receipt import admit_receipt, ours, read_receipt
 from tocsin_federation.reconciling import read_question as read_comparison
 from tocsin_federation.remarks import Ground, admit_remark, refuse_groundless
@@ -51,6 +52,7 @@ FILES = sorted(FOLDER.glob("*/*.json"))
 
 
 OF_REMARKS = {"foreign-creator", "unknown-report", "not-recipient", "marking-looser"}
+OF_ERASED = {"erased"}
 OF_CIRCLES = {"circle-awaited", "circle-frozen", "not-member", "above-circle", "epoch-ended"}
 OF_CALLS = {"call-changed", "already-stood-down"}
 OF_PASSING_ON = {"unproven", "onward-forbidden", "onward-off"}
@@ -101,7 +103,7 @@ def test_every_refusal_of_these_checks_has_a_vector():
         "EntryRefused": {
             "content-invalid", "personal-data", "inner-mismatch", "tlp-unknown", "tlp-mismatch", "peer-inactive",
             "above-ceiling", "not-owner", "version-conflict", "already-withdrawn", "not-ours", *OF_REMARKS, *OF_CALLS,
-            *OF_PASSING_ON, "complaint-unfounded", *OF_CIRCLES, "too-many-circles",
+            *OF_PASSING_ON, "complaint-unfounded", *OF_CIRCLES, *OF_ERASED, "too-many-circles",
         },
         "WitnessRefused": {"origin-unknown"},
         "HandshakeRefused": {"invite-ttl", "bad-proof", "nonce-changed", "handshake-malformed"},
@@ -168,6 +170,14 @@ def test_every_refusal_of_a_receipt_has_a_vector():
     assert answers == {
         "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "content-invalid",
         "unsupported", "not-ours", "ok",
+    }  # fmt: skip
+
+
+def test_every_refusal_of_a_recall_has_a_vector():
+    answers = {json.loads(p.read_text())["expect"] for p in FILES if p.parent.name == "recall"}
+    assert answers == {
+        "wrong-origin", "not-addressed", "header-invalid", "inner-mismatch", "peer-inactive", "content-invalid",
+        "unsupported", "not-owner", "ok",
     }  # fmt: skip
 
 
@@ -351,6 +361,14 @@ def _receipt(given: dict[str, Any]) -> None:
     assert ours(receipt, set(given["sealed"]))
 
 
+def _recall(given: dict[str, Any]) -> None:
+    header, recall = read_header(given["leaf"]), read_recall(given["content"])
+    policy = PeerPolicy(given["peer"], "alder", Tlp.CLEAR, Tlp.CLEAR, given["active"])
+    admit_recall(header, recall, policy=policy, me=given["me"])
+    carried = {one["entry"]: Carried(one["id"], one["owner"]) for one in given["carried"]}
+    recalled(recall, carried, by=given["peer"])
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "addressed": _addressed,
     "acknowledgement": lambda given: read_acknowledgement(given["content"]),
@@ -367,6 +385,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "invite": lambda given: parse_invite(given["invite"], now=_time(given["now"])),
     "key": _key,
     "proof": lambda given: verify_proof(read_proof(given["proof"]), expected=given["expected"]),
+    "recall": _recall,
     "receipt": _receipt,
     "remark": _remark,
     "request": _request,

@@ -87,6 +87,7 @@ TARGETS: dict[str, Target] = {
             3_000,
         ),
         Target("acknowledgement", wire.acknowledgement, _FEDERATION, lambda: wire.ACKNOWLEDGEMENTS),
+        Target("recall", wire.recall, _FEDERATION, partial(seeds.field, "recall", "content"), 5_000),
         Target("receipt", wire.receipt, _FEDERATION, partial(seeds.field, "receipt", "content"), 5_000),
         Target(
             "padding", wire.padding, _FEDERATION, lambda: (b"\0\0\0\0\1x" + bytes(1018), b"\1" + bytes(1023))

@@ -46,6 +46,7 @@ from tocsin_federation.onward import read_complaint, read_share, write_complaint
 from tocsin_federation.padding import pad, unpad
 from tocsin_federation.peering import parse_invite
 from tocsin_federation.proof import read_proof, verify_proof, write_proof
+from tocsin_federation.recall import RECALL, read_recall
 from tocsin_federation.receipt import RECEIPT, about, owed, read_receipt
 from tocsin_federation.request_auth import (
     CONTENT_DIGEST,
@@ -178,6 +179,10 @@ def receipt(data: bytes) -> None:
     owed(data)
     about(data)
     assert RECEIPT.encode(read_receipt(data)) == data
+
+
+def recall(data: bytes) -> None:
+    assert RECALL.encode(read_recall(data)) == data
 
 
 def padding(data: bytes) -> None:

@@ -185,6 +185,9 @@ async def test_whatever_is_changed_over_http_leaves_the_line_that_its_route_decl
             data=withdraw(later, reason="made anew", now=now + timedelta(seconds=9)),
             id=report,
         )
+        await do("recallReport", {"reason": "It has to go.", **ANN}, id=report)
+        await do("eraseReport", {"reason": "It has to go.", **ANN}, id=report)
+        await do("liftErasure", {"reason": "A mistake.", "report_id": report, **ANN})
         _, chain = renewed(mallory, urls=["https://moved.example"])
         await story.by_peer("peerStatement", tell_statement(mallory, ward, chain))
 
@@ -195,6 +198,7 @@ async def test_whatever_is_changed_over_http_leaves_the_line_that_its_route_decl
                 "leaveCircle",
                 "backfillCircle",
             ),  # takes several nodes: test_circles
+            "obeyRecall",  # only where a peer has recalled something: test_recalls
             "confirmLog",  # only where no peer can be asked: test_self_check
             "republishReports",  # only after a log has ended: test_generations
             "peerHeads",  # only of a peer whose heads contradict each other: test_gossip

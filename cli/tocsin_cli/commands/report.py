@@ -6,6 +6,7 @@ from tocsin_cli.command import Late, LazyGroup
 
 _FILE, _READ, _CHANGE, _WAITING = "File", "Read", "Change", "What waits here"
 _SAY = "Say something about a report"
+_TAKE = "Take back"
 _HERE = "tocsin_cli.commands"
 
 COMMANDS = {
@@ -53,6 +54,15 @@ COMMANDS = {
         f"{_HERE}.report_redact:redact", "Share a version of a report without what may not leave.", _CHANGE
     ),
     "withdraw": Late(f"{_HERE}.report_change:withdraw", "Withdraw a report, for good.", _CHANGE),
+    "recall": Late(f"{_HERE}.report_recall:recall", "Take a report back from peers.", _TAKE),
+    "erase": Late(f"{_HERE}.report_recall:erase", "Leave nothing of a report, here and at peers.", _TAKE),
+    "recalls": Late(f"{_HERE}.report_recall:recalls", "List what was taken back, by us and by peers.", _TAKE),
+    "obey": Late(f"{_HERE}.report_recall:obey", "Do what a peer's recall asks.", _TAKE),
+    "blocklist": Late(
+        f"{_HERE}.report_blocklist:blocklist",
+        "See what was erased and does not come in again, and lift that.",
+        _TAKE,
+    ),
     "sight": Late(f"{_HERE}.report_remark:sight", "Say that you see this too, how often and when.", _SAY),
     "opinion": Late(
         f"{_HERE}.report_remark:opinion", "Say whether you are affected, or how far you agree.", _SAY

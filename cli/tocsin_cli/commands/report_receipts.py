@@ -12,6 +12,7 @@ from tocsin_cli.filing import member
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
+RECALLS = {"purge": "taken back", "narrow": "marked more strictly"}
 _TIMES = {
     "queued": "queued_at",
     "sent": "sent_at",
@@ -30,23 +31,36 @@ def receipts(session: Session, report_id: str) -> None:
     queued: it stands in our log. sent: the peer was given it. verified: the peer went on to what follows in our log.
     Then the peer's own word: stored, unchanged, superseded, refused or quarantined with a code; alerted: its people's
     room or another way took the alert; acknowledged: somebody there has seen it. A peer that runs an older version
-    says nothing of stored and alerted.
+    says nothing of stored and alerted. What was taken back is shown the same way, up to waiting (for a person there),
+    purged or narrowed; so is a report of yours that is erased here.
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/receipts")
-    items = member(found, "items")
+    items, recalls = member(found, "items"), member(found, "recalls")
     if session.out.as_json:
         session.out.document(found)
         return
-    if not items:
+    if not items and not recalls:
         session.out.say("It was sent to nobody.")
         return
     rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
+    rows += [
+        [_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls
+    ]
     session.out.table(["peer", "what", "how far", "since"], rows)
+    late = sorted({_name(one) for one in recalls if one["overdue"]})
+    if late:
+        session.out.warn(f"Overdue: {', '.join(late)}. Call them.")
     refused = [item for item in items if item.get("code")]
     if refused:
         session.out.warn(
             f"{len(refused)} not taken: ask that peer's operator; node/ERRORS.md explains the codes."
         )
+
+
+def recalled_since(one: Mapping[str, Any]) -> object:
+    """Since when a recall is as far as it is at a peer."""
+    known = (one["done_at"], one["waiting_at"], one["verified_at"], one["sent_at"], one["at"])
+    return next(at for at in known if at)
 
 
 def _name(item: Mapping[str, Any]) -> str:

@@ -46,6 +46,11 @@ class Mail:
         mail, to = letter(self._settings, content, txn), recipients(self._settings, content)
         return await self._talk(lambda server: self._hand_over(server, mail, to))
 
+    async def unsay(self, room: str, event_id: str, txn: str) -> Outcome:
+        """What was handed over cannot be taken back."""
+        del room, event_id, txn
+        return BadMessage("not-taken-back")
+
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:  # noqa: ARG002  there is one place
         """Connect, protect and log in, and leave again."""
         outcome = await self._talk(_nothing_to_say)

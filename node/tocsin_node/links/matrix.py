@@ -24,7 +24,7 @@ from nio import Api, AsyncClient, AsyncClientConfig, MessageDirection
 from tocsin_node.errors import SecretError
 from tocsin_node.links import matrix_answers as answers
 from tocsin_node.links.matrix_answers import Answer, mapping
-from tocsin_node.links.transport import ChannelDown, Heard, Outcome, Ready, Retry, RoomEvent, Sent
+from tocsin_node.links.transport import BadMessage, ChannelDown, Heard, Outcome, Ready, Retry, RoomEvent, Sent
 from tocsin_node.settings import MatrixSettings
 
 POLL_S = 30.0
@@ -86,6 +86,20 @@ class MatrixTransport:
         if answer.ok and isinstance(answer.body.get("event_id"), str):
             return Sent(answer.body["event_id"])
         return Sent(None) if answer.errcode == "M_DUPLICATE_ANNOTATION" else answers.refusal(answer)
+
+    async def unsay(self, room: str, event_id: str, txn: str) -> Outcome:
+        """Redact an event of ours; what is gone already is gone."""
+        answer = await _answer(
+            self._client.room_redact(self._id(room), event_id, reason="recalled", tx_id=txn)
+        )
+        if isinstance(answer, Retry):
+            return answer
+        if answer.ok:
+            return Sent(event_id)
+        if answer.errcode == "M_NOT_FOUND":
+            return Sent(None)
+        refused = answers.refusal(answer)
+        return BadMessage("redaction-refused") if answer.errcode == "M_FORBIDDEN" else refused
 
     async def sync(self, room: str, since: str | None, *, wait: bool = True) -> Heard | Retry | ChannelDown:
         """Wait for news; what a busy room pushed out of the answer is fetched page by page."""

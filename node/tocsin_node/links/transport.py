@@ -122,6 +122,10 @@ class Sender(Protocol):
         """Deliver one message. Under the same `txn` the other side can know it again."""
         ...
 
+    async def unsay(self, room: str, event_id: str, txn: str) -> Outcome:
+        """Take back a message of ours, where that can be done. BadMessage: not this one."""
+        ...
+
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:
         """Look at all that must hold before a message may go there."""
         ...

@@ -72,6 +72,11 @@ class Webhook:
         answer = await self._ask("POST", body, headers)
         return meaning(*answer) if isinstance(answer, tuple) else answer
 
+    async def unsay(self, room: str, event_id: str, txn: str) -> Outcome:
+        """What was handed over cannot be taken back."""
+        del room, event_id, txn
+        return BadMessage("not-taken-back")
+
     async def preflight(self, room: str) -> Ready | Retry | ChannelDown:  # noqa: ARG002  there is one place
         """Look at the secret, the certificates and whether anybody answers; what is answered does not matter."""
         try:

@@ -35,6 +35,7 @@ STALE_S = 23 * 3600.0  # homeservers forget transaction ids after 24 hours
 LISTEN_FIRST_S = 2.0
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0
+TAKEN_BACK = {"msgtype": "m.notice", "body": "(taken back)", "m.mentions": {}}
 logger = logging.getLogger(__name__)
 
 
@@ -132,11 +133,33 @@ class Courier:
 
     async def _hand_over(self, job: Job) -> float:
         self._pace.take()
+        if job.kind == "unsay":
+            return await self._settle(job, await self._unsay(job))
         outcome = await self._transport.send(job.room, "m.room.message", json.loads(job.content), job.txn)
         return await self._settle(job, outcome)
 
+    async def _unsay(self, job: Job) -> Outcome:
+        """Take back a message of ours whose report was erased.
+
+        Where it is not known whether the message is there, it is made sure of first: under its old transaction id it is
+        the same message, or, when the other side has forgotten that, one that says nothing.
+        """
+        what = json.loads(job.content)
+        event_id = what["event"]
+        if event_id is None:
+            there = await self._transport.send(job.room, "m.room.message", TAKEN_BACK, what["txn"])
+            if not isinstance(there, Sent):
+                return there
+            event_id = there.event_id
+        return await self._transport.unsay(job.room, event_id, job.txn)
+
     async def _settle(self, job: Job, outcome: Outcome) -> float:
         match outcome:
+            case Sent(warning=warning) if job.kind == "unsay":
+                async with self._pool.acquire() as conn:
+                    await deliveries.unsaid(conn, job)
+                await self._channel.worked(sent=True, warning=warning)
+                return 0.0
             case Sent(event_id=event_id, warning=warning):
                 async with self._pool.transaction() as conn:
                     await receipts.owe_alerted(conn, job.id)
@@ -175,6 +198,8 @@ class Courier:
 
     async def _ready(self, conn: Connection, job: Job) -> Job | None:
         """The leased message as it goes out, kept so for every further try; None: it does not go out."""
+        if job.kind == "unsay":
+            return job
         alert = await alerts.get(conn, job.alert_id)
         if job.edits is not None and job.root_txn is None:
             await deliveries.drop(conn, job, "root-gone")

@@ -7,7 +7,7 @@ quarantine, and the stream goes on.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +29,7 @@ from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
+from tocsin_federation.recall import Carried, Recall, admit_recall, read_recall, recalled
 from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours, owed, read_receipt
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
 from tocsin_federation.remarks import admit_remark
@@ -38,6 +39,7 @@ from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_circles import LATER, WAITING, CircleDesk
 from tocsin_node.services.intake_onward import Onward, OnwardDesk, OnwardDoor
@@ -46,7 +48,7 @@ from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import audit, receipts, relays, remote, reports, shares
+from tocsin_node.storage import audit, recalls, receipts, relays, remote, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
@@ -83,6 +85,7 @@ class Arrival:
     onward: Onward | None = None
     circle: Circle | None = None
     receipt: Receipt | None = None
+    recall: Recall | None = None
     outcome: Outcome | None = None
     code: str | None = None
 
@@ -98,6 +101,8 @@ class _Batch:
     confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
     told: list[Item] = field(default_factory=list)  # what the peer says of entries of ours
     owed: list[tuple[bytes, str, str | None]] = field(default_factory=list)  # what it is to be told
+    recalls: list[tuple[bytes, Header, Recall]] = field(default_factory=list)
+    carried: dict[bytes, Carried] = field(default_factory=dict)  # by entries of the peer's log
 
     def leave_untaken(self) -> None:
         """Forget what was not taken: it came from another hand than its author's, who is asked for it anew."""
@@ -126,6 +131,8 @@ class Intake:
         data_keys: DataKeys,
         alert_budget: Callable[[Peer], int],
         calls: CallLimits,
+        erasing: Erasing,
+        obeys: bool,
         now: Callable[[], datetime],
     ) -> None:
         self._pool = pool
@@ -138,6 +145,8 @@ class Intake:
         self._data_keys = data_keys
         self._alert_budget = alert_budget
         self._call_limits = calls
+        self._erasing = erasing
+        self._obeys = obeys
         self._now = now
         self.on_called: Callable[[], None] = _nobody  # after calls of peers were stored
         self._tries: dict[tuple[str, int], int] = {}
@@ -145,6 +154,10 @@ class Intake:
         self._learned = 0  # how often more came to be known of circles
         self.on_circles: Callable[[], None] = _nobody  # more is known of circles: what waited is tried again
         self.on_stored: Callable[[], None] = _nobody  # after reports of a peer were committed
+        self.obey: Callable[[str], Awaitable[None]] = (
+            _nothing_to_do  # do what that peer (NodeID) has recalled
+        )
+        self._obeyed: set[str] = set()
         self.on_passed: Callable[[], None] = _nobody  # after something was passed on, or complained of
         self.on_outcomes: Callable[[], None] = _nobody  # after a peer is owed receipts
 
@@ -163,7 +176,22 @@ class Intake:
 
         arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         self._refuse_damage(log, arrivals)
-        return await self._apply_isolating(peer, log, arrivals, next_index)
+        return await self._apply_in_turn(peer, log, arrivals, next_index)
+
+    async def _apply_in_turn(
+        self, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival], next_index: int
+    ) -> RemoteLog:
+        """Up to each recall, which is then obeyed: what its author says after it, it says of what is left."""
+        if peer.node_id not in self._obeyed:  # one may wait since before we started
+            await self.obey(peer.node_id)
+            self._obeyed.add(peer.node_id)
+        start = 0
+        for nth, arrival in enumerate(arrivals, 1):
+            if arrival.recall is not None:
+                log = await self._apply_isolating(peer, log, arrivals[start:nth], arrival.frame.idx + 1)
+                await self.obey(peer.node_id)
+                start = nth
+        return await self._apply_isolating(peer, log, arrivals[start:], next_index)
 
     async def take_from(
         self, giver: Peer, peer: Peer, log: RemoteLog, frames: Sequence[Frame]
@@ -272,6 +300,10 @@ class Intake:
                 receipt = read_receipt(opened.content)
                 admit_receipt(opened.header, receipt, policy=peer.policy, me=self._node_id)
                 return replace(arrival, receipt=receipt)
+            if opened.header.t == "recall":
+                recall = read_recall(opened.content)
+                admit_recall(opened.header, recall, policy=peer.policy, me=self._node_id)
+                return replace(arrival, recall=recall)
             checked = check_bundle(opened.content)
             report = checked.report
             if report is None:
@@ -352,6 +384,7 @@ class Intake:
                 await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             elif via is None and log.next_index < log.relayed_to:
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
+            arrivals = await self._without_erased(conn, peer.node_id, arrivals)
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
             answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
@@ -365,10 +398,22 @@ class Intake:
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
+            batch = _Batch(carried=await _carried(conn, peer.node_id, arrivals))
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
-            batch = _judge_all(
-                peer, log, arrivals, held, sent, sealed, desk, called, passing, belonging, self._data_keys
+            _judge_all(
+                batch,
+                peer,
+                log,
+                arrivals,
+                held,
+                sent,
+                sealed,
+                desk,
+                called,
+                passing,
+                belonging,
+                self._data_keys,
             )
             if via is not None and not again:
                 batch.leave_untaken()
@@ -386,6 +431,7 @@ class Intake:
                 )
             if batch.told:
                 await receipts.hear(conn, peer.node_id, [(item, moment(item.at)) for item in batch.told])
+            await self._keep_recalls(conn, peer.node_id, batch)
             await receipts.owe(conn, peer.node_id, batch.owed)
             await self._record(conn, log, batch, next_index, via)
         for outcome in batch.outcomes:
@@ -407,6 +453,34 @@ class Intake:
         if batch.owed:
             self.on_outcomes()
         return replace(log, next_index=next_index)
+
+    async def _without_erased(
+        self, conn: Connection, peer: str, arrivals: Sequence[Arrival]
+    ) -> list[Arrival]:
+        """The batch with all refused that was erased here or taken back: nothing of it is looked at, nor kept."""
+        named = {n: _names(a) for n, a in enumerate(arrivals)}
+        gone = await self._erasing.among([name for names in named.values() for name in names], conn, peer)
+        gone |= await recalls.named(conn, peer, [a.leaf_hash for a in arrivals])
+        return [
+            replace(a, outcome=Outcome.REFUSED, code="erased", **_NOTHING) if gone & set(named[n]) else a
+            for n, a in enumerate(arrivals)
+        ]
+
+    async def _keep_recalls(self, conn: Connection, peer: str, batch: _Batch) -> None:
+        for leaf_hash, header, recall in batch.recalls:
+            await recalls.store(
+                conn,
+                leaf_hash,
+                peer,
+                what=recall.what,
+                tlp=header.tlp.value,
+                entries=recall.entries,
+                reason=recall.reason,
+                at=moment(recall.at),
+                deadline=moment(recall.deadline),
+            )
+            if not self._obeys:
+                batch.owed.append((leaf_hash, "waiting", None))
 
     async def _circle_desk(
         self, conn: Connection, peer: Peer, log: RemoteLog, arrivals: Sequence[Arrival]
@@ -474,6 +548,10 @@ def _nobody() -> None:
     """Nobody wants to know."""
 
 
+async def _nothing_to_do(_peer: str) -> None:
+    """Nothing is recalled."""
+
+
 def _act(peer: str, via: str | None, gen: int, entry: EntryOutcome) -> Act:
     """What the audit log says of an entry of `peer`, which `via` gave us if it was not its author."""
     detail: dict[str, Any] = {"gen": gen, "index": entry.idx}
@@ -504,7 +582,29 @@ def _unsound(arrival: Arrival, findings: Sequence[Finding]) -> Arrival:
     return replace(arrival, outcome=Outcome.QUARANTINED, code=f"content-{first.code}")
 
 
+_NOTHING: dict[str, Any] = dict.fromkeys(
+    ("opened", "report", "acknowledgement", "remark", "call", "answer", "receipt", "recall")
+)
+
+
+def _names(arrival: Arrival) -> list[bytes]:
+    """By what an arrival would be known as erased: its leaf hash, the report's id, its content's SHA-256."""
+    report_id, _ = about(arrival.frame.leaf)
+    names = [arrival.leaf_hash] if report_id is None else [arrival.leaf_hash, report_id.encode()]
+    return names if arrival.report is None else [*names, arrival.report.sha256]
+
+
+async def _carried(conn: Connection, peer: str, arrivals: Sequence[Arrival]) -> dict[bytes, Carried]:
+    """What the entries that are recalled here brought, as far as they came in earlier batches."""
+    entries = [entry for a in arrivals if a.recall is not None for entry in a.recall.entries]
+    if not entries:
+        return {}
+    found = await recalls.carried(conn, peer, entries)
+    return {entry: Carried(*brought) for entry, brought in found.items()}
+
+
 def _judge_all(
+    batch: _Batch,
     peer: Peer,
     log: RemoteLog,
     arrivals: Sequence[Arrival],
@@ -516,13 +616,12 @@ def _judge_all(
     passing: OnwardDesk,
     belonging: CircleDesk,
     data_keys: DataKeys,
-) -> _Batch:
+) -> None:
     """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
 
     `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here;
     `sealed`: leaf hashes of the same, of what receipts speak of.
     """
-    batch = _Batch()
     for arrival in arrivals:
         outcome, code = arrival.outcome, arrival.code
         barred = _barred(arrival, belonging, reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash))
@@ -538,6 +637,12 @@ def _judge_all(
             batch.quarantined.append(
                 Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
             )
+        named = (None, None) if code == "erased" else about(arrival.frame.leaf)
+        if named[0] is not None:
+            standing = held.get(named[0])
+            through = arrival.opened is not None and arrival.opened.header.t == "share"
+            owner = None if standing is None or (through and outcome is Outcome.STORED) else standing.origin
+            batch.carried[arrival.leaf_hash] = Carried(named[0], owner)
         if owed(arrival.frame.leaf):
             batch.owed.append((arrival.leaf_hash, outcome.value, code if outcome in _NOT_TAKEN else None))
         batch.outcomes.append(
@@ -546,11 +651,10 @@ def _judge_all(
                 arrival.leaf_hash,
                 outcome.value,
                 code,
-                *about(arrival.frame.leaf),
+                *named,
                 *_kept(arrival, outcome, data_keys),
             )
         )
-    return batch
 
 
 def _barred(
@@ -588,6 +692,13 @@ def _judge(
         return called.judge_call(opened, arrival.call, before, place)
     if arrival.answer is not None:
         return called.judge_answer(opened, arrival.answer)
+    if arrival.recall is not None:
+        try:
+            recalled(arrival.recall, batch.carried, by=peer.node_id)
+        except EntryRefused as exc:
+            return Outcome.REFUSED, exc.code
+        batch.recalls.append((arrival.leaf_hash, opened.header, arrival.recall))
+        return Outcome.STORED, None
     if arrival.receipt is not None:
         try:
             batch.told += ours(arrival.receipt, sealed)

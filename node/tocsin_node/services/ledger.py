@@ -17,6 +17,7 @@ from typing import Literal
 from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.envelope import Sealed
 from tocsin_federation.merkle import Frontier
+from tocsin_federation.receipt import about
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
 from tocsin_node.services.alarms import Alarms, AlertPlan
@@ -328,7 +329,7 @@ class Ledger:
         self, conn: Connection, postings: Sequence[Posting], before: log.Head
     ) -> tuple[list[Posted], log.Head]:
         """Look what is held, judge, write; inside the caller's transaction."""
-        ids = [p.report.id for p in postings if p.report is not None]
+        ids = [p.report.id for p in postings if p.report is not None] + _spoken_of(postings)
         page = self._page(postings, await reports.held(conn, ids) if ids else {}, before)
         try:
             await _write_page(conn, page)
@@ -438,7 +439,8 @@ def _judge(
     """The outcome of a posting that is not to be written, or None."""
     report = posting.report
     if report is None:
-        return None
+        gone = any(report_id not in held for report_id in _spoken_of([posting]))
+        return Posted("conflict") if gone else None  # it was erased meanwhile
     standing = held.get(report.id)
     if posting.wider:
         stands = standing is not None and (standing.origin, standing.ver, standing.sha256) == (
@@ -458,6 +460,12 @@ def _judge(
         return Posted("exists", held=standing)
     kept = set(standing.audience) <= set(posting.audience)  # else somebody got the version meanwhile
     return None if kept and standing.ver == posting.held_ver else Posted("conflict", held=standing)
+
+
+def _spoken_of(postings: Sequence[Posting]) -> list[str]:
+    """The reports that entries without a report of their own speak of."""
+    named = [about(p.sealed.leaf)[0] for p in postings if p.report is None and p.sealed is not None]
+    return [report_id for report_id in named if report_id is not None]
 
 
 def _nobody() -> None:

@@ -125,6 +125,8 @@ class Remarks:
         sealed = await self._seal(remark, spoken, audience)
         after = partial(_store, new, self._ledger.head.gen, sealed.leaf_hash)
         (posted,) = await self._ledger.post(Posting(sealed=sealed, after=after, acts=(act,)))
+        if posted.outcome == "conflict":
+            raise ReportUnknown  # it was erased meanwhile
         return Remarked("stored", remark, ver, released, posted.place)
 
     async def of_report(self, report_id: str) -> list[StoredRemark]:

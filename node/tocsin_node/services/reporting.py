@@ -21,6 +21,7 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.audience import Left, left_behind, split_off
 from tocsin_node.services.circle_standing import Way, members_gone
 from tocsin_node.services.circles import Circles
+from tocsin_node.services.erasing import Erased, Erasing
 from tocsin_node.services.ledger import Ledger, Posted, Posting
 from tocsin_node.services.naming import refuse_unshared
 from tocsin_node.services.ownership import NotOurs, Ownership
@@ -40,6 +41,8 @@ from tocsin_schema.report import IncidentReport
 THREAD_FROM = 8  # seal to this many recipients off the event loop
 
 Kind = Literal["publish", "revoke"]
+Beside = Callable[[Connection], Awaitable[None]]
+Narrowing = Callable[[reports.Held, Tlp, Sequence[Left], str], Awaitable[Beside | None]]
 
 
 class FindingsRefused(NodeError):
@@ -141,6 +144,7 @@ class Reporting:
         alarms: Alarms,
         ownership: Ownership,
         redactions: Redactions,
+        erasing: Erasing,
         circles: Circles,
         *,
         node_id: str,
@@ -154,12 +158,14 @@ class Reporting:
         self._peering = peering
         self._alarms = alarms
         self._ownership = ownership
+        self._erasing = erasing
         self.redactions = redactions
         self._circles = circles
         self._node_id = node_id
         self._org = org
         self._now = now
         self._rng = rng
+        self.narrowing: Narrowing = _no_narrowing  # what a stricter marking means for former recipients
         self.on_filed: Callable[[str], Awaitable[None]] = (
             _nothing  # after a version of ours was stored, with its id
         )
@@ -186,6 +192,7 @@ class Reporting:
         """
         report, findings = _checked(raw)
         self._ownership.refuse_foreign(report)
+        await self._erasing.refuse_erased(report.id, report.sha256)
         if circle is not None and (to or not share):
             raise CircleAndNames
         if redaction_of is None:
@@ -312,6 +319,7 @@ class Reporting:
                 left=left,
                 redactions=told,
             )
+        narrowed = await self.narrowing(held, report.tlp, left, reviewed_by or self._org)
         posting = await self._posting(
             report,
             release_,
@@ -320,7 +328,7 @@ class Reporting:
             action="report.withdraw" if report.revoked else "report.revise",
             screened=screened.admit(),
             alert=speaks or report.revoked,  # who was rung by it, before links were kept, is told of its end
-            beside=keeping(link) if link else None,
+            beside=_both(keeping(link) if link else None, narrowed),
             way=way,
         )
         posted, *_ = await self._ledger.post(
@@ -473,8 +481,14 @@ class Reporting:
                 results.append(ReportUnknown())  # its place is kept until the outcome is known
         async with self._pool.acquire() as conn:
             held = await reports.held(conn, [report.id for _, report, _, _ in sound])
+            gone = await self._erasing.among(
+                [n for _, r, _, _ in sound for n in (r.id.encode(), r.sha256)], conn
+            )
         postings: list[tuple[int, Posting]] = []
         for nth, (position, report, release_, findings) in enumerate(sound):
+            if gone & {report.id.encode(), report.sha256}:
+                results[position] = Erased()
+                continue
             standing = held.get(report.id)
             if standing is not None and _is_settled(report, standing):
                 results[position] = _unchanged(report, standing, release_, findings)
@@ -496,6 +510,10 @@ class Reporting:
             sound[nth] = (position, report, going, findings)
             looked[nth] = screened
             kind: Kind = "revoke" if report.revoked else "publish"
+            narrowed = None
+            if standing is not None:
+                left = left_behind(standing.audience, going, self._peering.name_of)
+                narrowed = await self.narrowing(standing, report.tlp, left, reviewed_by or self._org)
             posting = await self._posting(
                 report,
                 going,
@@ -504,6 +522,7 @@ class Reporting:
                 action="report.import",
                 alert=False,
                 screened=screened,
+                beside=narrowed,
             )
             postings.append((nth, posting))
         posted = await self._ledger.post(*(posting for _, posting in postings)) if postings else []
@@ -811,6 +830,22 @@ def _unchanged(
 
 def _nobody(policies: Sequence[PeerPolicy], code: str, reason: str) -> Release:
     return Release(to=(), withheld=tuple(Withheld(p, code, reason) for p in policies))
+
+
+def _both(first: Beside | None, second: Beside | None) -> Beside | None:
+    if first is None or second is None:
+        return first or second
+
+    async def both(conn: Connection) -> None:
+        await first(conn)
+        await second(conn)
+
+    return both
+
+
+async def _no_narrowing(_held: reports.Held, _tlp: Tlp, _left: Sequence[Left], _by: str) -> Beside | None:
+    """Nobody is told."""
+    return None
 
 
 async def _nothing(_report_id: str) -> None:

@@ -17,7 +17,7 @@ from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import DISPUTED
 
-DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest", "call"]
+DeliveryKind = Literal["ring", "update", "notice", "escalation", "digest", "call", "unsay"]
 
 # Leases and outcomes may be lost in a crash of the database: the message is repeated then, without harm.
 _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
@@ -181,6 +181,13 @@ FAIL = """
 update delivery set state = 'failed', lease_until = null, last_error = $2 where id = $1 and state = 'sending'
 """
 
+UNSAID = """
+update delivery set state = 'accepted', accepted_at = now(), lease_until = null, last_error = null, content = '{}'
+where id = $1
+"""
+
+NOT_UNSAID = "select count(*) from delivery where kind = 'unsay' and state = 'failed'"
+
 FREEZE = "update delivery set content = $2::jsonb where id = $1"
 
 DROP = """
@@ -313,6 +320,17 @@ async def accepted(conn: Connection, job: Job, event_id: str | None, *, channel:
     detail = {"channel": channel, "kind": job.kind, "attempts": job.attempts}
     act = Act("alert.deliver", f"alert:{job.alert_id}", detail, NODE)
     await conn.execute(ACCEPTED, job.id, event_id, *audit.columns([] if job.alert_id is None else [act]))
+
+
+async def unsaid(conn: Connection, job: Job) -> None:
+    """A message of ours was taken back, and what named it is forgotten."""
+    await conn.execute(UNSAID, job.id)
+
+
+async def not_unsaid(conn: Connection) -> int:
+    """How many messages the other side refuses to take back."""
+    count: int = await conn.fetchval(NOT_UNSAID)
+    return count
 
 
 async def defer(conn: Connection, job: Job, code: str, after_s: float) -> None:

@@ -243,7 +243,7 @@ create table delivery (
     constraint delivery_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint delivery_edits_fkey FOREIGN KEY (edits) REFERENCES delivery(id),
     constraint delivery_thread_fkey FOREIGN KEY (thread) REFERENCES delivery(id),
-    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text, 'call'::text]))),
+    constraint delivery_kind_check CHECK ((kind = ANY (ARRAY['ring'::text, 'update'::text, 'notice'::text, 'escalation'::text, 'digest'::text, 'call'::text, 'unsay'::text]))),
     constraint delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sending'::text, 'accepted'::text, 'echoed'::text, 'seen'::text, 'failed'::text, 'superseded'::text, 'covered'::text, 'rerouted'::text])))
 );
 CREATE INDEX delivery_alert ON public.delivery USING btree (alert_id);
@@ -390,6 +390,22 @@ create table emergency_told (
     constraint emergency_told_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id)
 );
 
+create table erasure (
+    id bigint generated always as identity not null,
+    tag bytea not null,
+    contents bytea[] not null,
+    origin text,
+    by text,
+    reason text,
+    at timestamp with time zone default now() not null,
+    lifted_at timestamp with time zone,
+    lifted_by text,
+    why_lifted text,
+    constraint erasure_pkey PRIMARY KEY (id)
+);
+CREATE INDEX erasure_contents ON public.erasure USING gin (contents) WHERE (lifted_at IS NULL);
+CREATE INDEX erasure_tag ON public.erasure USING btree (tag) WHERE (lifted_at IS NULL);
+
 create table evidence (
     id bigint generated always as identity not null,
     origin text not null,
@@ -489,10 +505,11 @@ create table log_entry (
     ct bytea storage external,
     at timestamp with time zone default now() not null,
     data_key bytea,
+    erased_at timestamp with time zone,
     constraint log_entry_pkey PRIMARY KEY (gen, idx),
     constraint log_entry_leaf_hash_key UNIQUE (leaf_hash)
 ) with (toast_tuple_target=8160);
-CREATE INDEX log_entry_lost ON public.log_entry USING btree (gen) WHERE (leaf IS NULL);
+CREATE INDEX log_entry_lost ON public.log_entry USING btree (gen) WHERE ((leaf IS NULL) AND (erased_at IS NULL));
 
 create table log_wrap (
     recipient text not null,
@@ -603,6 +620,51 @@ create table quarantine (
 );
 CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
 
+create table recall (
+    id uuid not null,
+    tag bytea not null,
+    what text not null,
+    tlp text not null,
+    reason text not null,
+    by text not null,
+    at timestamp with time zone default now() not null,
+    deadline timestamp with time zone not null,
+    erased boolean default false not null,
+    constraint recall_pkey PRIMARY KEY (id),
+    constraint recall_what_check CHECK ((what = ANY (ARRAY['purge'::text, 'narrow'::text])))
+);
+CREATE INDEX recall_tag ON public.recall USING btree (tag);
+
+create table recall_peer (
+    recall uuid not null,
+    node text not null,
+    ref bytea not null,
+    gen integer,
+    idx bigint,
+    constraint recall_peer_pkey PRIMARY KEY (recall, node),
+    constraint recall_peer_recall_fkey FOREIGN KEY (recall) REFERENCES recall(id)
+);
+CREATE INDEX recall_peer_untold ON public.recall_peer USING btree (recall) WHERE (idx IS NULL);
+
+create table recalled (
+    leaf_hash bytea not null,
+    origin text not null,
+    what text not null,
+    tlp text not null,
+    entries bytea[] not null,
+    reason text,
+    at timestamp with time zone not null,
+    deadline timestamp with time zone not null,
+    stored_at timestamp with time zone default now() not null,
+    done_at timestamp with time zone,
+    done_by text,
+    reports integer,
+    constraint recalled_pkey PRIMARY KEY (leaf_hash),
+    constraint recalled_what_check CHECK ((what = ANY (ARRAY['purge'::text, 'narrow'::text])))
+);
+CREATE INDEX recalled_entries ON public.recalled USING gin (entries);
+CREATE INDEX recalled_open ON public.recalled USING btree (stored_at) WHERE (done_at IS NULL);
+
 create table receipt (
     node text not null,
     gen integer not null,
@@ -705,6 +767,7 @@ create table remote_entry (
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
+CREATE INDEX remote_entry_leaf ON public.remote_entry USING btree (leaf_hash) WHERE (report_id IS NOT NULL);
 CREATE INDEX remote_entry_not_taken ON public.remote_entry USING btree (at) WHERE (outcome = ANY (ARRAY['refused'::text, 'quarantined'::text]));
 CREATE INDEX remote_entry_outcome ON public.remote_entry USING btree (origin, outcome, code);
 

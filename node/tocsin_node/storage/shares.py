@@ -49,7 +49,8 @@ select report_id, ver, gen, idx, leaf_hash from report_share where report_id = a
 """
 
 RECIPIENTS = f"""
-select distinct w.recipient from ({ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx where e.ver = $2
+select distinct w.recipient from ({ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx
+where e.ver = $2 and w.wrap <> ''
 """
 
 SEALED_TO = f"""
@@ -62,7 +63,7 @@ join log_wrap w on w.recipient = $3 and w.gen = e.gen and w.idx = e.idx
 OUTSIDE = f"""
 select r.id, r.ver, r.name, r.tlp, array_agg(distinct w.recipient) from report r
 cross join lateral ({ENTRIES.replace("any($1::text[])", "r.id")}) e
-join log_wrap w on w.gen = e.gen and w.idx = e.idx
+join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.wrap <> ''
 where r.origin = $1 and r.log_gen < $2 and e.ver = r.ver and (cardinality($3::text[]) = 0 or r.id = any($3::text[]))
 group by r.id, r.ver, r.name, r.tlp, r.seq order by r.seq
 """

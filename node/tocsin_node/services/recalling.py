@@ -1,0 +1,359 @@
+"""Recalling: take back what was given, mark it more strictly at those who have it, and obey when a peer does.
+
+What is to be told stands in rows (`recall_peer`) that are written with what it follows from, and is told by an entry of
+our log as soon as it can be sealed: to an absent peer later. What a peer recalled is obeyed after it is committed, in a
+transaction of the ledger's, or waits for a person where the settings say so.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tocsin_federation.envelope import seal
+from tocsin_federation.recall import What, write_recall
+from tocsin_node.actor import NODE, person
+from tocsin_node.errors import NodeError
+from tocsin_node.health import Check
+from tocsin_node.services.audience import Left
+from tocsin_node.services.erasing import Erasing, refuse_telling
+from tocsin_node.services.ledger import Posting
+from tocsin_node.services.ownership import NotOurs
+from tocsin_node.services.peering import PeerUnknown
+from tocsin_node.services.reporting import Beside, ReportUnknown
+from tocsin_node.services.telling import BATCH, Telling
+from tocsin_node.storage import recalls, receipts, redactions, reports
+from tocsin_node.storage.audit import Act
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
+from tocsin_schema.marking import Tlp
+
+DEADLINE_H = 72
+SOON = timedelta(hours=12)
+MARKED = "Its marking was raised."
+PASSED = "Its author recalled it."
+NEVER_ONWARD = frozenset({Tlp.AMBER_STRICT, Tlp.RED})
+WITHHELD = frozenset({"above-ceiling", "red-unnamed", "not-named", "peer-removed"})
+
+
+class NobodyHasIt(NodeError):
+    """The report went to nobody whom a recall could reach."""
+
+    code = "nobody-has-it"
+    hint = "`tocsin report receipts ID` shows who was sent what."
+
+
+class RecallUnknown(NodeError):
+    """There is no such recall of a peer here."""
+
+    code = "recall-unknown"
+    hint = "`tocsin report recalls` shows them."
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a recall or an erasing comes to. `peers`: NodeIDs that are told; `redactions`: ids, of what is erased."""
+
+    report_id: str
+    erased: bool
+    peers: tuple[str, ...]
+    deadline: datetime
+    redactions: tuple[str, ...] = ()
+
+
+class Recalling(Telling):
+    """Start `run()` once; `wake()` after recalls of ours or of peers were stored. `obeys`: without being asked."""
+
+    what = "recalls"
+
+    def __init__(self, *shared: Any, erasing: Erasing, obeys: bool, **more: Any) -> None:
+        super().__init__(*shared, **more)
+        self._erasing = erasing
+        self._obeys = obeys
+        self._turn = asyncio.Lock()
+        self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
+        self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
+
+    # Ours ------------------------------------------------------------------------------------------------
+
+    async def recall(
+        self,
+        report_id: str,
+        *,
+        peers: Sequence[str] | None,
+        reason: str,
+        by: str,
+        deadline_h: float = DEADLINE_H,
+        dry_run: bool = False,
+    ) -> Planned:
+        """Take a report back from `peers` (names or NodeIDs; None: all that were sent it): they may hold it no more.
+
+        We keep it; they get no later version. Raises: ReportUnknown, NotOurs, PeerUnknown, NobodyHasIt, ReasonTells.
+        """
+        async with self._pool.acquire() as conn:
+            report = await self._known(conn, report_id)
+            if report.origin != self._node_id:
+                raise NotOurs("Only who gave a report can take it back.")
+            having = await recalls.recipients(conn, report_id)
+        refuse_telling(reason, report_id, report.bundle)
+        chosen = (
+            having if peers is None else {node: having[node] for node in self._named(peers) if node in having}
+        )
+        if not chosen:
+            raise NobodyHasIt
+        new = self._new("purge", report_id, report.tlp, chosen, reason, by, deadline_h)
+        if not dry_run:
+            nodes = list(chosen)
+            await self._write(
+                partial(
+                    _in_turn,
+                    [
+                        partial(recalls.add, new=new),
+                        partial(recalls.shred, report_id=report_id, nodes=nodes),
+                        partial(recalls.leave_out, report_id=report_id, nodes=nodes),
+                    ],
+                ),
+                Act("report.recall", f"report:{report_id}", {"recipients": len(nodes)}, person(by)),
+            )
+        return Planned(report_id, erased=False, peers=tuple(chosen), deadline=new.deadline)
+
+    async def erase(
+        self,
+        report_id: str,
+        *,
+        reason: str,
+        by: str,
+        deadline_h: float = DEADLINE_H,
+        dry_run: bool = False,
+    ) -> Planned:
+        """Leave nothing of a report here, and take it back from all that were sent it by us.
+
+        A report of a peer is erased here alone. Raises: ReportUnknown, ReasonTells.
+        """
+        async with self._pool.acquire() as conn:
+            report = await self._known(conn, report_id)
+            ours = report.origin == self._node_id
+            having = await recalls.recipients(conn, report_id) if ours else {}
+            made = [one.id for one in await redactions.made_from(conn, report_id)]
+        refuse_telling(reason, report_id, report.bundle)
+        new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
+        if not dry_run:
+            erase = self._erasing.erasing(
+                [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
+            )
+            act = Act("report.erase", None, {"recipients": len(having)}, person(by))
+            await self._write(partial(_in_turn, [partial(recalls.add, new=new), erase]), act)
+            self.on_erased()
+        return Planned(
+            report_id, erased=True, peers=tuple(having), deadline=new.deadline, redactions=tuple(made)
+        )
+
+    async def narrowing(self, held: reports.Held, tlp: Tlp, left: Sequence[Left], by: str) -> Beside | None:
+        """What a version marked `tlp` means for those that have an earlier one, for the transaction that files it.
+
+        Whoever gets it is told that earlier versions are marked so, too; whoever may not have it (`left`) must give
+        back what it has. None: it is not marked more strictly.
+        """
+        if tlp.rank <= Tlp(held.tlp).rank:
+            return None
+        async with self._pool.acquire() as conn:
+            having = await recalls.recipients(conn, held.id)
+        out = {one.node_id for one in left if one.code in WITHHELD}
+        parts: list[tuple[What, dict[str, bytes]]] = [
+            ("narrow", {node: ref for node, ref in having.items() if node not in out}),
+            ("purge", {node: ref for node, ref in having.items() if node in out}),
+        ]
+        acts: list[Beside] = []
+        for what, peers in parts:
+            if peers:
+                new = self._new(what, held.id, tlp.value, peers, MARKED, by, DEADLINE_H)
+                acts.append(partial(recalls.add, new=new))
+                if what == "purge":  # a later version that they may have goes to them again
+                    acts.append(partial(recalls.shred, report_id=held.id, nodes=list(peers)))
+        return partial(_in_turn, acts) if acts else None
+
+    async def of_report(self, report_id: str) -> list[OfPeer]:
+        """How far recalls of a report got, also of one that is erased."""
+        async with self._pool.acquire() as conn:
+            return await recalls.of_report(conn, self._erasing.tag(report_id))
+
+    async def ours(self, limit: int) -> list[OfPeer]:
+        """How far our recalls got, newest first."""
+        async with self._pool.acquire() as conn:
+            return await recalls.newest(conn, limit)
+
+    # Peers' ----------------------------------------------------------------------------------------------
+
+    async def theirs(self, limit: int) -> list[Recalled]:
+        """What peers recalled and is not done, or was of late; newest first."""
+        async with self._pool.acquire() as conn:
+            return await recalls.lately(conn, limit)
+
+    async def obey(self, leaf_hash: bytes, *, by: str) -> Recalled:
+        """A person decides to do what a peer's recall asks. Raises: RecallUnknown."""
+        async with self._pool.acquire() as conn:
+            found = await recalls.one(conn, leaf_hash)
+        if found is None:
+            raise RecallUnknown
+        if found.done_at is None:
+            await self._do(found, by)
+        return found
+
+    async def tell(self) -> int:
+        """As every `Telling`; first what peers ask is done."""
+        await self.obey_all()
+        return await super().tell()
+
+    async def obey_all(self, origin: str | None = None) -> None:
+        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError."""
+        async with self._turn:
+            while self._obeys:
+                async with self._pool.acquire() as conn:
+                    waiting = await recalls.open_ones(conn, BATCH, origin)
+                for found in waiting:
+                    await self._do(found, None)
+                if len(waiting) < BATCH:
+                    break
+
+    async def health(self) -> Check:
+        """Whether recalls are done in time: ours at peers, and those that wait for a person here."""
+        now = self._now()
+        async with self._pool.acquire() as conn:
+            late = await recalls.overdue(conn, now)
+            waiting = await recalls.open_ones(conn, BATCH)
+        if waiting and not self._obeys:
+            first = min(found.deadline for found in waiting)
+            code = "recall-waits" if first - now > SOON else "recall-due"
+            hint = f"{len(waiting)} recalled by peers wait for a person, the first until {first:%Y-%m-%d %H:%M} UTC: "
+            return Check("recalls", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting))
+        if late:
+            hint = f"{len(late)} peers have not said that they did what a recall of ours asks: `tocsin report recalls`."
+            return Check("recalls", "degraded", "recall-overdue", hint, mark=len(late))
+        return Check("recalls")
+
+    async def _do(self, found: Recalled, by: str | None) -> None:
+        ids = found.report_ids
+        if found.what == "narrow":
+            act: Beside = partial(recalls.narrow, report_ids=ids, tlp=found.tlp)
+        else:
+            told = f"{self._peering.name_of(found.origin)} recalled its report."
+            key = found.leaf_hash.hex()
+            act = self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key)
+        state = "narrowed" if found.what == "narrow" else "purged"
+        onward = await self._passed_on(found)
+        await self._write(
+            partial(
+                _in_turn,
+                [
+                    *onward,
+                    *([act] if ids else []),
+                    partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
+                    partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
+                ],
+            ),
+            Act(
+                "report.obey",
+                f"peer:{found.origin}",
+                {"reports": len(ids)},
+                NODE if by is None else person(by),
+            ),
+        )
+        self.on_erased()
+        self.on_done()
+
+    # -------------------------------------------------------------------------------------------------------
+
+    async def _passed_on(self, found: Recalled) -> list[Beside]:
+        """What a peer recalled and we passed on is recalled from those we passed it to (P-196)."""
+        async with self._pool.acquire() as conn:
+            passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
+        still = found.what == "narrow" and Tlp(found.tlp) not in NEVER_ONWARD
+        hours = max(1.0, (found.deadline - self._now()) / timedelta(hours=1))
+        by = self._peering.name_of(found.origin)
+        what: What = "narrow" if still else "purge"
+        news = [self._new(what, i, found.tlp, peers, PASSED, by, hours) for i, peers in passed.items()]
+        return [partial(recalls.add, new=new) for new in news]
+
+    async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
+        report = await reports.get(conn, report_id)
+        if report is None:
+            raise ReportUnknown
+        return report
+
+    def _named(self, names: Sequence[str]) -> list[str]:
+        """NodeIDs, also of peers that were removed since."""
+        found = []
+        for name in names:
+            try:
+                found.append(self._peering.named(name).node_id)
+            except PeerUnknown:
+                if name not in self._peering.known():
+                    raise
+                found.append(name)
+        return found
+
+    def _new(
+        self,
+        what: What,
+        report_id: str,
+        tlp: str,
+        peers: Mapping[str, bytes],
+        reason: str,
+        by: str,
+        deadline_h: float,
+    ) -> NewRecall:
+        now = self._now()
+        return NewRecall(
+            id=str(uuid.UUID(bytes=self._rng(16), version=4)),
+            tag=self._erasing.tag(report_id),
+            what=what,
+            tlp=tlp,
+            reason=reason,
+            by=by,
+            at=now,
+            deadline=now + timedelta(hours=deadline_h),
+            peers=dict(peers),
+        )
+
+    async def _write(self, act: Beside, *acts: Act) -> None:
+        await self._ledger.post(Posting(beside=act, acts=acts))
+        self.wake()
+
+    async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
+        async with self._pool.acquire() as conn:
+            waiting = await recalls.untold(conn, peers, BATCH)
+        return [self._posting(one) for one in waiting], len(waiting) == BATCH
+
+    def _posting(self, untold: Untold) -> Posting:
+        refs = [ref for _, ref in untold.peers]
+        what: What = "narrow" if untold.what == "narrow" else "purge"
+        content = write_recall(what, refs, untold.reason, at=untold.at, deadline=untold.deadline)
+        nodes = [node for node, _ in untold.peers]
+        sealed = seal(
+            t="recall",
+            by=self._node_id,
+            id=f"recall--{uuid.UUID(bytes=self._rng(16), version=4)}",
+            ver=1,
+            tlp=Tlp(untold.tlp) if what == "narrow" else Tlp.GREEN,
+            content=content,
+            recipients=self._peering.enc_keys(nodes),
+            now=self._now(),
+            rng=self._rng,
+            ref=refs[0],
+        )
+        return Posting(sealed=sealed, after=partial(self._mark, untold.id, nodes))
+
+    async def _mark(self, recall: str, nodes: Sequence[str], conn: Connection, index: int) -> None:
+        await recalls.told(conn, recall, self._ledger.head.gen, index, nodes)
+
+
+async def _in_turn(acts: Sequence[Beside], conn: Connection) -> None:
+    for act in acts:
+        await act(conn)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""

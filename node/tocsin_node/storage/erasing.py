@@ -1,0 +1,174 @@
+"""Erasing: the one verb after which nothing of a report is in any table but the hashes of its entries.
+
+`ERASED` says table by table what goes, in an order that every reference allows; `KEPT` says of every other table why
+nothing of a report is in it. A test holds both against the database's own catalogue. The tree stays whole: it needs the
+leaf hashes alone, so every proof of everything else still verifies. Messages that stand in rooms are not rows: they
+become jobs of the outbox that take them back.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tocsin_node.storage.pool import Connection
+
+# Whoever writes about a report while it is erased waits for this lock, and then finds none.
+LOCK = "select id from report where id = any($1::text[]) for update"
+
+_ALERTS = """(
+    select a.id from alert a where a.report_id = any($1::text[]) or a.incident = any($1::text[])
+        or exists (select from unnest($1::text[]) i where strpos(a.facts::text, i) > 0)
+        or a.emergency in (select e.id from emergency e where e.report_id = any($1::text[])))"""
+_EMERGENCIES = "(select id from emergency where report_id = any($1::text[]))"
+_DUTIES = "(select id from duty where report_id = any($1::text[]))"
+_IN_LEAF = "exists (select from unnest($1::text[]) i where position(convert_to(i, 'UTF8') in leaf) > 0)"
+
+_DIGESTS = f"""(
+    select g.id from delivery c join delivery g on g.kind = 'digest' and c.thread in (g.id, g.thread)
+    where c.state = 'covered' and c.alert_id in {_ALERTS})"""
+
+# What may stand in a room: by its event, or, where the answer was lost, by the transaction that made it.
+UNSAY = f"""
+insert into delivery (channel, room, priority, content, txn, max_tlp, kind)
+select channel, room, 5, jsonb_build_object('event', event_id, 'txn', txn), 'unsay-' || txn, 'clear', 'unsay'
+from delivery
+where (alert_id in {_ALERTS} or id in {_DIGESTS}) and kind <> 'unsay' and state <> 'covered' and room ~ '^[!#]'
+    and (event_id is not null or first_try_at is not null)
+on conflict (txn) do nothing
+"""
+
+# A digest told of others, too: its row stays, and says nothing any more.
+HUSH = f"""
+update delivery set content = '{{}}', said = null, state = 'superseded', event_id = null, lease_until = null
+where id in {_DIGESTS}
+"""
+
+ERASED: Final[tuple[tuple[str, str], ...]] = (
+    ("delivery", UNSAY),
+    ("delivery", HUSH),
+    (
+        "delivery",
+        f"""with gone as (select id from delivery where alert_id in {_ALERTS})
+        update delivery set thread = case when thread not in (select id from gone) then thread end,
+            edits = case when edits not in (select id from gone) then edits end
+        where thread in (select id from gone) or edits in (select id from gone)""",
+    ),
+    ("subscription_alert", f"delete from subscription_alert where alert_id in {_ALERTS}"),
+    (
+        "subscription",
+        """update subscription set filters = '{}', keys = '{}', ended_at = coalesce(ended_at, now())
+        where exists (select from unnest($1::text[]) i where strpos(filters::text || keys::text, i) > 0)""",
+    ),
+    ("followup", f"delete from followup where alert_id in {_ALERTS}"),
+    ("cluster_rung", f"delete from cluster_rung where alert_id in {_ALERTS}"),
+    ("duty_warning", f"delete from duty_warning where duty_id in {_DUTIES} or alert_id in {_ALERTS}"),
+    ("act", f"delete from act where report_id = any($1::text[]) or alert_id in {_ALERTS}"),
+    ("delivery", f"delete from delivery where alert_id in {_ALERTS}"),
+    ("alert", f"delete from alert where id in {_ALERTS}"),
+    ("emergency_told", f"delete from emergency_told where emergency in {_EMERGENCIES}"),
+    ("emergency_answer", f"delete from emergency_answer where emergency in {_EMERGENCIES}"),
+    ("emergency_call", f"delete from emergency_call where emergency in {_EMERGENCIES}"),
+    ("emergency", "delete from emergency where report_id = any($1::text[])"),
+    ("duty_event", f"delete from duty_event where duty_id in {_DUTIES}"),
+    ("duty", "delete from duty where report_id = any($1::text[])"),
+    ("duty_subject", "delete from duty_subject where report_id = any($1::text[])"),
+    ("fellow_message", "delete from fellow_message where report_id = any($1::text[])"),
+    ("likeness", "delete from likeness where report_id = any($1::text[]) or other_id = any($1::text[])"),
+    ("redaction", "delete from redaction where report_id = any($1::text[]) or record_id = any($1::text[])"),
+    ("remark", "delete from remark where report_id = any($1::text[])"),
+    ("review", "delete from review where report_id = any($1::text[])"),
+    ("circle_entry", "update circle_entry set report_id = '' where report_id = any($1::text[])"),
+    ("onward", "delete from onward where report_id = any($1::text[])"),
+    ("passed", "delete from passed where report_id = any($1::text[])"),
+    ("complaint", "delete from complaint where report_id = any($1::text[])"),
+    (
+        "audit_waiting",
+        """update audit_waiting set object = null, salt = null
+        where object = any(array(select 'report:' || i from unnest($1::text[]) i))""",
+    ),
+    (
+        "audit_line",
+        """update audit_line set object = null, salt = null
+        where object = any(array(select 'report:' || i from unnest($1::text[]) i))""",
+    ),
+    ("silence", "delete from silence where report_id = any($1::text[])"),
+    ("stirred", "delete from stirred where incident = any($1::text[])"),
+    ("report_facet", "delete from report_facet where report_id = any($1::text[])"),
+    ("report_share", "delete from report_share where report_id = any($1::text[])"),
+    ("report_version", "delete from report_version where report_id = any($1::text[])"),
+    (
+        "quarantine",
+        f"""delete from quarantine q where {_IN_LEAF} or (origin, gen, idx) in (
+            select origin, gen, idx from remote_entry where report_id = any($1::text[]))""",
+    ),
+    (
+        "remote_entry",
+        f"""update remote_entry set report_id = null, ver = null, leaf = null, data_key = null
+        where report_id = any($1::text[]) or {_IN_LEAF}""",
+    ),
+    (
+        "log_wrap",
+        f"""update log_wrap w set wrap = '' from log_entry e
+        where e.gen = w.gen and e.idx = w.idx and {_IN_LEAF.replace("in leaf", "in e.leaf")}""",
+    ),
+    (
+        "log_entry",
+        f"update log_entry set leaf = null, ct = null, data_key = null, erased_at = now() where {_IN_LEAF}",
+    ),
+    ("report", "delete from report where id = any($1::text[])"),
+)
+
+KEPT: Final[dict[str, str]] = {
+    "audit_head": "the head of the audit log",
+    "channel": "how a way to people is",
+    "circle": "who belongs to a circle",
+    "circle_epoch": "when each epoch was learnt",
+    "circle_told": "who knows which epoch",
+    "cosignature": "signature lines over heads",
+    "cosigned": "heads of logs",
+    "erasure": "keyed hashes of what was erased, who, when and why",
+    "evidence": "checkpoints that contradict each other",
+    "heartbeat": "when the last one went out",
+    "invite": "of peers",
+    "log_checkpoint": "heads of our log",
+    "log_confirmation": "who let the log go on",
+    "matrix_heard": "digests of messages",
+    "matrix_set_aside": "messages of the room as they are encrypted there",
+    "migration": "of the database",
+    "peer": "who the peers are",
+    "recall": "a keyed hash of what was recalled, who, when and why",
+    "recall_peer": "whom a recall goes to, and the hash of an entry",
+    "recalled": "hashes of entries",
+    "receipt": "how far an entry got, by its place",
+    "receipt_due": "hashes of entries",
+    "relay": "how many entries went from hand to hand",
+    "remote_checkpoint": "heads of peers' logs",
+    "remote_leaf": "leaf hashes",
+    "remote_log": "heads of peers' logs",
+    "token": "of people and programs",
+    "trouble": "codes of checks",
+}
+
+CONTENTS = """
+select sha256 from report where id = any($1::text[])
+union select sha256 from report_version where report_id = any($1::text[])
+"""
+
+TOLD_IN = f"select distinct channel from delivery where alert_id in {_ALERTS} and event_id is not null"
+
+
+async def erase(conn: Connection, report_ids: Sequence[str]) -> None:
+    """Leave nothing of these reports, inside the caller's transaction; no matter whether anything is held of them."""
+    ids = list(report_ids)
+    await conn.execute(LOCK, ids)
+    for _, statement in ERASED:
+        await conn.execute(statement, ids)
+
+
+async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
+    """SHA-256 of the bytes of every version that is held of these reports."""
+    return [row[0] for row in await conn.fetch(CONTENTS, list(report_ids))]
+
+
+async def told_in(conn: Connection, report_ids: Sequence[str]) -> list[str]:
+    """The channels in which a message about these reports stands."""
+    return [row[0] for row in await conn.fetch(TOLD_IN, list(report_ids))]

@@ -1,0 +1,313 @@
+"""Recalls in Postgres: what we took back and of whom, and what peers took back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.shares import ENTRIES
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecall:
+    """A recall about to be kept. `peers`: NodeID → leaf hash of the newest entry about the report that it was sent."""
+
+    id: str
+    tag: bytes
+    what: str
+    tlp: str
+    reason: str
+    by: str
+    at: datetime
+    deadline: datetime
+    peers: dict[str, bytes]
+    erased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A recall of ours that stands in no entry for `peers` yet: (NodeID, leaf hash)."""
+
+    id: str
+    what: str
+    tlp: str
+    reason: str
+    at: datetime
+    deadline: datetime
+    peers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfPeer:
+    """How far a recall of ours got at one peer."""
+
+    recall: str
+    what: str
+    tlp: str
+    reason: str
+    by: str
+    at: datetime
+    deadline: datetime
+    erased: bool
+    node: str
+    gen: int | None
+    index: int | None
+    sent_at: datetime | None
+    verified_at: datetime | None
+    outcome: str | None
+    code: str | None
+    waiting_at: datetime | None
+    done_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a peer took back. `report_ids`: what it reaches here now."""
+
+    leaf_hash: bytes
+    origin: str
+    what: str
+    tlp: str
+    entries: tuple[bytes, ...]
+    reason: str | None
+    at: datetime
+    deadline: datetime
+    stored_at: datetime
+    done_at: datetime | None
+    done_by: str | None
+    report_ids: tuple[str, ...]
+
+
+ADD = """
+with recall as (
+    insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased)
+    values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)
+)
+insert into recall_peer (recall, node, ref) select $1::uuid, * from unnest($10::text[], $11::bytea[])
+"""
+
+UNTOLD = """
+select r.id::text, r.what, r.tlp, r.reason, r.at, r.deadline, array_agg(p.node order by p.node),
+    array_agg(p.ref order by p.node)
+from recall r join recall_peer p on p.recall = r.id
+where p.idx is null and p.node = any($1::text[]) group by r.id order by r.at, r.id limit $2
+"""
+
+TOLD = "update recall_peer set gen = $2, idx = $3 where recall = $1::uuid and node = any($4::text[])"
+
+# Whom any version was sealed to, with the newest entry that each was sent.
+RECIPIENTS = f"""
+select distinct on (w.recipient) w.recipient, e.leaf_hash
+from ({ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.wrap <> ''
+order by w.recipient, e.gen desc, e.idx desc
+"""
+
+# What was taken back of a peer is served to it no more.
+SHRED = f"""
+update log_wrap w set wrap = '' from ({ENTRIES}) e
+where w.gen = e.gen and w.idx = e.idx and w.recipient = any($2::text[])
+"""
+
+LEAVE_OUT = """
+update report set audience = array(select a from unnest(audience) a where a <> all($2::text[]))
+where id = any($1::text[])
+"""
+
+_OF_PEER = """
+select r.id::text, r.what, r.tlp, r.reason, r.by, r.at, r.deadline, r.erased, p.node, p.gen, p.idx, c.sent_at,
+    c.verified_at, c.outcome, c.code, c.waiting_at,
+    case r.what when 'purge' then c.purged_at else c.narrowed_at end as done_at
+from recall r join recall_peer p on p.recall = r.id
+left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx
+"""
+OF_REPORT = f"{_OF_PEER} where r.tag = $1 order by r.at, r.id, p.node"
+ALL = f"{_OF_PEER} order by r.at desc, r.id, p.node limit $1"
+OVERDUE = f"select distinct node from ({_OF_PEER}) o where done_at is null and deadline < $1"
+
+STORE = """
+insert into recalled (leaf_hash, origin, what, tlp, entries, reason, at, deadline)
+values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
+"""
+
+_REACHED = """array(
+    select distinct e.report_id from remote_entry e left join report h on h.id = e.report_id
+    where e.origin = r.origin and e.leaf_hash = any(r.entries) and e.report_id is not null
+        and (h.id is null or h.origin = r.origin or exists (
+            select from passed p where p.report_id = h.id and p.ver = h.ver and p.through = r.origin))
+        and not exists (  -- its author has given it anew since
+            select from remote_entry m where h.origin = r.origin and m.origin = r.origin and m.leaf_hash = r.leaf_hash
+                and (m.gen, m.idx) < (h.log_gen, h.log_index)) order by 1)"""
+_RECALLED = f"""
+select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED}
+from recalled r
+"""
+OPEN = f"""
+{_RECALLED} where done_at is null and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
+"""
+ONE = f"{_RECALLED} where leaf_hash = $1"
+LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
+
+DONE = """
+update recalled set done_at = now(), done_by = $2, reports = $3, reason = null
+where leaf_hash = $1 and done_at is null
+"""
+
+NAMED = """
+select e from recalled, unnest(entries) e
+where origin = $1 and what = 'purge' and entries && $2::bytea[] and e = any($2::bytea[])
+"""
+
+# What entries of a peer's log brought here, and whose the report held is: also its who passed it on, while it is held
+# through that one alone.
+CARRIED = """
+select e.leaf_hash, e.report_id, case when exists (
+        select from passed p where p.report_id = h.id and p.ver = h.ver and p.through = $1) then $1 else h.origin end
+from remote_entry e left join report h on h.id = e.report_id
+where e.origin = $1 and e.leaf_hash = any($2::bytea[]) and e.report_id is not null
+"""
+
+PASSED_ON = """
+select distinct on (o.report_id, node) o.report_id, node, o.leaf_hash from onward o, unnest(o.recipients) as node
+where o.by = $2 and o.report_id = any($1::text[]) order by o.report_id, node, o.gen desc, o.idx desc
+"""
+
+# The stricter of two markings counts, of earlier versions too.
+NARROW = """
+with ranks as (
+        select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
+    ),
+    milder as (select tlp from ranks where rank < (select rank from ranks where tlp = $2)),
+    versions as (
+        update report_version set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+    ), said as (
+        update remark set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+    )
+update report set tlp = $2 where id = any($1::text[]) and tlp in (select tlp from milder)
+"""
+
+
+async def add(conn: Connection, new: NewRecall) -> None:
+    """Keep a recall of ours and whom it goes to, inside the caller's transaction."""
+    await conn.execute(
+        ADD,
+        new.id,
+        new.tag,
+        new.what,
+        new.tlp,
+        new.reason,
+        new.by,
+        new.at,
+        new.deadline,
+        new.erased,
+        list(new.peers),
+        list(new.peers.values()),
+    )
+
+
+async def untold(conn: Connection, peers: Sequence[str], limit: int) -> list[Untold]:
+    """Recalls that some of `peers` (NodeIDs) have not been told in our log, oldest first."""
+    rows = await conn.fetch(UNTOLD, list(peers), limit)
+    return [Untold(*row[:6], tuple(zip(row[6], row[7], strict=True))) for row in rows]  # type: ignore[call-arg]  # six
+
+
+async def told(conn: Connection, recall: str, gen: int, index: int, nodes: Sequence[str]) -> None:
+    """Our log says it to these."""
+    await conn.execute(TOLD, recall, gen, index, list(nodes))
+
+
+async def recipients(conn: Connection, report_id: str) -> dict[str, bytes]:
+    """Whom any version of an own report was sealed to (NodeIDs), with the newest entry that each was sent."""
+    return {row[0]: row[1] for row in await conn.fetch(RECIPIENTS, [report_id])}
+
+
+async def shred(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
+    """Serve these nothing any more of what stands in our log of the report."""
+    await conn.execute(SHRED, [report_id], list(nodes))
+
+
+async def leave_out(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
+    """Send these no later version of the report."""
+    await conn.execute(LEAVE_OUT, [report_id], list(nodes))
+
+
+async def of_report(conn: Connection, tag: bytes) -> list[OfPeer]:
+    """How far recalls of the report with this keyed hash got."""
+    return [OfPeer(*row) for row in await conn.fetch(OF_REPORT, tag)]
+
+
+async def newest(conn: Connection, limit: int) -> list[OfPeer]:
+    """How far our recalls got, newest first."""
+    return [OfPeer(*row) for row in await conn.fetch(ALL, limit)]
+
+
+async def overdue(conn: Connection, now: datetime) -> list[str]:
+    """Peers (NodeIDs) that have not said by the deadline that they have done what a recall of ours asks."""
+    return [row[0] for row in await conn.fetch(OVERDUE, now)]
+
+
+async def carried(
+    conn: Connection, origin: str, entries: Sequence[bytes]
+) -> dict[bytes, tuple[str, str | None]]:
+    """By leaf hash: the report that an entry of `origin`'s log brought here, and the NodeID that it belongs to."""
+    return {row[0]: (row[1], row[2]) for row in await conn.fetch(CARRIED, origin, list(entries))}
+
+
+async def passed_on(conn: Connection, report_ids: Sequence[str], us: str) -> dict[str, dict[str, bytes]]:
+    """Whom `us` passed reports of others on to: report → NodeID → leaf hash of the newest entry that did."""
+    found: dict[str, dict[str, bytes]] = {}
+    for report_id, node, leaf_hash in await conn.fetch(PASSED_ON, list(report_ids), us):
+        found.setdefault(report_id, {})[node] = leaf_hash
+    return found
+
+
+async def named(conn: Connection, origin: str, entries: Sequence[bytes]) -> set[bytes]:
+    """Which entries of `origin`'s log it has taken back: whoever hands them on now, they are not taken any more."""
+    return {row[0] for row in await conn.fetch(NAMED, origin, list(entries))}
+
+
+async def store(
+    conn: Connection,
+    leaf_hash: bytes,
+    origin: str,
+    *,
+    what: str,
+    tlp: str,
+    entries: Sequence[bytes],
+    reason: str,
+    at: datetime,
+    deadline: datetime,
+) -> None:
+    """Keep a peer's recall until it is done."""
+    await conn.execute(STORE, leaf_hash, origin, what, tlp, list(entries), reason, at, deadline)
+
+
+async def open_ones(conn: Connection, limit: int, origin: str | None = None) -> list[Recalled]:
+    """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone."""
+    return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin)]
+
+
+async def lately(conn: Connection, limit: int) -> list[Recalled]:
+    """Peers' recalls that are not done or were of late, newest first."""
+    return [_recalled(row) for row in await conn.fetch(LATELY, limit)]
+
+
+async def one(conn: Connection, leaf_hash: bytes) -> Recalled | None:
+    """A peer's recall, by the hash of the entry that says so."""
+    row = await conn.fetchrow(ONE, leaf_hash)
+    return None if row is None else _recalled(row)
+
+
+async def done(conn: Connection, leaf_hash: bytes, *, by: str | None, reports: int) -> None:
+    """It was obeyed; `by`: who decided so, None: by itself."""
+    await conn.execute(DONE, leaf_hash, by, reports)
+
+
+async def narrow(conn: Connection, report_ids: Sequence[str], tlp: str) -> None:
+    """What is held of these reports is marked at least so."""
+    await conn.execute(NARROW, list(report_ids), tlp)
+
+
+def _recalled(row: tuple[object, ...]) -> Recalled:
+    values = list(row)
+    values[4], values[11] = tuple(row[4]), tuple(row[11])  # type: ignore[arg-type]  # arrays of the database
+    return Recalled(*values)  # type: ignore[arg-type]  # the columns of the statement
