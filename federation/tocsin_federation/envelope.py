@@ -199,6 +199,27 @@ def open_entry(
     return Opened(header, unpad(padded), data_key)
 
 
+def open_returned(
+    frame: Frame, *, expected_leaf_hash: bytes, me: str, enc_private: Mapping[str, EncPrivateKey]
+) -> Opened:
+    """Open an entry of our own log that a recipient gives back: as `open_entry`, but that we are its author (P-228).
+
+    The wrap is bound to us as author and as recipient. Raises: EntryRefused.
+    """
+    if len(frame.leaf) > MAX_LEAF_BYTES or len(frame.ct) > MAX_CT_BYTES:
+        raise EntryRefused("too-large")
+    if leaf_hash(frame.leaf) != expected_leaf_hash:
+        raise EntryRefused("hash-mismatch")
+    header = read_header(frame.leaf)
+    if header.by != me:
+        raise EntryRefused("wrong-origin")
+    if len(frame.ct) != header.enc.n or hashlib.sha256(frame.ct).digest() != header.enc.ct:
+        raise EntryRefused("ciphertext-mismatch")
+    data_key = _unwrap(frame.wrap, wrap_info(expected_leaf_hash, me, me), enc_private)
+    key = _committed(header, data_key)
+    return Opened(header, unpad(_decrypt(frame.ct, key)), data_key)
+
+
 def open_disclosed(header: Header, data_key: bytes, ct: bytes) -> bytes:
     """The content of an entry of ours or one that was verified, by its data key alone: checks 6, 8, 9 and 10.
 

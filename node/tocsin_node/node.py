@@ -61,6 +61,7 @@ from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.reconciling import Reconciling
 from tocsin_node.services.redactions import Redactions
+from tocsin_node.services.regaining import Regaining
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
@@ -269,6 +270,17 @@ async def open_node(
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,
         )  # fmt: skip
+        regaining = Regaining(
+            pool,
+            peering,
+            ledger,
+            client,
+            data_keys,
+            identity,
+            enc_private=lambda: newest_first(identity, keys, now()),
+            now=now,
+        )
+        self_check.on_lost = regaining.wake
         self_check.begin()
         witnessing.ready = ledger.signable
         self_check.on_longer = witnessing.wake
@@ -347,6 +359,7 @@ async def open_node(
             auditing.run(),
             exchange.run(),
             self_check.run(),
+            regaining.run(),
             witnessing.run(),
             receipts.run(),
             circles.run(),

@@ -293,6 +293,15 @@ class GroupingSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=1, le=10_000, description="Most of them from one organisation, so that others are heard."),
     ] = 4
+    head_start_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="In a room with fellows: how long each bot before ours has to tell an alert; for grade "
+            "I all of them together two thirds of it. More where the homeserver is slow, or two tell the same.",
+        ),
+    ] = 3.0
 
 
 class DutySettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,7 +37,7 @@ def test_an_acknowledgement_is_sent_and_shown(tocsin, node):
     node.add_alert()
     result = tocsin("alert", "ack", "1", "--note", "on it", "--by", "Mara")
     assert node.asked == {"note": "on it", "by": "Mara"}
-    assert "acknowledged by Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    assert "acknowledged by Mara via api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
     assert "before" not in result.stderr
 
 
@@ -47,7 +47,7 @@ def test_a_second_acknowledgement_says_who_was_first(tocsin, node, monkeypatch):
     tocsin("alert", "ack", "1", "--by", "Mara")
     result = tocsin("alert", "ack", "1")
     assert node.asked == {"by": "noor"}
-    assert "It was acknowledged before: Mara by api, 2026-11-20 11:02:00 +01:00" in result.stderr
+    assert "It was acknowledged before: Mara via api, 2026-11-20 11:02:00 +01:00" in result.stderr
 
 
 def test_who_acknowledged_at_a_peer_is_told_from_our_own(tocsin, node):
@@ -215,7 +215,7 @@ def test_who_takes_an_alert_has_it(tocsin, node):
     node.add_alert()
     result = tocsin("alert", "take", "1", "--by", "Mara", "--note", "on it")
     assert node.asked == {"note": "on it", "by": "Mara"}
-    assert "taken by Mara by api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
+    assert "taken by Mara via api, 2026-11-20 11:02:00 +01:00: on it" in result.stdout
     assert "acknowledged; Mara works on it" in result.stdout
     assert "Mara (works on it)" in tocsin("alert", "list").stdout
 

@@ -68,7 +68,7 @@ def test_one_report_in_full(tocsin, node, filed):
         "grade II",
         "because",
         "harm-event",
-        "@ann:example.org by reaction",
+        "@ann:example.org via reaction",
         "ten times the dose",
     ):
         assert words in text

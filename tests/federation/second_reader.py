@@ -246,8 +246,24 @@ def unwrapped(wrap: bytes, info: bytes, seeds: Sequence[bytes]) -> bytes | None:
     return None
 
 
-KINDS = {"publish", "revoke", "ack", "remark", "call", "answer", "receipt", "circle"}
-NAMES = {"receipt": "receipt", "circle": "circle"}  # what the id begins with; elsewhere it is a report's
+KINDS = {
+    "publish",
+    "revoke",
+    "ack",
+    "remark",
+    "call",
+    "answer",
+    "share",
+    "complain",
+    "receipt",
+    "recall",
+    "circle",
+}
+NAMES = {
+    "receipt": "receipt",
+    "recall": "recall",
+    "circle": "circle",
+}  # what the id begins with; elsewhere it is a report's
 FIELDS = {"v", "t", "by", "id", "ver", "prev", "ref", "ts", "aud", "tlp", "enc"}
 NODE = re.compile(r"n1[a-z2-7]{52}")
 

@@ -7,9 +7,10 @@ from tests.federation.nodes import NOW, A, B, C, enc_private
 from tests.federation.test_envelope import opened, refused, sealed_to
 
 from tocsin_federation.checkpoint import Checkpoint
-from tocsin_federation.envelope import wrap_info
+from tocsin_federation.envelope import open_returned, wrap_info
 from tocsin_federation.errors import EntryRefused, LogBroken
 from tocsin_federation.following import MAX_GROWTH
+from tocsin_federation.frames import Frame
 from tocsin_federation.merkle import Frontier, leaf_hash
 from tocsin_federation.messages import read_header
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, hand_on, may_hand_on, offered
@@ -54,12 +55,42 @@ def test_what_the_entry_was_not_sealed_from_cannot_be_handed_on():
             hand_on(held.header, sealed.leaf, content, key, C.node_id, C.enc_key(NOW))
 
 
-def test_the_author_opens_what_it_gets_back():
-    sealed = sealed_to(B)
+def returned(sealed, *, leaf=None, wrap=None, ct=None, me=A, keys="alpha"):
+    """What the author makes of an entry of its own that beta gives back."""
     held = opened(sealed)
     handed = hand_on(held.header, sealed.leaf, held.content, held.data_key, A.node_id, A.enc_key(NOW))
-    private = next(iter(enc_private("alpha").values()))
-    assert private.unwrap(handed.wrap, wrap_info(sealed.leaf_hash, A.node_id, A.node_id)) == held.data_key
+    frame = Frame(
+        0,
+        handed.leaf if leaf is None else leaf,
+        handed.wrap if wrap is None else wrap,
+        handed.ct if ct is None else ct,
+    )
+    return open_returned(
+        frame, expected_leaf_hash=sealed.leaf_hash, me=me.node_id, enc_private=enc_private(keys)
+    )
+
+
+def test_the_author_opens_what_it_gets_back():
+    sealed = sealed_to(B, content=b"what was lost")
+    assert returned(sealed).content == b"what was lost"
+
+
+def test_nobody_can_give_an_author_back_what_it_did_not_write():
+    sealed, other = sealed_to(B, content=b"true"), sealed_to(B, content=b"false", ver=2)
+    lies = {
+        "hash-mismatch": {"leaf": other.leaf},
+        "ciphertext-mismatch": {"ct": other.ct},
+        "bad-wrap": {"wrap": sealed.wraps[B.node_id]},
+        "commitment": {
+            "wrap": A.enc_key(NOW).wrap(bytes(32), wrap_info(sealed.leaf_hash, A.node_id, A.node_id))
+        },
+        "wrong-origin": {"me": C, "keys": "gamma"},
+        "too-large": {"leaf": bytes(20_000)},
+    }
+    for code, lie in lies.items():
+        with pytest.raises(EntryRefused) as caught:
+            returned(sealed, **lie)
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

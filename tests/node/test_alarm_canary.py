@@ -1,6 +1,7 @@
 """The canary: an event that no client shows goes through the real room and has to come back by our own ear."""
 
 import asyncio
+import time
 
 from tests.support.alarms import bell, incident
 from tests.support.homeserver import open_room
@@ -41,8 +42,8 @@ class Deaf:
 
 async def test_a_canary_comes_back_with_its_time_and_nobody_is_bothered(pool, tmp_path, room):
     async with bell(pool, tmp_path, room, canary_s=300) as ringing:
-        trip = await ringing.until(lambda: back(pool), within_s=20)
-        assert 0 < trip.round_trip_s < 10
+        trip = await ringing.until(lambda: back(pool), within_s=60)
+        assert 0 < trip.round_trip_s < 60
         await ringing.check("matrix-canary", None)
         unread = room.responder.call("GET", "/notifications")["notifications"]
         assert [n["event"]["type"] for n in unread if n["room_id"] == room.id] == []
@@ -52,15 +53,16 @@ async def test_a_canary_comes_back_with_its_time_and_nobody_is_bothered(pool, tm
 
 
 async def test_no_canary_flies_where_alerts_have_just_proved_the_way(pool, tmp_path, room):
-    async with bell(pool, tmp_path, room, canary_s=1.0) as ringing:
-        await ringing.until(lambda: back(pool), within_s=20)
-        for count in range(1, 7):
+    async with bell(pool, tmp_path, room, canary_s=6.0) as ringing:
+        await ringing.until(lambda: back(pool))
+        before, began, count = len(await asyncio.to_thread(flown, room)), time.monotonic(), 0
+        while time.monotonic() - began < 9:
+            count += 1
             await ringing.store(incident("II"))
             await ringing.all_echoed(count)
-            before = len(flown(room))
-            await asyncio.sleep(0.4)
-            assert len(flown(room)) == before
-        await ringing.until(lambda: _more_than(room, before), within_s=10)
+            await asyncio.sleep(0.3)
+        assert len(await asyncio.to_thread(flown, room)) == before
+        await ringing.until(lambda: _more_than(room, before))
 
 
 async def _more_than(room, count):

@@ -19,7 +19,7 @@ async def test_a_test_alert_goes_through_every_channel_of_a_node_and_each_is_sho
             async with acme.client.post("/v1/alerts/test", json={}) as answer:
                 assert answer.status == 201
                 alert = await answer.json()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while {d["state"] for d in alert["deliveries"]} != {"accepted"}:
                     await asyncio.sleep(0.02)
                     async with acme.client.get(f"/v1/alerts/{alert['id']}") as answer:
@@ -45,7 +45,7 @@ async def test_a_dead_channel_holds_up_no_other(database, tmp_path):
         async with open_here(settings) as acme:
             async with acme.client.post("/v1/alerts/test", json={}) as answer:
                 number = (await answer.json())["id"]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not office.mails:
                     await asyncio.sleep(0.02)
                 states = set()

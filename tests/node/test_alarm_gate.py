@@ -14,7 +14,7 @@ from tocsin_node.services.alarm_gate import (
     LeaveTo,
     judge,
 )
-from tocsin_node.services.alarm_timing import HEAD_START_S, URGENT_HEAD_START_S, Bots, Timing
+from tocsin_node.services.alarm_timing import Bots, Timing
 from tocsin_node.settings import GroupingSettings
 from tocsin_node.storage.grouping import Told
 from tocsin_node.storage.silences import StoredSilence
@@ -115,9 +115,9 @@ def test_nodes_of_one_room_go_in_an_order_that_each_of_them_knows():
         assert len({tuple(node.order(report)) for node in nodes}) == 1
         for room in ("matrix", "matrix-2"):
             starts = [timing.head_start_s(room, report, urgent=False) for timing in timings]
-            assert sorted(starts) == [0, HEAD_START_S, 2 * HEAD_START_S]
+            assert sorted(starts) == [0, 3, 6]
             urgent = [timing.head_start_s(room, report, urgent=True) for timing in timings]
-            assert sorted(urgent) == [0, URGENT_HEAD_START_S / 2, URGENT_HEAD_START_S]
+            assert sorted(urgent) == [0, 1, 2]
         firsts.add(starts.index(0))
     assert firsts == {0, 1, 2}
     alone = Timing(GroupingSettings(), {})

@@ -24,7 +24,7 @@ async def shown(ringing, alert_id, wanted):
         alert = await ringing.alarms.get(alert_id)
         return alert if wanted(alert) else None
 
-    return await ringing.until(found, within_s=20)
+    return await ringing.until(found, within_s=60)
 
 
 def relation(event):

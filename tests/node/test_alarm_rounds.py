@@ -36,7 +36,7 @@ async def until_shown(ringing, room, text):
     async def found():
         return [content for content in shown(room)[0] if text in content["body"]]
 
-    return (await ringing.until(found, within_s=20))[0]
+    return (await ringing.until(found, within_s=60))[0]
 
 
 async def stored(pool, report, ver=1):

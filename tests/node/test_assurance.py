@@ -15,7 +15,7 @@ from tocsin_node.schedule import timetable
 SEED = 20_261_129
 
 
-async def until(wanted, within_s=30):
+async def until(wanted, within_s=60):
     async with asyncio.timeout(within_s):
         while not (found := await wanted()):
             await asyncio.sleep(0.05)

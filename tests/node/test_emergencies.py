@@ -288,6 +288,55 @@ async def test_a_local_emergency_rings_our_own_people_and_calls_nobody(pair):
     assert (await get(acme, "/v1/emergencies"))["items"] == []
 
 
+async def test_who_answers_by_the_command_line_has_seen_the_alert_and_nobody_further_is_called(pair):
+    acme, birch = pair
+    _, incident = await report_of(acme)
+    await arrived(birch, incident)
+    name = (await declare(acme, incident, drill=True))["emergency"]["id"]
+    await emergency_at(birch, name)
+    [before] = await alerts_of(birch, name)
+    assert (before["state"], before["next_escalation_at"] is None) == ("open", False)
+    await post(birch, f"/v1/emergencies/{name}/answer", {"says": "not-affected", "by": "Bo"})
+    [alert] = await alerts_of(birch, name)
+    assert (alert["state"], alert["next_escalation_at"]) == ("acknowledged", None)
+    assert [(a["by"], a["via"]) for a in alert["acknowledgements"]] == [("Bo", "api")]
+
+    async def heard():
+        return row_of(await get(acme, f"/v1/emergencies/{name}"), "birch")["acknowledged_at"]
+
+    assert await until(heard), "the caller learns that a person has seen it"
+
+
+async def test_what_is_done_about_an_emergency_is_told_to_its_caller_and_of_a_drill_nothing_stands_on_the_report(
+    pair,
+):
+    acme, birch = pair
+    for drill in (True, False):
+        _, incident = await report_of(acme)
+        await arrived(birch, incident)
+        name = (await declare(acme, incident, drill=drill))["emergency"]["id"]
+        await emergency_at(birch, name)
+        [alert] = await alerts_of(birch, name)
+        for verb, more in (("take", {}), ("mute", {"minutes": 20}), ("escalate", {})):
+            await post(birch, f"/v1/alerts/{alert['id']}/{verb}", {"by": "Bo", **more})
+
+        async def seen(name=name):
+            return row_of(await get(acme, f"/v1/emergencies/{name}"), "birch")["acknowledged_at"]
+
+        async def told(incident=incident):
+            shown = await get(acme, f"/v1/reports/{incident}")
+            kinds = {act["kind"] for act in (*shown["acknowledgements"], *shown["progress"])}
+            return kinds == {"ack", "take", "mute", "escalate"}
+
+        await until(seen)
+        if drill:
+            for node in pair:
+                shown = await get(node, f"/v1/reports/{incident}")
+                assert shown["acknowledgements"] == shown["progress"] == []
+        else:
+            await until(told)
+
+
 async def test_an_update_reaches_whom_the_report_was_shared_with_since_and_adds_steps(cluster, tmp_path):
     async with neighbours(cluster, tmp_path, "Acme", "Birch", "Cedar") as (acme, birch, cedar):
         _, incident = await report_of(acme, query="?to=birch")

@@ -141,7 +141,7 @@ async def test_a_new_device_of_the_responder_reads_what_comes_next(
         await friend.alert()
         await ringing.all_echoed(1)
         async with confidant(another_device(encrypted_room.responder), tmp_path / "phone") as phone:
-            await ringing.until(lambda: _rotated(ringing), within_s=20)
+            await ringing.until(lambda: _rotated(ringing), within_s=60)
             await ringing.store(incident(title="After"))
             assert "After" in (await phone.alert())["content"]["body"]
             assert "After" in (await friend.alert())["content"]["body"]
@@ -167,7 +167,7 @@ async def test_who_is_put_out_of_the_room_has_no_key_of_what_comes_next(
         await ringing.all_echoed(1)
         body = {"user_id": encrypted_room.outsider.user_id}
         encrypted_room.responder.call("POST", f"/rooms/{encrypted_room.id}/kick", body)
-        await ringing.until(lambda: _rotated(ringing), within_s=20)
+        await ringing.until(lambda: _rotated(ringing), within_s=60)
         await ringing.store(incident(title="For one"))
         assert "For one" in (await friend.alert())["content"]["body"]
         await outsider.listen(wait_s=0.1)
@@ -205,7 +205,7 @@ async def test_devices_that_nobody_verified_read_nothing_when_the_settings_say_s
         await ringing.store(incident(title="Not for it"))
         await friend.fail_to_read()
         await verify_device(encrypted_room.responder)
-        await ringing.until(lambda: _rotated(ringing), within_s=20)
+        await ringing.until(lambda: _rotated(ringing), within_s=60)
         await ringing.store(incident(title="For it now"))
         assert "For it now" in (await friend.alert())["content"]["body"]
 

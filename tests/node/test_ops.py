@@ -32,7 +32,7 @@ def told(there):
 
 async def heard(there, count):
     there.bell.alarms.wake()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(there.alerts) < count:
             await asyncio.sleep(0.02)
 
@@ -197,7 +197,7 @@ async def test_a_room_that_breaks_is_found_told_by_mail_and_taken_up_again(pool,
 
 
 async def _until(wanted):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not wanted():
             await asyncio.sleep(0.02)
 

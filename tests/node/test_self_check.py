@@ -3,9 +3,11 @@
 import asyncio
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import msgspec
+import orjson
 import pytest
 from aiohttp.test_utils import unused_port
 from tests.support.circle import QUICK, circle, filed, introduce, seen
@@ -14,7 +16,11 @@ from tests.support.villain import get, problem_of, until
 
 from tocsin_federation.checkpoint import open_checkpoint
 from tocsin_federation.evidence import read_evidence, verify_evidence
+from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_node.continuity import Continuity
+from tocsin_schema.check import check_bundle
+from tocsin_schema.remarks import exposure
+from tocsin_schema.stix import withdraw
 
 
 class Elm:
@@ -120,9 +126,76 @@ async def test_a24_a_restored_node_takes_its_log_back_from_its_peers_and_goes_on
                 held = await heads_held(other, node)
                 assert len({root for _, root in held}) == len({s for s, _ in held})
             assert (await get_health(node))["checks"]
-            assert (await get(node, "/v1/node"))["log"]["lost"] == 3
+            await until(lambda: lost_is(node, 0))
+            for n, report in enumerate(lost):
+                back = await seen(node, report["id"], name=f"After the backup {n}", ver=1)
+                assert {to["name"] for to in back["to"]} == {"fir", "oak"}
+                assert back["entry"] == report["entry"]
+            assert (await get(node, "/v1/alerts"))["items"] == [], "nothing rings for what came back"
             async with node.client.get("/v1/log/leaves") as answer:
                 assert len(await answer.read()) == 32 * (size + 1)
+
+
+async def remarks_on(node, report_id):
+    async with node.client.get(f"/v1/reports/{report_id}") as answer:
+        return (await answer.json()).get("remarks")
+
+
+async def lost_is(node, count):
+    return (await get(node, "/v1/node"))["log"]["lost"] == count
+
+
+async def test_what_recipients_hold_of_a_lost_log_comes_back_whole_and_what_nobody_holds_stays_lost(
+    elm, cluster, tmp_path
+):
+    """Versions, a withdrawal and a remark come back; what was for a peer that is gone stays lost, and all verify."""
+    async with circle(cluster, tmp_path, ("fir", "oak")) as others:
+        fir = others["fir"]
+        async with elm.up() as node:
+            for name, other in others.items():
+                await introduce("elm", node, name, other)
+            first = await filed(node, "Before the backup")
+            for other in others.values():
+                await seen(other, first["id"])
+        dump = await elm.dump()
+        async with elm.up() as node:
+            held = (await get(node, f"/v1/reports/{first['id']}"))["bundle"]
+            kind = {"Content-Type": "application/stix+json"}
+            gone = withdraw(orjson.dumps(held), reason="It was a test.", now=datetime.now(UTC))
+            path = f"/v1/reports/{first['id']}/withdraw"
+            async with node.client.post(path, data=gone, headers=kind) as answer:
+                assert answer.status < 300, await answer.text()
+            for other in others.values():
+                await seen(other, first["id"], state="withdrawn")
+            query = "/v1/reports?to=fir"
+            async with node.client.post(query, data=node.bundle("For fir alone"), headers=kind) as answer:
+                alone = await answer.json()
+            await seen(fir, alone["id"])
+            after = await filed(node, "For both")
+            bundle = orjson.dumps((await get(node, f"/v1/reports/{after['id']}"))["bundle"])
+            report = check_bundle(bundle).report
+            said = exposure(report, "affected", producer=dict(node.node.producer), now=datetime.now(UTC))
+            async with node.client.post(
+                f"/v1/reports/{after['id']}/remarks", data=said, headers=kind
+            ) as answer:
+                assert answer.status == 201, await answer.text()
+            for other in others.values():
+                await until(lambda other=other: remarks_on(other, after["id"]))
+            async with fir.client.delete("/v1/peers/elm") as answer:
+                assert answer.status == 204
+            node_id = node.node.identity.node_id
+        elm.restore(dump, node_id)
+        async with elm.up() as node:
+            await until(lambda: lost_is(node, 1))
+            await seen(node, first["id"], state="withdrawn", ver=2)
+            await seen(node, after["id"], ver=1)
+            assert [one["said"] for one in await remarks_on(node, after["id"])] == ["affected"]
+            async with node.client.get(f"/v1/reports/{alone['id']}") as answer:
+                assert answer.status == 404, "who had it is gone"
+            async with node.client.get(f"/v1/reports/{after['id']}/proof?disclose=1") as answer:
+                verify_proof(read_proof(await answer.read()), expected=node_id)
+            found = await get(node, "/v1/peers/oak/verify")
+            assert found["our_log"]["differences"] == []
 
 
 async def test_a24_without_a_peer_to_ask_a_moved_node_signs_nothing_until_one_answers(elm, cluster, tmp_path):

@@ -166,7 +166,7 @@ class Bell:
         return {d["channel"]: d for d in (await self.alarms.get(alert_id))["deliveries"]}
 
     async def reaches(
-        self, alert_id: int, channel: str, *states: str, within_s: float = 30
+        self, alert_id: int, channel: str, *states: str, within_s: float = 60
     ) -> dict[str, Any]:
         """The message of an alert on a channel as soon as it is in one of these states."""
 
@@ -188,9 +188,9 @@ class Bell:
             acks = [a for a in await self.acks(alert_id) if a["revoked_at"] is None]
             return acks or [{}] if len(acks) == count else None
 
-        return [a for a in await self.until(found, within_s=20) if a]
+        return [a for a in await self.until(found, within_s=60) if a]
 
-    async def check(self, name: str, code: str | None, *, within_s: float = 20) -> Any:
+    async def check(self, name: str, code: str | None, *, within_s: float = 60) -> Any:
         """The health check of that name as soon as it says `code`."""
 
         async def found() -> Any:

@@ -39,7 +39,7 @@ GRAVE = {
     "harms": [{"harm_type": "physical-health", "materialised": True}],
     "quantities": {"deaths": 2},
 }
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @dataclass

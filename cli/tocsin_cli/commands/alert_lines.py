@@ -46,7 +46,7 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
         ("Title", found.get("title")),
         ("Grade", f"{found.get('grade')}, level {found.get('level')}; TLP:{str(found.get('tlp')).upper()}"),
         ("Report", f"{found.get('report_id') or '-'} (version {found.get('ver') or '-'})"),
-        ("From", f"{whence(found.get('from'))} ({found.get('origin')})"),
+        ("From", _origin(found)),
         ("Raised", local_time(found.get("raised_at"))),
         ("State", state_words(found)),
     ]
@@ -56,6 +56,12 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
     pairs += [("History", act_line(each)) for each in found.get("history") or []]
     pairs += [("Delivery", _delivery_line(each)) for each in found.get("deliveries") or []]
     session.out.facts(pairs)
+
+
+def _origin(found: Mapping[str, Any]) -> str:
+    """Who brought the report, and what it is called in the alert where that says more."""
+    name, called = whence(found.get("from")), str(found.get("origin") or "")
+    return called if called.startswith(name) else f"{name} ({called})" if called else name
 
 
 def state_words(found: Mapping[str, Any]) -> str:
@@ -79,7 +85,9 @@ def act_line(each: Mapping[str, Any]) -> str:
         by = f" by {each['revoked_by']}" if each.get("revoked_by") else ""
         gone = f", taken back {local_time(each['revoked_at'])}{by}"
     done = f"{DONE.get(kind, kind)}{level}{until}"
-    return f"{done} by {each.get('by')}{where} by {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
+    return (
+        f"{done} by {each.get('by')}{where} via {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
+    )
 
 
 def standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

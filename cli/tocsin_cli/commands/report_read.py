@@ -241,7 +241,7 @@ def acknowledgement_line(each: Mapping[str, Any]) -> str:
     where = f" at {each['node']}" if each.get("node") else ""
     gone = f", taken back {local_time(each['revoked_at'])}" if each.get("revoked_at") else ""
     note = f": {each['note']}" if each.get("note") else ""
-    return f"{each.get('by')}{where} by {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
+    return f"{each.get('by')}{where} via {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
 
 
 def review_line(each: Mapping[str, Any]) -> str:

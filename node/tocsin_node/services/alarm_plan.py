@@ -15,7 +15,7 @@ import msgspec
 
 from tocsin_federation.messages import Acknowledgement, Progress, State
 from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, foreign, still
-from tocsin_node.links.alert_thread import NOTICE, Saying, letter_words, list_words
+from tocsin_node.links.alert_thread import CALL, NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_timing import Timing
 from tocsin_node.services.alarm_way import MAIL, MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
@@ -184,8 +184,9 @@ class AlarmPlanner:
         for way in self._ways.values():
             if way.channel in named:
                 facts, less = still_of(alert, way, way.ceiling.value, saying)
+                first_s = self._head_start_s(way, facts, URGENT) if kind == CALL else 0.0
                 written += await self._enqueue(
-                    conn, way, alert, facts, priority, *less, kind=kind, saying=saying
+                    conn, way, alert, facts, priority, *less, kind=kind, saying=saying, after_s=first_s
                 )
         return written
 

@@ -10,10 +10,7 @@ from datetime import timedelta
 
 from tocsin_node.settings import GroupingSettings, MatrixSettings
 
-HEAD_START_S = (
-    3.0  # for each node before us; our own stream shows a message of another after a tenth of a second
-)
-URGENT_HEAD_START_S = 2.0  # for all of them together
+URGENT_PART = 2 / 3  # of one head start, for all of them together
 BEHIND_FELLOW_S = 30.0  # whoever told an alert calls first; the others look so much later whether it did
 
 
@@ -71,8 +68,8 @@ class Timing:
             return 0.0
         place = bots.order(key).index(bots.me)
         if urgent:
-            return place * URGENT_HEAD_START_S / len(bots.fellows)
-        return place * HEAD_START_S
+            return place * self.grouping.head_start_s * URGENT_PART / len(bots.fellows)
+        return place * self.grouping.head_start_s
 
     @property
     def window(self) -> timedelta:

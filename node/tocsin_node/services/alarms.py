@@ -263,6 +263,11 @@ class Alarms(AlarmPlanner):
             self._acted()
         return await self.get(alert_id)
 
+    async def seen(self, conn: Connection, alert_id: int, *, by: str) -> None:
+        """Somebody has answered what an alert is about: acknowledge it, in the caller's transaction; then `wake`."""
+        alert = await self._known(conn, alert_id)
+        await self._desk.do(conn, alert, NewAct("ack", by, "api", self._now()))
+
     async def undo(
         self, alert_id: int, kind: Literal["ack", "take", "mute", "resolve"], *, by: str
     ) -> dict[str, Any]:

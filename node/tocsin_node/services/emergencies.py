@@ -268,6 +268,8 @@ class Emergencies:
     async def answer(self, emergency: str, word: Said, *, by: str, text: str = "") -> StoredEmergency:
         """Say whether we are affected: in earnest by a remark on the report, in a drill to the caller alone.
 
+        Whoever answers has seen the alert: nobody further is called for it.
+
         Raises: EmergencyUnknown, AlreadyStoodDown, and what `Remarks.make` raises.
         """
         async with self._pool.acquire() as conn:
@@ -285,6 +287,8 @@ class Emergencies:
             await emergency_answers.record(conn, said)
             await audit.note(conn, _answered(said))
             await self._told_here(conn, known, word)
+            if known.alert_id is not None:
+                await self._alarms.seen(conn, known.alert_id, by=by)
         self.on_answered()
         self._alarms.wake()
         return known

@@ -242,6 +242,7 @@ class Exchange:
             log = await remote.open_log(conn, peer.node_id, log_key.gen, Frontier().to_bytes())
         if wait_s == 0:
             await self._intake.retry(peer, log)
+            await self._taking.mend(peer, ask_author=True)
         await self._end_logs(peer, again=wait_s == 0)
         if log.next_index < log.size:
             log = await self._take_entries(peer, log)
@@ -259,8 +260,7 @@ class Exchange:
         new = head is not None and head.size > size
         if new:
             await self._take_entries(peer, log)
-        if new or wait_s == 0:
-            await self._taking.mend(peer, ask_author=wait_s == 0)
+            await self._taking.mend(peer, ask_author=False)  # it was asked often enough a moment ago
         return new
 
     async def _cosigned(self, peer: Peer, log: RemoteLog, origin: str, note: bytes) -> None:

@@ -161,7 +161,7 @@ class Reconciling:
     async def _sealed(self, conn: Connection, peer: Peer, gen: int, ranges: Sequence[Range]) -> list[Listed]:
         rows = await storage.sealed(conn, peer.node_id, gen, ranges)
         return [
-            Listed(at=row.idx, state="sealed" if servable(row.leaf, peer.policy) else "withheld")
+            Listed(at=row.idx, state="sealed" if row.leaf and servable(row.leaf, peer.policy) else "withheld")
             for row in rows
         ]
 
@@ -314,7 +314,9 @@ class Reconciling:
         async with self._pool.acquire() as conn:
             if ours:
                 rows = await storage.sealed(conn, peer.node_id, gen, [(d.at, d.at + 1) for d in found])
-                names: Mapping[int, str | None] = {row.idx: read_header(row.leaf).id for row in rows}
+                names: Mapping[int, str | None] = {
+                    row.idx: read_header(row.leaf).id for row in rows if row.leaf
+                }
             else:
                 names = await storage.named(conn, peer.node_id, gen, [d.at for d in found])
         return [Found(each, names.get(each.at)) for each in found]

@@ -96,6 +96,7 @@ class SelfCheck:
         self._began_s = asyncio.get_running_loop().time()
         self.state: State = "checking"
         self.lost = 0  # entries of which the check fetched no more than the hash
+        self.on_lost: Callable[[], None] = lambda: None  # entries came back by their hashes alone
         self.on_longer: Callable[[], None] = lambda: None  # our log is longer, and signed
         gossip.on_own = self._heard
 
@@ -253,6 +254,7 @@ class SelfCheck:
                 logger.info("peer %s could not give back our log: %s", peer.row.name, exc)
             else:
                 self.lost += len(leaves)
+                self.on_lost()
                 logger.warning(
                     "our log was restored to %d entries with the help of %s; %d of them are known by hash alone",
                     head.size, peer.row.name, len(leaves),

@@ -82,9 +82,12 @@ select {_ACT} from {SAID} k where k.report_id = $1
 order by k.at, k.id
 """
 
+# What is done about an emergency is done about its report; about a drill not, lest it stand there as if in earnest.
 ADD = """
 insert into act (kind, alert_id, report_id, ver, by, via, event_id, note, at, until, level, channel)
-select $2, a.id, a.report_id, a.ver, $3, $4, $5, $6, $7, $8, $9, $10 from alert a where a.id = $1
+select $2, a.id, coalesce(a.report_id, e.report_id),
+    coalesce(a.ver, case when e.id is not null then (a.facts ->> 'ver')::integer end), $3, $4, $5, $6, $7, $8, $9, $10
+from alert a left join emergency e on e.id = a.emergency and not e.drill where a.id = $1
 on conflict do nothing
 returning id
 """

@@ -3,7 +3,7 @@
 An append is one statement, so that a batch is either wholly in the log, with its checkpoint, or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin_node.storage import audit, reports
@@ -116,6 +116,20 @@ insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $4, $5,
 
 LOST = "select count(*) from log_entry where gen = $1 and leaf is null and erased_at is null"
 
+LOST_ENTRIES = """
+select idx, leaf_hash from log_entry where gen = $1 and leaf is null and erased_at is null order by idx limit $2
+"""
+
+REGAIN = """
+update log_entry set leaf = $3, ct = $4, data_key = $5
+where gen = $1 and idx = $2 and leaf is null and erased_at is null returning idx
+"""
+
+ADD_WRAPS = """
+insert into log_wrap (gen, recipient, idx, wrap)
+select $1, w.recipient, $2, w.wrap from unnest($3::text[], $4::bytea[]) as w (recipient, wrap) on conflict do nothing
+"""
+
 WAITING = "select count(*) from log_wrap where recipient = $1 and gen = $2 and idx >= $3 and wrap <> ''"
 
 
@@ -182,6 +196,21 @@ async def lost(conn: Connection, gen: int) -> int:
     """Of how many entries only the hash is known."""
     count: int = await conn.fetchval(LOST, gen)
     return count
+
+
+async def lost_entries(conn: Connection, gen: int, limit: int) -> dict[int, bytes]:
+    """The places of entries of which only the hash is known, and these hashes."""
+    return {row[0]: row[1] for row in await conn.fetch(LOST_ENTRIES, gen, limit)}
+
+
+async def regain(conn: Connection, gen: int, idx: int, leaf: bytes, ct: bytes, data_key: bytes) -> bool:
+    """Put back what was lost of an entry; `data_key`: locked. False when it is not lost."""
+    return await conn.fetchval(REGAIN, gen, idx, leaf, ct, data_key) is not None
+
+
+async def add_wraps(conn: Connection, gen: int, idx: int, wraps: Mapping[str, bytes]) -> None:
+    """Wraps of an entry for further recipients (NodeIDs)."""
+    await conn.execute(ADD_WRAPS, gen, idx, list(wraps), list(wraps.values()))
 
 
 async def entry(conn: Connection, gen: int, idx: int) -> KeptEntry | None:

@@ -9,11 +9,11 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry of ours that was sealed to a peer. `data_key`: locked."""
+    """An entry of ours that was sealed to a peer. `data_key`: locked; None and no `leaf`: it was erased."""
 
     idx: int
     leaf_hash: bytes
-    leaf: bytes
+    leaf: bytes | None
     data_key: bytes | None
 
 

@@ -174,6 +174,11 @@ union all
 select log_gen, log_index, leaf_hash from report_version where report_id = $1 and ver = $2 and leaf_hash is not null
 """
 
+REGAIN_OLD = """
+insert into report_version (report_id, ver, tlp, grade, sha256, bundle, log_gen, log_index, leaf_hash, stored_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now()) on conflict do nothing
+"""
+
 BUNDLE_BEFORE = """
 select bundle from report_version where report_id = $1 and ver > 0 and ver < $2 order by ver desc limit 1
 """
@@ -229,6 +234,36 @@ async def replace(
         return False
     await facets.replace(conn, new.report, new.origin)
     return True
+
+
+async def regain(conn: Connection, new: NewReport) -> None:
+    """Put back a version of an own report that was lost, in whatever order they come; what is newer stays.
+
+    Raises: StorageConflict when the report was filed anew meanwhile.
+    """
+    before = (await held(conn, [new.report.id])).get(new.report.id)
+    if before is None:
+        await insert(conn, [new])
+    elif before.origin != new.origin:
+        return
+    elif before.ver < new.ver:
+        await replace(conn, new, held_ver=before.ver, held_origin=before.origin)
+    elif before.ver > new.ver:
+        report, place = new.report, new.place
+        await conn.execute(
+            REGAIN_OLD,
+            report.id,
+            new.ver,
+            report.tlp.value,
+            report.severity.grade,
+            report.sha256,
+            report.raw,
+            None if place is None else place.gen,
+            None if place is None else place.index,
+            None if place is None else place.leaf_hash,
+        )
+    elif before.leaf_hash is None and new.place is not None:
+        await move(conn, new.report.id, new.ver, new.place)
 
 
 async def get(conn: Connection, report_id: str) -> StoredReport | None:
