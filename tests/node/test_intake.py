@@ -18,7 +18,7 @@ from tocsin_federation.frames import Frame
 from tocsin_federation.identity import extend
 from tocsin_federation.merkle import leaf_hash
 from tocsin_federation.messages import write_acknowledgement
-from tocsin_node.services.intake import heavy
+from tocsin_node.services.arrival import heavy
 from tocsin_schema.marking import MARKING_IDS, Tlp
 from tocsin_schema.stix import revise, withdraw
 

@@ -8,42 +8,28 @@ quarantine, and the stream goes on.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tocsin_federation.calls import (
-    Call,
-    CallAnswer,
-    admit_answer,
-    admit_call,
-    moment,
-    read_answer,
-    read_call,
-)
-from tocsin_federation.circle import Circle, read_file, verify_circle
-from tocsin_federation.envelope import Opened, open_entry
-from tocsin_federation.errors import CircleRefused, EntryRefused
+from tocsin_federation.calls import moment
 from tocsin_federation.frames import Frame
-from tocsin_federation.inbox import Held, Outcome, decide
+from tocsin_federation.inbox import Outcome
 from tocsin_federation.keys import EncPrivateKey
-from tocsin_federation.messages import Acknowledgement, Header, Progress, read_acknowledgement
-from tocsin_federation.recall import Carried, Recall, admit_recall, read_recall, recalled
-from tocsin_federation.receipt import Item, Receipt, about, admit_receipt, ours, owed, read_receipt
+from tocsin_federation.recall import Carried
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
-from tocsin_federation.remarks import admit_remark
-from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.actor import of_peer
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
 from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.arrival import DAMAGE, Arrival, Opening, heavy
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_circles import LATER, WAITING, CircleDesk
-from tocsin_node.services.intake_onward import Onward, OnwardDesk, OnwardDoor
+from tocsin_node.services.intake_onward import OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_remarks import RemarkDesk
+from tocsin_node.services.judging import Batch, Hearing
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.peering import Peer
@@ -52,63 +38,13 @@ from tocsin_node.storage import audit, recalls, receipts, relays, remote, report
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
-from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
-from tocsin_schema.check import check_bundle
-from tocsin_schema.finding import Finding
-from tocsin_schema.remark import Remark, check_remark
-from tocsin_schema.report import IncidentReport
+from tocsin_node.storage.remote import EntryOutcome, RemoteLog
 
 RETRY_ENTRIES = 50  # entries of a later version of the protocol that are tried again at once after an update
-THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
-THREAD_FROM_BYTES = 64 * 1024  # or this heavy: one report of a megabyte is more work than fifty usual ones
 TRANSFER_TRIES = (
     3  # bytes that do not hash to their leaf may have been damaged on the way: ask again before judging
 )
-_NOT_TAKEN = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
-DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
-TAKEN = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One frame after opening: what it holds, or the outcome that opening it already decided."""
-
-    frame: Frame
-    leaf_hash: bytes
-    opened: Opened | None = None
-    report: IncidentReport | None = None
-    acknowledgement: Acknowledgement | Progress | None = None
-    remark: Remark | None = None
-    call: Call | None = None
-    answer: CallAnswer | None = None
-    onward: Onward | None = None
-    circle: Circle | None = None
-    receipt: Receipt | None = None
-    recall: Recall | None = None
-    outcome: Outcome | None = None
-    code: str | None = None
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction is going to write."""
-
-    outcomes: list[EntryOutcome] = field(default_factory=list)
-    quarantined: list[Quarantined] = field(default_factory=list)
-    versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
-    acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
-    confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
-    told: list[Item] = field(default_factory=list)  # what the peer says of entries of ours
-    owed: list[tuple[bytes, str, str | None]] = field(default_factory=list)  # what it is to be told
-    recalls: list[tuple[bytes, Header, Recall]] = field(default_factory=list)
-    carried: dict[bytes, Carried] = field(default_factory=dict)  # by entries of the peer's log
-
-    def leave_untaken(self) -> None:
-        """Forget what was not taken: it came from another hand than its author's, who is asked for it anew."""
-        self.outcomes = [o for o in self.outcomes if o.outcome in TAKEN]
-        self.owed = [one for one in self.owed if one[1] in TAKEN]
-        self.quarantined = []
 
 
 class _LookAgain(StorageError):
@@ -137,10 +73,10 @@ class Intake:
     ) -> None:
         self._pool = pool
         self._alarms = alarms
-        self._ownership = ownership
         self._trusting = trusting
         self._door = door
         self._node_id = node_id
+        self._opening = Opening(node_id, ownership, door, now)
         self._enc_private = enc_private
         self._data_keys = data_keys
         self._alert_budget = alert_budget
@@ -172,7 +108,7 @@ class Intake:
         keys = self._enc_private()
 
         def open_all() -> list[Arrival]:
-            return [self._open(peer, f, leaves[f.idx - log.next_index], keys) for f in frames]
+            return [self._opening.open(peer, f, leaves[f.idx - log.next_index], keys) for f in frames]
 
         arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         self._refuse_damage(log, arrivals)
@@ -206,7 +142,7 @@ class Intake:
         keys = self._enc_private()
 
         def open_all() -> list[Arrival]:
-            return [self._open(peer, f, leaves[f.idx], keys) for f in frames if f.idx in leaves]
+            return [self._opening.open(peer, f, leaves[f.idx], keys) for f in frames if f.idx in leaves]
 
         arrivals = await asyncio.to_thread(open_all) if heavy(frames) else open_all()
         sound = [a for a in arrivals if a.opened and a.outcome is None and handable(a.opened.header)]
@@ -219,7 +155,7 @@ class Intake:
 
         False: it does not open either, and the quarantine stays. Raises: StorageError.
         """
-        arrival = await asyncio.to_thread(self._open, peer, frame, leaf_hash, self._enc_private())
+        arrival = await asyncio.to_thread(self._opening.open, peer, frame, leaf_hash, self._enc_private())
         if arrival.code in MENDABLE | LAID_TO_THE_GIVER:
             return False
         via = None if giver is peer else giver
@@ -261,70 +197,8 @@ class Intake:
     def _understood(
         self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
     ) -> list[Arrival]:
-        arrivals = [self._open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
+        arrivals = [self._opening.open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
         return [a for a in arrivals if a.code not in {"unsupported", LATER}]
-
-    # Opening -----------------------------------------------------------------------------------------
-
-    def _open(self, peer: Peer, frame: Frame, leaf_hash: bytes, keys: Mapping[str, EncPrivateKey]) -> Arrival:
-        arrival = Arrival(frame, leaf_hash)
-        try:
-            opened = open_entry(
-                frame, expected_leaf_hash=leaf_hash, origin=peer.node_id, me=self._node_id, enc_private=keys
-            )
-            arrival = replace(arrival, opened=opened)
-            if opened.header.t == "ack":
-                acknowledgement = read_acknowledgement(opened.content)
-                admit_acknowledgement(opened.header, acknowledgement, policy=peer.policy, me=self._node_id)
-                return replace(arrival, acknowledgement=acknowledgement)
-            if opened.header.t == "remark":
-                said = check_remark(opened.content)
-                if said.remark is None:
-                    return _unsound(arrival, said.findings)
-                admit_remark(opened.header, said.remark, policy=peer.policy, me=self._node_id)
-                return replace(arrival, remark=said.remark)
-            if opened.header.t == "call":
-                call = read_call(opened.content)
-                admit_call(opened.header, call, policy=peer.policy, me=self._node_id)
-                return replace(arrival, call=call)
-            if opened.header.t == "answer":
-                answer = read_answer(opened.content)
-                admit_answer(opened.header, answer, policy=peer.policy, me=self._node_id)
-                return replace(arrival, answer=answer)
-            if opened.header.t in {"share", "complain"}:
-                came = self._door.open(opened, peer.policy)
-                return replace(arrival, onward=came, report=came.report, outcome=came.outcome, code=came.code)
-            if opened.header.t == "circle":
-                return replace(arrival, circle=verify_circle(read_file(opened.content), now=self._now()))
-            if opened.header.t == "receipt":
-                receipt = read_receipt(opened.content)
-                admit_receipt(opened.header, receipt, policy=peer.policy, me=self._node_id)
-                return replace(arrival, receipt=receipt)
-            if opened.header.t == "recall":
-                recall = read_recall(opened.content)
-                admit_recall(opened.header, recall, policy=peer.policy, me=self._node_id)
-                return replace(arrival, recall=recall)
-            checked = check_bundle(opened.content)
-            report = checked.report
-            if report is None:
-                return _unsound(arrival, checked.findings)
-            admit(
-                opened.header,
-                content_id=report.id,
-                content_tlp=report.tlp,
-                content_revoked=report.revoked,
-                content_node=self._ownership.node_behind(report),
-                policy=peer.policy,
-                me=self._node_id,
-            )
-            if report.personal_data == "present":
-                return replace(arrival, outcome=Outcome.REFUSED, code="personal-data")
-            return replace(arrival, report=report)
-        except EntryRefused as exc:
-            outcome = Outcome.REFUSED if exc.by_policy else Outcome.QUARANTINED
-            return replace(arrival, outcome=outcome, code=exc.code)
-        except CircleRefused as exc:
-            return replace(arrival, outcome=Outcome.QUARANTINED, code=exc.code)
 
     def _refuse_damage(self, log: RemoteLog, arrivals: Sequence[Arrival]) -> None:
         """All that is damaged is counted at once, so that many bad entries cost three requests together."""
@@ -398,23 +272,12 @@ class Intake:
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
             sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
-            batch = _Batch(carried=await _carried(conn, peer.node_id, arrivals))
+            batch = Batch(carried=await _carried(conn, peer.node_id, arrivals))
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
-            _judge_all(
-                batch,
-                peer,
-                log,
-                arrivals,
-                held,
-                sent,
-                sealed,
-                desk,
-                called,
-                passing,
-                belonging,
-                self._data_keys,
-            )
+            keys = self._data_keys
+            hearing = Hearing(peer, log, held, sent, sealed, desk, called, passing, belonging, keys, batch)
+            hearing.judge_all(arrivals)
             if via is not None and not again:
                 batch.leave_untaken()
             await _write_reports(conn, batch)
@@ -458,15 +321,15 @@ class Intake:
         self, conn: Connection, peer: str, arrivals: Sequence[Arrival]
     ) -> list[Arrival]:
         """The batch with all refused that was erased here or taken back: nothing of it is looked at, nor kept."""
-        named = {n: _names(a) for n, a in enumerate(arrivals)}
-        gone = await self._erasing.among([name for names in named.values() for name in names], conn, peer)
+        named = [a.names() for a in arrivals]
+        gone = await self._erasing.among([name for names in named for name in names], conn, peer)
         gone |= await recalls.named(conn, peer, [a.leaf_hash for a in arrivals])
         return [
-            replace(a, outcome=Outcome.REFUSED, code="erased", **_NOTHING) if gone & set(named[n]) else a
-            for n, a in enumerate(arrivals)
+            a.refused_as_erased() if gone & set(names) else a
+            for a, names in zip(arrivals, named, strict=True)
         ]
 
-    async def _keep_recalls(self, conn: Connection, peer: str, batch: _Batch) -> None:
+    async def _keep_recalls(self, conn: Connection, peer: str, batch: Batch) -> None:
         for leaf_hash, header, recall in batch.recalls:
             await recalls.store(
                 conn,
@@ -495,7 +358,7 @@ class Intake:
         return await CircleDesk.open(conn, peer.policy, self._node_id, origin, came, brought, self._now)
 
     async def _record(
-        self, conn: Connection, log: RemoteLog, batch: _Batch, next_index: int, via: Peer | None
+        self, conn: Connection, log: RemoteLog, batch: Batch, next_index: int, via: Peer | None
     ) -> None:
         by = None if via is None else via.node_id
         outcomes = batch.outcomes
@@ -518,7 +381,7 @@ class Intake:
         return replace(self._call_limits, budget=lesser_budget(self._alert_budget(peer)))
 
     async def _ring(
-        self, conn: Connection, peer: Peer, batch: _Batch, passing: OnwardDesk, via: Peer | None
+        self, conn: Connection, peer: Peer, batch: Batch, passing: OnwardDesk, via: Peer | None
     ) -> bool:
         plans = []
         through = "" if via is None else via.row.name
@@ -571,29 +434,6 @@ def _within_budget(priorities: Sequence[int], spent: int, budget: int) -> list[i
     return sorted(within)
 
 
-def heavy(frames: Sequence[Frame]) -> bool:
-    """Whether opening them would keep everybody else waiting."""
-    return len(frames) >= THREAD_FROM or sum(len(f.ct) for f in frames) >= THREAD_FROM_BYTES
-
-
-def _unsound(arrival: Arrival, findings: Sequence[Finding]) -> Arrival:
-    """Content that breaks the profile, under the code of the first error."""
-    first = next(f for f in findings if f.level == "error")
-    return replace(arrival, outcome=Outcome.QUARANTINED, code=f"content-{first.code}")
-
-
-_NOTHING: dict[str, Any] = dict.fromkeys(
-    ("opened", "report", "acknowledgement", "remark", "call", "answer", "receipt", "recall")
-)
-
-
-def _names(arrival: Arrival) -> list[bytes]:
-    """By what an arrival would be known as erased: its leaf hash, the report's id, its content's SHA-256."""
-    report_id, _ = about(arrival.frame.leaf)
-    names = [arrival.leaf_hash] if report_id is None else [arrival.leaf_hash, report_id.encode()]
-    return names if arrival.report is None else [*names, arrival.report.sha256]
-
-
 async def _carried(conn: Connection, peer: str, arrivals: Sequence[Arrival]) -> dict[bytes, Carried]:
     """What the entries that are recalled here brought, as far as they came in earlier batches."""
     entries = [entry for a in arrivals if a.recall is not None for entry in a.recall.entries]
@@ -603,152 +443,7 @@ async def _carried(conn: Connection, peer: str, arrivals: Sequence[Arrival]) -> 
     return {entry: Carried(*brought) for entry, brought in found.items()}
 
 
-def _judge_all(
-    batch: _Batch,
-    peer: Peer,
-    log: RemoteLog,
-    arrivals: Sequence[Arrival],
-    held: dict[str, reports.Held],
-    sent: AbstractSet[tuple[str, int, bytes]],
-    sealed: AbstractSet[bytes],
-    desk: RemarkDesk,
-    called: CallDesk,
-    passing: OnwardDesk,
-    belonging: CircleDesk,
-    data_keys: DataKeys,
-) -> None:
-    """Judge in the order of the log; later entries of the batch see what earlier ones will have changed.
-
-    `sent`: (report, version, leaf hash) of what we sealed to the peer, of the reports that are acknowledged here;
-    `sealed`: leaf hashes of the same, of what receipts speak of.
-    """
-    for arrival in arrivals:
-        outcome, code = arrival.outcome, arrival.code
-        barred = _barred(arrival, belonging, reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash))
-        if outcome is None and barred is not None:
-            outcome, code = barred
-        if outcome is None:
-            outcome, code = _judge(peer, log, arrival, held, sent, sealed, desk, called, passing, batch)
-        elif code == "onward-forbidden" and arrival.onward is not None and arrival.opened is not None:
-            place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
-            passing.refused(arrival.onward, place, arrival.frame, arrival.opened)
-        if outcome is Outcome.QUARANTINED:
-            frame = arrival.frame
-            batch.quarantined.append(
-                Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
-            )
-        named = (None, None) if code == "erased" else about(arrival.frame.leaf)
-        if named[0] is not None:
-            standing = held.get(named[0])
-            through = arrival.opened is not None and arrival.opened.header.t == "share"
-            owner = None if standing is None or (through and outcome is Outcome.STORED) else standing.origin
-            batch.carried[arrival.leaf_hash] = Carried(named[0], owner)
-        if owed(arrival.frame.leaf):
-            batch.owed.append((arrival.leaf_hash, outcome.value, code if outcome in _NOT_TAKEN else None))
-        batch.outcomes.append(
-            EntryOutcome(
-                arrival.frame.idx,
-                arrival.leaf_hash,
-                outcome.value,
-                code,
-                *named,
-                *_kept(arrival, outcome, data_keys),
-            )
-        )
-
-
-def _barred(
-    arrival: Arrival, belonging: CircleDesk, place: reports.Place
-) -> tuple[Outcome, str | None] | None:
-    """What circles say of an entry: all there is to say of manifests, and what forbids one addressed to a circle."""
-    opened = arrival.opened
-    if opened is None:
-        return None
-    if arrival.circle is not None:
-        return belonging.judge_manifests(opened, arrival.circle)
-    return None if opened.header.aud.circle is None else belonging.judge_addressed(opened.header, place)
-
-
-def _judge(
-    peer: Peer,
-    log: RemoteLog,
-    arrival: Arrival,
-    held: dict[str, reports.Held],
-    sent: AbstractSet[tuple[str, int, bytes]],
-    sealed: AbstractSet[bytes],
-    desk: RemarkDesk,
-    called: CallDesk,
-    passing: OnwardDesk,
-    batch: _Batch,
-) -> tuple[Outcome, str | None]:
-    """The outcome of an entry that was opened and admitted; what it changes goes into `batch`, `held` and the desks."""
-    opened = arrival.opened
-    assert opened is not None, "what could not be opened has its outcome already"
-    before = held.get(opened.header.id)
-    place = reports.Place(log.gen, arrival.frame.idx, arrival.leaf_hash)
-    if arrival.remark is not None:
-        return desk.judge(opened, arrival.remark, before, place)
-    if arrival.call is not None:
-        return called.judge_call(opened, arrival.call, before, place)
-    if arrival.answer is not None:
-        return called.judge_answer(opened, arrival.answer)
-    if arrival.recall is not None:
-        try:
-            recalled(arrival.recall, batch.carried, by=peer.node_id)
-        except EntryRefused as exc:
-            return Outcome.REFUSED, exc.code
-        batch.recalls.append((arrival.leaf_hash, opened.header, arrival.recall))
-        return Outcome.STORED, None
-    if arrival.receipt is not None:
-        try:
-            batch.told += ours(arrival.receipt, sealed)
-        except EntryRefused as exc:
-            return Outcome.REFUSED, exc.code
-        return Outcome.STORED, None
-    if arrival.acknowledgement is not None:
-        if not _told(sent, opened.header):
-            return Outcome.REFUSED, "not-ours"
-        batch.acknowledgements.append(arrival.acknowledgement)
-        return Outcome.STORED, None
-    came, header, report = arrival.onward, opened.header, arrival.report
-    if came is not None:
-        if report is None or came.passed is None:
-            return passing.judge(came, place, arrival.frame, opened), None
-        header = came.passed.header
-        place = reports.Place(came.passed.gen, came.passed.index, came.passed.leaf_hash)
-        if before is not None and before.disputed and before.origin == header.by:
-            return Outcome.SUPERSEDED, None  # what its author disputes, the author alone mends (P-153)
-    assert report is not None, "an entry of no other kind is opened"
-    outcome, code = decide(
-        _standing(before), header, sha256=report.sha256, origin=header.by, creator=report.created_by_ref
-    )
-    if outcome is Outcome.UNCHANGED and before is not None and before.origin == peer.node_id:
-        if passing.direct(report.id, before.ver) or before.disputed:
-            batch.confirmed.append((report.id, before.ver, place))
-        held[report.id] = replace(before, disputed=False)
-    if outcome is Outcome.STORED:
-        new = reports.NewReport(report, header.by, header.ver, place)
-        batch.versions.append((new, before))
-        held[report.id] = _as_held(new)
-        passing.learn(new, came)
-        desk.learn(new)
-        called.learn(new)
-    return outcome, code
-
-
-def _kept(arrival: Arrival, outcome: Outcome, data_keys: DataKeys) -> tuple[bytes | None, bytes | None]:
-    """Header and locked data key of what was taken; nothing of what was not."""
-    if arrival.opened is None or outcome in _NOT_TAKEN:
-        return None, None
-    return arrival.frame.leaf, data_keys.lock(arrival.leaf_hash, arrival.opened.data_key)
-
-
-def _told(sent: AbstractSet[tuple[str, int, bytes]], header: Header) -> bool:
-    """Whether the version that an acknowledgement speaks of was sealed to its sender in the entry it answers (P-85)."""
-    return (header.id, header.ver, header.ref) in sent
-
-
-async def _write_reports(conn: Connection, batch: _Batch) -> None:
+async def _write_reports(conn: Connection, batch: Batch) -> None:
     first = [new for new, before in batch.versions if before is None]
     if len(await reports.insert(conn, first)) != len(first):
         raise _LookAgain  # an own filing took one of the ids meanwhile
@@ -757,33 +452,3 @@ async def _write_reports(conn: Connection, batch: _Batch) -> None:
             conn, new, held_ver=before.ver, held_origin=before.origin, anew=before.disputed
         ):
             raise _LookAgain
-
-
-def _standing(held: reports.Held | None) -> Held | None:
-    if held is None:
-        return None
-    return Held(
-        origin=held.origin,
-        creator=held.creator,
-        ver=held.ver,
-        sha256=held.sha256,
-        final=held.state == "withdrawn",
-        disputed=held.disputed,
-    )
-
-
-def _as_held(new: reports.NewReport) -> reports.Held:
-    report = new.report
-    return reports.Held(
-        id=report.id,
-        origin=new.origin,
-        ver=new.ver,
-        state="withdrawn" if report.revoked else "active",
-        grade=report.severity.grade,
-        tlp=report.tlp.value,
-        sha256=report.sha256,
-        audience=(),
-        leaf_hash=new.place.leaf_hash if new.place else None,
-        modified=report.modified,
-        creator=report.created_by_ref,
-    )
