@@ -131,7 +131,7 @@ class Erasing:
     ) -> None:
         contents = [self._data_keys.tag(sha256) for sha256 in await erasing.contents(conn, report_ids)]
         channels = await erasing.told_in(conn, report_ids)
-        await erasing.erase(conn, report_ids)
+        await erasing.erase(conn, report_ids, origin)
         for report_id in report_ids:
             await erasures.add(conn, self.tag(report_id), contents, origin=origin, by=by, reason=reason)
         if channels:

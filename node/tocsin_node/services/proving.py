@@ -19,7 +19,7 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.reporting import ReportUnknown
 from tocsin_node.services.trees import Trees
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import log, onward, remote, reports, witness
+from tocsin_node.storage import log, onward, recalls, remote, reports, witness
 from tocsin_node.storage.onward import Through
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
@@ -84,6 +84,8 @@ class Proving:
             ours = report.origin == self._identity.node_id
             if disclose and not ours and report.tlp != "clear":
                 raise TlpForbids(f"The report is another organisation's and marked TLP:{report.tlp.upper()}.")
+            if disclose and not ours and await recalls.waiting(conn, report_id):
+                raise TlpForbids("Its author takes the report back.")
             if ours:
                 return await self._own(conn, place, disclose=disclose)
             through = (await onward.through(conn, [(report_id, wanted)])).get(report_id)

@@ -131,12 +131,13 @@ class Recalling(Telling):
     ) -> Planned:
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
-        A report of a peer is erased here alone. Raises: ReportUnknown, ReasonTells.
+        A report of a peer is taken back from those that we passed it on to, and from nobody else. Raises: ReportUnknown, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
             ours = report.origin == self._node_id
-            having = await recalls.recipients(conn, report_id) if ours else {}
+            onward = {} if ours else await recalls.passed_on(conn, [report_id], self._node_id)
+            having = await recalls.recipients(conn, report_id) if ours else onward.get(report_id, {})
             made = [one.id for one in await redactions.made_from(conn, report_id)]
         refuse_telling(reason, report_id, report.bundle)
         new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
@@ -270,12 +271,25 @@ class Recalling(Telling):
         """What a peer recalled and we passed on is recalled from those we passed it to (P-196)."""
         async with self._pool.acquire() as conn:
             passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
-        still = found.what == "narrow" and Tlp(found.tlp) not in NEVER_ONWARD
         hours = max(1.0, (found.deadline - self._now()) / timedelta(hours=1))
         by = self._peering.name_of(found.origin)
-        what: What = "narrow" if still else "purge"
-        news = [self._new(what, i, found.tlp, peers, PASSED, by, hours) for i, peers in passed.items()]
+        still = self._may_keep(Tlp(found.tlp)) if found.what == "narrow" else set()
+        news = []
+        for report_id, peers in passed.items():
+            kept = {node: ref for node, ref in peers.items() if node in still}
+            lost = {node: ref for node, ref in peers.items() if node not in still}
+            parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
+            news += [
+                self._new(what, report_id, found.tlp, told, PASSED, by, hours) for what, told in parts if told
+            ]
         return [partial(recalls.add, new=new) for new in news]
+
+    def _may_keep(self, tlp: Tlp) -> set[str]:
+        """Peers (NodeIDs) that what we passed on may stay with under that marking."""
+        if tlp in NEVER_ONWARD:
+            return set()
+        fitting = (p for p in self._peering.policies() if tlp.rank <= p.max_tlp_out.rank)
+        return {p.node_id for p in fitting if p.client or tlp is not Tlp.AMBER}
 
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)
