@@ -258,7 +258,7 @@ class Recalling(Telling):
             Act(
                 "report.obey",
                 f"peer:{found.origin}",
-                {"reports": len(ids)},
+                {"reports": len(ids), **({"recalls": len(onward)} if onward else {})},
                 NODE if by is None else person(by),
             ),
         )
