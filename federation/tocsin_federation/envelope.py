@@ -99,8 +99,9 @@ def seal(
     """Seal `content` (≤ 1 MiB) to each of `recipients` (NodeID → the key of theirs that is in force).
 
     `prev`: leaf hash of the entry with the version before, if it was ever sent; `ref`: leaf hash of the entry
-    that an `ack` or a `remark` answers. `aud`: the place in a circle that it is addressed to, or nobody by name (P-217);
-    None: to the recipients by name. The release rules are the caller's: see `sharing.release` and `circles.release_into`.
+    that an `ack` or a `remark` answers. `aud`: the place in a circle that it is addressed to, or nobody by name
+    (P-217); None: to the recipients by name. The release rules are the caller's: see `sharing.release` and
+    `circles.release_into`.
 
     Raises: SealRefused `no-recipient`, `too-many-recipients`, `own-recipient`, `content-too-large`,
     `header-invalid`.

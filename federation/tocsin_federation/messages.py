@@ -31,7 +31,12 @@ NAMELESS: Final[frozenset[str]] = frozenset(
     {"receipt", "recall"}
 )  # these name no report, so that it can be erased
 OWN_NAMES: Final[frozenset[str]] = NAMELESS | {"circle"}  # their `id` is not a report's
-SEVERAL: Final[frozenset[str]] = VERSIONS | {"remark", "call", "recall", "circle"}  # these may have several readers
+SEVERAL: Final[frozenset[str]] = VERSIONS | {
+    "remark",
+    "call",
+    "recall",
+    "circle",
+}  # these may have several readers
 SUITE: Final = 1
 PROGRESS_V: Final = 2
 

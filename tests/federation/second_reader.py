@@ -291,7 +291,8 @@ def form(header: Any) -> str | None:
             and (
                 named(aud, header["by"])
                 if "nodes" in aud
-                else aud == {"unnamed": True} and kind in {"publish", "revoke", "remark", "call", "recall", "circle"}
+                else aud == {"unnamed": True}
+                and kind in {"publish", "revoke", "remark", "call", "recall", "circle"}
                 if "unnamed" in aud
                 else circle(aud) and kind in {"publish", "revoke"}
             )

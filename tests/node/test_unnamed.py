@@ -128,7 +128,7 @@ async def test_it_is_asked_for_no_cosignature_since_that_stands_on_a_note_that_a
     cluster, tmp_path
 ):
     async with circle(cluster, tmp_path, NAMES, pairs=STAR) as nodes:
-        alder, hidden, cedar = (nodes[name] for name in NAMES)
+        alder, _, cedar = (nodes[name] for name in NAMES)
         await policy(alder, HIDDEN, unnamed=True)
         await filed(alder, "A longer log")
         await alder.node.witnessing.push()

@@ -166,9 +166,11 @@ def _headers(box: Wraps) -> Iterator[Row]:
         form,
         "P-217",
         "What is passed on names its readers to the author.",
-        lambda leaf: swap(b'"nodes":["' + birch + b'"]', b'"unnamed":true')(leaf)
-        .replace(b'"t":"publish"', b'"t":"share"')
-        .replace(b'"t":"share"', b'"ref":"' + b"A" * 43 + b'=","t":"share"'),
+        lambda leaf: (
+            swap(b'"nodes":["' + birch + b'"]', b'"unnamed":true')(leaf)
+            .replace(b'"t":"publish"', b'"t":"share"')
+            .replace(b'"t":"share"', b'"ref":"' + b"A" * 43 + b'=","t":"share"')
+        ),
     )
     yield rewritten(
         "audience-circle-half",

@@ -242,7 +242,7 @@ class Peering:
         return Audience(unnamed=True) if hidden else None
 
     def apart(self, node_ids: Sequence[str]) -> list[list[str]]:
-        """The same nodes, each that is to be named to nobody else by itself: for entries that must name their readers."""
+        """The same nodes, each that is named to nobody else by itself: for entries that must name their readers."""
         alone = [i for i in node_ids if i in self._peers and self._peers[i].row.unnamed]
         rest = [i for i in node_ids if i not in alone]
         return [*([i] for i in alone), *([rest] if rest else [])]

@@ -122,7 +122,9 @@ class Regaining:
             logger.warning("what was given back for entry %d is not sound: %s", frame.idx, exc.code)
             return False
         place = Place(self._gen, frame.idx, leaf_hash)
-        readers = opened.header.aud.nodes or (giver,)  # of those that are not named one has shown that it is meant
+        readers = opened.header.aud.nodes or (
+            giver,
+        )  # of those that are not named one has shown that it is meant
         async with self._pool.transaction() as conn:
             locked = self._data_keys.lock(leaf_hash, opened.data_key)
             if not await log.regain(conn, place.gen, place.index, frame.leaf, frame.ct, locked):

@@ -162,7 +162,7 @@ class Witnessing:
     async def push(self) -> int:
         """Bring our head to each witness that has not cosigned it within the hour; how many could not be asked.
 
-        A cosignature stands on the note that all our peers read, so who is to be named to nobody else gives none (P-217).
+        A cosignature stands on the note that all our peers read, so who is named to nobody else gives none (P-217).
         """
         held = self._heads.own()
         witnesses = [p for p in self._peering.active() if p.row.witness and not p.row.unnamed]
