@@ -230,7 +230,9 @@ async def empty(nodes):
     tables = {table for table, _ in erasing.ERASED}
     for node in nodes.values():
         async with node.node.pool.acquire() as conn:
-            tables -= {table for table in tables if await conn.fetchval(f"select exists (select from {table})")}
+            tables -= {
+                table for table in tables if await conn.fetchval(f"select exists (select from {table})")
+            }
     return tables - PASSING
 
 
@@ -242,7 +244,9 @@ async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(clust
             "duties": {"roles": ["nis2-entity", "controller"], "jurisdictions": ["DE"]},
         }
         pairs = (("acme", "birch"), ("acme", "cedar"), ("birch", "cedar"), ("birch", "elder"))
-        async with circle(cluster, tmp_path, ["acme", "birch", "cedar", "elder"], values, pairs=pairs) as nodes:
+        async with circle(
+            cluster, tmp_path, ["acme", "birch", "cedar", "elder"], values, pairs=pairs
+        ) as nodes:
             acme, birch, cedar, elder = nodes.values()
             report_id, redaction, other = await lived(acme, birch, cedar)
             await passed_further(acme, birch, elder, report_id)

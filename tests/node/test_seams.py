@@ -210,6 +210,8 @@ async def test_what_was_taken_back_differs_at_nobody_and_is_wrapped_anew_for_nob
         reader = fir.node.identity.node_id
         async with elm.node.pool.transaction() as conn:
             await reconciling.new_wrap(conn, reader, place["gen"], place["index"], b"anew")
-            (row,) = await reconciling.sealed(conn, reader, place["gen"], [(place["index"], place["index"] + 1)])
+            (row,) = await reconciling.sealed(
+                conn, reader, place["gen"], [(place["index"], place["index"] + 1)]
+            )
         assert (row.leaf, row.data_key) == (None, None), "a peer that says it could not open it gets nothing"
         await seen(oak, kept[2]["id"])

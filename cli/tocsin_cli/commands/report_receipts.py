@@ -48,7 +48,12 @@ def receipts(session: Session, report_id: str) -> None:
         [_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls
     ]
     rows += [
-        [str(node["name"]), f"version {one['ver']}", f"passed on, through {one['by']['name']}", local_time(one["at"])]
+        [
+            str(node["name"]),
+            f"version {one['ver']}",
+            f"passed on, through {one['by']['name']}",
+            local_time(one["at"]),
+        ]
         for one in member(found, "passed_on")
         for node in one["to"]
     ]

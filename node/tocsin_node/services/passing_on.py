@@ -135,7 +135,8 @@ class PassingOn:
     ) -> Submission:
         """Send a report to the peers `to` that do not have it yet; one of a peer's as the marking permits.
 
-        Raises: as `Reporting.share`, and for a peer's report NotFromAuthor, Disputed, Recalled, TooLarge, NotKept, DataKeyLost.
+        Raises: as `Reporting.share`, and for a peer's report NotFromAuthor, Disputed, Recalled, TooLarge,
+        NotKept, DataKeyLost.
         """
         stored = await self._reporting.get(report_id)
         if stored.origin == self._node_id:
@@ -159,8 +160,11 @@ class PassingOn:
             try:
                 async with self._one:
                     ready = await self._ready(await self._reporting.get(report_id))
-                    done = await self._pass(ready, told, dry_run=False, reviewed_by=None)
-                count += done.outcome == "stored"
+                    done = [
+                        await self._pass(ready, some, dry_run=False, reviewed_by=None)
+                        for some in self._peering.apart(told)
+                    ]
+                count += any(one.outcome == "stored" for one in done)
             except (NodeError, FederationError) as exc:
                 held |= {report_id} if exc.code == "review-needed" else set()
                 logger.warning("the withdrawal of %s was not passed on: %s", report_id, exc)

@@ -131,7 +131,8 @@ class Recalling(Telling):
     ) -> Planned:
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
-        A report of a peer is taken back from those that we passed it on to, and from nobody else. Raises: ReportUnknown, ReasonTells.
+        A report of a peer is taken back from those that we passed it on to, and from nobody else.
+        Raises: ReportUnknown, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
@@ -354,6 +355,7 @@ class Recalling(Telling):
             tlp=Tlp(untold.tlp) if what == "narrow" else Tlp.GREEN,
             content=content,
             recipients=self._peering.enc_keys(nodes),
+            aud=self._peering.audience(nodes),
             now=self._now(),
             rng=self._rng,
             ref=refs[0],

@@ -391,7 +391,9 @@ class Reporting:
             having = await shares.recipients(conn, report_id, stored.ver)
             back = await shares.taken_back(conn, report_id) if way is not None else set()
             before = await reports.place_of(conn, report_id, stored.ver - 1)
-        release_ = split_off(release_, back, "taken-back", "it was taken back from it; name it to give it anew")
+        release_ = split_off(
+            release_, back, "taken-back", "it was taken back from it; name it to give it anew"
+        )
         if (
             way is None or {p.node_id for p in release_.to} <= having
         ):  # in a circle's count nobody is left out
@@ -747,6 +749,7 @@ class Reporting:
         way: Way | None = None,
     ) -> Sealed:
         recipients = self._peering.enc_keys(audience)
+        aud = way.audience if way else self._peering.audience(audience)
 
         def sealing() -> Sealed:
             return seal(
@@ -760,7 +763,7 @@ class Reporting:
                 recipients=recipients,
                 now=self._now(),
                 rng=self._rng,
-                aud=way.audience if way else None,
+                aud=aud,
             )
 
         return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()

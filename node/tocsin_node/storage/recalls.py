@@ -122,7 +122,11 @@ left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx
 """
 OF_REPORT = f"{_OF_PEER} where r.tag = $1 order by r.at, r.id, p.node"
 ALL = f"{_OF_PEER} order by r.at desc, r.id, p.node limit $1"
-OVERDUE = f"select distinct node from ({_OF_PEER}) o where done_at is null and deadline < $1 and code is distinct from 'not-owner'"
+# Who has it from its author by now owes us nothing.
+OVERDUE = f"""
+select distinct node from ({_OF_PEER}) o
+where done_at is null and deadline < $1 and code is distinct from 'not-owner'
+"""
 
 STORE = """
 insert into recalled (leaf_hash, origin, what, tlp, entries, reason, at, deadline)

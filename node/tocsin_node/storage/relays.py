@@ -50,7 +50,8 @@ class Relay:
 
 
 # What stands here and nothing else: a version that was replaced, or a report that its author takes back or marks more
-# strictly since, is given to nobody, and nothing about it is. The author, who may have lost its own words, gets those that were replaced too ($6).
+# strictly since, is given to nobody, and nothing about it is. The author, who may have lost its own words, gets those
+# that were replaced too ($6).
 HELD = """
 with looked as (
     select idx, leaf_hash, leaf, data_key, report_id, ver from remote_entry
