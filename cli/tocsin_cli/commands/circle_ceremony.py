@@ -178,6 +178,8 @@ def sign(
     with _refusals():
         chain[-1] = sign_manifest(chain[-1], private)
         signed = read_manifest(chain[-1])
+    if signed.signatures == newest.signatures:
+        session.out.say("Your signature was there already.")
     write_durably(file, write_file(chain))
     _tell(session, file, signed, before)
 
@@ -313,7 +315,7 @@ def _tell(session: Session, file: Path, newest: SignedManifest, before: Manifest
         )
         return
     for have, need, what in counts:
-        session.out.say(f"Signed by {have} of the {need} admins of {what} that it takes.")
+        session.out.say(f"Signed by {have} admin{'' if have == 1 else 's'} of {what}; it takes {need}.")
     if ready:
         session.out.next_step(f"tocsin circle adopt {file}")
     else:
