@@ -173,6 +173,14 @@ def test_circles_are_listed_and_shown_with_what_did_not_come(tocsin, node):
     assert said(tocsin("circle", "members", "Vigil", "--json"))["items"] == CIRCLE["nodes"]
 
 
+def test_the_list_says_that_a_circle_is_closed_to_a_member_that_was_taken_out(tocsin, node):
+    out = CIRCLE | {"state": "adopted", "member": False, "closed": "circle-not-member"}
+    answer(node, "GET", "/v1/circles", {"items": [out]})
+    assert "adopted [circle-not-member]" in tocsin("circle", "list").stdout
+    answer(node, "GET", "/v1/circles", {"items": [out | {"member": True, "closed": None}]})
+    assert "[" not in tocsin("circle", "list").stdout
+
+
 def test_a_circle_is_adopted_from_its_file_or_by_its_name_and_left(tocsin, node, home, admins):
     founded(tocsin, admins)
     answer(node, "POST", "/v1/circles", CIRCLE | {"state": "adopted", "closed": None}, 201)
