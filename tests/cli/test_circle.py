@@ -70,7 +70,7 @@ def test_a_key_is_locked_and_its_owners_alone_and_signs_under_its_passphrase(toc
     assert "argon2id" in file.read_text()
     assert len(bytes.fromhex(made.stdout.strip())) == 32
     again = tocsin("circle", "key", "new", "key", "--unlocked")
-    assert again.exit_code != 0
+    assert (again.exit_code, "Name another file" in again.stderr) == (2, True)
     propose(tocsin, "vigil.json", [made.stdout.strip()], *NEW, "--threshold", "1")
     other = home.file("other-words", "another passphrase")
     other.chmod(0o600)
