@@ -169,6 +169,12 @@ async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
     return [row[0] for row in await conn.fetch(CONTENTS, list(report_ids))]
 
 
+async def owners(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
+    """NodeIDs of whose reports these are, of those that are held."""
+    rows = await conn.fetch("select id, origin from report where id = any($1::text[])", list(report_ids))
+    return {row[0]: row[1] for row in rows}
+
+
 async def told_in(conn: Connection, report_ids: Sequence[str]) -> list[str]:
     """The channels in which a message about these reports stands."""
     return [row[0] for row in await conn.fetch(TOLD_IN, list(report_ids))]

@@ -767,7 +767,7 @@ create table remote_entry (
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
-CREATE INDEX remote_entry_leaf ON public.remote_entry USING btree (leaf_hash) WHERE (report_id IS NOT NULL);
+CREATE INDEX remote_entry_leaf ON public.remote_entry USING btree (leaf_hash);
 CREATE INDEX remote_entry_not_taken ON public.remote_entry USING btree (at) WHERE (outcome = ANY (ARRAY['refused'::text, 'quarantined'::text]));
 CREATE INDEX remote_entry_outcome ON public.remote_entry USING btree (origin, outcome, code);
 
