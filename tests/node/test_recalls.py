@@ -5,13 +5,14 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import orjson
 import pytest
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.villain import get, incident_id_of, outcomes, post, until, villain
 
 from tocsin_federation.merkle import leaf_hash
-from tocsin_federation.recall import write_recall
+from tocsin_federation.recall import RECALL, write_recall
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import revise
 
@@ -199,7 +200,9 @@ def taken_back(mallory, acme, *frames, deadline=None, what="purge"):
     """Put into mallory's log that it recalls these entries of its own."""
     entries = [mallory.leaf_hashes[frame.idx] for frame in frames]
     now = datetime.now(UTC)
-    content = write_recall(what, entries, "Mine.", at=now, deadline=deadline or now)
+    content = write_recall(what, entries, "Mine.", at=now, deadline=now)
+    if deadline is not None:
+        content = RECALL.encode(msgspec.structs.replace(RECALL.decode(content), deadline=deadline))
     sealed = mallory.sealed(
         acme, content, t="recall", id=f"recall--{uuid.uuid4()}", ref=entries[0], tlp=Tlp.GREEN
     )
@@ -258,8 +261,9 @@ async def test_a_deadline_at_the_end_of_time_stops_nothing(acme, mallory):
         await mallory.ring()
         await outcomes(acme, 1)
         name = incident_id_of(content)
-        await post(acme, f"/v1/reports/{name}/share?to=oscar", {})
-        taken_back(mallory, acme, frame, deadline=datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC))
+        shared = await post(acme, f"/v1/reports/{name}/share?to=oscar", {})
+        assert shared["outcome"] == "stored", shared
+        taken_back(mallory, acme, frame, deadline=2**53 - 1)
         await mallory.ring()
         await until_done(acme, 1)
         await gone(acme, name)
