@@ -80,9 +80,9 @@ class Member(Node):
 
     def _apply(self, peer: str, opened: list, start: int, following: int) -> None:
         super()._apply(peer, opened, start, following)
-        for _, header, _, refused in opened:
-            if refused is None:
-                self.held[header.id] = self.world.now_s
+        for came in opened:
+            if came.code is None:
+                self.held[came.header.id] = self.world.now_s
 
 
 def grow(size: int, seed: int = 1) -> Growth:

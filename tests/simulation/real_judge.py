@@ -159,15 +159,20 @@ def _lost(run: Run, origin: str, theirs: Books, reader: str, own: Books) -> list
 def _leaked(run: Run, origin: str, theirs: Books, reader: str, own: Books) -> list[str]:
     """Nobody holds what was not sealed to it, or is marked above what it takes."""
     me, node = run.houses[reader].node_id, run.houses[origin].node_id
-    sealed = {(h.id, h.ver) for h in theirs.headers if h.t in REPORTS and me in h.aud.nodes}
+    sealed = {(h.id, h.ver): h.tlp for h in theirs.headers if h.t in REPORTS and me in h.aud.nodes}
     wrong = []
     for report in own.reports.values():
         if report["origin"] != node:
             continue
-        if (report["id"], report["ver"]) not in sealed:
+        given = sealed.get((report["id"], report["ver"]))
+        if given is None:
             wrong.append(f"{reader} holds {report['id']} of {origin}, which was not for it")
-        if Tlp(report["tlp"]).rank > run.plan.limits[reader, origin][1].rank:
+            continue
+        marked = Tlp(report["tlp"])  # stricter than it was given, if its author has narrowed it since
+        if given.rank > run.plan.limits[reader, origin][1].rank:
             wrong.append(f"{reader} holds {report['id']} above its ceiling")
+        if marked.rank < given.rank:
+            wrong.append(f"{reader} holds {report['id']} more mildly than it was given")
     return wrong
 
 

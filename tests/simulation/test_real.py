@@ -3,6 +3,7 @@
 A seed that fails is played again with `python -m tests.simulation --real SEED`.
 """
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from tocsin_node.storage.pool import connect
 from tocsin_schema.marking import Tlp
 
 SEEDS = (1, 2, 3)
+LOOKS = 40
 
 
 @pytest.mark.timeout(400)
@@ -40,7 +42,7 @@ def test_the_same_seed_is_the_same_plan_and_the_plans_are_worth_playing():
 QUIET = (
     Act(0.0, "file", "alder", tlp="clear", grave=True),
     Act(0.0, "file", "birch", tlp="clear"),
-    Act(0.1, "file", "cedar", tlp="clear", grave=True, to=("alder",)),
+    Act(0.1, "file", "cedar", tlp="green", grave=True, to=("alder",)),
 )
 SPOILT = {
     "is at": ("cedar", "update remote_log set next_index = next_index - 1 where origin = $1", "alder"),
@@ -56,7 +58,7 @@ SPOILT = {
         "alder",
     ),
     "which it had acknowledged": ("birch", "update report set bundle = '\\x00' where origin = $1", "birch"),
-    "above its ceiling": ("alder", "update report set tlp = 'red' where origin = $1", "cedar"),
+    "more mildly than": ("alder", "update report set tlp = 'clear' where origin = $1", "cedar"),
     "stopped birch, who is honest": ("alder", "update peer set state = 'suspect' where node_id = $1", "birch"),
     "holds evidence against": (
         "alder", "insert into evidence (origin, code, held, offered) values ($1, 'log-fork', '', '')", "birch",
@@ -74,22 +76,34 @@ SPOILT = {
 LIMITS = {(a, b): (Tlp.AMBER, Tlp.AMBER) for a in NAMES for b in (*NAMES, "mallory") if a != b}
 
 
+async def spoil(run, at, statement, about):
+    """A node's books as that statement would leave them; it is taken back."""
+    conn = await connect(run.houses[at].database)
+    try:
+        transaction = conn.transaction()
+        await transaction.start()
+        await conn.execute(statement, run.houses[about].node_id)
+        spoilt = await read(conn)
+        await transaction.rollback()
+        return spoilt
+    finally:
+        await conn.close()
+
+
 @pytest.mark.timeout(400)
 async def test_the_judge_sees_what_is_wrong_in_a_database_and_at_a_pager(cluster):
     async with run_of(replace(plan(0), acts=QUIET, limits=LIMITS), cluster) as run:
         await run.storm()
         assert await settle(run) == []
         for word, (at, statement, about) in SPOILT.items():
-            conn = await connect(run.houses[at].database)
-            try:
-                async with conn.transaction():
-                    await conn.execute(statement, run.houses[about].node_id)
-                    spoilt = await read(conn)
-                    await conn.execute("rollback; begin")
-            finally:
-                await conn.close()
-            assert any(word in each for each in await judge(run, {at: spoilt})), word
-        assert await judge(run) == []
+            for _ in range(LOOKS):
+                spoilt = await spoil(run, at, statement, about)
+                if any(word in each for each in await judge(run, {at: spoilt})):
+                    break
+                await asyncio.sleep(0.5)  # a receipt was written between the two readings
+            else:
+                pytest.fail(f"nobody noticed: {word}")
+        assert await settle(run) == []
 
         heard = run.houses["birch"].pager.alerts
         heard.append(heard[0])

@@ -27,6 +27,7 @@ _KINDS = {
     "call": "a call about an emergency",
     "answer": "an answer to a call",
     "receipt": "a receipt",
+    "recall": "a recall",
     "circle": "who belongs to a circle",
     "share": "a report of another's that it passes on",
     "complain": "a complaint",

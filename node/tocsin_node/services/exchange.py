@@ -244,7 +244,8 @@ class Exchange:
             await self._intake.retry(peer, log)
             await self._taking.mend(peer, ask_author=True)
         await self._end_logs(peer, again=wait_s == 0)
-        if log.next_index < log.size:
+        behind = log.next_index < log.size
+        if behind:
             log = await self._take_entries(peer, log)
         size = log.size
         answer = await self._client.checkpoint(
@@ -260,6 +261,7 @@ class Exchange:
         new = head is not None and head.size > size
         if new:
             await self._take_entries(peer, log)
+        if new or behind:
             await self._taking.mend(peer, ask_author=False)  # it was asked often enough a moment ago
         return new
 
