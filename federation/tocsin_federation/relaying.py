@@ -37,9 +37,10 @@ class Handed:
 def handable(header: Header) -> bool:
     """Whether an entry is of those that are handed on at all.
 
-    What is addressed to a circle is counted without gaps, so its order is its author's to keep.
+    What names no reader is not: nobody but its author can tell for whom it is. What is addressed to a circle is counted
+    without gaps besides, so its order is its author's to keep.
     """
-    return header.t in HANDED_ON and header.tlp is not Tlp.RED and header.aud.circle is None
+    return header.t in HANDED_ON and header.tlp is not Tlp.RED and bool(header.aud.nodes)
 
 
 def may_hand_on(header: Header, caller: PeerPolicy, marked: Tlp | None = None) -> bool:

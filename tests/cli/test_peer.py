@@ -220,6 +220,9 @@ def test_a_policy_is_one_record_and_only_what_is_named_is_sent(tocsin, node):
     )
     assert node.asked == {"onward": False, "client": True, "alerts_per_day": 3, "requests_per_s": None}
     assert "60 (as all peers)" in changed.stdout
+    assert "Named to other readers" in changed.stdout
+    tocsin("peer", "policy", "beta", "--unnamed")
+    assert node.asked == {"unnamed": True}
     told = json.loads(tocsin("peer", "policy", "beta", "--json").stdout)
     assert (told["name"], told["onward"], told["alerts_per_day"]) == ("beta", False, 3)
     assert told["as_all"] == ["requests_per_s"]

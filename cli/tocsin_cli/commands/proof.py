@@ -266,6 +266,8 @@ def _title(proven: "Proven") -> str | None:
 def _audience(aud: "Audience") -> str:
     if aud.circle is not None:
         return f"the members of the circle {aud.circle.hex()} in epoch {aud.epoch} (entry {aud.cseq} to it)"
+    if aud.unnamed:
+        return "nodes that are not named"
     return f"{len(aud.nodes)} nodes: {', '.join(aud.nodes)}"
 
 

@@ -280,6 +280,7 @@ class Circles:
             tlp=circle.newest.max_tlp,
             content=write_file(circle.chain),
             recipients=self._peering.enc_keys(to),
+            aud=self._peering.audience(to),
             now=self._now(),
             rng=self._rng,
         )

@@ -152,8 +152,11 @@ class PassingOn:
             try:
                 async with self._one:
                     ready = await self._ready(await self._reporting.get(report_id))
-                    done = await self._pass(ready, told, dry_run=False, reviewed_by=None)
-                count += done.outcome == "stored"
+                    done = [
+                        await self._pass(ready, some, dry_run=False, reviewed_by=None)
+                        for some in self._peering.apart(told)
+                    ]
+                count += any(one.outcome == "stored" for one in done)
             except (NodeError, FederationError) as exc:
                 held |= {report_id} if exc.code == "review-needed" else set()
                 logger.warning("the withdrawal of %s was not passed on: %s", report_id, exc)

@@ -15,6 +15,7 @@ from tocsin_federation import peering as handshake
 from tocsin_federation.errors import AuthRefused, FederationError
 from tocsin_federation.identity import Identity, verify_chain
 from tocsin_federation.keys import EncKey
+from tocsin_federation.messages import Audience
 from tocsin_federation.node_id import node_id_of
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.statement import read_statement
@@ -124,6 +125,7 @@ class Peer:
             relay=self.row.relay,
             onward=self.row.onward,
             client=self.row.client,
+            unnamed=self.row.unnamed,
         )
 
 
@@ -230,6 +232,20 @@ class Peering:
         """The key to seal to, for each of `node_ids`: the newest in force. Raises: FederationError for want of one."""
         now = self._now()
         return {i: self._peers[i].identity.enc_key(now) for i in node_ids}
+
+    def audience(self, node_ids: Sequence[str]) -> Audience | None:
+        """What the header of an entry sealed to `node_ids` says instead of their names (P-217); None: their names.
+
+        Who is to be named to nobody else is seen by none of several; an entry of its own tells nobody anything.
+        """
+        hidden = len(node_ids) > 1 and any(self._peers[i].row.unnamed for i in node_ids)
+        return Audience(unnamed=True) if hidden else None
+
+    def apart(self, node_ids: Sequence[str]) -> list[list[str]]:
+        """The same nodes, each that is named to nobody else by itself: for entries that must name their readers."""
+        alone = [i for i in node_ids if i in self._peers and self._peers[i].row.unnamed]
+        rest = [i for i in node_ids if i not in alone]
+        return [*([i] for i in alone), *([rest] if rest else [])]
 
     def sealable(self, node_id: str) -> bool:
         """Whether a key of that node is in force; False once its statement has expired unrenewed."""

@@ -347,6 +347,7 @@ class Recalling(Telling):
             tlp=Tlp(untold.tlp) if what == "narrow" else Tlp.GREEN,
             content=content,
             recipients=self._peering.enc_keys(nodes),
+            aud=self._peering.audience(nodes),
             now=self._now(),
             rng=self._rng,
             ref=refs[0],

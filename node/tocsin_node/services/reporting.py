@@ -738,6 +738,7 @@ class Reporting:
         way: Way | None = None,
     ) -> Sealed:
         recipients = self._peering.enc_keys(audience)
+        aud = way.audience if way else self._peering.audience(audience)
 
         def sealing() -> Sealed:
             return seal(
@@ -751,7 +752,7 @@ class Reporting:
                 recipients=recipients,
                 now=self._now(),
                 rng=self._rng,
-                aud=way.audience if way else None,
+                aud=aud,
             )
 
         return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()

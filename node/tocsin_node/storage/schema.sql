@@ -599,6 +599,7 @@ create table peer (
     client boolean default false not null,
     alerts_per_day integer,
     requests_per_s integer,
+    unnamed boolean default false not null,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
     constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
