@@ -63,6 +63,7 @@ def new(
 
     The public key on stdout goes to whoever proposes the circle; the file stays with the person.
     """
+    _refuse_to_overwrite(file)
     with told():
         passphrase = read_passphrase(file=passphrase_file, descriptor=passphrase_fd)
         if passphrase is None and not unlocked:
@@ -106,8 +107,7 @@ def propose(
 
     What is not said stays as it was. FILE goes from admin to admin, each of whom signs it.
     """
-    if file.exists():
-        raise UsageFault(f"{file} exists already; it is not overwritten.", hint="Name another file.")
+    _refuse_to_overwrite(file)
     chain = [] if source is None else list(_file_named(session, source))
     if source is None and (not name or not add or not admins or threshold is None):
         raise UsageFault(
@@ -178,6 +178,8 @@ def sign(
     with _refusals():
         chain[-1] = sign_manifest(chain[-1], private)
         signed = read_manifest(chain[-1])
+    if signed.signatures == newest.signatures:
+        session.out.say("Your signature was there already.")
     write_durably(file, write_file(chain))
     _tell(session, file, signed, before)
 
@@ -200,6 +202,11 @@ def changes(manifest: Manifest, before: Manifest | None) -> list[str]:
     if not manifest.members:
         lines.append("It has no members: what is shared into it goes to nobody.")
     return lines
+
+
+def _refuse_to_overwrite(file: Path) -> None:
+    if file.exists():
+        raise UsageFault(f"{file} exists already; it is not overwritten.", hint="Name another file.")
 
 
 def _difference(what: str, now: Sequence[str], before: Sequence[str]) -> list[str]:
@@ -313,7 +320,7 @@ def _tell(session: Session, file: Path, newest: SignedManifest, before: Manifest
         )
         return
     for have, need, what in counts:
-        session.out.say(f"Signed by {have} of the {need} admins of {what} that it takes.")
+        session.out.say(f"Signed by {have} admin{'' if have == 1 else 's'} of {what}; it takes {need}.")
     if ready:
         session.out.next_step(f"tocsin circle adopt {file}")
     else:
