@@ -55,7 +55,12 @@ def verify(session: Session, name: str, repair: bool) -> None:
         session.out.line()
         _side(session, "Our log, of what is for them (their word)", found.get("our_log") or {})
     if not same:
-        hint = _hint(found, name, repair=repair)
+        quoted = shlex.quote(name)
+        hint = (
+            f"tocsin peer verify {quoted} --repair" if not repair else f"tocsin peer verify {quoted}, later"
+        )
+        if _all_by_rule(found):
+            hint = "Nothing is lost and nothing can be repaired: the last column says why each is not held."
         raise NotVerified(f"{name} and this node do not hold the same.", code="not-the-same", hint=hint)
     if not session.out.as_json:
         session.out.say("Both hold the same.")
@@ -110,14 +115,13 @@ def _state(each: Mapping[str, Any], part: str) -> str:
     return f"{state} ({each['code']})" if each.get("code") and state != "sealed" else str(state)
 
 
-def _hint(found: Mapping[str, Any], name: str, *, repair: bool) -> str:
-    """What to do next; repairing is named where something can be repaired from here, or was not listed."""
+def _all_by_rule(found: Mapping[str, Any]) -> bool:
+    """Whether all that differs was refused by a rule, so that nothing is to be repaired from here or later."""
     sides = [found.get(side) or {} for side in ("their_log", "our_log")]
     rest = [each for side in sides for each in side.get("differences") or [] if not each.get("repaired")]
-    settled = all(
-        side.get("head") == "same" and not (side.get("waiting") or side.get("trouble")) for side in sides
-    )
-    if rest and settled and all(each.get("remedy") == "none" for each in rest):
-        return "Nothing is lost and nothing can be repaired: the last column says why each one is not held."
-    quoted = shlex.quote(name)
-    return f"tocsin peer verify {quoted}, later" if repair else f"tocsin peer verify {quoted} --repair"
+    if any(
+        side.get("head") != "same" or side.get("waiting") or side.get("trouble") or not side.get("complete")
+        for side in sides
+    ):
+        return False
+    return bool(rest) and all(each.get("remedy") == "none" for each in rest)
