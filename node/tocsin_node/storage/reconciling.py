@@ -9,7 +9,7 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry of ours that was sealed to a peer. `data_key`: locked; None and no `leaf`: it was erased."""
+    """An entry of ours that was sealed to a peer. `data_key`: locked; None and no `leaf`: erased or taken back."""
 
     idx: int
     leaf_hash: bytes
@@ -24,7 +24,8 @@ SUM_SEALED = f"{_SUM} from log_wrap where recipient = $1 and gen = $2 and idx >=
 
 SUM_TAKEN = f"""
 with aside as materialized (
-    select idx from remote_entry where origin = $1 and gen = $2 and outcome in ('refused', 'quarantined')
+    select idx from remote_entry
+    where origin = $1 and gen = $2 and idx >= $3 and idx < $4 and outcome in ('refused', 'quarantined')
 )
 {_SUM} from remote_entry e
 where e.origin = $1 and e.gen = $2 and e.idx >= $3 and e.idx < $4
