@@ -59,7 +59,7 @@ class Disputed(NodeError):
 
 
 class Recalled(NodeError):
-    """Its author takes it back, or marks it more strictly than the version held says."""
+    """Its author takes it back, or marks it more strictly, and that is not done here yet."""
 
     code = "recalled"
     hint = "`tocsin report recalls` shows what its author asks."
@@ -206,12 +206,9 @@ class PassingOn:
             if await recalls.waiting(conn, stored.id):
                 raise Recalled
             proof = await self._proving.of_peer(conn, stored)
-        header = read_header(proof.leaf)
-        if header.tlp is not Tlp(stored.tlp):
-            raise Recalled
         checked = check_bundle(stored.bundle)
         assert checked.report is not None, "it was checked when it came"
-        return _Ready(stored, checked.report, header, proof, checked.findings)
+        return _Ready(stored, checked.report, read_header(proof.leaf), proof, checked.findings)
 
     async def _pass(
         self, ready: _Ready, requested: Sequence[str], *, dry_run: bool, reviewed_by: str | None

@@ -51,9 +51,8 @@ class Relay:
     problem_at: datetime | None
 
 
-# What stands here and nothing else: a version that was replaced, or a report that its author takes back or marks more
-# strictly since, is given to nobody, and nothing about it is. The author, who may have lost its own words, gets those
-# that were replaced too ($6).
+# What stands here and nothing else: a version that was replaced, or a report that its author takes back, is given to
+# nobody, and nothing about it is. The author, who may have lost its own words, gets those that were replaced too ($6).
 HELD = """
 with looked as (
     select idx, leaf_hash, leaf, data_key, report_id, ver from remote_entry
@@ -74,7 +73,6 @@ from reached left join (
         and ($6 or report_id is null or report_id not in (select report_id from taken_back))
 ) e on true
 left join report r on r.id = e.report_id and r.ver = e.ver and r.origin = $1
-    and ($6 or position(convert_to('"tlp":"' || r.tlp || '"', 'UTF8') in e.leaf) > 0)
 left join report_version v on $6 and v.report_id = e.report_id and v.ver = e.ver and v.leaf_hash = e.leaf_hash
 left join remark m on m.report_id = e.report_id and m.node = $1 and m.leaf_hash = e.leaf_hash
 left join emergency_call k on k.leaf_hash = e.leaf_hash
