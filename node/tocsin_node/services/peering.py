@@ -174,11 +174,8 @@ class Peering:
             for row in await peers.all_peers(conn):
                 self._remember(row)
             self.strangers.update(await onward.strangers(conn))
-            for row in await circles.all_circles(conn):
-                for circle in (
-                    restore_circle(row.chain),
-                    *([restore_circle(row.rival)] if row.rival else ()),
-                ):
+            for held in await circles.all_circles(conn):
+                for circle in map(restore_circle, [held.chain, *([held.rival] if held.rival else ())]):
                     self.veil(circle.ever() if circle.hidden else ())
 
     # Looking up -------------------------------------------------------------------------------------
