@@ -129,16 +129,24 @@ def permitted(header: Header, *, by: str, client: bool) -> bool:
 
 
 def release_onward(
-    header: Header, peers: Sequence[PeerPolicy], *, requested: Sequence[str], us: str
+    header: Header,
+    peers: Sequence[PeerPolicy],
+    *,
+    requested: Sequence[str],
+    us: str,
+    marked: Tlp | None = None,
 ) -> Release:
     """To which of `peers` we may pass on the entry under `header`, and why not to the others (P-232).
 
-    `requested`: NodeIDs that the operator named; nobody gets another's report who was not named.
+    `requested`: NodeIDs that the operator named; nobody gets another's report who was not named. `marked`: how the
+    report is marked here now; what its author has marked more strictly since goes to nobody, since the entry says less.
     """
     to: list[PeerPolicy] = []
     withheld: list[Withheld] = []
     for peer in peers:
         reason = _why_not(header, peer, requested, us)
+        if reason is None and marked is not None and marked.rank > header.tlp.rank:
+            reason = "onward-forbidden", f"its author has marked it {marked.label} since"
         if reason is None:
             to.append(peer)
         else:

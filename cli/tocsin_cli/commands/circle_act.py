@@ -65,7 +65,7 @@ def leave(session: Session, name: str) -> None:
     if session.out.as_json:
         session.out.document(found)
         return
-    session.out.say(f"Left: {found.get('name')}.")
+    session.out.say(f"Left: {found.get('name')}. Others still name this node: its admins can take it out.")
 
 
 @click.command("backfill", cls=Command)

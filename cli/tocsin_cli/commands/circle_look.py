@@ -135,10 +135,16 @@ def gap_text(counted: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _state(item: Mapping[str, Any]) -> str:
+    """How it stands here; of an adopted one also why nothing is shared into it, if that is so."""
+    closed = f" [{item['closed']}]" if item.get("state") == "adopted" and item.get("closed") else ""
+    return f"{item.get('state')}{closed}"
+
+
 def _row(item: Mapping[str, Any]) -> list[object]:
     return [
         item.get("name"),
-        item.get("state"),
+        _state(item),
         item.get("epoch"),
         item.get("members"),
         item.get("max_tlp"),

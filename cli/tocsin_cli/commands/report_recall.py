@@ -162,8 +162,10 @@ def _take_back(
         if not Asker(session.out, instead=GIVE_YES).yes(ask, default=False):
             session.out.warn("Nothing is done.")
             return
-    _tell(session, session.client.json("POST", path, send=dict(wanted)))
-    session.out.next_step(f"tocsin report receipts {report_id}")
+    done = session.client.json("POST", path, send=dict(wanted))
+    _tell(session, done)
+    told = bool(done["peers"])
+    session.out.next_step(f"tocsin report receipts {report_id}" if told else "tocsin report blocklist list")
 
 
 def _tell(session: Session, told: Mapping[str, Any]) -> None:
@@ -172,8 +174,9 @@ def _tell(session: Session, told: Mapping[str, Any]) -> None:
         out.document(told)
         return
     heading = {"dry-run": "Would be taken back", "recalled": "Recalled", "erased": "Erased"}[told["outcome"]]
-    names = ", ".join(peer["name"] for peer in told["peers"]) or "nobody was sent it"
-    out.facts([(heading, told["report_id"]), ("Told", names), ("Until", local_time(told["deadline"]))])
+    names = ", ".join(peer["name"] for peer in told["peers"]) or "nobody: no peer has it from us"
+    until = [("Until", local_time(told["deadline"]))] if told["peers"] else []
+    out.facts([(heading, told["report_id"]), ("Told", names), *until])
     for made in told["redactions"]:
         out.warn(f"A redaction of it stays: {made} (`tocsin report erase {made}` takes that too).")
 

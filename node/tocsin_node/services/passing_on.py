@@ -236,7 +236,13 @@ class PassingOn:
 
     async def _release(self, ready: _Ready, requested: Sequence[str]) -> Release:
         policies = self._peering.policies()
-        release = release_onward(ready.header, policies, requested=requested, us=self._node_id)
+        release = release_onward(
+            ready.header,
+            policies,
+            requested=requested,
+            us=self._node_id,
+            marked=Tlp(ready.stored.tlp),
+        )
         passings = await self.of_report(ready.stored.id)
         having = {
             node

@@ -32,6 +32,7 @@ from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
 from tocsin_schema.marking import Tlp
 
 DEADLINE_H = 72
+LONGEST_H = 8760.0  # a deadline of a peer may be the end of all calendars
 SOON = timedelta(hours=12)
 MARKED = "Its marking was raised."
 PASSED = "Its author recalled it."
@@ -241,7 +242,13 @@ class Recalling(Telling):
         else:
             told = f"{self._peering.name_of(found.origin)} recalled its report."
             key = found.leaf_hash.hex()
-            act = self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key)
+            act = partial(
+                _in_turn,
+                [
+                    self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key),
+                    partial(recalls.let_go, origin=found.origin, entries=found.entries),
+                ],
+            )
         state = "narrowed" if found.what == "narrow" else "purged"
         onward = await self._passed_on(found)
         await self._write(
@@ -249,7 +256,7 @@ class Recalling(Telling):
                 _in_turn,
                 [
                     *onward,
-                    *([act] if ids else []),
+                    *([act] if ids or found.what == "purge" else []),
                     partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
                 ],
@@ -271,7 +278,7 @@ class Recalling(Telling):
         async with self._pool.acquire() as conn:
             passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
         still = found.what == "narrow" and Tlp(found.tlp) not in NEVER_ONWARD
-        hours = max(1.0, (found.deadline - self._now()) / timedelta(hours=1))
+        hours = min(max(1.0, (found.deadline - self._now()) / timedelta(hours=1)), LONGEST_H)
         by = self._peering.name_of(found.origin)
         what: What = "narrow" if still else "purge"
         news = [self._new(what, i, found.tlp, peers, PASSED, by, hours) for i, peers in passed.items()]

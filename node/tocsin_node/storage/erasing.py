@@ -20,6 +20,9 @@ _ALERTS = """(
         or a.emergency in (select e.id from emergency e where e.report_id = any($1::text[])))"""
 _EMERGENCIES = "(select id from emergency where report_id = any($1::text[]))"
 _DUTIES = "(select id from duty where report_id = any($1::text[]))"
+# The name in a header, as the index `log_entry_about` has it: after `"id":"`.
+_ABOUT = r"""substring(leaf from position('\x226964223a22'::bytea in leaf) + 6 for 46)
+    = any(array(select convert_to(i, 'UTF8') from unnest($1::text[]) i))"""
 _IN_LEAF = "exists (select from unnest($1::text[]) i where position(convert_to(i, 'UTF8') in leaf) > 0)"
 
 _DIGESTS = f"""(
@@ -102,17 +105,17 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "remote_entry",
-        f"""update remote_entry set report_id = null, ver = null, leaf = null, data_key = null
-        where report_id = any($1::text[]) or {_IN_LEAF}""",
+        """update remote_entry set report_id = null, ver = null, leaf = null, data_key = null
+        where report_id = any($1::text[])""",
     ),
     (
         "log_wrap",
         f"""update log_wrap w set wrap = '' from log_entry e
-        where e.gen = w.gen and e.idx = w.idx and {_IN_LEAF.replace("in leaf", "in e.leaf")}""",
+        where e.gen = w.gen and e.idx = w.idx and {_ABOUT.replace("leaf", "e.leaf")}""",
     ),
     (
         "log_entry",
-        f"update log_entry set leaf = null, ct = null, data_key = null, erased_at = now() where {_IN_LEAF}",
+        f"update log_entry set leaf = null, ct = null, data_key = null, erased_at = now() where {_ABOUT}",
     ),
     ("report", "delete from report where id = any($1::text[])"),
 )
@@ -167,6 +170,12 @@ async def erase(conn: Connection, report_ids: Sequence[str]) -> None:
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
     """SHA-256 of the bytes of every version that is held of these reports."""
     return [row[0] for row in await conn.fetch(CONTENTS, list(report_ids))]
+
+
+async def owners(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
+    """NodeIDs of whose reports these are, of those that are held."""
+    rows = await conn.fetch("select id, origin from report where id = any($1::text[])", list(report_ids))
+    return {row[0]: row[1] for row in rows}
 
 
 async def told_in(conn: Connection, report_ids: Sequence[str]) -> list[str]:

@@ -15,13 +15,15 @@ SCANNED = 2048  # entries looked at for one answer, whomever they are for
 class HeldEntry:
     """An entry of a peer as it was taken here, with whatever content may belong to it. `data_key`: locked.
 
-    `report`, `remark`: exact bytes; `call`: what is kept of a call, as text, in the order of the query.
+    `tlp`: how its report is marked here now; `report`, `remark`: exact bytes; `call`: what is kept of a call, as text,
+    in the order of the query.
     """
 
     idx: int
     leaf_hash: bytes
     leaf: bytes = field(repr=False)
     data_key: bytes = field(repr=False)
+    tlp: str | None
     report: bytes | None = field(repr=False)
     remark: bytes | None = field(repr=False)
     call: list[str] | None = field(repr=False)
@@ -58,7 +60,7 @@ with looked as (
     order by idx limit $7
 ), reached as (select max(idx) as idx, count(*) as entries from looked)
 select reached.idx, reached.entries, e.idx, e.leaf_hash, e.leaf, e.data_key,
-    coalesce(r.bundle, v.bundle), m.bundle,
+    (select s.tlp from report s where s.id = e.report_id), coalesce(r.bundle, v.bundle), m.bundle,
     case when k.seq is not null then array[
         g.key::text, k.seq::text, k.ver::text, k.state, g.drill::text, k.reason, k.steps::text,
         (extract(epoch from g.since) * 1000)::bigint::text, (extract(epoch from k.at) * 1000)::bigint::text
