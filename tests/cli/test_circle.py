@@ -181,6 +181,14 @@ def test_the_list_says_that_a_circle_is_closed_to_a_member_that_was_taken_out(to
     assert "[" not in tocsin("circle", "list").stdout
 
 
+def test_who_signs_with_a_node_at_hand_reads_names_beside_the_members(tocsin, node, admins):
+    founded(tocsin, admins)
+    node.add_peer("alder", node_id=TWO)
+    shown = sign(tocsin, "vigil.json", "key-0").stderr
+    assert f"+ member {TWO}  alder\n" in shown
+    assert f"+ member {ONE}\n" in shown
+
+
 def test_a_circle_is_adopted_from_its_file_or_by_its_name_and_left(tocsin, node, home, admins):
     founded(tocsin, admins)
     answer(node, "POST", "/v1/circles", CIRCLE | {"state": "adopted", "closed": None}, 201)

@@ -256,8 +256,10 @@ def test_complaints_are_listed_with_who_did_it_and_the_proof_is_written(tocsin, 
     assert [c["id"] for c in json.loads(tocsin("peer", "complaints", "delta", "--json").stdout)["items"]] == [
         2
     ]
-    path = home.file("proof", "")
-    written = tocsin("peer", "complaints", "--evidence", "1", "--out", str(path))
+    path = home.file("proof", "another proof")
+    assert tocsin("peer", "complaints", "--evidence", "1", "--out", str(path)).exit_code == 2
+    assert path.read_text() == "another proof"
+    written = tocsin("peer", "complaints", "--evidence", "1", "--out", str(path), "--force")
     assert (written.exit_code, path.read_text()) == (0, "c2sp.org/tlog-proof@v1\n")
     assert "tocsin proof verify" in written.stderr
     assert tocsin("peer", "complaints", "--evidence", "7").exit_code == 1

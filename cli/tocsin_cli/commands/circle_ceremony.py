@@ -5,7 +5,7 @@ Keys and manifests are files: no node is asked but to look up a peer by its name
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,7 +170,7 @@ def sign(
             code="not-admin",
             hint="Compare the keys: `tocsin circle propose` names an admin with --admin KEY.",
         )
-    for line in changes(newest.manifest, before):
+    for line in changes(newest.manifest, before, _names(session)):
         session.out.warn(line)
     if not yes and not Asker(session.out, instead=GIVE_YES).yes("Sign it?", default=False):
         session.out.warn("Nothing is signed.")
@@ -184,8 +184,8 @@ def sign(
     _tell(session, file, signed, before)
 
 
-def changes(manifest: Manifest, before: Manifest | None) -> list[str]:
-    """What a manifest says, beside the one before it."""
+def changes(manifest: Manifest, before: Manifest | None, names: Mapping[str, str]) -> list[str]:
+    """What a manifest says, beside the one before it. `names`: what a node's people call NodeIDs; where known."""
     lines = [
         (
             f"Circle {manifest.name!r}, epoch {manifest.epoch}, until {manifest.expires_at:%Y-%m-%d}, up to "
@@ -195,7 +195,10 @@ def changes(manifest: Manifest, before: Manifest | None) -> list[str]:
     was = before or manifest
     if (was.threshold, was.max_tlp) != (manifest.threshold, manifest.max_tlp):
         lines.append(f"Before: up to {was.max_tlp.label}; {was.threshold} of {len(was.admins)} admins.")
-    lines += _difference("member", manifest.members, before.members if before else ())
+    lines += [
+        f"{line}  {names[line.rpartition(' ')[2]]}" if line.rpartition(" ")[2] in names else line
+        for line in _difference("member", manifest.members, before.members if before else ())
+    ]
     lines += _difference(
         "admin", [k.hex() for k in manifest.admins], [k.hex() for k in before.admins] if before else ()
     )
@@ -249,6 +252,17 @@ def _manifest(
             "That is no manifest: there must be an admin, and no more signatures be asked for than there are admins.",
             hint="Look at --admin, --remove-admin, --threshold and --name.",
         ) from exc
+
+
+def _names(session: Session) -> dict[str, str]:
+    """Our names for the nodes that we know, if a node is at hand to ask: an admin need not have one."""
+    try:
+        us = session.client.json("GET", "/v1/node")
+        peers = member(session.client.json("GET", "/v1/peers"), "items")
+    except CliError:
+        return {}
+    found = {str(peer.get("node_id")): str(peer.get("name")) for peer in peers}
+    return {**found, str(us.get("node_id")): "us"}
 
 
 def _file_named(session: Session, source: str) -> tuple[bytes, ...]:
