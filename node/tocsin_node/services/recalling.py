@@ -250,12 +250,11 @@ class Recalling(Telling):
                 ],
             )
         state = "narrowed" if found.what == "narrow" else "purged"
-        onward = await self._passed_on(found)
         await self._write(
             partial(
                 _in_turn,
                 [
-                    *onward,
+                    partial(self._pass_on, found),  # first: erasing forgets whom it was passed on to
                     *([act] if ids or found.what == "purge" else []),
                     partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
@@ -273,16 +272,18 @@ class Recalling(Telling):
 
     # -------------------------------------------------------------------------------------------------------
 
-    async def _passed_on(self, found: Recalled) -> list[Beside]:
-        """What a peer recalled and we passed on is recalled from those we passed it to (P-196)."""
-        async with self._pool.acquire() as conn:
-            passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
+    async def _pass_on(self, found: Recalled, conn: Connection) -> None:
+        """What a peer recalled and we passed on is recalled from those we passed it to (P-196).
+
+        In the transaction of the pen that does it, so that nothing is passed on between the look and the deed.
+        """
+        passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
         still = found.what == "narrow" and Tlp(found.tlp) not in NEVER_ONWARD
         hours = min(max(1.0, (found.deadline - self._now()) / timedelta(hours=1)), LONGEST_H)
         by = self._peering.name_of(found.origin)
         what: What = "narrow" if still else "purge"
-        news = [self._new(what, i, found.tlp, peers, PASSED, by, hours) for i, peers in passed.items()]
-        return [partial(recalls.add, new=new) for new in news]
+        for report_id, peers in passed.items():
+            await recalls.add(conn, self._new(what, report_id, found.tlp, peers, PASSED, by, hours))
 
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)
