@@ -14,7 +14,7 @@ NEW = ("--name", "Vigil", "--member", ONE, "--member", TWO)
 WORDS = "five or six random words"
 CIRCLE = {
     "id": "ab" * 32, "name": "Vigil", "state": "offered", "epoch": 1, "members": 2, "member": True, "max_tlp": "amber",
-    "admins": 3, "threshold": 2, "expires_at": "2027-01-01T00:00:00Z", "closed": "circle-not-adopted",
+    "hidden": False, "admins": 3, "threshold": 2, "expires_at": "2027-01-01T00:00:00Z", "closed": "circle-not-adopted",
     "told_by": "Alder", "changed_at": "2026-01-01T00:00:00Z", "frozen_at": None, "admin_keys": [],
     "nodes": [
         {"name": "Acme", "node_id": ONE, "us": True, "peer": "us", "max_tlp_out": None, "knows_epoch": 1},
@@ -86,6 +86,22 @@ def test_without_a_passphrase_no_key_is_made_unless_that_is_said(tocsin, home):
     assert refused.exit_code == 2
     assert not (home.path / "key").exists()
     assert tocsin("circle", "key", "new", "key", "--unlocked").exit_code == 0
+
+
+def test_a_circle_hides_its_members_from_the_first_epoch_on_or_never(tocsin, home, admins):
+    propose(tocsin, "veil.json", admins, *NEW, "--threshold", "2", "--hidden")
+    assert stat.S_IMODE((home.path / "veil.json").stat().st_mode) == 0o600
+    assert "do not see each other" in sign(tocsin, "veil.json", "key-0").stderr
+    assert said(sign(tocsin, "veil.json", "key-1", "--json"))["ready"] is True
+    done = tocsin("circle", "propose", "next.json", "--from", "veil.json", "--remove", TWO)
+    assert done.exit_code == 0, done.output
+    for key in ("key-0", "key-1"):
+        sign(tocsin, "next.json", key)
+    assert circle_in(home, "next.json").hidden
+    founded(tocsin, admins)
+    late = tocsin("circle", "propose", "late.json", "--from", "vigil.json", "--hidden")
+    assert (late.exit_code, (home.path / "late.json").exists()) == (2, False)
+    assert "know each other already" in late.stderr
 
 
 def test_enough_admins_found_a_circle_and_enough_of_both_change_it(tocsin, home, admins):

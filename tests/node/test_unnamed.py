@@ -1,14 +1,17 @@
-"""A peer that is to be named to nobody else: other readers get the same, and nothing that they get names it."""
+"""A peer that is to be named to nobody else, and a circle of such: nothing that other readers get names it."""
 
 import base64
 
+from tests.node.test_circles import adopt, file_into, ids
 from tests.node.test_emergencies import declare, emergency_at
 from tests.node.test_passing_on import changed, policy, share
 from tests.node.test_recalls import until_recall
+from tests.node.test_relaying import Neighbourhood
 from tests.node.test_remarks import say, until_said
 from tests.node.test_share import file, now
 from tests.support.circle import circle, filed, seen
-from tests.support.villain import GRAVE, post
+from tests.support.manifests import Founders
+from tests.support.villain import GRAVE, get, post
 
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header
@@ -49,9 +52,9 @@ async def headers(node):
         return [read_header(row[0]) for row in await conn.fetch("select leaf from log_entry order by idx")]
 
 
-async def said_to_both(alder, hidden, cedar):
-    """All that an author sends to several: versions, remarks, an emergency, the withdrawal, a recall."""
-    report = await filed(alder, "It halves each dose", **GRAVE)
+async def said_to_both(alder, hidden, cedar, query=""):
+    """All that an author sends to several: versions, a remark, an emergency, the withdrawal."""
+    report = await file_into(alder, "It halves each dose", query, **GRAVE)
     for node in (hidden, cedar):
         await seen(node, report["id"])
     held = check_bundle((await alder.node.reporting.get(report["id"])).bundle).report
@@ -135,3 +138,66 @@ async def test_it_is_asked_for_no_cosignature_since_that_stands_on_a_note_that_a
         peer = alder.node.peering.named(HIDDEN)
         assert alder.node.witnessing._told[cedar.node.identity.node_id][0] == alder.node.ledger.head.size
         assert alder.node.witnessing._told.get(peer.node_id, (0,))[0] < alder.node.ledger.head.size
+
+
+# Circles that hide their members ---------------------------------------------------------------------------
+
+
+def veiled(founders, nodes, *names):
+    return founders.next(ids(nodes, *names), v=2, roster="hidden")
+
+
+async def test_members_of_a_hidden_circle_get_what_is_shared_into_it_and_learn_of_nobody(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=STAR) as nodes:
+        alder, hidden, cedar = (nodes[name] for name in NAMES)
+        founders = Founders()
+        assert (await adopt(alder, veiled(founders, nodes, *NAMES)))["hidden"]
+        assert await alder.node.circles.tell() == 0, "its manifest is sent to nobody"
+        report_id = await said_to_both(alder, hidden, cedar, "circle=Vigil")
+        assert await naming(cedar, hidden) == await naming(hidden, cedar) == set()
+        assert [(await get(node, "/v1/circles"))["items"] for node in (hidden, cedar)] == [[], []]
+        assert {h.t for h in await headers(alder) if h.t != "receipt"} == {
+            "publish",
+            "revoke",
+            "remark",
+            "call",
+        }
+        assert all(h.aud.unnamed for h in await headers(alder) if h.t != "receipt")
+        assert [one["name"] for one in (await get(alder, f"/v1/reports/{report_id}"))["circles"]] == ["Vigil"]
+        await post(alder, f"/v1/reports/{report_id}/recall", WHY)
+        await until_recall(alder, report_id, "purged", "purged")
+        assert await naming(cedar, hidden) == set()
+
+
+async def test_who_was_taken_out_of_a_hidden_circle_hears_of_withdrawals_alone_and_stays_hidden(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=STAR) as nodes:
+        alder, hidden, cedar = (nodes[name] for name in NAMES)
+        founders = Founders()
+        await adopt(alder, veiled(founders, nodes, *NAMES))
+        report = await file_into(alder, "To both", "circle=Vigil")
+        for node in (hidden, cedar):
+            await seen(node, report["id"])
+        await adopt(alder, veiled(founders, nodes, "alder", "cedar"))
+        said = await changed(alder, report["id"], "To those who stayed")
+        assert [(w["name"], w["code"]) for w in said["withheld"]] == [(HIDDEN, "not-member")]
+        await seen(cedar, report["id"], ver=2)
+        await changed(alder, report["id"])
+        for node in (hidden, cedar):
+            await seen(node, report["id"], state="withdrawn")
+        assert await naming(cedar, hidden) == await naming(hidden, cedar) == set()
+
+
+async def test_a_hidden_circle_hides_its_members_after_a_restart_and_after_it_was_left(cluster, tmp_path):
+    async with Neighbourhood(cluster, tmp_path) as town:
+        alder, hidden, cedar = await town.met("alder", HIDDEN, "cedar")
+        await adopt(alder, veiled(Founders(), town.nodes, *NAMES))
+        await post(alder, "/v1/circles/Vigil/leave", {})
+        await town.close("alder")
+        (alder,) = await town.open("alder")
+        report = await filed(alder, "By name, to both")
+        for node in (hidden, cedar):
+            await seen(node, report["id"])
+        assert [h.aud.unnamed for h in await headers(alder) if h.t == "publish"] == [True]
+        assert (await get(alder, f"/v1/peers/{HIDDEN}"))["policy"]["unnamed"]

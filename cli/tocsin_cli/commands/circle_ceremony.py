@@ -88,6 +88,11 @@ def new(
 @click.option("--remove-admin", "gone", multiple=True, metavar="KEY", help="An admin to take out.")
 @click.option("--threshold", type=click.IntRange(1), metavar="N", help="How many admins must sign.")
 @click.option("--max-tlp", type=click.Choice(MARKINGS), help="The highest marking shared by the circle.")
+@click.option(
+    "--hidden",
+    is_flag=True,
+    help="A new circle whose members do not see each other: FILE is for those who publish.",
+)
 @click.option("--days", type=click.IntRange(1, MOST_DAYS), default=365, show_default=True, help="Its term.")
 @pass_session
 def propose(
@@ -101,6 +106,7 @@ def propose(
     gone: tuple[str, ...],
     threshold: int | None,
     max_tlp: str | None,
+    hidden: bool,
     days: int,
 ) -> None:
     """Write a manifest that nobody has signed yet: of a new circle, or with --from the next epoch of one.
@@ -117,6 +123,11 @@ def propose(
     with _refusals():
         read = [read_manifest(envelope) for envelope in chain]
         before = read[-1].manifest if read else None
+        if hidden and before is not None and before.roster is None:
+            raise UsageFault(
+                "Its members know each other already; that cannot be taken back.",
+                hint="Found a new circle: without --from.",
+            )
         members = set(before.members if before else ())
         keys = set(before.admins if before else ())
         now = datetime.now(UTC)
@@ -129,6 +140,7 @@ def propose(
             admins=(keys | set(map(_admin, admins))) - set(map(_admin, gone)),
             threshold=threshold,
             max_tlp=max_tlp,
+            hidden=before.roster == "hidden" if before else hidden,
             now=now,
             days=days,
         )
@@ -202,6 +214,8 @@ def changes(manifest: Manifest, before: Manifest | None, names: Mapping[str, str
     lines += _difference(
         "admin", [k.hex() for k in manifest.admins], [k.hex() for k in before.admins] if before else ()
     )
+    if manifest.roster == "hidden":
+        lines.append("Its members do not see each other: this file goes to those alone who publish to it.")
     if not manifest.members:
         lines.append("It has no members: what is shared into it goes to nobody.")
     return lines
@@ -227,6 +241,7 @@ def _manifest(
     admins: set[bytes],
     threshold: int | None,
     max_tlp: str | None,
+    hidden: bool,
     now: datetime,
     days: int,
 ) -> Manifest:
@@ -235,7 +250,8 @@ def _manifest(
 
     try:
         return Manifest(
-            v=1,
+            v=2 if hidden else 1,
+            roster="hidden" if hidden else None,
             circle=circle,
             epoch=before.epoch + 1 if before else 0,
             prev=prev,

@@ -27,6 +27,7 @@ from tocsin_node.services.reporting import (
     THREAD_FROM,
     RecipientsMissing,
     Reporting,
+    ReportUnknown,
     Submission,
     sealable_only,
 )
@@ -241,6 +242,8 @@ class PassingOn:
         (posted,) = await self._ledger.post(
             Posting(sealed=sealed, after=_keeping(passing, sealed, screened), acts=acts)
         )
+        if posted.outcome != "stored":
+            raise ReportUnknown  # it was taken back meanwhile
         self.wake()  # it may have been withdrawn meanwhile
         return Submission("stored", report, stored.ver, release, findings, posted.place)
 

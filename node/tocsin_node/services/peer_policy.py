@@ -63,7 +63,7 @@ class PeerPolicies:
             "max_tlp_in": row.max_tlp_in,
             "onward": row.onward,
             "client": row.client,
-            "unnamed": row.unnamed,
+            "unnamed": self._peering.unnamed(peer.node_id),
             "relay": row.relay,
             "witness": row.witness,
             "witnessed": row.witnessed,

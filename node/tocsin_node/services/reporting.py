@@ -749,7 +749,7 @@ class Reporting:
         way: Way | None = None,
     ) -> Sealed:
         recipients = self._peering.enc_keys(audience)
-        aud = way.audience if way else self._peering.audience(audience)
+        aud = (way.audience if way else None) or self._peering.audience(audience)
 
         def sealing() -> Sealed:
             return seal(

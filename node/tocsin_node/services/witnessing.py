@@ -165,7 +165,9 @@ class Witnessing:
         A cosignature stands on the note that all our peers read, so who is named to nobody else gives none (P-217).
         """
         held = self._heads.own()
-        witnesses = [p for p in self._peering.active() if p.row.witness and not p.row.unnamed]
+        witnesses = [
+            p for p in self._peering.active() if p.row.witness and not self._peering.unnamed(p.node_id)
+        ]
         due = [p for p in witnesses if self._is_due(p, held.size)]
         done = await asyncio.gather(*(self._asked(peer, held) for peer in due))
         if True in done:
