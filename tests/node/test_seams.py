@@ -111,6 +111,33 @@ async def test_who_erases_what_it_passed_on_takes_it_back_from_those_it_passed_i
         assert (await get(elm, f"/v1/reports/{done['id']}"))["ver"] == 1
 
 
+async def test_each_step_of_a_recall_is_in_the_audit_log_with_who_took_it_and_names_nothing_afterwards(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        done = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
+        await seen(fir, done["id"])
+        await share(fir, done["id"], "oak")
+        await seen(oak, done["id"])
+        await post(elm, f"/v1/reports/{done['id']}/recall", WHY)
+        await until_recall(fir, done["id"], "purged")
+
+        async def lines(node):
+            return (await get(node, "/v1/audit?action=report&limit=100"))["items"]
+
+        def who(items, action):
+            return {item["who"] for item in items if item["action"] == action}
+
+        assert who(await lines(elm), "report.recall") == {"person:Kim"}
+        passed = await lines(fir)
+        assert (who(passed, "report.share"), who(passed, "report.obey")) == ({"token:init"}, {"node"})
+        assert who(await lines(oak), "report.obey") == {"node"}
+        for node in (fir, oak):
+            every = (await get(node, "/v1/audit?limit=200"))["items"]
+            assert done["id"] not in str(every)
+
+
 async def test_the_author_sees_through_whom_its_report_went_on(cluster, tmp_path):
     async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
         elm, fir, oak = (nodes[name] for name in NAMES)

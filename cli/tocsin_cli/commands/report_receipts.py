@@ -37,10 +37,11 @@ def receipts(session: Session, report_id: str) -> None:
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/receipts")
     items, recalls = member(found, "items"), member(found, "recalls")
+    onward = found.get("passed_on", ())  # an older node does not say
     if session.out.as_json:
         session.out.document(found)
         return
-    if not (items or recalls or found["passed_on"]):
+    if not (items or recalls or onward):
         session.out.say("It was sent to nobody.")
         return
     rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
@@ -54,7 +55,7 @@ def receipts(session: Session, report_id: str) -> None:
             f"passed on, through {one['by']['name']}",
             local_time(one["at"]),
         ]
-        for one in member(found, "passed_on")
+        for one in onward
         for node in one["to"]
     ]
     session.out.table(["peer", "what", "how far", "since"], rows)
