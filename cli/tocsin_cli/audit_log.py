@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PAGE = 2000
 _NOTE_MAX_BYTES = 64 * 1024
+_UNSIGNED = (
+    "Is the export, or what it is held --against, another node's? If not, it was forged: keep it as evidence."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def verify(lines: Iterator[bytes], earlier: Sequence[bytes], *, expected: str | 
             forgotten += line.object is None and line.leaf.object is not None
         reader.finish()
     except FederationError as exc:
-        raise NotVerified(f"The audit log does not hold: {exc}", code=exc.code, hint=exc.hint) from exc
+        hint = _UNSIGNED if exc.code == "note-unsigned" else exc.hint
+        raise NotVerified(f"The audit log does not hold: {exc}", code=exc.code, hint=hint) from exc
     note = EXPORT_HEAD.decode(first).note.encode()
     return Verified(identity, checkpoint, note, forgotten, max(before, key=lambda c: c.size, default=None))
 

@@ -41,6 +41,9 @@ Uuid = Annotated[str, Meta(pattern=rf"\A{_UUID}\Z")]
 State = Literal["declared", "updated", "stood-down"]
 Stage = Literal["stored", "rung", "acknowledged", "answered"]
 Said = Literal["affected", "not-affected", "investigating"]
+LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Databases take the very last moment for infinity, and zones look a day ahead."""
+
 T = TypeVar("T", bound=msgspec.Struct)
 STAGES: Final[tuple[Stage, ...]] = ("stored", "rung", "acknowledged", "answered")
 
@@ -247,11 +250,11 @@ def milliseconds(at: datetime) -> int:
 
 
 def moment(ms: int) -> datetime:
-    """The moment that a call carries; one beyond every calendar is the last there is."""
+    """The moment that a call carries; one beyond every calendar is the last that can be counted with (`LAST`)."""
     try:
-        return datetime.fromtimestamp(ms / 1000, UTC)
+        return min(datetime.fromtimestamp(ms / 1000, UTC), LAST)
     except (OverflowError, ValueError, OSError):
-        return datetime.max.replace(tzinfo=UTC)
+        return LAST
 
 
 def _read(form: Form[T], content: bytes) -> T:

@@ -47,10 +47,12 @@ class Manifest(_Form, frozen=True, kw_only=True):
     """One epoch of a circle. `circle`, `prev`: SHA-256 of the manifests of epoch 0 and of the epoch before.
 
     `members`: NodeIDs, ascending; none means nobody. `admins`: public Ed25519 keys of people, ascending; `threshold` of
-    them must sign. `max_tlp`: the highest marking that may be addressed to the circle; never RED.
+    them must sign. `max_tlp`: the highest marking that may be addressed to the circle; never RED. `roster`: of version
+    2; who is a member is for those alone who were handed the manifest as a file (P-218).
     """
 
-    v: Literal[1]
+    v: Literal[1, 2]
+    roster: Literal["hidden"] | None = None
     circle: Hash | None = None
     epoch: Annotated[int, Meta(ge=0, lt=MAX_EPOCHS)]
     prev: Hash | None = None
@@ -67,6 +69,7 @@ class Manifest(_Form, frozen=True, kw_only=True):
         first = self.epoch == 0
         ok = (
             (self.circle is None) == (self.prev is None) == first
+            and (self.v == 2) == (self.roster is not None)
             and _ascending(self.members)
             and _ascending(self.admins)
             and self.threshold <= len(self.admins)
@@ -147,6 +150,11 @@ class Circle:
     def epoch(self) -> int:
         """The newest epoch."""
         return self.newest.epoch
+
+    @property
+    def hidden(self) -> bool:
+        """Whether its members do not see each other: all its epochs say so, or none (P-218)."""
+        return self.newest.roster == "hidden"
 
     def at(self, epoch: int) -> Manifest | None:
         """The manifest of an epoch, if it is known."""
@@ -229,7 +237,7 @@ def verify_circle(chain: Sequence[bytes], *, now: datetime, held: Circle | None 
     1. [P-201] there are 1 to 256 manifests, together within 1 MiB;
     2. [P-200] each is canonical and of its form;
     3. [P-202] the first is epoch 0; each further one is the next epoch of that circle, names the one before by its
-       hash, and is not dated before it;
+       hash, is not dated before it, and hides its members if that one does;
     4. [P-203] each is signed by the threshold of its own admins, of distinct keys, and none of the keys is weak;
     5. [P-203] and by the threshold of the admins of the epoch before;
     6. [P-204] it is the circle that is held, holds all epochs that are held, and each as it is held;
@@ -287,7 +295,7 @@ def _refuse_broken(n: int, one: SignedManifest, read: Sequence[SignedManifest]) 
         return
     before = read[n - 1]
     follows = manifest.circle == read[0].digest and manifest.prev == before.digest
-    if not follows or manifest.iat < before.manifest.iat:
+    if not follows or manifest.iat < before.manifest.iat or manifest.roster != before.manifest.roster:
         raise CircleRefused("circle-broken")
 
 
@@ -311,4 +319,4 @@ def _is_later(exc: CanonicalRefused) -> bool:
     if not isinstance(value, dict):
         return False
     version = value.get("v")
-    return type(version) is int and version != 1
+    return type(version) is int and version not in {1, 2}

@@ -73,7 +73,8 @@ def admit_manifests(header: Header, circle: Circle, *, policy: PeerPolicy, me: s
     """Return when the manifests in a `circle` entry may be taken from that peer.
 
     In this order (PROTOCOL.md, 15): [P-80] the header is by the peer, names `me`, and is of this kind; [P-207] it names
-    this circle and its newest epoch; the peer is active; peer and reader are members or have been.
+    this circle and its newest epoch; [P-218] it does not hide its members, for then it goes by hand alone; [P-207] the
+    peer is active; peer and reader are members or have been.
 
     Raises: EntryRefused with the code of the first that fails.
     """
@@ -82,6 +83,8 @@ def admit_manifests(header: Header, circle: Circle, *, policy: PeerPolicy, me: s
         raise EntryRefused("header-invalid")
     if (header.id, header.ver) != (circle_entry_id(circle.id), circle.epoch + 1):
         raise EntryRefused("inner-mismatch")
+    if circle.hidden:
+        raise EntryRefused("content-invalid")
     if not policy.active:
         raise EntryRefused("peer-inactive")
     if not {policy.node_id, me} <= circle.ever():

@@ -99,8 +99,9 @@ def seal(
     """Seal `content` (≤ 1 MiB) to each of `recipients` (NodeID → the key of theirs that is in force).
 
     `prev`: leaf hash of the entry with the version before, if it was ever sent; `ref`: leaf hash of the entry
-    that an `ack` or a `remark` answers. `aud`: the place in a circle that it is addressed to; None: to the recipients
-    by name. The release rules are the caller's: see `sharing.release` and `circles.release_into`.
+    that an `ack` or a `remark` answers. `aud`: the place in a circle that it is addressed to, or nobody by name
+    (P-217); None: to the recipients by name. The release rules are the caller's: see `sharing.release` and
+    `circles.release_into`.
 
     Raises: SealRefused `no-recipient`, `too-many-recipients`, `own-recipient`, `content-too-large`,
     `header-invalid`.
@@ -161,7 +162,7 @@ def open_entry(
     2.  [P-61] the leaf hashes to what the log holds at this place;
     3.  [P-62] the leaf is canonical, of a version we know, and has a header's form;
     4.  [P-63] the header names `origin` as its author;
-    5.  [P-64] the header names `me` among its audience, or a circle;
+    5.  [P-64] the header names `me` among its audience, or nobody;
     6.  [P-65] the ciphertext has the length and the hash that the header names;
     7.  [P-66] the wrap is 1,168 bytes and opens, bound to this leaf, author and recipient, with a key of ours;
     8.  [P-67] the data key is the one the header commits to, compared in constant time;

@@ -31,6 +31,12 @@ NAMELESS: Final[frozenset[str]] = frozenset(
     {"receipt", "recall"}
 )  # these name no report, so that it can be erased
 OWN_NAMES: Final[frozenset[str]] = NAMELESS | {"circle"}  # their `id` is not a report's
+SEVERAL: Final[frozenset[str]] = VERSIONS | {
+    "remark",
+    "call",
+    "recall",
+    "circle",
+}  # these may have several readers
 SUITE: Final = 1
 PROGRESS_V: Final = 2
 
@@ -52,7 +58,9 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Audience(_Form, frozen=True, kw_only=True):
-    """Who may read: `nodes`, NodeIDs ascending, each once; or the members of a circle, of whom none is named.
+    """Who may read: `nodes`, NodeIDs ascending, each once; or nobody is named, and who holds a wrap may.
+
+    Nobody is named where one of the readers asked for that (`unnamed`, P-217), and of a circle's members.
 
     `circle`: the circle's id. `epoch`: of its manifest. `cseq`: the author's count of its entries to this circle, from
     1, without gaps. `cprev`: leaf hash of the entry before in that count.
@@ -63,22 +71,23 @@ class Audience(_Form, frozen=True, kw_only=True):
     epoch: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     cseq: Annotated[int, Meta(ge=1, le=MAX_INT)] | None = None
     cprev: Hash | None = None
+    unnamed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a second spelling of one audience, and half of one."""
         if any(a >= b for a, b in zip(self.nodes, self.nodes[1:], strict=False)):
             raise ValueError("nodes are not ascending")
         if self.circle is None:
-            whole = self.nodes and (self.epoch, self.cseq, self.cprev) == (None, None, None)
+            whole = bool(self.nodes) != self.unnamed and (self.epoch, self.cseq, self.cprev) == (None,) * 3
         else:
             counted = self.cseq is not None and (self.cprev is None) == (self.cseq == 1)
-            whole = not self.nodes and self.epoch is not None and counted
+            whole = not self.nodes and not self.unnamed and self.epoch is not None and counted
         if not whole:
-            raise ValueError("an audience is nodes, or a circle with epoch and count")
+            raise ValueError("an audience is nodes, or nobody by name, or a circle with epoch and count")
 
     def may_name(self, node_id: str) -> bool:
-        """Whether the node may be meant: it is named, or a circle is, whose members are for the manifest to say."""
-        return self.circle is not None or node_id in self.nodes
+        """Whether the node may be meant: it is named, or nobody is; then the wrap says so, and a circle's manifest."""
+        return not self.nodes or node_id in self.nodes
 
 
 class Encryption(_Form, frozen=True, kw_only=True):
@@ -123,6 +132,8 @@ class Facts(_Form, frozen=True, kw_only=True):
             raise ValueError("prev without a version before")
         if self.aud.circle is not None and self.t not in VERSIONS:
             raise ValueError("only versions of reports are addressed to circles")
+        if self.aud.unnamed and self.t not in SEVERAL:
+            raise ValueError("what has one reader, or is passed on, names its readers")
         if (self.ref is not None) != (self.t in ANSWERS):
             raise ValueError("ref belongs to what speaks of an entry, and each such has one")
         if self.id.partition("--")[0] != (self.t if self.t in OWN_NAMES else "incident"):
@@ -272,7 +283,7 @@ def _is_later(value: object) -> bool:
     return (
         _other_int(field.get("v"), 1)
         or (isinstance(kind, str) and kind not in KINDS)
-        or (isinstance(audience, dict) and not {"nodes", "circle"} & audience.keys())
+        or (isinstance(audience, dict) and not {"nodes", "circle", "unnamed"} & audience.keys())
         or (isinstance(enc, dict) and _other_int(enc.get("suite"), SUITE))
     )
 

@@ -121,7 +121,7 @@ def read_complaint(content: bytes) -> Proof:
 def permitted(header: Header, *, by: str, client: bool) -> bool:
     """Whether TLP 2.0 lets `by` pass on the author's entry under `header` (P-232). `client`: to clients of its own.
 
-    What was written to a circle names nobody, and stays there.
+    What names no reader, such as what was written to a circle, stays with those who have it.
     """
     if by not in header.aud.nodes or header.tlp in NEVER:
         return False
@@ -129,16 +129,24 @@ def permitted(header: Header, *, by: str, client: bool) -> bool:
 
 
 def release_onward(
-    header: Header, peers: Sequence[PeerPolicy], *, requested: Sequence[str], us: str
+    header: Header,
+    peers: Sequence[PeerPolicy],
+    *,
+    requested: Sequence[str],
+    us: str,
+    marked: Tlp | None = None,
 ) -> Release:
     """To which of `peers` we may pass on the entry under `header`, and why not to the others (P-232).
 
-    `requested`: NodeIDs that the operator named; nobody gets another's report who was not named.
+    `requested`: NodeIDs that the operator named; nobody gets another's report who was not named. `marked`: how the
+    report is marked here now; what its author has marked more strictly since goes to nobody, since the entry says less.
     """
     to: list[PeerPolicy] = []
     withheld: list[Withheld] = []
     for peer in peers:
         reason = _why_not(header, peer, requested, us)
+        if reason is None and marked is not None and marked.rank > header.tlp.rank:
+            reason = "onward-forbidden", f"its author has marked it {marked.label} since"
         if reason is None:
             to.append(peer)
         else:
@@ -159,6 +167,10 @@ def _why_not(header: Header, peer: PeerPolicy, requested: Sequence[str], us: str
         return "onward-off", "your policy passes nothing of others on to it"
     if header.aud.circle is not None:
         return "onward-forbidden", "it was written to a circle, and stays there"
+    if header.aud.unnamed:
+        return "onward-forbidden", "its author named no reader; it stays with those who have it"
+    if peer.unnamed and header.t != "revoke":  # who got it before was named when it did
+        return "unnamed", "passing it on would name it to the author, and it is named to nobody else"
     if not permitted(header, by=us, client=True):
         return "onward-forbidden", f"{header.tlp.label} lets nobody pass it on beyond the own organisation"
     if not permitted(header, by=us, client=peer.client):

@@ -5,6 +5,7 @@ go into one receipt. Acknowledgements stay what they are: that a person has seen
 owes a receipt for what answers (`OWED`), so that two nodes never answer each other without end.
 """
 
+import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +16,11 @@ from msgspec import Meta
 
 from tocsin_federation.canonical import Form
 from tocsin_federation.errors import CanonicalRefused, EntryRefused
-from tocsin_federation.messages import Hash, Header, Milliseconds
+from tocsin_federation.messages import REPORT_ID_PATTERN, Hash, Header, Milliseconds
 from tocsin_federation.sharing import PeerPolicy, refuse_misdirected
 
 MAX_RECEIPT_BYTES: Final = 64 * 1024
 MAX_ITEMS: Final = 256
-MAX_ID: Final = 64
 CODE_PATTERN: Final = r"\A[a-z0-9]+(-[a-z0-9]+)*\Z"
 
 End = Literal["stored", "unchanged", "superseded", "refused", "quarantined"]
@@ -84,6 +84,7 @@ class _Named(msgspec.Struct):
 
 
 _NAMED: Final = msgspec.json.Decoder(_Named)
+_REPORT_ID: Final = re.compile(REPORT_ID_PATTERN)
 
 
 def owed(leaf: bytes) -> bool:
@@ -103,7 +104,7 @@ def about(leaf: bytes) -> tuple[str | None, int | None]:
         named = _NAMED.decode(leaf)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None, None
-    if named.id is None or not named.id.startswith("incident--") or len(named.id) > MAX_ID:
+    if named.id is None or not _REPORT_ID.match(named.id):  # a piece of an id is the name of nothing
         return None, None
     return named.id, named.ver if named.ver is not None and 0 < named.ver < 2**31 else None
 

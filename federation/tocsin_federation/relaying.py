@@ -37,23 +37,27 @@ class Handed:
 def handable(header: Header) -> bool:
     """Whether an entry is of those that are handed on at all.
 
-    What is addressed to a circle is counted without gaps, so its order is its author's to keep.
+    What names no reader is not: nobody but its author can tell for whom it is. What is addressed to a circle is counted
+    without gaps besides, so its order is its author's to keep.
     """
-    return header.t in HANDED_ON and header.tlp is not Tlp.RED and header.aud.circle is None
+    return header.t in HANDED_ON and header.tlp is not Tlp.RED and bool(header.aud.nodes)
 
 
-def may_hand_on(header: Header, caller: PeerPolicy) -> bool:
+def may_hand_on(header: Header, caller: PeerPolicy, marked: Tlp | None = None) -> bool:
     """Whether an entry that was sealed to us may be handed on to `caller` [P-221].
 
     1. Its author always gets its own back, whatever the marking: it lost it, and it wrote it.
     2. Anybody else must be named by the author in the entry's header; the entry is no TLP:RED, is of a kind that has
-       several recipients, and is not above what our operator lets go to `caller`.
+       several recipients, is not above what our operator lets go to `caller`, and has not been marked more strictly
+       since (`marked`: how its report is marked here now): whom the author took it back from is not said here.
     """
     if not caller.active:
         return False
     if header.by == caller.node_id:
         return True
     named = caller.node_id in header.aud.nodes
+    if marked is not None and marked.rank > header.tlp.rank:
+        return False
     return named and handable(header) and header.tlp.rank <= caller.max_tlp_out.rank
 
 

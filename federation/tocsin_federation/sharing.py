@@ -21,7 +21,8 @@ class PeerPolicy:
     """What may go to and come from one peer. `active`: our operator approved it and nothing stopped it.
 
     `relay`: it may pass sealed entries on between us and others. `onward`: others' reports are passed on to it, and
-    taken from it. `client`: it is a client of ours, as TLP:AMBER means the word.
+    taken from it. `client`: it is a client of ours, as TLP:AMBER means the word. `unnamed`: it is
+    named to no other reader of our entries.
     """
 
     node_id: str
@@ -32,6 +33,7 @@ class PeerPolicy:
     relay: bool = True
     onward: bool = True
     client: bool = False
+    unnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from tocsin_schema.suspicion import suspicions
 
 TOKEN = "tk-" + "s3cret" * 6
 POLICY = {
-    "max_tlp_out": "amber", "max_tlp_in": "amber", "onward": True, "client": False, "relay": True, "witness": True,
+    "max_tlp_out": "amber", "max_tlp_in": "amber", "onward": True, "client": False, "unnamed": False, "relay": True, "witness": True,
     "witnessed": True, "alerts_per_day": 50, "requests_per_s": 60, "as_all": ["alerts_per_day", "requests_per_s"],
 }  # fmt: skip
 NUMBERS = ("alerts_per_day", "requests_per_s")

@@ -62,6 +62,15 @@ async def test_it_lists_who_did_what_newest_first_and_narrows(place):
     assert (await tocsin("audit", "list", "--who", "person:Nobody")).exit_code == 0
 
 
+async def test_an_action_that_there_is_not_is_refused_and_not_answered_by_nothing(place):
+    _, tocsin, _ = place
+    for wrong, meant in (("reports", "did you mean report?"), ("report.fle", "did you mean report.file?")):
+        refused = await tocsin("audit", "list", "--action", wrong)
+        assert refused.exit_code == 1
+        assert meant in refused.stderr
+    assert "the groups are: alert, " in (await tocsin("audit", "list", "--action", "zzzzzz")).stderr
+
+
 async def test_the_second_look_proves_that_it_has_only_grown(place):
     served, tocsin, _ = place
     first = json.loads((await tocsin("audit", "verify", "--json")).stdout)

@@ -14,7 +14,7 @@ NEW = ("--name", "Vigil", "--member", ONE, "--member", TWO)
 WORDS = "five or six random words"
 CIRCLE = {
     "id": "ab" * 32, "name": "Vigil", "state": "offered", "epoch": 1, "members": 2, "member": True, "max_tlp": "amber",
-    "admins": 3, "threshold": 2, "expires_at": "2027-01-01T00:00:00Z", "closed": "circle-not-adopted",
+    "hidden": False, "admins": 3, "threshold": 2, "expires_at": "2027-01-01T00:00:00Z", "closed": "circle-not-adopted",
     "told_by": "Alder", "changed_at": "2026-01-01T00:00:00Z", "frozen_at": None, "admin_keys": [],
     "nodes": [
         {"name": "Acme", "node_id": ONE, "us": True, "peer": "us", "max_tlp_out": None, "knows_epoch": 1},
@@ -70,7 +70,7 @@ def test_a_key_is_locked_and_its_owners_alone_and_signs_under_its_passphrase(toc
     assert "argon2id" in file.read_text()
     assert len(bytes.fromhex(made.stdout.strip())) == 32
     again = tocsin("circle", "key", "new", "key", "--unlocked")
-    assert again.exit_code != 0
+    assert (again.exit_code, "Name another file" in again.stderr) == (2, True)
     propose(tocsin, "vigil.json", [made.stdout.strip()], *NEW, "--threshold", "1")
     other = home.file("other-words", "another passphrase")
     other.chmod(0o600)
@@ -88,12 +88,29 @@ def test_without_a_passphrase_no_key_is_made_unless_that_is_said(tocsin, home):
     assert tocsin("circle", "key", "new", "key", "--unlocked").exit_code == 0
 
 
+def test_a_circle_hides_its_members_from_the_first_epoch_on_or_never(tocsin, home, admins):
+    propose(tocsin, "veil.json", admins, *NEW, "--threshold", "2", "--hidden")
+    assert stat.S_IMODE((home.path / "veil.json").stat().st_mode) == 0o600
+    assert "do not see each other" in sign(tocsin, "veil.json", "key-0").stderr
+    assert said(sign(tocsin, "veil.json", "key-1", "--json"))["ready"] is True
+    done = tocsin("circle", "propose", "next.json", "--from", "veil.json", "--remove", TWO)
+    assert done.exit_code == 0, done.output
+    for key in ("key-0", "key-1"):
+        sign(tocsin, "next.json", key)
+    assert circle_in(home, "next.json").hidden
+    founded(tocsin, admins)
+    late = tocsin("circle", "propose", "late.json", "--from", "vigil.json", "--hidden")
+    assert (late.exit_code, (home.path / "late.json").exists()) == (2, False)
+    assert "know each other already" in late.stderr
+
+
 def test_enough_admins_found_a_circle_and_enough_of_both_change_it(tocsin, home, admins):
     assert founded(tocsin, admins)["ready"] is False
     one = said(sign(tocsin, "vigil.json", "key-0", "--json"))
     assert (one["ready"], one["signed"]) == (False, [{"by": "this epoch", "have": 1, "need": 2}])
-    again = said(sign(tocsin, "vigil.json", "key-0", "--json"))
-    assert again["signed"][0]["have"] == 1
+    again = sign(tocsin, "vigil.json", "key-0")
+    assert "Your signature was there already." in again.stderr
+    assert "Signed by 1 admin of this epoch; it takes 2." in again.stderr
     assert said(sign(tocsin, "vigil.json", "key-1", "--json"))["ready"] is True
     circle = circle_in(home, "vigil.json")
     assert (circle.newest.name, circle.newest.members, circle.newest.max_tlp) == (
@@ -172,6 +189,22 @@ def test_circles_are_listed_and_shown_with_what_did_not_come(tocsin, node):
     assert said(tocsin("circle", "members", "Vigil", "--json"))["items"] == CIRCLE["nodes"]
 
 
+def test_the_list_says_that_a_circle_is_closed_to_a_member_that_was_taken_out(tocsin, node):
+    out = CIRCLE | {"state": "adopted", "member": False, "closed": "circle-not-member"}
+    answer(node, "GET", "/v1/circles", {"items": [out]})
+    assert "adopted [circle-not-member]" in tocsin("circle", "list").stdout
+    answer(node, "GET", "/v1/circles", {"items": [out | {"member": True, "closed": None}]})
+    assert "[" not in tocsin("circle", "list").stdout
+
+
+def test_who_signs_with_a_node_at_hand_reads_names_beside_the_members(tocsin, node, admins):
+    founded(tocsin, admins)
+    node.add_peer("alder", node_id=TWO)
+    shown = sign(tocsin, "vigil.json", "key-0").stderr
+    assert f"+ member {TWO}  alder\n" in shown
+    assert f"+ member {ONE}\n" in shown
+
+
 def test_a_circle_is_adopted_from_its_file_or_by_its_name_and_left(tocsin, node, home, admins):
     founded(tocsin, admins)
     answer(node, "POST", "/v1/circles", CIRCLE | {"state": "adopted", "closed": None}, 201)
@@ -181,7 +214,7 @@ def test_a_circle_is_adopted_from_its_file_or_by_its_name_and_left(tocsin, node,
     answer(node, "POST", "/v1/circles/Vigil/adopt", CIRCLE)
     assert said(tocsin("circle", "adopt", "Vigil", "--json"))["name"] == "Vigil"
     answer(node, "POST", "/v1/circles/Vigil/leave", CIRCLE | {"state": "left"})
-    assert "Left: Vigil." in tocsin("circle", "leave", "Vigil").output
+    assert "Left: Vigil. Others still name this node" in tocsin("circle", "leave", "Vigil").output
 
 
 def test_the_file_of_a_circle_is_written_once(tocsin, node, home, admins):

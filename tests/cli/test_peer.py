@@ -220,6 +220,9 @@ def test_a_policy_is_one_record_and_only_what_is_named_is_sent(tocsin, node):
     )
     assert node.asked == {"onward": False, "client": True, "alerts_per_day": 3, "requests_per_s": None}
     assert "60 (as all peers)" in changed.stdout
+    assert "Named to other readers" in changed.stdout
+    tocsin("peer", "policy", "beta", "--unnamed")
+    assert node.asked == {"unnamed": True}
     told = json.loads(tocsin("peer", "policy", "beta", "--json").stdout)
     assert (told["name"], told["onward"], told["alerts_per_day"]) == ("beta", False, 3)
     assert told["as_all"] == ["requests_per_s"]
@@ -253,8 +256,10 @@ def test_complaints_are_listed_with_who_did_it_and_the_proof_is_written(tocsin, 
     assert [c["id"] for c in json.loads(tocsin("peer", "complaints", "delta", "--json").stdout)["items"]] == [
         2
     ]
-    path = home.file("proof", "")
-    written = tocsin("peer", "complaints", "--evidence", "1", "--out", str(path))
+    path = home.file("proof", "another proof")
+    assert tocsin("peer", "complaints", "--evidence", "1", "--out", str(path)).exit_code == 2
+    assert path.read_text() == "another proof"
+    written = tocsin("peer", "complaints", "--evidence", "1", "--out", str(path), "--force")
     assert (written.exit_code, path.read_text()) == (0, "c2sp.org/tlog-proof@v1\n")
     assert "tocsin proof verify" in written.stderr
     assert tocsin("peer", "complaints", "--evidence", "7").exit_code == 1

@@ -27,7 +27,7 @@ def test_the_same_is_said_in_a_word_and_ends_well(tocsin, node):
     result = tocsin("peer", "verify", "beta")
     assert result.exit_code == 0, result.output
     assert "Both hold the same." in result.stderr
-    assert "1200 places, 7 entries held here, 1 questions" in result.stdout
+    assert "1200 places, 7 entries held here, 1 question\n" in result.stdout
 
 
 def test_what_differs_is_listed_with_its_reason_and_what_to_do_and_ends_with_4(tocsin, node):
@@ -64,3 +64,19 @@ def test_what_differs_is_listed_with_its_reason_and_what_to_do_and_ends_with_4(t
     result = tocsin("peer", "verify", "beta", "--json")
     assert result.exit_code == 4
     assert json.loads(result.stdout)["our_log"]["trouble"] == "cannot-compare"
+
+
+def test_what_was_erased_here_is_said_so_on_its_side_and_no_repair_is_promised(tocsin, node):
+    node.add_peer("beta")
+    erased = {
+        "index": 2, "report_id": None, "here": "refused", "there": "sealed", "code": "erased", "remedy": "none",
+        "repaired": False, "note": None,
+    }  # fmt: skip
+    theirs = SAME | {"same": False, "differences": [erased]}
+    node.fault("GET", "/v1/peers/beta/verify", says(their_log=theirs, our_log=SAME))
+    result = tocsin("peer", "verify", "beta")
+    assert result.exit_code == 4
+    assert "refused (erased)" in result.stdout
+    assert "sealed (erased)" not in result.stdout
+    assert "tocsin report blocklist list" in result.stdout
+    assert "--repair" not in result.stderr

@@ -55,6 +55,17 @@ def test_fewer_than_required_is_not_verified(tocsin, cosigned):
         assert "[too-few-witnesses]" in result.stderr
 
 
+def test_a_proof_that_does_not_hold_says_what_to_do_with_the_file_and_blames_nobody(tocsin, home, cosigned):
+    raw = (home.path / "proof").read_bytes()
+    for spoilt in (raw.replace(b"\nindex ", b"\nindex 9"), b"no proof at all", raw[:200]):
+        result = tocsin("proof", "verify", str(home.file("spoilt", spoilt)))
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert "Believe nothing that this file says" in result.stderr
+    other = tocsin("proof", "verify", cosigned, "--node-id", B.node_id)
+    assert "[wrong-node]" in other.stderr
+    assert "Compare --node-id" in other.stderr
+
+
 def test_a_key_of_another_kind_is_usage(tocsin, cosigned):
     for key in ("nonsense", A.statement.log.vkey):
         assert tocsin("proof", "verify", cosigned, "--witness", key).exit_code == 2

@@ -363,3 +363,15 @@ def test_nobody_sets_a_level_without_a_name_and_a_reason(tocsin, node, filed):
     assert tocsin("report", "override", filed, "--yes").exit_code == 2
     assert tocsin("report", "override", filed, "--level", "5", "--clear", "--yes").exit_code == 2
     assert stored(node, filed).severity.basis == "computed"
+
+
+@pytest.mark.parametrize(
+    ("known", "said"), [(1, "it takes 2; 1 witness known here"), (3, "it takes 2; 3 witnesses known")]
+)
+def test_trust_says_how_many_witnesses_it_takes_and_how_many_are_known(known, said):
+    from tocsin_cli.commands.report_read import _trust
+
+    found = {"trust": "provisional", "witnesses": {"by": [], "required": 2, "known": known}}
+    [(label, text)] = _trust(found)
+    assert label == "Trust"
+    assert said in str(text)

@@ -58,6 +58,13 @@ def test_a_share_that_reaches_nobody_is_a_refusal(tocsin, node, filed):
     assert "[nothing-shared]" in result.stderr
 
 
+def test_that_another_has_it_is_no_success_for_who_was_named(tocsin, node, filed):
+    tocsin("report", "share", filed, "--to", "beta", "--yes")
+    node.withholds["two words"] = CEILING
+    assert tocsin("report", "share", filed, "--to", "two words").exit_code == 1
+    assert tocsin("report", "share", filed, "--to", "two words", "--to", "beta").exit_code == 0
+
+
 def test_somebody_must_be_named(tocsin, node, filed):
     result = tocsin("report", "share", filed)
     assert result.exit_code == 2

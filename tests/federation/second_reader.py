@@ -276,7 +276,7 @@ def form(header: Any) -> str | None:
     later = (
         (isinstance(header.get("v"), int) and header["v"] != 1)
         or (isinstance(header.get("t"), str) and header["t"] not in KINDS)
-        or (isinstance(aud, dict) and bool(aud) and not {"nodes", "circle"} & set(aud))
+        or (isinstance(aud, dict) and bool(aud) and not {"nodes", "circle", "unnamed"} & set(aud))
         or (isinstance(enc, dict) and isinstance(enc.get("suite"), int) and enc["suite"] != 1)
     )
     if later:
@@ -289,7 +289,12 @@ def form(header: Any) -> str | None:
             and FIELDS - set(header) <= {"prev", "ref"}
             and NODE.fullmatch(header["by"]) is not None
             and (
-                named(aud, header["by"]) if "nodes" in aud else circle(aud) and kind in {"publish", "revoke"}
+                named(aud, header["by"])
+                if "nodes" in aud
+                else aud == {"unnamed": True}
+                and kind in {"publish", "revoke", "remark", "call", "recall", "circle"}
+                if "unnamed" in aud
+                else circle(aud) and kind in {"publish", "revoke"}
             )
             and re.fullmatch(rf"{NAMES.get(kind, 'incident')}--[0-9a-f-]{{36}}", header["id"]) is not None
             and header["ver"] >= 1

@@ -13,6 +13,7 @@ from tests.federation.test_sharing import header, policy
 from tocsin_federation.calls import (
     ANSWER,
     CALL,
+    LAST,
     Basis,
     Call,
     CallAnswer,
@@ -225,4 +226,4 @@ def test_a_call_is_served_up_to_the_ceiling_of_the_moment_and_an_answer_always(t
 
 
 def test_a_moment_beyond_the_calendar_is_the_last_there_is():
-    assert moment(2**53 - 1) == datetime.max.replace(tzinfo=UTC)
+    assert moment(2**53 - 1) == moment(253_402_300_799_999) == LAST < datetime.max.replace(tzinfo=UTC)

@@ -223,6 +223,12 @@ def test_manifests_are_taken_from_active_members_about_what_the_header_says():
         with pytest.raises(EntryRefused) as refused:
             admit_manifests(given_header, us.circle, policy=who, me=B.node_id)
         assert refused.value.code == code
+    hidden = founders()
+    hidden.next(NODES, now=NOW, v=2, roster="hidden")
+    named = header(id=circle_entry_id(hidden.circle.id))
+    with pytest.raises(EntryRefused) as refused:  # it goes by hand alone, whoever sends it
+        admit_manifests(named, hidden.circle, policy=policy(A.node_id), me=B.node_id)
+    assert refused.value.code == "content-invalid"
     others = founders(threshold=1)
     others.next([C.node_id], now=NOW)
     strange = header(id=circle_entry_id(others.circle.id))

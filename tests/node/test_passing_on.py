@@ -7,6 +7,7 @@ from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.villain import GRAVE, get, post, until
 
 from tocsin_federation.proof import read_proof, verify_proof
+from tocsin_node.storage import recalls
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import revise, withdraw
 
@@ -102,6 +103,19 @@ async def test_only_what_the_marking_permits_goes_on(cluster, tmp_path, tlp, cli
         else:
             assert ("oak", code) in [(w["name"], w["code"]) for w in done["withheld"]]
             assert done["to"] == []
+
+
+async def test_what_its_author_marked_more_strictly_since_goes_on_to_nobody(cluster, tmp_path):
+    """The entry still says GREEN: its author's later word counts."""
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, _ = (nodes[name] for name in NAMES)
+        said = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
+        await seen(fir, said["id"])
+        async with fir.node.pool.acquire() as conn:
+            await recalls.narrow(conn, [said["id"]], "amber+strict")
+        done = await share(fir, said["id"], "oak", status=200)
+        assert ("oak", "onward-forbidden") in [(w["name"], w["code"]) for w in done["withheld"]]
+        assert done["to"] == []
 
 
 async def test_the_authors_own_word_takes_its_place_and_an_older_version_never_undoes_it(cluster, tmp_path):

@@ -2,14 +2,17 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import orjson
 import pytest
-from tests.support.circle import QUICK, circle, filed, seen
-from tests.support.villain import get, outcomes, post, until
+from tests.support.circle import QUICK, circle, filed, introduce, seen
+from tests.support.villain import get, incident_id_of, outcomes, post, until, villain
 
-from tocsin_federation.recall import write_recall
+from tocsin_federation.merkle import leaf_hash
+from tocsin_federation.recall import RECALL, write_recall
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import revise
 
@@ -191,6 +194,96 @@ async def test_nobody_recalls_what_another_gave(cluster, tmp_path, acme, mallory
     await mallory.ring()
     assert (await outcomes(acme, 2))[1] == (1, "refused", "not-owner")
     await get(acme, f"/v1/reports/{ours['id']}")
+
+
+def taken_back(mallory, acme, *frames, deadline=None, what="purge"):
+    """Put into mallory's log that it recalls these entries of its own."""
+    entries = [mallory.leaf_hashes[frame.idx] for frame in frames]
+    now = datetime.now(UTC)
+    content = write_recall(what, entries, "Mine.", at=now, deadline=now)
+    if deadline is not None:
+        content = RECALL.encode(msgspec.structs.replace(RECALL.decode(content), deadline=deadline))
+    sealed = mallory.sealed(
+        acme, content, t="recall", id=f"recall--{uuid.uuid4()}", ref=entries[0], tlp=Tlp.GREEN
+    )
+    return mallory.append(acme, sealed)
+
+
+async def until_done(node, count):
+    async def look():
+        async with node.node.pool.acquire() as conn:
+            return await conn.fetchval("select count(*) from recalled where done_at is not null") == count
+
+    await until(look)
+
+
+async def test_a_recall_of_what_was_never_taken_bars_nobody_from_giving_it(acme, mallory):
+    """Who knows the id of another's report cannot have it refused before its author gives it."""
+    async with villain("oscar") as oscar:
+        await oscar.join(acme)
+        theirs = oscar.bundle("What happened at oscar")
+        frame = mallory.publish(acme, theirs)  # refused: it is oscar's
+        await mallory.ring()
+        await outcomes(acme, 1)
+        taken_back(mallory, acme, frame)
+        await mallory.ring()
+        await until_done(acme, 1)
+        assert await erasures(acme) == []
+        oscar.publish(acme, theirs)
+        await oscar.ring()
+        assert await outcomes(acme, 1, "oscar") == [(0, "stored", None)]
+
+
+async def test_a_piece_of_an_id_recalls_nothing(acme, mallory):
+    """What is not the whole name of a report is the name of none, least of all of every one."""
+    async with acme.client.post("/v1/reports", data=acme.bundle("Ours"), headers=STIX) as answer:
+        ours = await answer.json()
+    sealed = mallory.sealed(acme, mallory.bundle("Mine"))
+    cut = orjson.dumps({**orjson.loads(sealed.leaf), "id": "incident--"})
+    frame = mallory.append(acme, replace(sealed, leaf=cut, leaf_hash=leaf_hash(cut)))
+    await mallory.ring()
+    await outcomes(acme, 1)
+    taken_back(mallory, acme, frame)
+    await mallory.ring()
+    await until_done(acme, 1)
+    async with acme.node.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from log_entry where erased_at is not null") == 0
+        assert await conn.fetchval("select count(*) from quarantine") == 0, "its own bytes are let go of"
+    await get(acme, f"/v1/reports/{ours['id']}")
+
+
+async def test_a_deadline_at_the_end_of_time_stops_nothing(acme, mallory):
+    """Also not where the report was passed on, and its recall is passed on with a deadline of its own."""
+    async with villain("oscar") as oscar:
+        await oscar.join(acme)
+        content = mallory.bundle("Of mallory")
+        frame = mallory.publish(acme, content)
+        await mallory.ring()
+        await outcomes(acme, 1)
+        name = incident_id_of(content)
+        shared = await post(acme, f"/v1/reports/{name}/share?to=oscar", {})
+        assert shared["outcome"] == "stored", shared
+        taken_back(mallory, acme, frame, deadline=2**53 - 1)
+        await mallory.ring()
+        await until_done(acme, 1)
+        await gone(acme, name)
+
+
+async def test_who_passed_a_report_on_and_takes_it_back_keeps_its_author_from_nothing(cluster, tmp_path):
+    line = (("acme", "birch"), ("birch", "cedar"))
+    async with circle(cluster, tmp_path, ["acme", "birch", "cedar"], pairs=line) as nodes:
+        acme, birch, cedar = nodes["acme"], nodes["birch"], nodes["cedar"]
+        done = await filed(acme, "Something happened", tlp=Tlp.GREEN)
+        await seen(birch, done["id"])
+        async with birch.client.post(f"/v1/reports/{done['id']}/share?to=cedar") as answer:
+            assert answer.status == 201, await answer.json()
+        await seen(cedar, done["id"])
+        await post(acme, f"/v1/reports/{done['id']}/recall", {**WHY, "peers": ["birch"]})
+        await gone(cedar, done["id"])
+        await introduce("acme", acme, "cedar", cedar)
+        async with acme.client.post(f"/v1/reports/{done['id']}/share?to=cedar") as answer:
+            assert answer.status == 201, await answer.json()
+        assert (await seen(cedar, done["id"]))["passed_by"] is None
 
 
 async def test_what_was_recalled_comes_in_by_no_door_until_a_person_lifts_it(cluster, tmp_path):

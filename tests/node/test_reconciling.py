@@ -108,6 +108,21 @@ async def test_a_wrap_that_the_peer_could_not_open_is_offered_anew_and_opens(pai
     assert (await settled(alder, "birch"))["same"] is True
 
 
+async def test_what_was_taken_back_is_not_offered_anew_whatever_the_peer_says_of_it(pair):
+    alder, birch = pair
+    report = await filed(alder, "Given and taken back")
+    await seen(birch, report["id"])
+    await run(birch, "update remote_entry set outcome = 'quarantined', code = 'bad-wrap'")
+    (difference,) = (await settled(alder, "birch"))["our_log"]["differences"]
+    assert difference["remedy"] == "offer"
+    why = {"by": "Kim", "reason": "It names a patient."}
+    await post(alder, f"/v1/reports/{report['id']}/recall", why)
+    mended = await post(alder, "/v1/peers/birch/verify", {})
+    assert [d["remedy"] for d in mended["our_log"]["differences"] if d["index"] == 0] == ["none"]
+    async with alder.node.pool.acquire() as conn:
+        assert await conn.fetchval("select wrap from log_wrap where idx = 0") == b""
+
+
 async def test_what_a_rule_forbids_is_told_with_the_rule_and_cannot_be_mended(pair):
     alder, birch = pair
     await run(birch, "update peer set max_tlp_in = 'clear' where name = 'alder'")

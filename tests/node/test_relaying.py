@@ -15,6 +15,7 @@ from tests.support.villain import GRAVE, entries_body, get, incident_id_of, outc
 from tocsin_federation.envelope import open_disclosed, seal, wrap_info
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header
+from tocsin_node.storage import recalls
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import withdraw
 
@@ -189,6 +190,21 @@ async def test_what_was_replaced_taken_back_or_lowered_is_not_handed_on(town):
     await birch.node.peering.load()
     body = await birch.node.giving.entries(birch.node.peering.named("cedar"), author, 0, 512)
     assert FrameReader().feed(body) == [], "above what goes to cedar from here"
+
+
+async def test_what_was_marked_more_strictly_since_goes_back_to_its_author_alone(town):
+    alder, birch, _ = await town.met("alder", "birch", "cedar")
+    report = await filed(alder, "First words")
+    await seen(birch, report["id"])
+    caller, author = birch.node.peering.named("cedar"), birch.node.peering.named("alder")
+    body = await birch.node.giving.entries(caller, author, 0, 512)
+    assert [f.idx for f in FrameReader().feed(body)] == [0]
+    async with birch.node.pool.acquire() as conn:
+        await recalls.narrow(conn, [report["id"]], "red")
+    body = await birch.node.giving.entries(caller, author, 0, 512)
+    assert FrameReader().feed(body) == []
+    body = await birch.node.giving.entries(author, author, 0, 512)
+    assert [f.idx for f in FrameReader().feed(body)] == [0]
 
 
 # Who hands on may lie -------------------------------------------------------------------------------------

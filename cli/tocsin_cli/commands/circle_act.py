@@ -23,8 +23,8 @@ from tocsin_cli.words import Since
 def adopt(session: Session, what: str, resolve: bool) -> None:
     """Join the circle in FILE, or the one that a peer has told us of by NAME; or take its next epoch.
 
-    From then on reports can be shared into it from here, and this node tells its members of it. Nothing flows to a
-    member that is not an approved peer, whatever the circle says.
+    From then on reports can be shared into it from here, and this node tells its members of it, unless it hides
+    them. Nothing flows to a member that is not an approved peer, whatever the circle says.
     """
     file = Path(what)
     if file.is_file():
@@ -65,7 +65,7 @@ def leave(session: Session, name: str) -> None:
     if session.out.as_json:
         session.out.document(found)
         return
-    session.out.say(f"Left: {found.get('name')}.")
+    session.out.say(f"Left: {found.get('name')}. Others still name this node: its admins can take it out.")
 
 
 @click.command("backfill", cls=Command)

@@ -5,7 +5,7 @@ Keys and manifests are files: no node is asked but to look up a peer by its name
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +63,7 @@ def new(
 
     The public key on stdout goes to whoever proposes the circle; the file stays with the person.
     """
+    _refuse_to_overwrite(file)
     with told():
         passphrase = read_passphrase(file=passphrase_file, descriptor=passphrase_fd)
         if passphrase is None and not unlocked:
@@ -87,6 +88,11 @@ def new(
 @click.option("--remove-admin", "gone", multiple=True, metavar="KEY", help="An admin to take out.")
 @click.option("--threshold", type=click.IntRange(1), metavar="N", help="How many admins must sign.")
 @click.option("--max-tlp", type=click.Choice(MARKINGS), help="The highest marking shared by the circle.")
+@click.option(
+    "--hidden",
+    is_flag=True,
+    help="A new circle whose members do not see each other: FILE is for those who publish.",
+)
 @click.option("--days", type=click.IntRange(1, MOST_DAYS), default=365, show_default=True, help="Its term.")
 @pass_session
 def propose(
@@ -100,14 +106,14 @@ def propose(
     gone: tuple[str, ...],
     threshold: int | None,
     max_tlp: str | None,
+    hidden: bool,
     days: int,
 ) -> None:
     """Write a manifest that nobody has signed yet: of a new circle, or with --from the next epoch of one.
 
     What is not said stays as it was. FILE goes from admin to admin, each of whom signs it.
     """
-    if file.exists():
-        raise UsageFault(f"{file} exists already; it is not overwritten.", hint="Name another file.")
+    _refuse_to_overwrite(file)
     chain = [] if source is None else list(_file_named(session, source))
     if source is None and (not name or not add or not admins or threshold is None):
         raise UsageFault(
@@ -117,6 +123,11 @@ def propose(
     with _refusals():
         read = [read_manifest(envelope) for envelope in chain]
         before = read[-1].manifest if read else None
+        if hidden and before is not None and before.roster is None:
+            raise UsageFault(
+                "Its members know each other already; that cannot be taken back.",
+                hint="Found a new circle: without --from.",
+            )
         members = set(before.members if before else ())
         keys = set(before.admins if before else ())
         now = datetime.now(UTC)
@@ -129,6 +140,7 @@ def propose(
             admins=(keys | set(map(_admin, admins))) - set(map(_admin, gone)),
             threshold=threshold,
             max_tlp=max_tlp,
+            hidden=before.roster == "hidden" if before else hidden,
             now=now,
             days=days,
         )
@@ -170,7 +182,7 @@ def sign(
             code="not-admin",
             hint="Compare the keys: `tocsin circle propose` names an admin with --admin KEY.",
         )
-    for line in changes(newest.manifest, before):
+    for line in changes(newest.manifest, before, _names(session)):
         session.out.warn(line)
     if not yes and not Asker(session.out, instead=GIVE_YES).yes("Sign it?", default=False):
         session.out.warn("Nothing is signed.")
@@ -178,12 +190,14 @@ def sign(
     with _refusals():
         chain[-1] = sign_manifest(chain[-1], private)
         signed = read_manifest(chain[-1])
+    if signed.signatures == newest.signatures:
+        session.out.say("Your signature was there already.")
     write_durably(file, write_file(chain))
     _tell(session, file, signed, before)
 
 
-def changes(manifest: Manifest, before: Manifest | None) -> list[str]:
-    """What a manifest says, beside the one before it."""
+def changes(manifest: Manifest, before: Manifest | None, names: Mapping[str, str]) -> list[str]:
+    """What a manifest says, beside the one before it. `names`: what a node's people call NodeIDs; where known."""
     lines = [
         (
             f"Circle {manifest.name!r}, epoch {manifest.epoch}, until {manifest.expires_at:%Y-%m-%d}, up to "
@@ -193,13 +207,23 @@ def changes(manifest: Manifest, before: Manifest | None) -> list[str]:
     was = before or manifest
     if (was.threshold, was.max_tlp) != (manifest.threshold, manifest.max_tlp):
         lines.append(f"Before: up to {was.max_tlp.label}; {was.threshold} of {len(was.admins)} admins.")
-    lines += _difference("member", manifest.members, before.members if before else ())
+    lines += [
+        f"{line}  {names[line.rpartition(' ')[2]]}" if line.rpartition(" ")[2] in names else line
+        for line in _difference("member", manifest.members, before.members if before else ())
+    ]
     lines += _difference(
         "admin", [k.hex() for k in manifest.admins], [k.hex() for k in before.admins] if before else ()
     )
+    if manifest.roster == "hidden":
+        lines.append("Its members do not see each other: this file goes to those alone who publish to it.")
     if not manifest.members:
         lines.append("It has no members: what is shared into it goes to nobody.")
     return lines
+
+
+def _refuse_to_overwrite(file: Path) -> None:
+    if file.exists():
+        raise UsageFault(f"{file} exists already; it is not overwritten.", hint="Name another file.")
 
 
 def _difference(what: str, now: Sequence[str], before: Sequence[str]) -> list[str]:
@@ -217,6 +241,7 @@ def _manifest(
     admins: set[bytes],
     threshold: int | None,
     max_tlp: str | None,
+    hidden: bool,
     now: datetime,
     days: int,
 ) -> Manifest:
@@ -225,7 +250,8 @@ def _manifest(
 
     try:
         return Manifest(
-            v=1,
+            v=2 if hidden else 1,
+            roster="hidden" if hidden else None,
             circle=circle,
             epoch=before.epoch + 1 if before else 0,
             prev=prev,
@@ -242,6 +268,17 @@ def _manifest(
             "That is no manifest: there must be an admin, and no more signatures be asked for than there are admins.",
             hint="Look at --admin, --remove-admin, --threshold and --name.",
         ) from exc
+
+
+def _names(session: Session) -> dict[str, str]:
+    """Our names for the nodes that we know, if a node is at hand to ask: an admin need not have one."""
+    try:
+        us = session.client.json("GET", "/v1/node")
+        peers = member(session.client.json("GET", "/v1/peers"), "items")
+    except CliError:
+        return {}
+    found = {str(peer.get("node_id")): str(peer.get("name")) for peer in peers}
+    return {**found, str(us.get("node_id")): "us"}
 
 
 def _file_named(session: Session, source: str) -> tuple[bytes, ...]:
@@ -313,7 +350,7 @@ def _tell(session: Session, file: Path, newest: SignedManifest, before: Manifest
         )
         return
     for have, need, what in counts:
-        session.out.say(f"Signed by {have} of the {need} admins of {what} that it takes.")
+        session.out.say(f"Signed by {have} admin{'' if have == 1 else 's'} of {what}; it takes {need}.")
     if ready:
         session.out.next_step(f"tocsin circle adopt {file}")
     else:

@@ -72,7 +72,10 @@ def members(session: Session, name: str) -> None:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @pass_session
 def export(session: Session, name: str, file: Path) -> None:
-    """Write a circle's file, from which its admins propose the next epoch. It holds no secret."""
+    """Write a circle's file, from which its admins propose the next epoch.
+
+    It holds no key. Of a circle that hides its members it says who they are: keep it close.
+    """
     if file.exists():
         raise UsageFault(f"{file} exists already; it is not overwritten.", hint="Name another file.")
     write_durably(file, file_of(session, name))
@@ -107,7 +110,10 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
                 f"{found.get('state')}" + (f"; nothing is shared into it [{closed}]" if closed else ""),
             ),
             ("Epoch", f"{found.get('epoch')}, until {local_time(found.get('expires_at'))}"),
-            ("Members", found.get("members")),
+            (
+                "Members",
+                f"{found.get('members')}{', who do not see each other' if found.get('hidden') else ''}",
+            ),
             ("Shares up to", f"TLP:{str(found.get('max_tlp')).upper()}"),
             ("Admins", f"{found.get('admins')}, of whom {found.get('threshold')} must sign"),
         ]
@@ -129,10 +135,16 @@ def gap_text(counted: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _state(item: Mapping[str, Any]) -> str:
+    """How it stands here; of an adopted one also why nothing is shared into it, if that is so."""
+    closed = f" [{item['closed']}]" if item.get("state") == "adopted" and item.get("closed") else ""
+    return f"{item.get('state')}{closed}"
+
+
 def _row(item: Mapping[str, Any]) -> list[object]:
     return [
         item.get("name"),
-        item.get("state"),
+        _state(item),
         item.get("epoch"),
         item.get("members"),
         item.get("max_tlp"),

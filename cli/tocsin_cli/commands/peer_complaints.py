@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from tocsin_cli.command import Command
-from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member, names
+from tocsin_cli.placing import check_place, put
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -25,9 +25,10 @@ from tocsin_cli.session import Session, pass_session
     is_flag=True,
     help="Show in the proof what was passed on: the report itself, whatever its marking.",
 )
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
 @pass_session
 def complaints(
-    session: Session, name: str | None, evidence: int | None, out: Path | None, disclose: bool
+    session: Session, name: str | None, evidence: int | None, out: Path | None, disclose: bool, force: bool
 ) -> None:
     """List what was passed on against its marking.
 
@@ -39,7 +40,7 @@ def complaints(
             "--out and --disclose need --evidence ID.", hint="`tocsin peer complaints` lists the numbers."
         )
     if evidence is not None:
-        _evidence(session, evidence, out, disclose=disclose)
+        _evidence(session, evidence, out, disclose=disclose, force=force)
         return
     found = session.client.json("GET", "/v1/complaints", query=[("against", name)] if name else [])
     items = member(found, "items")
@@ -54,13 +55,13 @@ def complaints(
     session.out.next_step("tocsin peer complaints --evidence ID --out FILE")
 
 
-def _evidence(session: Session, number: int, out: Path | None, *, disclose: bool) -> None:
+def _evidence(session: Session, number: int, out: Path | None, *, disclose: bool, force: bool) -> None:
+    check_place(out, force=force)
     query = [("disclose", "1")] if disclose else []
     raw = session.client.raw("GET", f"/v1/complaints/{number}/evidence", query=query)
+    put(session.out, out, [raw], force=force)
     if out is None:
-        session.out.raw(raw)
         return
-    write_durably(out, raw)
     session.out.say(f"{len(raw)} bytes: {out}")
     session.out.next_step(f"tocsin proof verify {out}")
 

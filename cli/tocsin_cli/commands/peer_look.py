@@ -10,8 +10,8 @@ import click
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.relay_told import relay_lines
-from tocsin_cli.durable import write_durably
 from tocsin_cli.filing import member
+from tocsin_cli.placing import check_place, put
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -247,17 +247,18 @@ def _skew(seconds: object) -> str:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, else on stdout."
 )
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
 @pass_session
-def evidence(session: Session, name: str, out: Path | None) -> None:
+def evidence(session: Session, name: str, out: Path | None, force: bool) -> None:
     """Write the proof that a peer has forked its log.
 
     Two checkpoints, both signed by the peer, that cannot both be true. Anybody can verify it offline: tocsin proof
     verify FILE.
     """
+    check_place(out, force=force)
     raw = session.client.raw("GET", f"/v1/peers/{segment(name)}/evidence")
+    put(session.out, out, [raw], force=force)
     if out is None:
-        session.out.raw(raw)
         return
-    write_durably(out, raw)
     session.out.say(f"{len(raw)} bytes: {out}")
     session.out.next_step(f"tocsin proof verify {out}")

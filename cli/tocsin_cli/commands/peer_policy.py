@@ -44,6 +44,12 @@ class _Number(click.ParamType[Any]):
     help="It is a client of yours: TLP:AMBER of others may be passed on to it.",
 )
 @click.option(
+    "--unnamed/--named",
+    "unnamed",
+    default=None,
+    help="Name it to no other reader of what is sent from here.",
+)
+@click.option(
     "--relay/--no-relay",
     "relay",
     default=None,
@@ -96,6 +102,7 @@ def _lines(record: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("Taken from it up to", f"TLP:{str(record.get('max_tlp_in')).upper()}"),
         ("Passing on, both ways", said("onward")),
         ("A client of ours", said("client")),
+        ("Named to other readers", "no" if record.get("unnamed") else "yes"),
         ("May relay", said("relay")),
         ("Witness of ours", said("witness")),
         ("We witness it", said("witnessed")),

@@ -59,20 +59,28 @@ def verify(session: Session, name: str, repair: bool) -> None:
         hint = (
             f"tocsin peer verify {quoted} --repair" if not repair else f"tocsin peer verify {quoted}, later"
         )
+        if _all_by_rule(found):
+            hint = "Nothing is lost and nothing can be repaired: the last column says why each is not held."
         raise NotVerified(f"{name} and this node do not hold the same.", code="not-the-same", hint=hint)
     if not session.out.as_json:
         session.out.say("Both hold the same.")
 
 
+def _many(count: object, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def _side(session: Session, title: str, side: Mapping[str, Any]) -> None:
     count, waiting = side.get("held"), side.get("waiting")
+    compared = [
+        _many(side.get("compared"), "place"),
+        f"{_many(count, 'entry', 'entries')} held here",
+        _many(side.get("asked"), "question"),
+    ]
     pairs: list[tuple[str, object]] = [
         ("Log", title),
         ("Head", _HEADS.get(str(side.get("head")), side.get("head"))),
-        (
-            "Compared",
-            f"{side.get('compared')} places, {count} entries held here, {side.get('asked')} questions",
-        ),
+        ("Compared", ", ".join(compared)),
     ]
     if waiting:
         pairs.append(("Not yet worked through", f"{waiting} places"))
@@ -89,12 +97,31 @@ def _side(session: Session, title: str, side: Mapping[str, Any]) -> None:
 
 
 def _row(each: Mapping[str, Any]) -> list[object]:
-    code = f" ({each['code']})" if each.get("code") else ""
     if each.get("repaired"):
         done = f"mended: {each.get('note')}"
     elif each.get("note"):
         done = str(each["note"])
+    elif each.get("code") == "erased":
+        done = "it was erased, and stays away: tocsin report blocklist list"
     else:
         done = _REMEDIES.get(str(each.get("remedy")), str(each.get("remedy")))
-    here, there = (each.get(part) or "nothing" for part in ("here", "there"))
-    return [each.get("index"), here, f"{there}{code}", each.get("report_id") or "not known", done]
+    here, there = (_state(each, part) for part in ("here", "there"))
+    return [each.get("index"), here, there, each.get("report_id") or "not known", done]
+
+
+def _state(each: Mapping[str, Any], part: str) -> str:
+    """How the entry stands on that side. The code is of the side that does not hold it as it was sealed."""
+    state = each.get(part) or "nothing"
+    return f"{state} ({each['code']})" if each.get("code") and state != "sealed" else str(state)
+
+
+def _all_by_rule(found: Mapping[str, Any]) -> bool:
+    """Whether all that differs was refused by a rule, so that nothing is to be repaired from here or later."""
+    sides = [found.get(side) or {} for side in ("their_log", "our_log")]
+    rest = [each for side in sides for each in side.get("differences") or [] if not each.get("repaired")]
+    if any(
+        side.get("head") != "same" or side.get("waiting") or side.get("trouble") or not side.get("complete")
+        for side in sides
+    ):
+        return False
+    return bool(rest) and all(each.get("remedy") == "none" for each in rest)

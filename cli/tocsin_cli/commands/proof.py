@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from tocsin_federation.messages import Audience
     from tocsin_federation.proof import Proven
 
+_ITS_OWN_HINT = {"proof-void", "statement-unsupported"}
+_OTHER_NODE = (
+    "Compare --node-id with what the organisation says of itself; else it is another organisation's proof."
+)
+_BELIEVE_NOTHING = "Believe nothing that this file says; ask who gave it to you for another."
 _LATEST = 253_402_300_799  # the year 9999
 _KINDS = {
     "publish": "a report",
@@ -135,7 +140,10 @@ def _proven(raw: bytes, node_id: str | None, witnesses: list[str]) -> "Proven":
 
 
 def _not_held(exc: "FederationError") -> NotVerified:
-    return NotVerified(f"The proof does not hold: {exc}", code=exc.code, hint=exc.hint)
+    hint = _OTHER_NODE if exc.code == "wrong-node" else _BELIEVE_NOTHING
+    if exc.code in _ITS_OWN_HINT:
+        hint = exc.hint
+    return NotVerified(f"The proof does not hold: {exc}", code=exc.code, hint=hint)
 
 
 def _tell_fork(session: Session, raw: bytes, node_id: str | None) -> None:
@@ -266,6 +274,8 @@ def _title(proven: "Proven") -> str | None:
 def _audience(aud: "Audience") -> str:
     if aud.circle is not None:
         return f"the members of the circle {aud.circle.hex()} in epoch {aud.epoch} (entry {aud.cseq} to it)"
+    if aud.unnamed:
+        return "nodes that are not named"
     return f"{len(aud.nodes)} nodes: {', '.join(aud.nodes)}"
 
 

@@ -165,8 +165,9 @@ def _trust(found: Mapping[str, Any]) -> list[tuple[str, object]]:
     if not isinstance(witnesses, Mapping):
         return []
     by = ", ".join(names(witnesses.get("by"))) or "nobody yet"
-    needed = f"{witnesses.get('required')} of {witnesses.get('known')} needed"
-    return [("Trust", f"{found.get('trust')}; cosigned by {by} ({needed})")]
+    known = witnesses.get("known")
+    takes = f"it takes {witnesses.get('required')}; {known} witness{'' if known == 1 else 'es'} known here"
+    return [("Trust", f"{found.get('trust')}; cosigned by {by} ({takes})")]
 
 
 def _through(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -83,9 +83,9 @@ def erase(
 ) -> None:
     """Leave nothing of a report, here and at peers.
 
-    It is for good; one of your own is taken back from all that were sent it, a peer's is erased here alone. Bytes,
-    keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of everything
-    else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
+    It is for good; one of your own is taken back from all that were sent it, a peer's from those you passed it on to.
+    Bytes, keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of
+    everything else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
     by any door: `tocsin report blocklist`. Backups, mails and webhooks that went out are yours to see to.
     """
     wanted = {"by": by, "reason": reason, "deadline_h": deadline_h}
@@ -162,8 +162,10 @@ def _take_back(
         if not Asker(session.out, instead=GIVE_YES).yes(ask, default=False):
             session.out.warn("Nothing is done.")
             return
-    _tell(session, session.client.json("POST", path, send=dict(wanted)))
-    session.out.next_step(f"tocsin report receipts {report_id}")
+    done = session.client.json("POST", path, send=dict(wanted))
+    _tell(session, done)
+    told = bool(done["peers"])
+    session.out.next_step(f"tocsin report receipts {report_id}" if told else "tocsin report blocklist list")
 
 
 def _tell(session: Session, told: Mapping[str, Any]) -> None:
@@ -172,8 +174,9 @@ def _tell(session: Session, told: Mapping[str, Any]) -> None:
         out.document(told)
         return
     heading = {"dry-run": "Would be taken back", "recalled": "Recalled", "erased": "Erased"}[told["outcome"]]
-    names = ", ".join(peer["name"] for peer in told["peers"]) or "nobody was sent it"
-    out.facts([(heading, told["report_id"]), ("Told", names), ("Until", local_time(told["deadline"]))])
+    names = ", ".join(peer["name"] for peer in told["peers"]) or "nobody: no peer has it from us"
+    until = [("Until", local_time(told["deadline"]))] if told["peers"] else []
+    out.facts([(heading, told["report_id"]), ("Told", names), *until])
     for made in told["redactions"]:
         out.warn(f"A redaction of it stays: {made} (`tocsin report erase {made}` takes that too).")
 

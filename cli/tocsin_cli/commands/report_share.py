@@ -63,8 +63,7 @@ def share(
         answer = _send(session, report_id, audience, dry_run=False)
     tell_answer(session.out, answer, heading="Shared")
     warn_not_sent(session.out, answer, to=to)
-    reached = answer.get("to") or [w for w in answer.get("withheld") or [] if w.get("code") == HAS_IT]
-    if not reached:
+    if not answer.get("to") and not _have_it(answer, to):
         raise CliError(
             "It was sent to nobody.", code="nothing-shared", hint="Why is said above, for each of them."
         )
@@ -76,6 +75,12 @@ def _send(session: Session, report_id: str, audience: Audience, *, dry_run: bool
     found = session.client.json("POST", f"/v1/reports/{segment(report_id)}/share", query=query)
     member(found, "id")
     return dict(found)
+
+
+def _have_it(answer: Answer, to: tuple[str, ...]) -> bool:
+    """Whether somebody has it already of those who were meant: the peers named, or a circle's members."""
+    having = [each for each in answer.get("withheld") or [] if each.get("code") == HAS_IT]
+    return any(not to or each.get("name") in to or each.get("node_id") in to for each in having)
 
 
 def _agreed(session: Session, tried: Answer) -> bool:

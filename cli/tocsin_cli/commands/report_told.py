@@ -99,6 +99,8 @@ def _remedy(out: Output, missed: Mapping[str, Any], answer: Answer) -> None:
         out.warn(f"  If it is a client of yours: tocsin peer policy {peer} --client; then: {share}")
     elif code == "onward-off":
         out.warn(f"  To change that: tocsin peer policy {peer} --onward; then: {share}")
+    elif code == "unnamed":
+        out.warn(f"  If its author may know of it: tocsin peer policy {peer} --named; then: {share}")
     elif code == "onward-forbidden":
         out.warn("  Only the author can give it to them: ask the author.")
     elif code != "its-own":

@@ -76,6 +76,7 @@ def _signed(manifest: Manifest, *by: bytes) -> bytes:
 
 _FIRST: Final = _signed(_manifest(), ANN, BOB)
 _SECOND: Final = _signed(_manifest(_FIRST, members=tuple(sorted(_ALL[:2]))), BOB, CAY)
+_HIDDEN: Final = _signed(_manifest(v=2, roster="hidden"), ANN, BOB)
 
 
 def _given(*chain: bytes, held: tuple[bytes, ...] = (), now: datetime = NOW) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def _valid() -> Iterator[Row]:
     changed = _manifest(_FIRST, admins=_admins(CAY, DAN, EVE), threshold=3)
     both = _signed(changed, ANN, BOB, CAY, DAN, EVE)
     yield "valid-new-admins", "ok", "P-203", "Two of the old and all of the new signed.", _given(_FIRST, both)
+    yield "valid-hidden", "ok", "P-218", "Its members do not see each other.", _given(_HIDDEN)
     empty = _signed(_manifest(_FIRST, members=()), ANN, BOB)
     yield "valid-nobody", "ok", "P-200", "No members: that is nobody, not everybody.", _given(_FIRST, empty)
     more = sign_manifest(_FIRST, CAY)
@@ -144,6 +146,14 @@ def _broken() -> Iterator[Row]:
     skipped = _signed(_manifest(_FIRST, epoch=2), ANN, BOB)
     yield "epoch-skipped", code, rule, "0, then 2.", _given(_FIRST, skipped)
     yield "epoch-repeated", code, rule, "0, 1, then 1.", _given(_FIRST, _SECOND, _SECOND)
+    shown = _signed(_manifest(_HIDDEN), ANN, BOB)
+    yield (
+        "hidden-then-shown",
+        code,
+        "P-218",
+        "A later epoch would show who was hidden.",
+        _given(_HIDDEN, shown),
+    )
     yield "first-missing", code, rule, "It begins with epoch 1.", _given(_SECOND)
     prev = _signed(_manifest(_FIRST, prev=bytes(32)), ANN, BOB)
     yield "prev-of-another", code, rule, "It follows another manifest.", _given(_FIRST, prev)
@@ -209,8 +219,24 @@ def _malformed() -> Iterator[Row]:
         _given(_envelope(payload, [], STATEMENT_TYPE)),
     )
     yield "not-json", code, rule, "No JSON.", _given(b"\x00")
-    later = payload.replace(b'"v":1', b'"v":2')
-    yield "version-2", "circle-unsupported", rule, "A later version.", _given(_envelope(later, []))
+    later = payload.replace(b'"v":1', b'"v":3')
+    yield "version-3", "circle-unsupported", rule, "A later version.", _given(_envelope(later, []))
+    open_ = payload.replace(b'"v":1', b'"v":2')
+    yield (
+        "hidden-not-said",
+        code,
+        "P-218",
+        "Version 2 hides its members, and says so.",
+        _given(_envelope(open_, [])),
+    )
+    early = payload.replace(b'"threshold"', b'"roster":"hidden","threshold"')
+    yield (
+        "hidden-in-version-1",
+        code,
+        "P-218",
+        "An older program would send it on.",
+        _given(_envelope(early, [])),
+    )
 
 
 def _longer(payload: bytes) -> bytes:

@@ -69,6 +69,8 @@ def _valid(box: Wraps) -> Iterator[Row]:
     )
     circle = sealed(aud=place)
     yield "valid-circle", "ok", "P-64", "To a circle: the header names nobody.", box.given(circle)
+    unnamed = sealed(recipients=(BIRCH, CEDAR), aud=Audience(unnamed=True))
+    yield "valid-unnamed", "ok", "P-217", "To Birch and Cedar, neither of whom is named.", box.given(unnamed)
     full = sealed(content=bytes(1019))
     yield "valid-no-padding", "ok", "P-69", "1,019 bytes fill the smallest class.", box.given(full)
 
@@ -144,6 +146,31 @@ def _headers(box: Wraps) -> Iterator[Row]:
         "P-62",
         "An audience of a later version.",
         swap(b'"nodes":["' + birch + b'"]', b'"public":true'),
+    )
+    yield rewritten(
+        "audience-unnamed-and-nodes",
+        form,
+        "P-217",
+        "Nobody by name, and names beside it.",
+        swap(b'"nodes":["' + birch + b'"]', b'"nodes":["' + birch + b'"],"unnamed":true'),
+    )
+    yield rewritten(
+        "audience-unnamed-false",
+        canonical,
+        "P-217",
+        "Nobody by name, and not that either: what is absent is not false.",
+        swap(b'"nodes":["' + birch + b'"]', b'"nodes":["' + birch + b'"],"unnamed":false'),
+    )
+    yield rewritten(
+        "audience-unnamed-of-a-share",
+        form,
+        "P-217",
+        "What is passed on names its readers to the author.",
+        lambda leaf: (
+            swap(b'"nodes":["' + birch + b'"]', b'"unnamed":true')(leaf)
+            .replace(b'"t":"publish"', b'"t":"share"')
+            .replace(b'"t":"share"', b'"ref":"' + b"A" * 43 + b'=","t":"share"')
+        ),
     )
     yield rewritten(
         "audience-circle-half",

@@ -7,10 +7,13 @@ import orjson
 from aiohttp import web
 
 from tocsin_federation.audit import LINE, audit_origin, audit_vkey, time_text
+from tocsin_node.audit_actions import ACTIONS
 from tocsin_node.node import NODE
 from tocsin_node.storage.audit import Row, Wanted
+from tocsin_node.web.errors import BadParameter
 from tocsin_node.web.paging import integer, moment, page_limit
 from tocsin_node.web.problems import json_response
+from tocsin_schema.shape import nearest
 
 LINES_MAX = 2000
 NDJSON = "application/x-ndjson"
@@ -19,11 +22,11 @@ NDJSON = "application/x-ndjson"
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/audit: newest first; who asks is noted too."""
     auditing = request.app[NODE].auditing
-    limit = page_limit(request)
+    limit, action = page_limit(request), _action(request)
     await auditing.seen("audit.read")
     wanted = Wanted(
         who=request.query.get("who"),
-        action=request.query.get("action"),
+        action=action,
         object=request.query.get("object"),
         since=moment(request, "since"),
         until=moment(request, "until"),
@@ -59,6 +62,17 @@ async def lines(request: web.Request) -> web.Response:
     rows = await auditing.lines(integer(request, "from") or 0, integer(request, "to"), limit=LINES_MAX)
     body = b"".join(LINE.encode(row.line()) + b"\n" for row in rows)
     return web.Response(body=body, content_type=NDJSON)
+
+
+def _action(request: web.Request) -> str | None:
+    """An action or a group of them; one that there is not is no answer of "nothing was done". Raises: BadParameter."""
+    name = request.query.get("action")
+    groups = {each.partition(".")[0] for each in ACTIONS}
+    if name is None or name in ACTIONS or name in groups:
+        return name
+    near = nearest(name, [*ACTIONS, *sorted(groups)])
+    meant = f"did you mean {near}?" if near else f"the groups are: {', '.join(sorted(groups))}."
+    raise BadParameter(f"There is no action {name[:100]!r} in the audit log; {meant}")
 
 
 def _item(row: Row) -> dict[str, Any]:

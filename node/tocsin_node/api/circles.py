@@ -100,6 +100,7 @@ def _view(node: Node, standing: Standing) -> dict[str, Any]:
         "epoch": manifest.epoch,
         "members": len(manifest.members),
         "member": node.identity.node_id in manifest.members,
+        "hidden": standing.circle.hidden,
         "max_tlp": manifest.max_tlp.value,
         "admins": len(manifest.admins),
         "threshold": manifest.threshold,

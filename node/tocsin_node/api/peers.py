@@ -72,6 +72,7 @@ class PolicyRequest(WitnessRequest, frozen=True, forbid_unknown_fields=True):
     relay: bool | None = None
     onward: bool | None = None
     client: bool | None = None
+    unnamed: bool | None = None
     alerts_per_day: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | msgspec.UnsetType | None = KEEP
     requests_per_s: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | msgspec.UnsetType | None = KEEP
 
@@ -154,6 +155,7 @@ async def policy(request: web.Request) -> web.Response:
         relay=wanted.relay,
         onward=wanted.onward,
         client=wanted.client,
+        unnamed=wanted.unnamed,
         alerts_per_day=wanted.alerts_per_day,
         requests_per_s=wanted.requests_per_s,
     )

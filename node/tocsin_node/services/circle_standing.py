@@ -107,8 +107,10 @@ class Way:
         return (frozenset(former) & self.standing.circle.ever()) - self.members
 
     @property
-    def audience(self) -> Audience:
-        """What the header says."""
+    def audience(self) -> Audience | None:
+        """What the header says; nothing of a circle whose members do not see each other (P-218)."""
+        if self.standing.circle.hidden:
+            return None
         newest, circle = self.standing.newest, self.standing.circle
         return Audience(circle=circle.id, epoch=newest.epoch, cseq=self.cseq, cprev=self.cprev)
 

@@ -178,6 +178,8 @@ class Circles:
                     raise CircleRefused("circle-forked")
                 else:
                     offered = verify_circle(chain, now=now, held=standing.circle)
+            if offered.hidden:
+                self._peering.veil(offered.ever())  # before anything is sealed to them
             if not forked or resolved:
                 if resolved:
                     await circles.forget_told(conn, offered.id)
@@ -257,7 +259,7 @@ class Circles:
         sealable = {p.node_id for p in self._peering.active() if self._peering.sealable(p.node_id)}
         count = 0
         for standing in await self.all():
-            if standing.state != "adopted":
+            if standing.state != "adopted" or standing.circle.hidden:  # that one goes by hand alone
                 continue
             circle = standing.circle
             async with self._pool.acquire() as conn:
@@ -280,6 +282,7 @@ class Circles:
             tlp=circle.newest.max_tlp,
             content=write_file(circle.chain),
             recipients=self._peering.enc_keys(to),
+            aud=self._peering.audience(to),
             now=self._now(),
             rng=self._rng,
         )

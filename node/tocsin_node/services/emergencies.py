@@ -479,6 +479,7 @@ class Emergencies:
 
     async def _seal(self, call: Call, content: bytes, ground: _Ground, audience: Sequence[str]) -> Sealed:
         recipients = self._peering.enc_keys(audience)
+        aud = self._peering.audience(audience)
         assert ground.place is not None, "what nobody was given is not called about"
         ref = ground.place.leaf_hash
 
@@ -491,6 +492,7 @@ class Emergencies:
                 tlp=ground.tlp,
                 content=content,
                 recipients=recipients,
+                aud=aud,
                 now=self._now(),
                 rng=self._rng,
                 ref=ref,

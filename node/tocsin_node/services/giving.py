@@ -25,6 +25,7 @@ from tocsin_node.settings import FederationSettings
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.relays import HeldEntry
+from tocsin_schema.marking import Tlp
 
 MOST = 64  # entries in one answer: each costs a wrap
 logger = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ class Giving:
         for entry in held:
             header = read_header(entry.leaf)
             content = _content(header, entry)
-            if content is None or not may_hand_on(header, caller.policy):
+            marked = None if entry.tlp is None else Tlp(entry.tlp)
+            if content is None or not may_hand_on(header, caller.policy, marked):
                 continue
             if frames and (len(frames) == limit or size + len(content) > self._settings.batch_bytes):
                 return frames, entry.idx

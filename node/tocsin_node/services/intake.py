@@ -26,7 +26,7 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.arrival import DAMAGE, Arrival, Opening, heavy
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
-from tocsin_node.services.intake_circles import LATER, WAITING, CircleDesk
+from tocsin_node.services.intake_circles import LATER, TOO_MANY, WAITING, CircleDesk
 from tocsin_node.services.intake_onward import OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.judging import Batch, Hearing
@@ -192,7 +192,9 @@ class Intake:
 
     async def _waiting(self, log: RemoteLog, after: int) -> list[tuple[bytes, Frame]]:
         async with self._pool.acquire() as conn:
-            return await remote.waiting(conn, log, after, RETRY_ENTRIES, ("unsupported", *WAITING))
+            full = await CircleDesk.full(conn, log.origin)
+            codes = [code for code in ("unsupported", *WAITING) if not (full and code == TOO_MANY)]
+            return await remote.waiting(conn, log, after, RETRY_ENTRIES, codes)
 
     def _understood(
         self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]

@@ -24,9 +24,10 @@ from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
 MAX_OFFERED = 16  # circles that a peer may bring and nobody here has adopted
+TOO_MANY = "too-many-circles"  # tried again when there is room: a chain is a second of work
 LATER = "circle-unsupported"  # manifests of a later version of the protocol
 # Tried again when more is known of circles, and at each start.
-WAITING = ("circle-awaited", "circle-frozen", "too-many-circles", "circle-from-future", LATER)
+WAITING = ("circle-awaited", "circle-frozen", TOO_MANY, "circle-from-future", LATER)
 _COUNTED = frozenset({None, "above-circle", "epoch-ended", "circle-frozen"})
 
 
@@ -86,7 +87,7 @@ class CircleDesk:
         standing = self._held.get(circle.id)
         if standing is None:
             if self._offered >= MAX_OFFERED:
-                return Outcome.QUARANTINED, "too-many-circles"
+                return Outcome.QUARANTINED, TOO_MANY
             self._offered += 1
             self._keep(circle, "offered")
             return Outcome.STORED, None
@@ -155,6 +156,11 @@ class CircleDesk:
             await circles.freeze(conn, circle.id, circle.chain)
         if self._entries:
             await circles.record(conn, self._entries)
+
+    @staticmethod
+    async def full(conn: Connection, node: str) -> bool:
+        """Whether a peer (NodeID) may bring no further circle."""
+        return await circles.offered_by(conn, node) >= MAX_OFFERED
 
     @staticmethod
     async def ready(conn: Connection, waiting: Sequence[Opened]) -> Sequence[Opened]:

@@ -17,6 +17,7 @@ from typing import Literal
 from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.envelope import Sealed
 from tocsin_federation.merkle import Frontier
+from tocsin_federation.messages import read_header
 from tocsin_federation.receipt import about
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
@@ -463,8 +464,9 @@ def _judge(
 
 
 def _spoken_of(postings: Sequence[Posting]) -> list[str]:
-    """The reports that entries without a report of their own speak of."""
-    named = [about(p.sealed.leaf)[0] for p in postings if p.report is None and p.sealed is not None]
+    """The reports that entries without a report of their own speak of; what is complained of is not held here."""
+    leaves = [p.sealed.leaf for p in postings if p.report is None and p.sealed is not None]
+    named = [about(leaf)[0] for leaf in leaves if read_header(leaf).t != "complain"]
     return [report_id for report_id in named if report_id is not None]
 
 

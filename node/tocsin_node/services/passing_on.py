@@ -27,12 +27,13 @@ from tocsin_node.services.reporting import (
     THREAD_FROM,
     RecipientsMissing,
     Reporting,
+    ReportUnknown,
     Submission,
     sealable_only,
 )
 from tocsin_node.services.resting import rest
 from tocsin_node.services.screening import Screened
-from tocsin_node.storage import onward
+from tocsin_node.storage import onward, recalls
 from tocsin_node.storage.onward import Passing, StoredPassing, Through
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
@@ -56,6 +57,13 @@ class Disputed(NodeError):
 
     code = "disputed"
     hint = "Wait until the author has said it again; `tocsin report show ID` says how it stands."
+
+
+class Recalled(NodeError):
+    """Its author takes it back, or marks it more strictly, and that is not done here yet."""
+
+    code = "recalled"
+    hint = "`tocsin report recalls` shows what its author asks."
 
 
 class TooLarge(NodeError):
@@ -128,7 +136,8 @@ class PassingOn:
     ) -> Submission:
         """Send a report to the peers `to` that do not have it yet; one of a peer's as the marking permits.
 
-        Raises: as `Reporting.share`, and for a peer's report NotFromAuthor, Disputed, TooLarge, NotKept, DataKeyLost.
+        Raises: as `Reporting.share`, and for a peer's report NotFromAuthor, Disputed, Recalled, TooLarge,
+        NotKept, DataKeyLost.
         """
         stored = await self._reporting.get(report_id)
         if stored.origin == self._node_id:
@@ -152,8 +161,11 @@ class PassingOn:
             try:
                 async with self._one:
                     ready = await self._ready(await self._reporting.get(report_id))
-                    done = await self._pass(ready, told, dry_run=False, reviewed_by=None)
-                count += done.outcome == "stored"
+                    done = [
+                        await self._pass(ready, some, dry_run=False, reviewed_by=None)
+                        for some in self._peering.apart(told)
+                    ]
+                count += any(one.outcome == "stored" for one in done)
             except (NodeError, FederationError) as exc:
                 held |= {report_id} if exc.code == "review-needed" else set()
                 logger.warning("the withdrawal of %s was not passed on: %s", report_id, exc)
@@ -186,12 +198,14 @@ class PassingOn:
     # -------------------------------------------------------------------------------------------------
 
     async def _ready(self, stored: StoredReport) -> _Ready:
-        """Raises: NotFromAuthor, Disputed, NotKept, DataKeyLost."""
+        """Raises: NotFromAuthor, Disputed, Recalled, NotKept, DataKeyLost."""
         if stored.disputed:
             raise Disputed
         async with self._pool.acquire() as conn:
             if await onward.through(conn, [(stored.id, stored.ver)]):
                 raise NotFromAuthor
+            if await recalls.waiting(conn, stored.id):
+                raise Recalled
             proof = await self._proving.of_peer(conn, stored)
         checked = check_bundle(stored.bundle)
         assert checked.report is not None, "it was checked when it came"
@@ -228,12 +242,20 @@ class PassingOn:
         (posted,) = await self._ledger.post(
             Posting(sealed=sealed, after=_keeping(passing, sealed, screened), acts=acts)
         )
+        if posted.outcome != "stored":
+            raise ReportUnknown  # it was taken back meanwhile
         self.wake()  # it may have been withdrawn meanwhile
         return Submission("stored", report, stored.ver, release, findings, posted.place)
 
     async def _release(self, ready: _Ready, requested: Sequence[str]) -> Release:
         policies = self._peering.policies()
-        release = release_onward(ready.header, policies, requested=requested, us=self._node_id)
+        release = release_onward(
+            ready.header,
+            policies,
+            requested=requested,
+            us=self._node_id,
+            marked=Tlp(ready.stored.tlp),
+        )
         passings = await self.of_report(ready.stored.id)
         having = {
             node

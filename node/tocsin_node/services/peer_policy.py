@@ -2,8 +2,8 @@
 
 A field is judged at the door that it is about, each time anew, so a change holds at once, for what was sealed before
 too: ceilings, `onward` and `relay` when entries are served and taken (PROTOCOL.md, P-73, P-83, P-230), `client` when
-somebody else's TLP:AMBER is passed on, `witness` and `witnessed` at the next checkpoint, the numbers at the next alert
-and the next request.
+somebody else's TLP:AMBER is passed on, `unnamed` when an entry is sealed (P-217), `witness` and
+`witnessed` at the next checkpoint, the numbers at the next alert and the next request.
 """
 
 from typing import Any
@@ -63,6 +63,7 @@ class PeerPolicies:
             "max_tlp_in": row.max_tlp_in,
             "onward": row.onward,
             "client": row.client,
+            "unnamed": self._peering.unnamed(peer.node_id),
             "relay": row.relay,
             "witness": row.witness,
             "witnessed": row.witnessed,

@@ -6,15 +6,17 @@ module is where a NodeID becomes an organisation, a key, an address and a policy
 
 import base64
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from tocsin_federation import peering as handshake
+from tocsin_federation.circle import restore_circle
 from tocsin_federation.errors import AuthRefused, FederationError
 from tocsin_federation.identity import Identity, verify_chain
 from tocsin_federation.keys import EncKey
+from tocsin_federation.messages import Audience
 from tocsin_federation.node_id import node_id_of
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.statement import read_statement
@@ -24,7 +26,7 @@ from tocsin_node.health import Check
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
 from tocsin_node.services.ended_logs import dispute
 from tocsin_node.services.peer_name import NAME_MAX, NameUnfit, check_name, suggested
-from tocsin_node.storage import onward, peers, remote
+from tocsin_node.storage import circles, onward, peers, remote
 from tocsin_node.storage.peers import PeerRow
 from tocsin_node.storage.pool import Pool
 from tocsin_schema.marking import Tlp
@@ -124,6 +126,7 @@ class Peer:
             relay=self.row.relay,
             onward=self.row.onward,
             client=self.row.client,
+            unnamed=self.row.unnamed,
         )
 
 
@@ -160,6 +163,7 @@ class Peering:
         self._now = now
         self._rng = rng
         self._peers: dict[str, Peer] = {}
+        self._veiled: set[str] = set()  # NodeIDs of members of circles that hide them
         self._fetched: dict[str, tuple[int, int]] = {}
         self.strangers: dict[str, str] = {}  # NodeID → what it calls itself, of authors that were never peers
         self.changed: Callable[[str], None] = lambda _node_id: None
@@ -170,6 +174,9 @@ class Peering:
             for row in await peers.all_peers(conn):
                 self._remember(row)
             self.strangers.update(await onward.strangers(conn))
+            for held in await circles.all_circles(conn):
+                for circle in map(restore_circle, [held.chain, *([held.rival] if held.rival else ())]):
+                    self.veil(circle.ever() if circle.hidden else ())
 
     # Looking up -------------------------------------------------------------------------------------
 
@@ -224,12 +231,34 @@ class Peering:
 
     def policies(self) -> list[PeerPolicy]:
         """The policies of all present peers."""
-        return [p.policy for p in self.present()]
+        return [replace(p.policy, unnamed=self.unnamed(p.node_id)) for p in self.present()]
 
     def enc_keys(self, node_ids: Sequence[str]) -> dict[str, EncKey]:
         """The key to seal to, for each of `node_ids`: the newest in force. Raises: FederationError for want of one."""
         now = self._now()
         return {i: self._peers[i].identity.enc_key(now) for i in node_ids}
+
+    def unnamed(self, node_id: str) -> bool:
+        """Whether it is to be named to nobody else: by its policy, or as a member of a circle that hides them."""
+        return node_id in self._veiled or (node_id in self._peers and self._peers[node_id].row.unnamed)
+
+    def veil(self, node_ids: Collection[str]) -> None:
+        """From now on these are named to nobody else: members of a circle that hides them (P-218)."""
+        self._veiled |= set(node_ids)
+
+    def audience(self, node_ids: Sequence[str]) -> Audience | None:
+        """What the header of an entry sealed to `node_ids` says instead of their names (P-217); None: their names.
+
+        Who is to be named to nobody else is seen by none of several; an entry of its own tells nobody anything.
+        """
+        hidden = len(node_ids) > 1 and any(map(self.unnamed, node_ids))
+        return Audience(unnamed=True) if hidden else None
+
+    def apart(self, node_ids: Sequence[str]) -> list[list[str]]:
+        """The same nodes, each that is named to nobody else by itself: for entries that must name their readers."""
+        alone = [i for i in node_ids if self.unnamed(i)]
+        rest = [i for i in node_ids if i not in alone]
+        return [*([i] for i in alone), *([rest] if rest else [])]
 
     def sealable(self, node_id: str) -> bool:
         """Whether a key of that node is in force; False once its statement has expired unrenewed."""

@@ -7,7 +7,7 @@ commitments: so nobody can give us words that we did not write. Nothing rings fo
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from tocsin_federation.envelope import Opened, open_returned, wrap_info
@@ -100,7 +100,7 @@ class Regaining:
         while start < end:
             batch = await self._client.entries(peer.row.url, peer.node_id, self._log, start=start, limit=512)
             for frame in batch.frames:
-                if frame.idx in lost and await self._regained(frame, lost[frame.idx]):
+                if frame.idx in lost and await self._regained(frame, lost[frame.idx], peer.node_id):
                     del lost[frame.idx]
                     back += 1
             if batch.next_index <= start:
@@ -109,7 +109,7 @@ class Regaining:
         if back:
             logger.warning("%s gave back %d entries of ours; %d are lost", peer.row.name, back, len(lost))
 
-    async def _regained(self, frame: Frame, leaf_hash: bytes) -> bool:
+    async def _regained(self, frame: Frame, leaf_hash: bytes, giver: str) -> bool:
         try:
             opened = await asyncio.to_thread(
                 open_returned,
@@ -122,18 +122,21 @@ class Regaining:
             logger.warning("what was given back for entry %d is not sound: %s", frame.idx, exc.code)
             return False
         place = Place(self._gen, frame.idx, leaf_hash)
+        readers = opened.header.aud.nodes or (
+            giver,
+        )  # of those that are not named one has shown that it is meant
         async with self._pool.transaction() as conn:
             locked = self._data_keys.lock(leaf_hash, opened.data_key)
             if not await log.regain(conn, place.gen, place.index, frame.leaf, frame.ct, locked):
                 return True
-            await log.add_wraps(conn, place.gen, place.index, self._wraps(opened, leaf_hash))
-            await self._stored(conn, opened, place)
+            await log.add_wraps(conn, place.gen, place.index, self._wraps(opened, leaf_hash, readers))
+            await self._stored(conn, opened, place, readers)
         return True
 
-    def _wraps(self, opened: Opened, leaf_hash: bytes) -> dict[str, bytes]:
+    def _wraps(self, opened: Opened, leaf_hash: bytes, readers: Sequence[str]) -> dict[str, bytes]:
         """A wrap for each reader that can still be sealed to; the rest of its readers have it, or had it."""
         wraps = {}
-        for node_id in opened.header.aud.nodes:
+        for node_id in readers:
             peer = self._peering.by_id(node_id)
             if peer is None:
                 continue
@@ -144,9 +147,10 @@ class Regaining:
             wraps[node_id] = key.wrap(opened.data_key, wrap_info(leaf_hash, self._node_id, node_id))
         return wraps
 
-    async def _stored(self, conn: Connection, opened: Opened, place: Place) -> None:
+    async def _stored(
+        self, conn: Connection, opened: Opened, place: Place, audience: tuple[str, ...]
+    ) -> None:
         header = opened.header
-        audience = tuple(header.aud.nodes)
         if header.t in {"publish", "revoke"}:
             report = check_bundle(opened.content).report
             if report is not None:

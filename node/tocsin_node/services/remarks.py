@@ -169,6 +169,7 @@ class Remarks:
 
     async def _seal(self, remark: Remark, spoken: Version, audience: Sequence[str]) -> Sealed:
         recipients = self._peering.enc_keys(audience)
+        aud = self._peering.audience(audience)
 
         def sealing() -> Sealed:
             return seal(
@@ -179,6 +180,7 @@ class Remarks:
                 tlp=remark.tlp,
                 content=remark.raw,
                 recipients=recipients,
+                aud=aud,
                 now=self._now(),
                 rng=self._rng,
                 ref=spoken.place.leaf_hash,

@@ -32,6 +32,7 @@ from tocsin_node.storage.remote import RemoteLog
 
 ASKED = 8  # peers a round
 EVERY_S = 15.0  # at least so often others are asked while a peer is away
+PATIENCE_S = 30.0  # so long beyond one answer a giver is listened to before others are asked
 ANEW_S = 900.0  # after so long a giver is asked again from the cursor on: it may have got more since
 MENDED = 16  # entries a time
 MEND_AGAIN_S = 600.0
@@ -89,7 +90,13 @@ class Taking:
 
     async def _ask(self, author: Peer, giver: Peer, back: asyncio.Event) -> None:
         try:
-            taken, code = await self._through(author, giver, back)
+            async with asyncio.timeout(self._settings.read_timeout_s + PATIENCE_S):
+                taken, code = await self._through(author, giver, back)
+        except TimeoutError:
+            logger.info(
+                "%s gives what it has of %s slowly; others are asked", giver.row.name, author.row.name
+            )
+            return
         except (PeerRefusal, PeerUnreachable) as exc:
             logger.info("%s gave nothing of %s: %s", giver.row.name, author.row.name, exc)
             return
@@ -132,10 +139,14 @@ class Taking:
             if batch.next_index <= start:
                 break
             start = batch.next_index
+            self._reach(author, giver, start)
+        self._reach(author, giver, start)
+        return taken, code
+
+    def _reach(self, author: Peer, giver: Peer, start: int) -> None:
         ends = self._now() + timedelta(seconds=ANEW_S)
         before = self._reached.get((author.node_id, giver.node_id), (0, ends))
         self._reached[author.node_id, giver.node_id] = (start, before[1] if before[1] > self._now() else ends)
-        return taken, code
 
     def _asked_up_to(self, author: Peer, giver: Peer) -> int:
         index, until = self._reached.get((author.node_id, giver.node_id), (0, self._now()))

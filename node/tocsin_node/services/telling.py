@@ -58,8 +58,14 @@ class Telling(ABC):
                 await self.tell()
             except (NodeError, FederationError) as exc:
                 logger.warning("%s wait: %s", self.what, exc)
-                await asyncio.sleep(RETRY_S)  # nothing tells when the database or a peer's key is back
-                self._woken.set()
+                await self._again()
+            except Exception:  # what one peer sent must not take the node down, start after start
+                logger.exception("%s could not be told", self.what)
+                await self._again()
+
+    async def _again(self) -> None:
+        await asyncio.sleep(RETRY_S)  # nothing tells when the database or a peer's key is back
+        self._woken.set()
 
     async def tell(self) -> int:
         """Tell the oldest that is untold; returns how many entries went out. Raises: StorageError."""

@@ -160,9 +160,15 @@ class Witnessing:
             self._due.clear()
 
     async def push(self) -> int:
-        """Bring our head to each witness that has not cosigned it within the hour; how many could not be asked."""
+        """Bring our head to each witness that has not cosigned it within the hour; how many could not be asked.
+
+        A cosignature stands on the note that all our peers read, so who is named to nobody else gives none (P-217).
+        """
         held = self._heads.own()
-        due = [p for p in self._peering.active() if p.row.witness and self._is_due(p, held.size)]
+        witnesses = [
+            p for p in self._peering.active() if p.row.witness and not self._peering.unnamed(p.node_id)
+        ]
+        due = [p for p in witnesses if self._is_due(p, held.size)]
         done = await asyncio.gather(*(self._asked(peer, held) for peer in due))
         if True in done:
             self.on_cosigned()

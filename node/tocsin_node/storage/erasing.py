@@ -20,6 +20,9 @@ _ALERTS = """(
         or a.emergency in (select e.id from emergency e where e.report_id = any($1::text[])))"""
 _EMERGENCIES = "(select id from emergency where report_id = any($1::text[]))"
 _DUTIES = "(select id from duty where report_id = any($1::text[]))"
+# The name in a header, as the index `log_entry_about` has it: after `"id":"`.
+_ABOUT = r"""substring(leaf from position('\x226964223a22'::bytea in leaf) + 6 for 46)
+    = any(array(select convert_to(i, 'UTF8') from unnest($1::text[]) i))"""
 _IN_LEAF = "exists (select from unnest($1::text[]) i where position(convert_to(i, 'UTF8') in leaf) > 0)"
 
 _DIGESTS = f"""(
@@ -79,7 +82,11 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("circle_entry", "update circle_entry set report_id = '' where report_id = any($1::text[])"),
     ("onward", "delete from onward where report_id = any($1::text[])"),
     ("passed", "delete from passed where report_id = any($1::text[])"),
-    ("complaint", "delete from complaint where report_id = any($1::text[])"),
+    (  # Who is complained of cannot have it erased before the author is told.
+        "complaint",
+        """delete from complaint
+        where report_id = any($1::text[]) and (ct is null or told_idx is not null or against is distinct from $2)""",
+    ),
     (
         "audit_waiting",
         """update audit_waiting set object = null, salt = null
@@ -102,17 +109,17 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "remote_entry",
-        f"""update remote_entry set report_id = null, ver = null, leaf = null, data_key = null
-        where report_id = any($1::text[]) or {_IN_LEAF}""",
+        """update remote_entry set report_id = null, ver = null, leaf = null, data_key = null
+        where report_id = any($1::text[])""",
     ),
     (
         "log_wrap",
         f"""update log_wrap w set wrap = '' from log_entry e
-        where e.gen = w.gen and e.idx = w.idx and {_IN_LEAF.replace("in leaf", "in e.leaf")}""",
+        where e.gen = w.gen and e.idx = w.idx and {_ABOUT.replace("leaf", "e.leaf")}""",
     ),
     (
         "log_entry",
-        f"update log_entry set leaf = null, ct = null, data_key = null, erased_at = now() where {_IN_LEAF}",
+        f"update log_entry set leaf = null, ct = null, data_key = null, erased_at = now() where {_ABOUT}",
     ),
     ("report", "delete from report where id = any($1::text[])"),
 )
@@ -156,17 +163,26 @@ union select sha256 from report_version where report_id = any($1::text[])
 TOLD_IN = f"select distinct channel from delivery where alert_id in {_ALERTS} and event_id is not null"
 
 
-async def erase(conn: Connection, report_ids: Sequence[str]) -> None:
-    """Leave nothing of these reports, inside the caller's transaction; no matter whether anything is held of them."""
+async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | None = None) -> None:
+    """Leave nothing of these reports, inside the caller's transaction; no matter whether anything is held of them.
+
+    `asked_by`: the peer (NodeID) whose recall is obeyed; None: our own people.
+    """
     ids = list(report_ids)
     await conn.execute(LOCK, ids)
     for _, statement in ERASED:
-        await conn.execute(statement, ids)
+        await conn.execute(statement, ids, *([asked_by] if "$2" in statement else []))
 
 
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
     """SHA-256 of the bytes of every version that is held of these reports."""
     return [row[0] for row in await conn.fetch(CONTENTS, list(report_ids))]
+
+
+async def owners(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
+    """NodeIDs of whose reports these are, of those that are held."""
+    rows = await conn.fetch("select id, origin from report where id = any($1::text[])", list(report_ids))
+    return {row[0]: row[1] for row in rows}
 
 
 async def told_in(conn: Connection, report_ids: Sequence[str]) -> list[str]:

@@ -43,6 +43,7 @@ class PeerRow:
     relay: bool
     onward: bool
     client: bool
+    unnamed: bool
     alerts_per_day: int | None
     requests_per_s: int | None
 
@@ -61,6 +62,7 @@ class PolicyChange:
     relay: bool | None = None
     onward: bool | None = None
     client: bool | None = None
+    unnamed: bool | None = None
     alerts_per_day: int | msgspec.UnsetType | None = KEEP
     requests_per_s: int | msgspec.UnsetType | None = KEEP
 
@@ -89,7 +91,8 @@ class InviteRow:
 
 _COLUMNS = """node_id, name, chain, url, state, our_nonce, their_nonce, invited, approved_at, sas_verified,
     max_tlp_out, max_tlp_in, problem_code, problem_hint, problem_at, last_contact_at, clock_skew_s,
-    fetched_gen, fetched_next, added_at, witness, witnessed, relay, onward, client, alerts_per_day, requests_per_s"""
+    fetched_gen, fetched_next, added_at, witness, witnessed, relay, onward, client, unnamed, alerts_per_day,
+    requests_per_s"""
 
 ALL = f"select {_COLUMNS} from peer order by added_at, node_id"
 
@@ -149,9 +152,9 @@ where node_id = $1 and (fetched_gen, fetched_next) < ($2, $3::bigint) and {_MAY_
 SET_POLICY = f"""
 update peer set max_tlp_out = coalesce($2, max_tlp_out), max_tlp_in = coalesce($3, max_tlp_in),
     witness = coalesce($4, witness), witnessed = coalesce($5, witnessed), relay = coalesce($6, relay),
-    onward = coalesce($7, onward), client = coalesce($8, client),
-    alerts_per_day = case when $9::bool then $10::int else alerts_per_day end,
-    requests_per_s = case when $11::bool then $12::int else requests_per_s end
+    onward = coalesce($7, onward), client = coalesce($8, client), unnamed = coalesce($9, unnamed),
+    alerts_per_day = case when $10::bool then $11::int else alerts_per_day end,
+    requests_per_s = case when $12::bool then $13::int else requests_per_s end
 where node_id = $1 and state <> 'removed' returning {_COLUMNS}
 """
 
@@ -238,6 +241,7 @@ async def set_policy(conn: Connection, node_id: str, change: PolicyChange) -> Pe
             change.relay,
             change.onward,
             change.client,
+            change.unnamed,
             change.alerts_per_day is not KEEP,
             None if change.alerts_per_day is KEEP else change.alerts_per_day,
             change.requests_per_s is not KEEP,

@@ -122,17 +122,22 @@ left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx
 """
 OF_REPORT = f"{_OF_PEER} where r.tag = $1 order by r.at, r.id, p.node"
 ALL = f"{_OF_PEER} order by r.at desc, r.id, p.node limit $1"
-OVERDUE = f"select distinct node from ({_OF_PEER}) o where done_at is null and deadline < $1"
+# Who has it from its author by now owes us nothing.
+OVERDUE = f"""
+select distinct node from ({_OF_PEER}) o
+where done_at is null and deadline < $1 and code is distinct from 'not-owner'
+"""
 
 STORE = """
 insert into recalled (leaf_hash, origin, what, tlp, entries, reason, at, deadline)
 values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
 """
 
+# Nothing but what is held: the header of an entry that was not taken may name whatever it likes.
 _REACHED = """array(
-    select distinct e.report_id from remote_entry e left join report h on h.id = e.report_id
+    select distinct h.id from remote_entry e join report h on h.id = e.report_id
     where e.origin = r.origin and e.leaf_hash = any(r.entries) and e.report_id is not null
-        and (h.id is null or h.origin = r.origin or exists (
+        and (h.origin = r.origin or exists (
             select from passed p where p.report_id = h.id and p.ver = h.ver and p.through = r.origin))
         and not exists (  -- its author has given it anew since
             select from remote_entry m where h.origin = r.origin and m.origin = r.origin and m.leaf_hash = r.leaf_hash
@@ -145,6 +150,10 @@ OPEN = f"""
 {_RECALLED} where done_at is null and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
+WAITING = """
+select exists (select from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
+where c.done_at is null and e.report_id = $1)
+"""
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
 DONE = """
@@ -164,6 +173,15 @@ select e.leaf_hash, e.report_id, case when exists (
         select from passed p where p.report_id = h.id and p.ver = h.ver and p.through = $1) then $1 else h.origin end
 from remote_entry e left join report h on h.id = e.report_id
 where e.origin = $1 and e.leaf_hash = any($2::bytea[]) and e.report_id is not null
+"""
+
+LET_GO = """
+with gone as (
+    update remote_entry set report_id = null, ver = null
+    where origin = $1 and leaf_hash = any($2::bytea[])
+        and outcome in ('refused', 'quarantined') returning gen, idx
+)
+delete from quarantine q using gone where q.origin = $1 and q.gen = gone.gen and q.idx = gone.idx
 """
 
 PASSED_ON = """
@@ -286,6 +304,12 @@ async def open_ones(conn: Connection, limit: int, origin: str | None = None) -> 
     return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin)]
 
 
+async def waiting(conn: Connection, report_id: str) -> bool:
+    """Whether a peer's recall of this report is here, and not done."""
+    found: bool = await conn.fetchval(WAITING, report_id)
+    return found
+
+
 async def lately(conn: Connection, limit: int) -> list[Recalled]:
     """Peers' recalls that are not done or were of late, newest first."""
     return [_recalled(row) for row in await conn.fetch(LATELY, limit)]
@@ -295,6 +319,11 @@ async def one(conn: Connection, leaf_hash: bytes) -> Recalled | None:
     """A peer's recall, by the hash of the entry that says so."""
     row = await conn.fetchrow(ONE, leaf_hash)
     return None if row is None else _recalled(row)
+
+
+async def let_go(conn: Connection, origin: str, entries: Sequence[bytes]) -> None:
+    """Leave nothing of what was not taken of these entries of `origin`'s log."""
+    await conn.execute(LET_GO, origin, list(entries))
 
 
 async def done(conn: Connection, leaf_hash: bytes, *, by: str | None, reports: int) -> None:

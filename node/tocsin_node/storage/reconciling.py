@@ -9,7 +9,7 @@ from tocsin_node.storage.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry of ours that was sealed to a peer. `data_key`: locked; None and no `leaf`: it was erased."""
+    """An entry of ours that was sealed to a peer. `data_key`: locked; None and no `leaf`: erased or taken back."""
 
     idx: int
     leaf_hash: bytes
@@ -24,15 +24,18 @@ SUM_SEALED = f"{_SUM} from log_wrap where recipient = $1 and gen = $2 and idx >=
 
 SUM_TAKEN = f"""
 with aside as materialized (
-    select idx from remote_entry where origin = $1 and gen = $2 and outcome in ('refused', 'quarantined')
+    select idx from remote_entry
+    where origin = $1 and gen = $2 and idx >= $3 and idx < $4 and outcome in ('refused', 'quarantined')
 )
 {_SUM} from remote_entry e
 where e.origin = $1 and e.gen = $2 and e.idx >= $3 and e.idx < $4
     and not exists (select from aside a where a.idx = e.idx)
 """
 
+# What was taken back from the recipient is withheld from it, as what was erased is.
 SEALED = """
-select e.idx, e.leaf_hash, e.leaf, e.data_key from unnest($3::bigint[], $4::bigint[]) r (low, high)
+select e.idx, e.leaf_hash, case when w.wrap <> '' then e.leaf end, case when w.wrap <> '' then e.data_key end
+from unnest($3::bigint[], $4::bigint[]) r (low, high)
 join log_wrap w on w.recipient = $1 and w.gen = $2 and w.idx >= r.low and w.idx < r.high
 join log_entry e on e.gen = w.gen and e.idx = w.idx order by e.idx
 """
@@ -44,7 +47,7 @@ join remote_entry e on e.origin = $1 and e.gen = $2 and e.idx >= r.low and e.idx
 
 NAMED = "select idx, report_id from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[])"
 
-NEW_WRAP = "update log_wrap set wrap = $4 where recipient = $1 and gen = $2 and idx = $3"
+NEW_WRAP = "update log_wrap set wrap = $4 where recipient = $1 and gen = $2 and idx = $3 and wrap <> ''"
 
 
 async def sum_sealed(conn: Connection, recipient: str, gen: int, ranges: Sequence[Range]) -> list[Sum]:

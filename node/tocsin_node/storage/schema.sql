@@ -509,6 +509,7 @@ create table log_entry (
     constraint log_entry_pkey PRIMARY KEY (gen, idx),
     constraint log_entry_leaf_hash_key UNIQUE (leaf_hash)
 ) with (toast_tuple_target=8160);
+CREATE INDEX log_entry_about ON public.log_entry USING btree (SUBSTRING(leaf FROM (POSITION(('\x226964223a22'::bytea) IN (leaf)) + 6) FOR 46));
 CREATE INDEX log_entry_lost ON public.log_entry USING btree (gen) WHERE ((leaf IS NULL) AND (erased_at IS NULL));
 
 create table log_wrap (
@@ -518,6 +519,7 @@ create table log_wrap (
     wrap bytea not null,
     constraint log_wrap_pkey PRIMARY KEY (recipient, gen, idx)
 );
+CREATE INDEX log_wrap_entry ON public.log_wrap USING btree (gen, idx);
 
 create table matrix_heard (
     account text not null,
@@ -599,6 +601,7 @@ create table peer (
     client boolean default false not null,
     alerts_per_day integer,
     requests_per_s integer,
+    unnamed boolean default false not null,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
     constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
@@ -767,9 +770,10 @@ create table remote_entry (
     constraint remote_entry_pkey PRIMARY KEY (origin, gen, idx),
     constraint remote_entry_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
-CREATE INDEX remote_entry_leaf ON public.remote_entry USING btree (leaf_hash) WHERE (report_id IS NOT NULL);
+CREATE INDEX remote_entry_leaf ON public.remote_entry USING btree (leaf_hash);
 CREATE INDEX remote_entry_not_taken ON public.remote_entry USING btree (at) WHERE (outcome = ANY (ARRAY['refused'::text, 'quarantined'::text]));
 CREATE INDEX remote_entry_outcome ON public.remote_entry USING btree (origin, outcome, code);
+CREATE INDEX remote_entry_report ON public.remote_entry USING btree (report_id) WHERE (report_id IS NOT NULL);
 
 create table remote_leaf (
     origin text not null,
