@@ -90,6 +90,7 @@ async def traces(node, report_id):
             "where position($1::bytea in e.leaf) > 0",
             report_id.encode(),
         )
+        rows += await conn.fetch("select proof, data_key from passed where report_id = $1", report_id)
         rows += await conn.fetch("select sha256, bundle from report where id = $1", report_id)
         rows += await conn.fetch("select sha256, bundle from report_version where report_id = $1", report_id)
     found = {bytes(value) for row in rows for value in row.values() if value}
@@ -183,6 +184,58 @@ async def lived(acme, birch, cedar):
     return report_id, redaction["id"], other
 
 
+# What needs a subscriber, a late duty or a peer without manners to come about. The data key and the proof are the report's.
+BESIDE = """
+with one as (select id from alert where report_id = $1 limit 1),
+    late as (select id from duty where report_id = $1 limit 1),
+    sub as (
+        insert into subscription (person, filters, keys, origins, max_tlp, zone, break_quiet, made_by)
+        values ('Kim', jsonb_build_object('report', $1::text), array[$1::text], '{}', 'amber', 'UTC', false, 'Kim')
+        returning id
+    ),
+    told as (insert into subscription_alert (subscription_id, alert_id, due_at) select sub.id, one.id, now() from sub, one),
+    rung as (insert into cluster_rung (cluster_id, organisations, alert_id) select 'x', 2, id from one),
+    warned as (insert into duty_warning (duty_id, percent, due, at) select id, 50, now(), now() from late),
+    looked as (
+        insert into review (report_id, ver, reviewed_by, kinds, found) values ($1, 1, 'Kim', '{name}', '{}')
+        on conflict do nothing
+    ),
+    placed as (
+        insert into circle_entry (circle, origin, cseq, leaf_hash, epoch, gen, idx, report_id, ver, ours)
+        values ('\\x01', $2, 1, '\\x02', 0, 1, 1, $1, 1, false)
+    ),
+    shared as (
+        insert into report_share (report_id, ver, gen, idx, leaf_hash) values ($1, 1, 99, 1, '\\x03')
+    )
+insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key, proof)
+values ('n1a', 'n1b', 1, 1, '\\x04', $1, 1, 'amber', $2, '{}', $3, $3, $3, $3)
+"""
+PASSING = {"audit_waiting"}  # sealed within a second
+
+
+async def passed_further(acme, birch, elder, report_id):
+    """`birch` passes it on to `elder`, who knows nobody else; `acme` learns that."""
+    async with birch.client.post(f"/v1/reports/{report_id}/share?to=elder") as answer:
+        assert answer.status == 201, await answer.json()
+    await seen(elder, report_id)
+
+    async def told():
+        return (await get(acme, f"/v1/reports/{report_id}"))["passed_on"]
+
+    await until(told)
+
+
+async def empty(nodes):
+    """The tables that a report is erased from in which no node has anything."""
+    tables = {table for table, _ in erasing.ERASED}
+    for node in nodes.values():
+        async with node.node.pool.acquire() as conn:
+            tables -= {
+                table for table in tables if await conn.fetchval(f"select exists (select from {table})")
+            }
+    return tables - PASSING
+
+
 async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(cluster, tmp_path):
     async with pager() as there:
         values = {
@@ -190,9 +243,18 @@ async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(clust
             "webhook": there.settings(tmp_path),
             "duties": {"roles": ["nis2-entity", "controller"], "jurisdictions": ["DE"]},
         }
-        async with circle(cluster, tmp_path, ["acme", "birch", "cedar"], values) as nodes:
-            acme, birch, cedar = nodes.values()
+        pairs = (("acme", "birch"), ("acme", "cedar"), ("birch", "cedar"), ("birch", "elder"))
+        async with circle(
+            cluster, tmp_path, ["acme", "birch", "cedar", "elder"], values, pairs=pairs
+        ) as nodes:
+            acme, birch, cedar, elder = nodes.values()
             report_id, redaction, other = await lived(acme, birch, cedar)
+            await passed_further(acme, birch, elder, report_id)
+            for node in (acme, birch):
+                async with node.node.pool.acquire() as conn:
+                    author = acme.node.identity.node_id
+                    await conn.execute(BESIDE, report_id, author, report_id.encode())
+            assert await empty(nodes) == set(), "a part whose rows this search has never seen"
             remains = {name: await traces(node, report_id) for name, node in nodes.items()}
             assert all(len(each) >= 4 for each in remains.values())
             for name, node in nodes.items():
@@ -208,8 +270,10 @@ async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(clust
             await until_recall(acme, report_id, "purged", "purged")
             for name, node in nodes.items():
                 assert await left(node, report_id, remains[name]) == set(), name
+            for node in (acme, birch, cedar):
                 assert await get(node, f"/v1/reports/{other}")
-            await whole(nodes)
+            await until_recall(birch, report_id, "purged")
+            await whole({name: node for name, node in nodes.items() if node is not elder})
             bystander = await filed(acme, "Afterwards")
             await seen(birch, bystander["id"])
             async with acme.client.get(f"/v1/reports/{other}/proof") as answer:

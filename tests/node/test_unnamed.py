@@ -11,7 +11,7 @@ from tests.node.test_remarks import say, until_said
 from tests.node.test_share import file, now
 from tests.support.circle import circle, filed, seen
 from tests.support.manifests import Founders
-from tests.support.villain import GRAVE, get, post
+from tests.support.villain import GRAVE, get, post, until
 
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header
@@ -138,6 +138,21 @@ async def test_it_is_asked_for_no_cosignature_since_that_stands_on_a_note_that_a
         peer = alder.node.peering.named(HIDDEN)
         assert alder.node.witnessing._told[cedar.node.identity.node_id][0] == alder.node.ledger.head.size
         assert alder.node.witnessing._told.get(peer.node_id, (0,))[0] < alder.node.ledger.head.size
+
+
+async def test_a_cosignature_that_it_gave_before_is_shown_to_nobody_any_more(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=STAR) as nodes:
+        alder = nodes["alder"]
+        await filed(alder, "A longer log")
+
+        async def cosigned():
+            await alder.node.witnessing.push()
+            return (await alder.node.heads.note(alder.node.heads.own())).count(b"\n\xe2\x80\x94 ") == 3
+
+        await until(cosigned)
+        await policy(alder, HIDDEN, unnamed=True)
+        shown = await alder.node.heads.note(alder.node.heads.own())
+        assert shown.count(b"\n\xe2\x80\x94 ") == 2
 
 
 # Circles that hide their members ---------------------------------------------------------------------------

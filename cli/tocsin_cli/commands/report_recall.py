@@ -83,9 +83,9 @@ def erase(
 ) -> None:
     """Leave nothing of a report, here and at peers.
 
-    It is for good; one of your own is taken back from all that were sent it, a peer's is erased here alone. Bytes,
-    keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of everything
-    else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
+    It is for good; one of your own is taken back from all that were sent it, a peer's from those you passed it on to.
+    Bytes, keys, alerts, duties, remarks and headers go; the hashes of its entries stay, so that every proof of
+    everything else still holds. The bot takes back what it wrote about it in Matrix rooms. It does not come in again
     by any door: `tocsin report blocklist`. Backups, mails and webhooks that went out are yours to see to.
     """
     wanted = {"by": by, "reason": reason, "deadline_h": deadline_h}

@@ -32,19 +32,31 @@ def receipts(session: Session, report_id: str) -> None:
     Then the peer's own word: stored, unchanged, superseded, refused or quarantined with a code; alerted: its people's
     room or another way took the alert; acknowledged: somebody there has seen it. A peer that runs an older version
     says nothing of stored and alerted. What was taken back is shown the same way, up to waiting (for a person there),
-    purged or narrowed; so is a report of yours that is erased here.
+    purged or narrowed; so is a report of yours that is erased here. "passed on, through NAME": that peer gave it to
+    them, and its node takes it back from them when you do; how far that got its operators see.
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/receipts")
     items, recalls = member(found, "items"), member(found, "recalls")
+    onward = found.get("passed_on", ())  # an older node does not say
     if session.out.as_json:
         session.out.document(found)
         return
-    if not items and not recalls:
+    if not (items or recalls or onward):
         session.out.say("It was sent to nobody.")
         return
     rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
     rows += [
         [_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls
+    ]
+    rows += [
+        [
+            str(node["name"]),
+            f"version {one['ver']}",
+            f"passed on, through {one['by']['name']}",
+            local_time(one["at"]),
+        ]
+        for one in onward
+        for node in one["to"]
     ]
     session.out.table(["peer", "what", "how far", "since"], rows)
     late = sorted({_name(one) for one in recalls if one["overdue"]})

@@ -5,7 +5,9 @@ from typing import Any
 from aiohttp import web
 
 from tocsin_node.api.recalls import recall_item
+from tocsin_node.api.relay_view import passed_on
 from tocsin_node.node import NODE, Node
+from tocsin_node.services.ownership import NotOurs
 from tocsin_node.services.reporting import ReportUnknown
 from tocsin_node.storage.receipts import Progress
 from tocsin_node.web.problems import json_response
@@ -15,13 +17,15 @@ async def listing(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}/receipts: of each entry and recipient, in the order of our log, what is known."""
     node, report_id = request.app[NODE], request.match_info["id"]
     recalls = [recall_item(node, one) for one in await node.recalling.of_report(report_id)]
+    onward = await passed_on(node, report_id)
     try:
         found = await node.receipting.of_report(report_id)
-    except ReportUnknown:
-        if not recalls:
+    except (ReportUnknown, NotOurs):
+        if not (recalls or onward):
             raise
-        found = []  # it is erased; whether others did so, too, is still to be known
-    return json_response({"items": [_item(node, one) for one in found], "recalls": recalls})
+        found = []  # it is erased, or we passed it on: how others obey is still to be known
+    items = [_item(node, one) for one in found]
+    return json_response({"items": items, "recalls": recalls, "passed_on": onward})
 
 
 def _item(node: Node, one: Progress) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is handed on between recipients, as the API shows it."""
+"""What is handed on between recipients, and what is passed on to others, as the API shows it."""
 
 from typing import Any
 
@@ -38,6 +38,20 @@ async def through(node: Node, report: StoredReport) -> dict[str, Any] | None:
     async with node.pool.acquire() as conn:
         came = await relays.via(conn, report.origin, report.log_gen, report.log_index)
     return None if came is None else _named(node, came[0]) | {"awaited": came[1]}
+
+
+async def passed_on(node: Node, report_id: str) -> list[dict[str, Any]]:
+    """Who has passed a report on to whom, as far as we know; oldest first."""
+    return [
+        {
+            "by": _named(node, one.by),
+            "ver": one.ver,
+            "to": [_named(node, i) for i in one.recipients],
+            "clients": one.client,
+            "at": one.at,
+        }
+        for one in await node.passing_on.of_report(report_id)
+    ]
 
 
 def _named(node: Node, node_id: str) -> dict[str, Any]:

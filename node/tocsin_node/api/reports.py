@@ -7,7 +7,7 @@ from aiohttp import web
 
 from tocsin_node.api.circles import circles_of
 from tocsin_node.api.redactions import basis_of, left_json, links_of, redactions_json
-from tocsin_node.api.relay_view import through
+from tocsin_node.api.relay_view import passed_on, through
 from tocsin_node.api.remarks import remarks_of
 from tocsin_node.api.report_item import items_of
 from tocsin_node.errors import NodeError
@@ -110,16 +110,7 @@ async def show(request: web.Request) -> web.Response:
                 for i in report.audience
             ],
             "entry": entry,
-            "passed_on": [
-                {
-                    "by": {"name": node.peering.name_of(one.by), "node_id": one.by},
-                    "ver": one.ver,
-                    "to": [{"name": node.peering.name_of(i), "node_id": i} for i in one.recipients],
-                    "clients": one.client,
-                    "at": one.at,
-                }
-                for one in await node.passing_on.of_report(report.id)
-            ],
+            "passed_on": await passed_on(node, report.id),
             "circles": await circles_of(node, report.id),
             "witnesses": await _witnesses(node, report),
             "through": await through(node, report),

@@ -53,7 +53,7 @@ async def backfill(
             return filled, True
         stored = await reporting.get(report_id)
         lacking = way.release(Tlp(stored.tlp), peering.policies()).to
-        having = await reporting.having(stored)
+        having = await reporting.having(stored) | await reporting.taken_back(report_id)
         to = [p.node_id for p in lacking if p.node_id not in having]
         if not to:
             filled.append(Filled(report_id, "left"))

@@ -136,7 +136,7 @@ class Erasing:
         barred = [one for one in report_ids if origin is None or owners.get(one) == origin]
         contents = [self._data_keys.tag(sha256) for sha256 in await erasing.contents(conn, barred)]
         channels = await erasing.told_in(conn, report_ids)
-        await erasing.erase(conn, report_ids)
+        await erasing.erase(conn, report_ids, origin)
         for report_id in barred:
             await erasures.add(conn, self.tag(report_id), contents, origin=origin, by=by, reason=reason)
         if channels:

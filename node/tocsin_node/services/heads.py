@@ -102,10 +102,10 @@ class Heads:
         return None if held is None else held.note
 
     async def note(self, held: HeldLog) -> bytes:
-        """Its note, with all cosignatures that are known over this head."""
+        """Its note, with all cosignatures that are known over this head, but of those named to nobody else (P-217)."""
         async with self._pool.acquire() as conn:
             known = await witness.lines(conn, held.origin, held.size)
-        return with_lines(held.note, [each.line for each in known])
+        return with_lines(held.note, [each.line for each in known if not self._peering.unnamed(each.witness)])
 
     async def past(self, held: HeldLog, old: int, size: int) -> tuple[bytes, ...]:
         """The hashes that show the roots at both sizes (`merkle.past_proof`). Raises: ProofRefused."""

@@ -33,7 +33,7 @@ from tocsin_node.services.reporting import (
 )
 from tocsin_node.services.resting import rest
 from tocsin_node.services.screening import Screened
-from tocsin_node.storage import onward
+from tocsin_node.storage import onward, recalls
 from tocsin_node.storage.onward import Passing, StoredPassing, Through
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
@@ -57,6 +57,13 @@ class Disputed(NodeError):
 
     code = "disputed"
     hint = "Wait until the author has said it again; `tocsin report show ID` says how it stands."
+
+
+class Recalled(NodeError):
+    """Its author takes it back, or marks it more strictly, and that is not done here yet."""
+
+    code = "recalled"
+    hint = "`tocsin report recalls` shows what its author asks."
 
 
 class TooLarge(NodeError):
@@ -129,7 +136,8 @@ class PassingOn:
     ) -> Submission:
         """Send a report to the peers `to` that do not have it yet; one of a peer's as the marking permits.
 
-        Raises: as `Reporting.share`, and for a peer's report NotFromAuthor, Disputed, TooLarge, NotKept, DataKeyLost.
+        Raises: as `Reporting.share`, and for a peer's report NotFromAuthor, Disputed, Recalled, TooLarge,
+        NotKept, DataKeyLost.
         """
         stored = await self._reporting.get(report_id)
         if stored.origin == self._node_id:
@@ -190,12 +198,14 @@ class PassingOn:
     # -------------------------------------------------------------------------------------------------
 
     async def _ready(self, stored: StoredReport) -> _Ready:
-        """Raises: NotFromAuthor, Disputed, NotKept, DataKeyLost."""
+        """Raises: NotFromAuthor, Disputed, Recalled, NotKept, DataKeyLost."""
         if stored.disputed:
             raise Disputed
         async with self._pool.acquire() as conn:
             if await onward.through(conn, [(stored.id, stored.ver)]):
                 raise NotFromAuthor
+            if await recalls.waiting(conn, stored.id):
+                raise Recalled
             proof = await self._proving.of_peer(conn, stored)
         checked = check_bundle(stored.bundle)
         assert checked.report is not None, "it was checked when it came"

@@ -19,7 +19,7 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.reporting import ReportUnknown
 from tocsin_node.services.trees import Trees
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import log, onward, remote, reports, witness
+from tocsin_node.storage import log, onward, recalls, remote, reports, witness
 from tocsin_node.storage.onward import Through
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
@@ -84,6 +84,8 @@ class Proving:
             ours = report.origin == self._identity.node_id
             if disclose and not ours and report.tlp != "clear":
                 raise TlpForbids(f"The report is another organisation's and marked TLP:{report.tlp.upper()}.")
+            if disclose and not ours and await recalls.waiting(conn, report_id):
+                raise TlpForbids("Its author takes the report back.")
             if ours:
                 return await self._own(conn, place, disclose=disclose)
             through = (await onward.through(conn, [(report_id, wanted)])).get(report_id)
@@ -106,7 +108,7 @@ class Proving:
             raise NotInLog("It stands where the log was ended before it.", hint=REPUBLISH)
         read = partial(log.leaf_hashes, conn, place.gen)
         path = await self._trees.inclusion((self._identity.node_id, place.gen), read, place.index, head.size)
-        note = await _cosigned(conn, origin, head.size, head.note)
+        note = await self._cosigned(conn, origin, head.size, head.note)
         disclosed = None
         if disclose:
             if entry.data_key is None:
@@ -142,7 +144,9 @@ class Proving:
         )
         read = partial(remote.leaves, conn, followed)
         path = await self._trees.inclusion((author, place.gen), read, place.index, size)
-        return Proof(leaf, place.index, path, await _cosigned(conn, origin, size, note), chain, disclosed)
+        return Proof(
+            leaf, place.index, path, await self._cosigned(conn, origin, size, note), chain, disclosed
+        )
 
     def _passed(self, report: StoredReport, through: Through, place: Place, *, disclose: bool) -> bytes:
         """The proof that came with what was passed on."""
@@ -165,7 +169,7 @@ class Proving:
             disclosed = Disclosed(report.bundle, data_key)
         return await self.of_entry(conn, report.origin, place, entry.leaf, disclosed)
 
-
-async def _cosigned(conn: Connection, origin: str, size: int, note: bytes) -> bytes:
-    """The note with every cosignature that is kept over it."""
-    return with_lines(note, [each.line for each in await witness.lines(conn, origin, size)])
+    async def _cosigned(self, conn: Connection, origin: str, size: int, note: bytes) -> bytes:
+        """The note with every cosignature that is kept over it, but of those named to nobody else (P-217)."""
+        known = await witness.lines(conn, origin, size)
+        return with_lines(note, [each.line for each in known if not self._peering.unnamed(each.witness)])

@@ -132,12 +132,13 @@ class Recalling(Telling):
     ) -> Planned:
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
-        A report of a peer is erased here alone. Raises: ReportUnknown, ReasonTells.
+        A report of a peer is taken back from those that we passed it on to, and from nobody else.
+        Raises: ReportUnknown, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
             ours = report.origin == self._node_id
-            having = await recalls.recipients(conn, report_id) if ours else {}
+            having = await self._having(conn, report_id, ours=ours)
             made = [one.id for one in await redactions.made_from(conn, report_id)]
         refuse_telling(reason, report_id, report.bundle)
         new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
@@ -146,7 +147,8 @@ class Recalling(Telling):
                 [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
             )
             act = Act("report.erase", None, {"recipients": len(having)}, person(by))
-            await self._write(partial(_in_turn, [partial(recalls.add, new=new), erase]), act)
+            recall = partial(self._from_all, report_id, ours, new)
+            await self._write(partial(_in_turn, [recall, erase]), act)
             self.on_erased()
         return Planned(
             report_id, erased=True, peers=tuple(having), deadline=new.deadline, redactions=tuple(made)
@@ -278,12 +280,33 @@ class Recalling(Telling):
         In the transaction of the pen that does it, so that nothing is passed on between the look and the deed.
         """
         passed = await recalls.passed_on(conn, found.report_ids, self._node_id)
-        still = found.what == "narrow" and Tlp(found.tlp) not in NEVER_ONWARD
         hours = min(max(1.0, (found.deadline - self._now()) / timedelta(hours=1)), LONGEST_H)
         by = self._peering.name_of(found.origin)
-        what: What = "narrow" if still else "purge"
+        still = self._may_keep(Tlp(found.tlp)) if found.what == "narrow" else set()
         for report_id, peers in passed.items():
-            await recalls.add(conn, self._new(what, report_id, found.tlp, peers, PASSED, by, hours))
+            kept = {node: ref for node, ref in peers.items() if node in still}
+            lost = {node: ref for node, ref in peers.items() if node not in still}
+            parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
+            for what, told in parts:
+                if told:
+                    await recalls.add(conn, self._new(what, report_id, found.tlp, told, PASSED, by, hours))
+
+    async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
+        """Who has a report from us: of a peer's report those that we passed it on to."""
+        if ours:
+            return await recalls.recipients(conn, report_id)
+        return (await recalls.passed_on(conn, [report_id], self._node_id)).get(report_id, {})
+
+    async def _from_all(self, report_id: str, ours: bool, new: NewRecall, conn: Connection) -> None:
+        """The recall of what is erased, to all that have it by now; in the transaction of the pen, as `_pass_on`."""
+        await recalls.add(conn, replace(new, peers=await self._having(conn, report_id, ours=ours)))
+
+    def _may_keep(self, tlp: Tlp) -> set[str]:
+        """Peers (NodeIDs) that what we passed on may stay with under that marking."""
+        if tlp in NEVER_ONWARD:
+            return set()
+        fitting = (p for p in self._peering.policies() if tlp.rank <= p.max_tlp_out.rank)
+        return {p.node_id for p in fitting if p.client or tlp is not Tlp.AMBER}
 
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)

@@ -389,7 +389,11 @@ class Reporting:
         release_ = self._release(report, to, share=True, way=way)
         async with self._pool.acquire() as conn:
             having = await shares.recipients(conn, report_id, stored.ver)
+            back = await shares.taken_back(conn, report_id) if way is not None else set()
             before = await reports.place_of(conn, report_id, stored.ver - 1)
+        release_ = split_off(
+            release_, back, "taken-back", "it was taken back from it; name it to give it anew"
+        )
         if (
             way is None or {p.node_id for p in release_.to} <= having
         ):  # in a circle's count nobody is left out
@@ -451,6 +455,11 @@ class Reporting:
         """Those of an own report's audience (NodeIDs) that were sent its newest version."""
         async with self._pool.acquire() as conn:
             return await shares.recipients(conn, report.id, report.ver)
+
+    async def taken_back(self, report_id: str) -> set[str]:
+        """From whom (NodeIDs) an own report was taken back: a circle brings it to them no more."""
+        async with self._pool.acquire() as conn:
+            return await shares.taken_back(conn, report_id)
 
     async def take_in(
         self, raws: Sequence[bytes], *, to: Sequence[str] | None, share: bool, reviewed_by: str | None = None
@@ -657,8 +666,10 @@ class Reporting:
         gone: frozenset[str] = frozenset()
         if way is not None and report.tlp is not Tlp.RED and not report.revoked:
             gone = way.gone(wanted)  # who was taken out learns of the withdrawal, and of nothing else
-            members = (p.node_id for p in way.release(report.tlp, self._peering.policies()).to)
-            wanted = list(dict.fromkeys([i for i in wanted if i not in gone] + list(members)))
+            back = await self.taken_back(report.id)
+            members = [p.node_id for p in way.release(report.tlp, self._peering.policies()).to]
+            joined = [i for i in members if i not in back]
+            wanted = list(dict.fromkeys([i for i in wanted if i not in gone] + joined))
         return members_gone(self._release(report, wanted, share=bool(wanted)), gone)
 
     def _why_not_next(self, report: IncidentReport, held: reports.Held) -> NodeError | None:

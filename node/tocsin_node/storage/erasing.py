@@ -82,7 +82,11 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("circle_entry", "update circle_entry set report_id = '' where report_id = any($1::text[])"),
     ("onward", "delete from onward where report_id = any($1::text[])"),
     ("passed", "delete from passed where report_id = any($1::text[])"),
-    ("complaint", "delete from complaint where report_id = any($1::text[])"),
+    (  # Who is complained of cannot have it erased before the author is told.
+        "complaint",
+        """delete from complaint
+        where report_id = any($1::text[]) and (ct is null or told_idx is not null or against is distinct from $2)""",
+    ),
     (
         "audit_waiting",
         """update audit_waiting set object = null, salt = null
@@ -159,12 +163,15 @@ union select sha256 from report_version where report_id = any($1::text[])
 TOLD_IN = f"select distinct channel from delivery where alert_id in {_ALERTS} and event_id is not null"
 
 
-async def erase(conn: Connection, report_ids: Sequence[str]) -> None:
-    """Leave nothing of these reports, inside the caller's transaction; no matter whether anything is held of them."""
+async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | None = None) -> None:
+    """Leave nothing of these reports, inside the caller's transaction; no matter whether anything is held of them.
+
+    `asked_by`: the peer (NodeID) whose recall is obeyed; None: our own people.
+    """
     ids = list(report_ids)
     await conn.execute(LOCK, ids)
     for _, statement in ERASED:
-        await conn.execute(statement, ids)
+        await conn.execute(statement, ids, *([asked_by] if "$2" in statement else []))
 
 
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:

@@ -122,7 +122,11 @@ left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx
 """
 OF_REPORT = f"{_OF_PEER} where r.tag = $1 order by r.at, r.id, p.node"
 ALL = f"{_OF_PEER} order by r.at desc, r.id, p.node limit $1"
-OVERDUE = f"select distinct node from ({_OF_PEER}) o where done_at is null and deadline < $1"
+# Who has it from its author by now owes us nothing.
+OVERDUE = f"""
+select distinct node from ({_OF_PEER}) o
+where done_at is null and deadline < $1 and code is distinct from 'not-owner'
+"""
 
 STORE = """
 insert into recalled (leaf_hash, origin, what, tlp, entries, reason, at, deadline)
@@ -146,6 +150,10 @@ OPEN = f"""
 {_RECALLED} where done_at is null and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
+WAITING = """
+select exists (select from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
+where c.done_at is null and e.report_id = $1)
+"""
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
 DONE = """
@@ -294,6 +302,12 @@ async def store(
 async def open_ones(conn: Connection, limit: int, origin: str | None = None) -> list[Recalled]:
     """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone."""
     return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin)]
+
+
+async def waiting(conn: Connection, report_id: str) -> bool:
+    """Whether a peer's recall of this report is here, and not done."""
+    found: bool = await conn.fetchval(WAITING, report_id)
+    return found
 
 
 async def lately(conn: Connection, limit: int) -> list[Recalled]:

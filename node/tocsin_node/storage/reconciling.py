@@ -32,6 +32,7 @@ where e.origin = $1 and e.gen = $2 and e.idx >= $3 and e.idx < $4
     and not exists (select from aside a where a.idx = e.idx)
 """
 
+# What was taken back from the recipient is withheld from it, as what was erased is.
 SEALED = """
 select e.idx, e.leaf_hash, case when w.wrap <> '' then e.leaf end, case when w.wrap <> '' then e.data_key end
 from unnest($3::bigint[], $4::bigint[]) r (low, high)

@@ -51,13 +51,16 @@ class Relay:
     problem_at: datetime | None
 
 
-# What stands here and nothing else: a version that was replaced, or a report that was taken back since, is given to
-# nobody. The author, who may have lost its own words, gets those that were replaced too ($6).
+# What stands here and nothing else: a version that was replaced, or a report that its author takes back, is given to
+# nobody, and nothing about it is. The author, who may have lost its own words, gets those that were replaced too ($6).
 HELD = """
 with looked as (
     select idx, leaf_hash, leaf, data_key, report_id, ver from remote_entry
     where origin = $1 and gen = $2 and idx >= $3 and idx < $4 and leaf is not null and data_key is not null
     order by idx limit $7
+), taken_back as (
+    select e.report_id from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
+    where c.origin = $1 and c.done_at is null and e.report_id is not null
 ), reached as (select max(idx) as idx, count(*) as entries from looked)
 select reached.idx, reached.entries, e.idx, e.leaf_hash, e.leaf, e.data_key,
     (select s.tlp from report s where s.id = e.report_id), coalesce(r.bundle, v.bundle), m.bundle,
@@ -67,6 +70,7 @@ select reached.idx, reached.entries, e.idx, e.leaf_hash, e.leaf, e.data_key,
     ] end
 from reached left join (
     select * from looked where position(convert_to($5, 'UTF8') in leaf) > 0
+        and ($6 or report_id is null or report_id not in (select report_id from taken_back))
 ) e on true
 left join report r on r.id = e.report_id and r.ver = e.ver and r.origin = $1
 left join report_version v on $6 and v.report_id = e.report_id and v.ver = e.ver and v.leaf_hash = e.leaf_hash

@@ -59,6 +59,11 @@ join report r on r.id = e.report_id and r.origin = $2
 join log_wrap w on w.recipient = $3 and w.gen = e.gen and w.idx = e.idx
 """
 
+# From whom a person took a report back, as long as it was not given to it anew by name.
+TAKEN_BACK = f"""
+select w.recipient from ({ENTRIES}) e join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.wrap = ''
+except select unnest(audience) from report where id = any($1::text[])
+"""
 
 OUTSIDE = f"""
 select r.id, r.ver, r.name, r.tlp, array_agg(distinct w.recipient) from report r
@@ -97,6 +102,11 @@ async def record(conn: Connection, share: Share) -> None:
 async def recipients(conn: Connection, report_id: str, ver: int) -> set[str]:
     """NodeIDs that our log sealed version `ver` of an own report to."""
     return {row[0] for row in await conn.fetch(RECIPIENTS, [report_id], ver)}
+
+
+async def taken_back(conn: Connection, report_id: str) -> set[str]:
+    """NodeIDs from which an own report was taken back by a person: no version goes to them unless they are named."""
+    return {row[0] for row in await conn.fetch(TAKEN_BACK, [report_id])}
 
 
 async def sealed_to(

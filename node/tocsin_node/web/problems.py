@@ -61,6 +61,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "not-erased": HTTPStatus.NOT_FOUND,
     "recall-unknown": HTTPStatus.NOT_FOUND,
     "nobody-has-it": HTTPStatus.CONFLICT,
+    "recalled": HTTPStatus.CONFLICT,
     "reason-tells": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not-revoked": HTTPStatus.UNPROCESSABLE_ENTITY,
     "foreign-creator": HTTPStatus.UNPROCESSABLE_ENTITY,
