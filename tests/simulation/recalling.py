@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.simulation.cast import START
-from tests.simulation.node import Node
+from tests.simulation.node import Came, Node
 
 from tocsin_federation.envelope import open_entry
 from tocsin_federation.errors import EntryRefused
@@ -26,8 +26,6 @@ from tocsin_federation.receipt import (
     write_receipt,
 )
 from tocsin_schema.marking import Tlp
-
-Opened = tuple[Frame, Any, Any, str | None]
 
 
 class Recaller(Node):
@@ -77,7 +75,7 @@ class Recaller(Node):
     def _name(self, kind: str) -> str:
         return f"{kind}--{UUID(bytes=self.world.dice.randbytes(16), version=4)}"
 
-    def _open(self, peer: str, frame: Frame) -> Opened:
+    def _open(self, peer: str, frame: Frame) -> Came:
         try:
             kind = read_header(frame.leaf).t
         except EntryRefused:
@@ -92,24 +90,24 @@ class Recaller(Node):
             if kind == "recall":
                 recall = read_recall(opened.content)
                 admit_recall(opened.header, recall, policy=policy, me=self.node_id)
-                return frame, opened.header, recall, None
+                return Came(frame, opened.header, recall, opened.data_key)
             receipt = read_receipt(opened.content)
             admit_receipt(opened.header, receipt, policy=policy, me=self.node_id)
         except EntryRefused as exc:
-            return frame, None, None, exc.code
-        return frame, opened.header, receipt, None
+            return Came(frame, code=exc.code)
+        return Came(frame, opened.header, receipt, opened.data_key)
 
-    def _apply(self, peer: str, opened: list[Opened], start: int, following: int) -> None:
+    def _apply(self, peer: str, opened: list[Came], start: int, following: int) -> None:
         if self.disk.followed[peer].next != start:
             return
         super()._apply(peer, [self._unerased(one) for one in opened], start, following)
-        for frame, *_ in opened:
-            if owed(frame.leaf):
-                self._owe(peer, frame, self.disk.followed[peer].outcomes[frame.idx][0])
+        for came in opened:
+            if owed(came.frame.leaf):
+                self._owe(peer, came.frame, self.disk.followed[peer].outcomes[came.frame.idx][0])
 
-    def _unerased(self, one: Opened) -> Opened:
-        frame, *_ = one
-        return (frame, None, None, "erased") if about(frame.leaf)[0] in self.erased else one
+    def _unerased(self, came: Came) -> Came:
+        gone = about(came.frame.leaf)[0] in self.erased
+        return Came(came.frame, code="erased") if gone else came
 
     def _owe(self, peer: str, frame: Frame, state: Any) -> None:
         leaf_hash = self.disk.followed[peer].leaves[frame.idx]
@@ -152,12 +150,21 @@ class Recaller(Node):
             found[leaf_hash] = Carried(report_id, None if stored is None else stored.held.origin)
         return found
 
-    def _refuse_damage(self, peer: str, opened: list[Opened]) -> None:
+    def _refuse_damage(self, peer: str, opened: list[Came]) -> None:
         super()._refuse_damage(peer, opened)
-        for frame, *_ in opened:
-            report_id = about(frame.leaf)[0]
+        self._note_brought(peer, opened)
+
+    def apply_handed(self, peer: str, opened: list[Came]) -> None:
+        super().apply_handed(peer, [self._unerased(one) for one in opened])
+        self._note_brought(peer, opened)
+
+    def _note_brought(self, peer: str, opened: list[Came]) -> None:
+        for came in opened:
+            report_id = about(came.frame.leaf)[0]
             if report_id is not None:
-                self._brought.setdefault(peer, {})[self.disk.followed[peer].leaves[frame.idx]] = report_id
+                self._brought.setdefault(peer, {})[self.disk.followed[peer].leaves[came.frame.idx]] = (
+                    report_id
+                )
 
     def _receipting(self) -> Generator[Any, Any, Any]:
         """Tell authors what is owed: the entry and the end of the debt are one transaction."""
