@@ -245,6 +245,7 @@ async def open_node(
         )
         remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         trusting = Trusting(pool, peering, identity, settings.federation, now)
+        await trusting.load()
         door = OnwardDoor(peering, ownership, identity)
         intake = Intake(
             pool,
@@ -263,7 +264,7 @@ async def open_node(
         )
         heads = Heads(pool, peering, ledger, identity)
         witnessing = Witnessing(pool, peering, heads, client, identity, witness_private=keys.witness, now=now)
-        gossip = Gossip(pool, peering, heads, client, identity, rng=rng)
+        gossip = Gossip(pool, peering, heads, client, identity, trusting, rng=rng)
         continuity = Continuity(identity.node_id, settings.path("log-size"))
         stack.callback(continuity.close)
         self_check = SelfCheck(

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from aiohttp import web
 from tests.support.circle import circle, filed, seen
-from tests.support.villain import get, until
+from tests.support.villain import get, until, villain
 
 from tocsin_federation.checkpoint import open_checkpoint, signers
 from tocsin_federation.cosignature import cosignatures
+from tocsin_federation.gossip import write_answer
 from tocsin_federation.merkle import consistency_proof, root_of
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.witness import Submission, write_submission
@@ -37,6 +39,37 @@ async def test_what_enough_peers_have_cosigned_is_witnessed_at_the_origin_and_at
         found = cosignatures(note, keys, now=int(datetime.now(UTC).timestamp()))
         assert len(found) == 3
         assert len(signers(note)) == 4
+
+
+async def test_who_has_answered_not_to_know_a_log_is_not_waited_for_and_who_was_not_asked_is(
+    cluster, tmp_path
+):
+    async def knows_nothing(_request):
+        return web.Response(body=write_answer([]))
+
+    async with (
+        circle(cluster, tmp_path, NAMES) as nodes,
+        villain("ash") as ash,
+        villain("box") as box,
+    ):
+        fir = nodes["fir"]
+        for bystander in (ash, box):
+            bystander.hooks["/f1/wit/heads"] = knows_nothing
+            await bystander.join(fir)
+        said = await filed(nodes["elm"], "Told to three")
+        await seen(nodes["oak"], said["id"], trust="witnessed")
+        held = await seen(fir, said["id"], trust="provisional")
+        assert (held["witnesses"]["known"], held["witnesses"]["required"]) == (5, 4)
+        for bystander in (ash, box):
+            await fir.node.gossip.ask(fir.node.peering.named(bystander.name))
+        held = await seen(fir, said["id"], trust="witnessed")
+        assert (held["witnesses"]["known"], held["witnesses"]["required"]) == (3, 3)
+        await fir.node.trusting.load()  # as after a start
+        assert (await seen(fir, said["id"]))["trust"] == "witnessed"
+        own = await filed(fir, "Ours")
+        assert (await seen(fir, own["id"]))["witnesses"][
+            "known"
+        ] == 5  # they were not asked as readers of ours
 
 
 async def test_an_unchanged_head_is_cosigned_anew_after_an_hour_and_readers_see_it(cluster, tmp_path):

@@ -28,6 +28,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.services.heads import Heads, log_id
 from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import remote, witness
 from tocsin_node.storage.pool import Connection, Pool
 
@@ -45,10 +46,12 @@ class Gossip:
         heads: Heads,
         client: PeerClient,
         identity: Identity,
+        trusting: Trusting,
         *,
         rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
+        self._trusting = trusting
         self._peering = peering
         self._heads = heads
         self._client = client
@@ -80,6 +83,10 @@ class Gossip:
         known = {_origin(p): p for p in others}
         for note in answer.heads:
             await self._judge(peer, note, known)
+        if not answer.evidence:  # what is convicted has no head in the answer, and is known
+            heads = {note.partition(b"\n")[0].decode(errors="replace") for note in answer.heads}
+            asked = list(known.items())[: MAX_LOGS - 1]
+            await self._trusting.hear(peer.node_id, {p.node_id: origin in heads for origin, p in asked})
 
     async def asked(self, peer: Peer, origins: Sequence[str]) -> Answer:
         """What a peer answers about the logs with these origin lines, not verified."""

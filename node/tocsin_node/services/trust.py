@@ -5,7 +5,7 @@ stands in a head that enough witnesses whom this node knows have cosigned. Dispu
 shown to contradict itself, or in a part that its owner has declared void. None of it says whether a report is true.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,6 +63,24 @@ class Trusting:
         self._settings = settings
         self._now = now
         self._sizes: dict[str, dict[str, int]] = {}  # by origin line: witness → largest head it has cosigned
+        self._bystanders: set[tuple[str, str]] = set()  # author, peer: a copy of the rows
+
+    async def load(self) -> None:
+        """Read what was known before the start. Raises: StorageError."""
+        async with self._pool.acquire() as conn:
+            self._bystanders = await witness.bystanders(conn)
+
+    async def hear(self, peer: str, answered: Mapping[str, bool]) -> None:
+        """A peer (NodeID) has answered of whose logs it knows. Raises: StorageError."""
+        news = {a: known for a, known in answered.items() if known is ((a, peer) in self._bystanders)}
+        if not news:
+            return
+        known = [author for author, does in news.items() if does]
+        async with self._pool.transaction() as conn:
+            await witness.take_part(conn, peer, known)
+            unknown = await witness.stand_by(conn, peer, [author for author in news if author not in known])
+        self._bystanders -= {(author, peer) for author in known}
+        self._bystanders |= {(author, peer) for author in unknown}
 
     def forget(self, author: str) -> None:
         """There are new cosignatures over that node's log."""
@@ -70,8 +88,16 @@ class Trusting:
             self._sizes.pop(statement.log.origin, None)
 
     def policy(self, author: str) -> tuple[list[str], int]:
-        """Whose cosignatures over that node's log count here (NodeIDs), and how many are enough."""
-        counted = [p.node_id for p in self._peering.active() if p.row.witness and p.node_id != author]
+        """Whose cosignatures over that node's log count here (NodeIDs), and how many are enough.
+
+        Whoever answered that it does not know that log is not waited for. Who was not asked yet is: an author must not
+        choose its witnesses by being slow to be known.
+        """
+        counted = [
+            p.node_id
+            for p in self._peering.active()
+            if p.row.witness and p.node_id != author and (author, p.node_id) not in self._bystanders
+        ]
         peer = self._peering.by_id(author)
         if peer is not None and peer.row.witnessed:
             counted.append(self._identity.node_id)

@@ -126,6 +126,7 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
 
 KEPT: Final[dict[str, str]] = {
     "audit_head": "the head of the audit log",
+    "bystander": "who does not know whose log",
     "channel": "how a way to people is",
     "circle": "who belongs to a circle",
     "circle_epoch": "when each epoch was learnt",

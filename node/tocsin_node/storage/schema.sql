@@ -93,6 +93,13 @@ create table audit_waiting (
     constraint audit_waiting_pkey PRIMARY KEY (id)
 );
 
+create table bystander (
+    author text not null,
+    peer text not null,
+    at timestamp with time zone default now() not null,
+    constraint bystander_pkey PRIMARY KEY (author, peer)
+);
+
 create table channel (
     name text not null,
     state text not null,

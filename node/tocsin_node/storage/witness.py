@@ -72,6 +72,15 @@ delete from cosignature c where at < now() - interval '100 days' and exists (
 """
 
 
+STAND_BY = """
+insert into bystander (author, peer)
+select a, $1 from unnest($2::text[]) a where exists (select from remote_log l where l.origin = a and l.size > 0)
+on conflict do nothing returning author
+"""
+TAKE_PART = "delete from bystander where peer = $1 and author = any($2::text[])"
+BYSTANDERS = "select author, peer from bystander"
+
+
 async def latest(conn: Connection, log: str) -> CosignedHead | None:
     """The head of `log` (origin line) that we cosigned last."""
     row = await conn.fetchrow(LATEST, log)
@@ -124,6 +133,21 @@ async def witnessed_size(
     """The largest head above `beyond` (of at most `within`) that `required` of `witnesses` have cosigned themselves."""
     size: int | None = await conn.fetchval(AT_LEAST, log, beyond, list(witnesses), required, within)
     return size
+
+
+async def take_part(conn: Connection, peer: str, authors: Sequence[str]) -> None:
+    """Keep that a peer has answered that it knows the logs of these nodes."""
+    await conn.execute(TAKE_PART, peer, list(authors))
+
+
+async def stand_by(conn: Connection, peer: str, authors: Sequence[str]) -> list[str]:
+    """Keep that a peer knows nothing of their logs; returns of which: what is empty here, nobody knows more of yet."""
+    return [row[0] for row in await conn.fetch(STAND_BY, peer, list(authors))]
+
+
+async def bystanders(conn: Connection) -> set[tuple[str, str]]:
+    """Author and peer, of each peer that answered that it does not know that author's log."""
+    return {(row[0], row[1]) for row in await conn.fetch(BYSTANDERS)}
 
 
 async def confirm(conn: Connection, by: str, size: int) -> None:
