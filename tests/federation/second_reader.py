@@ -211,6 +211,12 @@ def entry(
         return "not-canonical"
     if isinstance(header, dict) and None in (header.get(name, 0) for name in ("prev", "ref")):
         return "not-canonical"
+    if (
+        isinstance(header, dict)
+        and isinstance(header.get("aud"), dict)
+        and header["aud"].get("unnamed") is False
+    ):
+        return "not-canonical"
     if (bad := form(header)) is not None:
         return bad
     if header["by"] != origin:
