@@ -45,6 +45,28 @@ async def test_who_takes_an_alert_in_its_thread_has_it_and_the_thread_is_told(po
         assert told["content"]["m.mentions"] == {}
 
 
+async def test_what_is_ordered_in_the_room_and_taken_back_there_is_in_the_audit_log(pool, tmp_path, room):
+    me = f"matrix:{room.responder.user_id}"
+
+    async def noted(action):
+        async with pool.acquire() as conn:
+            rows = await conn.fetch("select action from audit_waiting where who = $1 order by id", me)
+        done = [row["action"] for row in rows]
+        return done if action in done else None
+
+    async with bell(pool, tmp_path, room) as ringing:
+        alert_id, _ = await alert_in(ringing, room)
+        for kind in ("take", "mute", "escalate", "resolve"):
+            length = " 2h" if kind == "mute" else ""
+            last = room.responder.say(room.id, f"!{kind}{length} {alert_id}")
+            await ringing.until(lambda kind=kind: noted(f"alert.{kind}"))
+        room.responder.redact(room.id, last)
+        done = await ringing.until(lambda: noted("alert.undo"))
+    assert [action for action in done if action != "alert.ack"] == [
+        "alert.take", "alert.mute", "alert.escalate", "alert.resolve", "alert.undo",
+    ]  # fmt: skip
+
+
 async def test_what_is_said_in_a_thread_is_about_the_newest_alert_of_it(pool, tmp_path, room):
     async with bell(pool, tmp_path, room) as ringing:
         first = incident("II")

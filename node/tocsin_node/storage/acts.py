@@ -7,7 +7,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from tocsin_node.actor import NODE, person
 from tocsin_node.storage import audit
@@ -170,7 +170,8 @@ async def add(conn: Connection, alert_id: int, act: NewAct) -> int | None:
     )
     if found is not None:
         by = NODE if act.via == "clock" else person(act.by)
-        detail = {} if act.level is None else {"level": act.level}
+        detail: dict[str, Any] = {} if act.level is None else {"level": act.level}
+        detail |= {} if act.until is None else {"until": act.until.isoformat()}
         await audit.note(conn, Act(f"alert.{act.kind}", f"alert:{alert_id}", detail, by))
     return found
 
