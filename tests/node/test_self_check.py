@@ -10,9 +10,10 @@ import msgspec
 import orjson
 import pytest
 from aiohttp.test_utils import unused_port
+from tests.node.test_recalls import gone
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.node import open_here, settings_on
-from tests.support.villain import get, problem_of, until
+from tests.support.villain import get, post, problem_of, until
 
 from tocsin_federation.checkpoint import open_checkpoint
 from tocsin_federation.evidence import read_evidence, verify_evidence
@@ -448,3 +449,20 @@ def test_a_note_is_replaced_whole_and_a_directory_that_takes_none_spoils_nothing
     assert away.found(1, 3) == "same"
     notes.close()
     away.close()
+
+
+async def test_a16_a_backup_of_before_a_recall_hears_of_it_again_and_purges_anew(elm, cluster, tmp_path):
+    async with circle(cluster, tmp_path, ("fir",)) as others:
+        fir = others["fir"]
+        async with elm.up() as node:
+            await introduce("elm", node, "fir", fir)
+            done = await filed(fir, "Something happened")
+            await seen(node, done["id"])
+        dump = await elm.dump()
+        async with elm.up() as node:
+            why = {"by": "Kim", "reason": "It names a patient."}
+            await post(fir, f"/v1/reports/{done['id']}/recall", why)
+            await gone(node, done["id"])
+        elm.put_back(dump)
+        async with elm.up() as node:
+            await gone(node, done["id"])
