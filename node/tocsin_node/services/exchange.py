@@ -41,7 +41,8 @@ from tocsin_node.storage.remote import RemoteLog
 _CLOSED = frozenset({"not-approved", "not-authenticated"})
 _NOT_YET = "They have not approved us yet; it starts by itself when they do."
 _ENDED = "They have ended the connection, or not approved it anew: they fetch nothing of ours. Call them."
-LEAST_ROUND_S = 1.0  # a round that brings nothing takes at least this long
+LEAST_ROUND_S = 0.05  # for one that brings nothing; the next takes twice as long,
+MOST_ROUND_S = 1.0  # up to this
 PATIENCE = 60  # seconds that a peer may ask us to wait for one tile
 DOUBTS = 3  # at every so-manieth contradiction in a row the whole log is fetched, to prove it or not
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Exchange:
         return self._nudged.setdefault(node_id, asyncio.Event())
 
     async def _follow(self, node_id: str) -> None:
-        failures, doubts, fresh = 0, 0, True
+        failures, doubts, idle, fresh = 0, 0, 0, True
         told = len(self._chain) == 1  # statement 0 was told when we were introduced
         while True:
             peer = self._peering.by_id(node_id)
@@ -124,8 +125,7 @@ class Exchange:
                 began = asyncio.get_running_loop().time()
                 wait_s = 0 if fresh else self._settings.long_poll_s
                 grown = await self._round(peer, wait_s=wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
-                if not grown and not fresh:
-                    await self._rest(node_id, began)
+                idle = 0 if grown or fresh else await self._rest(node_id, began, idle)
                 failures, doubts, fresh = 0, 0, False
             except LogBroken as exc:
                 doubts, failures = doubts + 1, failures + 1
@@ -210,15 +210,22 @@ class Exchange:
         finally:
             self._pausing.discard(node_id)
 
-    async def _rest(self, node_id: str, began: float) -> None:
-        """Who answers long polls at once with nothing new is not asked more than once a second."""
-        left_s = began + LEAST_ROUND_S - asyncio.get_running_loop().time()
-        if left_s > 0:
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._event(node_id).wait()
-            except TimeoutError:
-                pass
+    async def _rest(self, node_id: str, began: float, idle: int) -> int:
+        """Who answers long polls at once with nothing new is soon asked no more than once a second.
+
+        `idle`: how many such answers came before this one; returns how many came with it.
+        """
+        left_s = (
+            began + min(MOST_ROUND_S, LEAST_ROUND_S * 2 ** min(idle, 8)) - asyncio.get_running_loop().time()
+        )
+        if left_s <= 0:
+            return 0
+        try:
+            async with asyncio.timeout(left_s):
+                await self._event(node_id).wait()
+        except TimeoutError:
+            pass
+        return idle + 1
 
     async def _tell_chain(self, peer: Peer) -> bool:
         """Tell a peer our new statements; it need not listen, and is followed all the same."""
