@@ -19,11 +19,14 @@ from tests.support.villain import (
     villain,
 )
 
+from tocsin_federation.checkpoint import MAX_SIGNATURES, note_lines
+from tocsin_federation.cosignature import cosign, with_lines
 from tocsin_federation.evidence import read_evidence, verify_evidence
 from tocsin_federation.frames import Frame, encode_frame, encode_trailer
 from tocsin_federation.merkle import leaf_hash, root_of
 from tocsin_federation.peering import mint_invite
 from tocsin_federation.request_auth import SIGNATURE
+from tocsin_node.services.exchange import LEAST_ROUND_S
 
 HUGE = 10**12
 PATIENCE = {
@@ -93,6 +96,28 @@ async def test_a_log_that_shrinks_is_told_and_asked_again_and_nothing_is_lost(ac
     await mallory.ring()
     assert [outcome for _, outcome, _ in await outcomes(acme, 4)] == ["stored"] * 4
     assert (await peer_status(acme))["problem"] is None
+
+
+@pytest.mark.usefixtures("held")
+async def test_further_words_of_witnesses_are_asked_for_at_once_as_often_as_a_note_has_room_for_them(mallory):
+    """Whoever rested after each word would hear a second late of the report that follows it."""
+    asked, all_asked = [], asyncio.Event()
+    text = note_lines(mallory.note())[0]
+
+    async def another_word(_request):
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) > MAX_SIGNATURES + 4:
+            all_asked.set()
+        word = cosign(text, "somebody.example", mallory.keys.witness, at=len(asked))
+        return web.Response(body=with_lines(mallory.note(), [word]))
+
+    mallory.hooks["checkpoint"] = another_word
+    await mallory.ring()
+    async with asyncio.timeout(120):
+        await all_asked.wait()
+    many = MAX_SIGNATURES - 4
+    assert asked[many] - asked[4] < many / 2 * LEAST_ROUND_S
+    assert asked[-1] - asked[-2] > LEAST_ROUND_S / 2
 
 
 async def test_two_roots_for_one_size_stop_the_peer_at_once(acme, mallory, held):

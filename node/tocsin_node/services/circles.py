@@ -15,13 +15,13 @@ from functools import partial
 from tocsin_federation.circle import circle_entry_id, read_file, verify_circle, write_file
 from tocsin_federation.circle_rules import first_difference
 from tocsin_federation.envelope import seal
-from tocsin_federation.errors import CircleRefused, FederationError
+from tocsin_federation.errors import CircleRefused
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.circle_standing import Standing, Way
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
-from tocsin_node.services.resting import rest
+from tocsin_node.services.resting import keep_at
 from tocsin_node.storage import circles
 from tocsin_node.storage.circles import Count
 from tocsin_node.storage.pool import Connection, Pool
@@ -242,13 +242,7 @@ class Circles:
 
     async def run(self) -> None:
         """Tell members what they do not know, whenever woken and every half minute, until cancelled."""
-        while True:
-            self._woken.clear()
-            try:
-                await self.tell()
-            except (NodeError, FederationError) as exc:
-                logger.warning("circles wait: %s", exc)
-            await rest(self._woken, LOOK_EVERY_S)
+        await keep_at(self.tell, self._woken, LOOK_EVERY_S, what="circles")
 
     async def tell(self) -> int:
         """Send the manifests of adopted circles to members, and those of the epoch before, that do not know them yet.

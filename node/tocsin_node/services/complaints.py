@@ -22,7 +22,7 @@ from tocsin_node.health import Check
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import NotKept, Proving
-from tocsin_node.services.resting import rest
+from tocsin_node.services.resting import keep_at
 from tocsin_node.storage import onward
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
@@ -74,13 +74,7 @@ class Complaints:
 
     async def run(self) -> None:
         """Tell authors, now and whenever woken, until cancelled."""
-        while True:
-            self._woken.clear()
-            try:
-                await self.tell()
-            except (NodeError, FederationError) as exc:
-                logger.warning("complaints wait: %s", exc)
-            await rest(self._woken, LOOK_EVERY_S)
+        await keep_at(self.tell, self._woken, LOOK_EVERY_S, what="complaints")
 
     async def tell(self) -> int:
         """Tell every author that is an active peer what was done with its reports; how many were told.

@@ -14,8 +14,9 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
-from tocsin_federation.checkpoint import Checkpoint, open_checkpoint
+from tocsin_federation.checkpoint import MAX_SIGNATURES, Checkpoint, open_checkpoint
 from tocsin_federation.errors import (
     FederationError,
     FramesRefused,
@@ -30,6 +31,7 @@ from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUn
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.resting import rest
 from tocsin_node.services.taking import EVERY_S, Taking
 from tocsin_node.services.witnessing import Witnessing
 from tocsin_node.settings import FederationSettings
@@ -41,10 +43,10 @@ from tocsin_node.storage.remote import RemoteLog
 _CLOSED = frozenset({"not-approved", "not-authenticated"})
 _NOT_YET = "They have not approved us yet; it starts by itself when they do."
 _ENDED = "They have ended the connection, or not approved it anew: they fetch nothing of ours. Call them."
-LEAST_ROUND_S = 0.05  # for one that brings nothing; the next takes twice as long,
-MOST_ROUND_S = 1.0  # up to this
+LEAST_ROUND_S = 1.0  # a round that brings nothing takes at least this long
 PATIENCE = 60  # seconds that a peer may ask us to wait for one tile
 DOUBTS = 3  # at every so-manieth contradiction in a row the whole log is fetched, to prove it or not
+Brought = Literal["entries", "words", "nothing"]  # words: of witnesses, on a head that is no larger
 logger = logging.getLogger(__name__)
 
 
@@ -110,7 +112,7 @@ class Exchange:
         return self._nudged.setdefault(node_id, asyncio.Event())
 
     async def _follow(self, node_id: str) -> None:
-        failures, doubts, idle, fresh = 0, 0, 0, True
+        failures, doubts, renewed, fresh = 0, 0, 0, True
         told = len(self._chain) == 1  # statement 0 was told when we were introduced
         while True:
             peer = self._peering.by_id(node_id)
@@ -124,8 +126,10 @@ class Exchange:
                     fresh = True
                 began = asyncio.get_running_loop().time()
                 wait_s = 0 if fresh else self._settings.long_poll_s
-                grown = await self._round(peer, wait_s=wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
-                idle = 0 if grown or fresh else await self._rest(node_id, began, idle)
+                brought = await self._round(peer, wait_s=wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
+                renewed = 0 if brought == "entries" else renewed + (brought == "words")
+                if not fresh and (brought == "nothing" or renewed >= MAX_SIGNATURES):
+                    await self._rest(node_id, began)
                 failures, doubts, fresh = 0, 0, False
             except LogBroken as exc:
                 doubts, failures = doubts + 1, failures + 1
@@ -210,22 +214,14 @@ class Exchange:
         finally:
             self._pausing.discard(node_id)
 
-    async def _rest(self, node_id: str, began: float, idle: int) -> int:
-        """Who answers long polls at once with nothing new is soon asked no more than once a second.
+    async def _rest(self, node_id: str, began: float) -> None:
+        """Who answers long polls at once with nothing new is not asked more than once a second.
 
-        `idle`: how many such answers came before this one; returns how many came with it.
+        Words of further witnesses on the same head are new, as often as a note has room for them [P-161].
         """
-        left_s = (
-            began + min(MOST_ROUND_S, LEAST_ROUND_S * 2 ** min(idle, 8)) - asyncio.get_running_loop().time()
-        )
-        if left_s <= 0:
-            return 0
-        try:
-            async with asyncio.timeout(left_s):
-                await self._event(node_id).wait()
-        except TimeoutError:
-            pass
-        return idle + 1
+        left_s = began + LEAST_ROUND_S - asyncio.get_running_loop().time()
+        if left_s > 0:
+            await rest(self._event(node_id), left_s)
 
     async def _tell_chain(self, peer: Peer) -> bool:
         """Tell a peer our new statements; it need not listen, and is followed all the same."""
@@ -242,8 +238,8 @@ class Exchange:
 
     # One round ---------------------------------------------------------------------------------------
 
-    async def _round(self, peer: Peer, *, wait_s: float, doubted: bool = False) -> bool:
-        """Ask, verify, take; whether there was anything new. `doubted`: prove it if its past is another."""
+    async def _round(self, peer: Peer, *, wait_s: float, doubted: bool = False) -> Brought:
+        """Ask, verify, take; says what there was. `doubted`: prove it if its past is another."""
         log_key = peer.identity.statement.log
         async with self._pool.acquire() as conn:
             log = await remote.open_log(conn, peer.node_id, log_key.gen, Frontier().to_bytes())
@@ -270,7 +266,9 @@ class Exchange:
             await self._take_entries(peer, log)
         if new or behind:
             await self._taking.mend(peer, ask_author=False)  # it was asked often enough a moment ago
-        return new
+        if new:
+            return "entries"
+        return "nothing" if head is None else "words"
 
     async def _cosigned(self, peer: Peer, log: RemoteLog, origin: str, note: bytes) -> None:
         """Keep what witnesses have put on the head that we hold now; more may come while it stays the same."""

@@ -31,7 +31,7 @@ from tocsin_node.services.reporting import (
     Submission,
     sealable_only,
 )
-from tocsin_node.services.resting import rest
+from tocsin_node.services.resting import keep_at
 from tocsin_node.services.screening import Screened
 from tocsin_node.storage import onward, recalls
 from tocsin_node.storage.onward import Passing, StoredPassing, Through
@@ -117,13 +117,7 @@ class PassingOn:
 
     async def run(self) -> None:
         """Pass withdrawals on, now and whenever woken, until cancelled."""
-        while True:
-            self._woken.clear()
-            try:
-                await self.withdraw()
-            except (NodeError, FederationError) as exc:
-                logger.warning("withdrawals wait to be passed on: %s", exc)
-            await rest(self._woken, LOOK_EVERY_S)
+        await keep_at(self.withdraw, self._woken, LOOK_EVERY_S, what="withdrawals to be passed on")
 
     async def share(
         self,
