@@ -73,7 +73,8 @@ class Health:
         self._turn = asyncio.Lock()
 
     def add(self, name: str, source: Source) -> None:
-        """Ask `source` too; `name` is what is shown when it does not answer."""
+        """Ask `source` too; `name`, once each, is what is shown when it does not answer."""
+        assert name not in self._sources, f"{name} is asked already, and one of the two would never be"
         self._sources[name] = source
 
     async def report(self) -> Report:

@@ -233,7 +233,6 @@ async def open_node(
             rng=rng,
         )
         republishing = Republishing(pool, ledger, reporting, peering, node_id=identity.node_id, gen=log.gen)
-        health.add("log", republishing.health)
         duties = Duties(
             pool,
             alarms,
@@ -283,18 +282,11 @@ async def open_node(
         )
         self_check.on_lost = regaining.wake
         self_check.begin()
-        witnessing.ready = ledger.signable
-        self_check.on_longer = witnessing.wake
-        witnessing.on_kept = trusting.forget
-        witnessing.on_cosigned = ledger.stir
         giving = Giving(pool, peering, data_keys, settings.federation, now=now)
         taking = Taking(pool, peering, heads, client, intake, settings.federation, now=now)
         exchange = Exchange(
             pool, peering, client, intake, witnessing, taking, identity.chain, settings.federation
         )
-        intake.on_circles = _both(exchange.sweep, circles.wake)
-        circles.on_learned = intake.learn_circles
-        health.add("circles", circles.health)
         receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         proving = Proving(pool, peering, identity, data_keys, heads.trees, trusting)
         passing_on = PassingOn(
@@ -303,15 +295,10 @@ async def open_node(
         complaints = Complaints(
             pool, ledger, peering, proving, data_keys, node_id=identity.node_id, now=now, rng=rng
         )
-        intake.on_passed = complaints.wake
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         recalling = Recalling(
             pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng, erasing=erasing, obeys=obeys
         )
-        intake.on_outcomes = recalling.on_done = receipting.wake
-        intake.obey = recalling.obey_all
-        recalling.on_erased = alarms.wake
-        reporting.narrowing = recalling.narrowing
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
             pool,
@@ -325,114 +312,142 @@ async def open_node(
             rng=rng,
         )
         answering = Answering(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
-        alarms.on_acknowledged = _both(receipts.wake, answering.wake)
-        alarms.on_room_answer = emergencies.answer_in_room
-        answering.before = emergencies.catch_up
-        intake.on_called = emergencies.on_answered = answering.wake
-        alarms.on_sent = _both(answering.wake, receipting.wake)
-        reporting.on_filed = _filed(
-            recalling.wake, duties.filed, emergencies.filed if settings.emergency.grade_i else None
-        )
         clusters = Clusters(pool, alarms, settings.alerts, peering.name_of, org=org)
-        ledger.on_stored = clusters.wake
-        intake.on_stored = _both(clusters.wake, passing_on.wake)
         finding = Finding(pool)
         await finding.look()
-        health.add("alerts", alarms.health)
-        health.add("emergencies", emergencies.health)
-        health.add("duties", duties.health)
-        health.add("search", finding.health)
-        health.add("peers", peering.health)
-        health.add("log", self_check.health)
-        health.add("witnesses", trusting.health)
-        health.add("recalls", recalling.health)
-        health.add("erasing", erasing.health)
-        health.add("passing-on", passing_on.health)
-        health.add("complaints", complaints.health)
         ops = Ops(pool, alarms.notices, (*alarms.ops_channels, *settings.ops.channels))
         heartbeat = heartbeat_of(settings, pool, alarms.able)
-        beating = () if heartbeat is None else (heartbeat.run(),)
-        if heartbeat is not None:
-            health.add("heartbeat", heartbeat.check)
         stopping = asyncio.Event()
-        async with _working(
-            ledger,
-            auditing.run(),
-            exchange.run(),
-            self_check.run(),
-            regaining.run(),
-            witnessing.run(),
-            receipts.run(),
-            circles.run(),
-            receipting.run(),
-            recalling.run(),
-            answering.run(),
-            passing_on.run(),
-            complaints.run(),
-            alarms.run(),
-            clusters.run(),
-            finding.run(),
-            *beating,
-            _let_go(stopping, ledger),
-        ):
-            yield Node(
-                settings=settings,
+        node = Node(
+            settings=settings,
+            identity=identity,
+            keys=keys,
+            pool=pool,
+            leader=leader,
+            tokens=tokens,
+            auditing=auditing,
+            health=health,
+            producer=producer,
+            ledger=ledger,
+            peering=peering,
+            policies=policies,
+            ownership=ownership,
+            reporting=reporting,
+            republishing=republishing,
+            remarks=remarks,
+            emergencies=emergencies,
+            answering=answering,
+            exchange=exchange,
+            circles=circles,
+            receipts=receipts,
+            proving=proving,
+            passing_on=passing_on,
+            complaints=complaints,
+            receipting=receipting,
+            recalling=recalling,
+            erasing=erasing,
+            heads=heads,
+            witnessing=witnessing,
+            gossip=gossip,
+            giving=giving,
+            reconciling=Reconciling(
+                pool,
+                peering,
+                ledger,
+                heads,
+                gossip,
+                client,
+                taking,
+                data_keys,
                 identity=identity,
-                keys=keys,
-                pool=pool,
-                leader=leader,
-                tokens=tokens,
-                auditing=auditing,
-                health=health,
-                producer=producer,
-                ledger=ledger,
-                peering=peering,
-                policies=policies,
-                ownership=ownership,
-                reporting=reporting,
-                republishing=republishing,
-                remarks=remarks,
-                emergencies=emergencies,
-                answering=answering,
-                exchange=exchange,
-                circles=circles,
-                receipts=receipts,
-                proving=proving,
-                passing_on=passing_on,
-                complaints=complaints,
-                receipting=receipting,
-                recalling=recalling,
-                erasing=erasing,
-                heads=heads,
-                witnessing=witnessing,
-                gossip=gossip,
-                giving=giving,
-                reconciling=Reconciling(
-                    pool,
-                    peering,
-                    ledger,
-                    heads,
-                    gossip,
-                    client,
-                    taking,
-                    data_keys,
-                    identity=identity,
-                    now=now,
-                ),
-                self_check=self_check,
-                trusting=trusting,
-                alarms=alarms,
-                silences=Silences(pool, alarms),
-                ops=ops,
-                heartbeat=heartbeat,
-                duties=duties,
-                finding=finding,
-                duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
-                clusters=clusters,
                 now=now,
-                rng=rng,
-                stopping=stopping,
-            )
+            ),
+            self_check=self_check,
+            trusting=trusting,
+            alarms=alarms,
+            silences=Silences(pool, alarms),
+            ops=ops,
+            heartbeat=heartbeat,
+            duties=duties,
+            finding=finding,
+            duplicates=Duplicates(pool, node_id=identity.node_id, name_of=peering.name_of),
+            clusters=clusters,
+            now=now,
+            rng=rng,
+            stopping=stopping,
+        )
+        _wire(node, intake)
+        _watch(node)
+        async with _working(ledger, *_tasks(node), regaining.run(), _let_go(stopping, ledger)):
+            yield node
+
+
+def _wire(node: Node, intake: Intake) -> None:
+    """Say who is woken by what."""
+    intake.on_circles = _both(node.exchange.sweep, node.circles.wake)
+    intake.on_passed = node.complaints.wake
+    intake.on_outcomes = node.recalling.on_done = node.receipting.wake
+    intake.on_called = node.emergencies.on_answered = node.answering.wake
+    intake.on_stored = _both(node.clusters.wake, node.passing_on.wake)
+    intake.obey = node.recalling.obey_all
+    node.circles.on_learned = intake.learn_circles
+    node.recalling.on_erased = node.alarms.wake
+    node.reporting.narrowing = node.recalling.narrowing
+    node.reporting.on_filed = _filed(
+        node.recalling.wake,
+        node.duties.filed,
+        node.emergencies.filed if node.settings.emergency.grade_i else None,
+    )
+    node.alarms.on_acknowledged = _both(node.receipts.wake, node.answering.wake)
+    node.alarms.on_room_answer = node.emergencies.answer_in_room
+    node.alarms.on_sent = _both(node.answering.wake, node.receipting.wake)
+    node.answering.before = node.emergencies.catch_up
+    node.ledger.on_stored = node.clusters.wake
+    node.witnessing.ready = node.ledger.signable
+    node.witnessing.on_kept = node.trusting.forget
+    node.witnessing.on_cosigned = node.ledger.stir
+    node.self_check.on_longer = node.witnessing.wake
+
+
+def _watch(node: Node) -> None:
+    """Say what `/healthz` looks at, beside what is watched since the start."""
+    node.health.add("log", node.self_check.health)
+    node.health.add("ended-log", node.republishing.health)
+    node.health.add("circles", node.circles.health)
+    node.health.add("alerts", node.alarms.health)
+    node.health.add("emergencies", node.emergencies.health)
+    node.health.add("duties", node.duties.health)
+    node.health.add("search", node.finding.health)
+    node.health.add("peers", node.peering.health)
+    node.health.add("witnesses", node.trusting.health)
+    node.health.add("recalls", node.recalling.health)
+    node.health.add("erasing", node.erasing.health)
+    node.health.add("passing-on", node.passing_on.health)
+    node.health.add("complaints", node.complaints.health)
+    if node.heartbeat is not None:
+        node.health.add("heartbeat", node.heartbeat.check)
+
+
+def _tasks(node: Node) -> list[Coroutine[Any, Any, None]]:
+    """What works for as long as the node is open."""
+    beating = [] if node.heartbeat is None else [node.heartbeat.run()]
+    return [
+        node.auditing.run(),
+        node.exchange.run(),
+        node.self_check.run(),
+        node.witnessing.run(),
+        node.receipts.run(),
+        node.circles.run(),
+        node.receipting.run(),
+        node.recalling.run(),
+        node.answering.run(),
+        node.passing_on.run(),
+        node.complaints.run(),
+        node.alarms.run(),
+        node.clusters.run(),
+        node.finding.run(),
+        *beating,
+    ]
 
 
 def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:

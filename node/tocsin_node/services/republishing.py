@@ -71,9 +71,9 @@ class Republishing:
         found = () if self._settled else await self._outside()
         self._settled = not found  # what is filed from now on stands in the log in force
         if not any(self._release(one).to for one in found):
-            return Check("log")
+            return Check("ended-log")
         hint = "Reports of ours stand in a log that has ended, and peers may dispute them: `tocsin key republish`."
-        return Check("log", "degraded", "republish-waiting", hint)
+        return Check("ended-log", "degraded", "republish-waiting", hint)
 
     async def _outside(self, ids: Sequence[str] = ()) -> list[Outside]:
         async with self._pool.acquire() as conn:
