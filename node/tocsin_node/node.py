@@ -29,6 +29,7 @@ from tocsin_node.links.peer_client import LOOPBACK, PeerClient
 from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
+from tocsin_node.services.acknowledging import Acknowledging
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.auditing import Auditing
 from tocsin_node.services.circles import Circles
@@ -58,7 +59,6 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.recalling import Recalling
 from tocsin_node.services.receipting import Receipting
-from tocsin_node.services.receipts import Receipts
 from tocsin_node.services.reconciling import Reconciling
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.regaining import Regaining
@@ -105,7 +105,7 @@ class Node:
     answering: Answering
     exchange: Exchange
     circles: Circles
-    receipts: Receipts
+    acknowledging: Acknowledging
     receipting: Receipting
     recalling: Recalling
     erasing: Erasing
@@ -287,7 +287,7 @@ async def open_node(
         exchange = Exchange(
             pool, peering, client, intake, witnessing, taking, identity.chain, settings.federation
         )
-        receipts = Receipts(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        acknowledging = Acknowledging(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         proving = Proving(pool, peering, identity, data_keys, heads.trees, trusting)
         passing_on = PassingOn(
             pool, ledger, peering, reporting, proving, node_id=identity.node_id, now=now, rng=rng
@@ -339,7 +339,7 @@ async def open_node(
             answering=answering,
             exchange=exchange,
             circles=circles,
-            receipts=receipts,
+            acknowledging=acknowledging,
             proving=proving,
             passing_on=passing_on,
             complaints=complaints,
@@ -398,7 +398,7 @@ def _wire(node: Node, intake: Intake) -> None:
         node.duties.filed,
         node.emergencies.filed if node.settings.emergency.grade_i else None,
     )
-    node.alarms.on_acknowledged = _both(node.receipts.wake, node.answering.wake)
+    node.alarms.on_acknowledged = _both(node.acknowledging.wake, node.answering.wake)
     node.alarms.on_room_answer = node.emergencies.answer_in_room
     node.alarms.on_sent = _both(node.answering.wake, node.receipting.wake)
     node.answering.before = node.emergencies.catch_up
@@ -436,7 +436,7 @@ def _tasks(node: Node) -> list[Coroutine[Any, Any, None]]:
         node.exchange.run(),
         node.self_check.run(),
         node.witnessing.run(),
-        node.receipts.run(),
+        node.acknowledging.run(),
         node.circles.run(),
         node.receipting.run(),
         node.recalling.run(),

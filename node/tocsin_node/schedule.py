@@ -128,7 +128,7 @@ async def _warn_early(node: Node) -> None:
 
 async def _sweep(node: Node) -> None:
     node.exchange.sweep()
-    node.receipts.wake()
+    node.acknowledging.wake()
     node.receipting.wake()
     node.recalling.wake()
     node.alarms.wake()

@@ -171,7 +171,7 @@ async def test_what_answers_it_goes_nowhere_and_what_rings_counts_as_its_messeng
         assert (await get(oak, "/v1/peers/elm"))["problem"] is None
         await post(oak, f"/v1/alerts/{alerts[0]['id']}/ack", {"by": "Ada"})
         size = oak.node.ledger.head.size
-        assert await oak.node.receipts.tell() == 0
+        assert await oak.node.acknowledging.tell() == 0
         assert oak.node.ledger.head.size == size
         own = await filed(elm, "Two people died elsewhere", tlp=Tlp.GREEN, **GRAVE)
         await seen(oak, own["id"])

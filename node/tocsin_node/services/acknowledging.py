@@ -1,4 +1,4 @@
-"""Receipts: what is done here about a peer's report, its origin learns.
+"""Acknowledging: what is done here about a peer's report, its origin learns.
 
 That somebody has seen it, takes it, mutes it (until when), calls further people or says that it is over, that any of
 this was taken back, and that everybody was called and nobody has answered. An act is its own outbox: it stays untold
@@ -27,7 +27,7 @@ STATES: dict[str, State] = {
 }
 
 
-class Receipts(Telling):
+class Acknowledging(Telling):
     """Tells origins. Start `run()` once; `wake()` after an act was stored or taken back."""
 
     what = "acknowledgements"
