@@ -142,6 +142,9 @@ class Auditing:
                 logger.warning("the audit log could not be looked at: %s", exc)
                 await asyncio.sleep(SEAL_EVERY_S)
                 continue
+            except Exception:  # a line that nobody can read stops no alert
+                logger.exception("the audit log could not be looked at")
+                self._contradict(AuditRefused("audit-root-differs"))
             await asyncio.sleep(LOOK_EVERY_S)
 
     # Sealing -----------------------------------------------------------------------------------------
