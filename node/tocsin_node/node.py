@@ -46,6 +46,7 @@ from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
+from tocsin_node.services.importing import Importing
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.intake_onward import OnwardDoor
@@ -62,9 +63,13 @@ from tocsin_node.services.receipting import Receipting
 from tocsin_node.services.reconciling import Reconciling
 from tocsin_node.services.redactions import Redactions
 from tocsin_node.services.regaining import Regaining
+from tocsin_node.services.releasing import Releasing
 from tocsin_node.services.remarks import Remarks
+from tocsin_node.services.report_entries import ReportEntries
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
+from tocsin_node.services.screening import Screening
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.silencing import Silences
 from tocsin_node.services.taking import Taking
@@ -100,6 +105,10 @@ class Node:
     policies: PeerPolicies
     ownership: Ownership
     reporting: Reporting
+    importing: Importing
+    releasing: Releasing
+    screening: Screening
+    redactions: Redactions
     republishing: Republishing
     remarks: Remarks
     emergencies: Emergencies
@@ -219,21 +228,45 @@ async def open_node(
         erasing = Erasing(pool, data_keys, alarms.notices)
         obeys = settings.federation.recall == "obey"
         circles = Circles(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        recalling = Recalling(
+            pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng, erasing=erasing, obeys=obeys
+        )
+        sealing = Sealing(peering, node_id=identity.node_id, now=now, rng=rng)
+        screening = Screening(pool)
+        releasing = Releasing(pool, peering, ownership, node_id=identity.node_id)
+        entries = ReportEntries(pool, peering, alarms, sealing, org=org)
         reporting = Reporting(
             pool,
             ledger,
             peering,
-            alarms,
             ownership,
             redactions,
             erasing,
+            recalling,
             circles,
+            screening,
+            releasing,
+            entries,
             node_id=identity.node_id,
             org=org,
             now=now,
-            rng=rng,
         )
-        republishing = Republishing(pool, ledger, reporting, peering, node_id=identity.node_id, gen=log.gen)
+        importing = Importing(
+            pool,
+            ledger,
+            peering,
+            ownership,
+            erasing,
+            recalling,
+            screening,
+            releasing,
+            entries,
+            node_id=identity.node_id,
+            org=org,
+        )
+        republishing = Republishing(
+            pool, ledger, peering, reporting, entries, node_id=identity.node_id, gen=log.gen
+        )
         duties = Duties(
             pool,
             alarms,
@@ -243,7 +276,7 @@ async def open_node(
             history_days=settings.alerts.history_days,
             now=now,
         )
-        remarks = Remarks(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
+        remarks = Remarks(pool, ledger, peering, sealing, node_id=identity.node_id)
         trusting = Trusting(pool, peering, identity, settings.federation, now)
         await trusting.load()
         door = OnwardDoor(peering, ownership, identity)
@@ -291,15 +324,12 @@ async def open_node(
         acknowledging = Acknowledging(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         proving = Proving(pool, peering, identity, data_keys, heads.trees, trusting)
         passing_on = PassingOn(
-            pool, ledger, peering, reporting, proving, node_id=identity.node_id, now=now, rng=rng
+            pool, ledger, peering, reporting, proving, screening, sealing, node_id=identity.node_id
         )
         complaints = Complaints(
             pool, ledger, peering, proving, data_keys, node_id=identity.node_id, now=now, rng=rng
         )
         receipting = Receipting(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
-        recalling = Recalling(
-            pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng, erasing=erasing, obeys=obeys
-        )
         producer = node_identity(org, identity.node_id)
         emergencies = Emergencies(
             pool,
@@ -307,6 +337,7 @@ async def open_node(
             peering,
             alarms,
             remarks,
+            sealing,
             node_id=identity.node_id,
             producer=producer,
             now=now,
@@ -334,6 +365,10 @@ async def open_node(
             policies=policies,
             ownership=ownership,
             reporting=reporting,
+            importing=importing,
+            releasing=releasing,
+            screening=screening,
+            redactions=redactions,
             republishing=republishing,
             remarks=remarks,
             emergencies=emergencies,
@@ -393,7 +428,6 @@ def _wire(node: Node, intake: Intake) -> None:
     intake.obey = node.recalling.obey_all
     node.circles.on_learned = intake.learn_circles
     node.recalling.on_erased = node.alarms.wake
-    node.reporting.narrowing = node.recalling.narrowing
     node.reporting.on_filed = _filed(
         node.recalling.wake,
         node.duties.filed,
