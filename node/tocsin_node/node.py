@@ -50,12 +50,14 @@ from tocsin_node.services.importing import Importing
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.intake_onward import OnwardDoor
+from tocsin_node.services.joining import Joining
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.passing_on import PassingOn
 from tocsin_node.services.peer_policy import PeerPolicies
+from tocsin_node.services.peer_watch import PeerWatch
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
 from tocsin_node.services.recalling import Recalling
@@ -102,6 +104,8 @@ class Node:
     producer: Mapping[str, Any]
     ledger: Ledger
     peering: Peering
+    joining: Joining
+    peer_watch: PeerWatch
     policies: PeerPolicies
     ownership: Ownership
     reporting: Reporting
@@ -198,17 +202,19 @@ async def open_node(
             local=urlsplit(identity.statement.urls[0]).hostname in LOOPBACK,
         )
         alarms = await stack.enter_async_context(open_alarms(settings, pool, now=now))
-        peering = Peering(
+        peering = Peering(pool, identity, now=now)
+        await peering.load()
+        joining = Joining(
             pool,
+            peering,
             client,
             identity,
             http_private=keys.http,
             url=identity.statement.urls[0],
             now=now,
             rng=rng,
-            silent_s=settings.federation.peer_silent_s,
         )
-        await peering.load()
+        peer_watch = PeerWatch(pool, peering, now=now, silent_s=settings.federation.peer_silent_s)
         policies = PeerPolicies(pool, peering, alerts_per_day=settings.alerts.peer_budget_per_day)
         log = identity.statement.log
         ledger = Ledger(
@@ -362,6 +368,8 @@ async def open_node(
             producer=producer,
             ledger=ledger,
             peering=peering,
+            joining=joining,
+            peer_watch=peer_watch,
             policies=policies,
             ownership=ownership,
             reporting=reporting,
@@ -453,7 +461,7 @@ def _watch(node: Node) -> None:
     node.health.add("emergencies", node.emergencies.health)
     node.health.add("duties", node.duties.health)
     node.health.add("search", node.finding.health)
-    node.health.add("peers", node.peering.health)
+    node.health.add("peers", node.peer_watch.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
     node.health.add("erasing", node.erasing.health)

@@ -22,7 +22,7 @@ from tocsin_node.services.audience import Left
 from tocsin_node.services.erasing import Erasing, refuse_telling
 from tocsin_node.services.ledger import Beside, Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.peering import PeerUnknown
+from tocsin_node.services.peer_refusals import PeerUnknown
 from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import BATCH, Telling
 from tocsin_node.storage import recalls, receipts, redactions, reports
