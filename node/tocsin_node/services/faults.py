@@ -1,4 +1,4 @@
-"""Faults: an entry over which this program stumbles is set aside, so that it holds up nobody, and is told of.
+"""Faults: an entry over which this program stumbles is set aside, holds up nobody and is told of [P-240].
 
 It is no judgement of the entry. It is kept whole in quarantine, and tried again at each start: an update may have
 mended what was wrong here. What speaks of the node's surroundings (the database is away, the disk is full, it is

@@ -256,8 +256,8 @@ class Recalling(Telling):
             waiting = await recalls.open_ones(conn, BATCH)
         if self._failing:
             hint = (
-                "Recalls of peers cannot be done, by a fault of this program: update the node. Until then `tocsin report "
-                "recalls` shows them, and `tocsin report erase` removes what they take back."
+                "Recalls of peers cannot be done, by a fault of this program: update the node. Until then "
+                "`tocsin report recalls` shows them, and `tocsin report erase` removes what they take back."
             )
             return Check("recalls", "degraded", "recall-failed", hint, mark=len(self._failing))
         if waiting and not self._obeys:
