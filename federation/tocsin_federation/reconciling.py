@@ -33,7 +33,7 @@ State = Literal["sealed", "withheld", "stored", "unchanged", "superseded", "refu
 HELD: Final = frozenset({"sealed", "withheld", "stored", "unchanged", "superseded"})
 """The states whose entries are summed: what was sealed to the reader, and what the reader took."""
 KEPT_OUT: Final = ("refused", "erased")
-"""State and code of what does not come in again at the reader [P-192]."""
+"""State and code of what does not come in again at the reader [P-192], [P-260]."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

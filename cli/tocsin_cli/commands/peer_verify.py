@@ -44,8 +44,8 @@ def verify(session: Session, name: str, repair: bool) -> None:
 
     Of both logs: what the author sealed to the other, and what became of it there. When all is the same it costs a
     question or two, however long the logs are; what differs is listed with its reason. What the peer says of itself is
-    its word. What people erased and keep out is told apart: it is no difference. Ends with 4 when the two do not hold the
-    same.
+    its word. What people erased and keep out is told apart: it is no difference. Ends with 4 when the two do not hold
+    the same.
     """
     path = f"/v1/peers/{segment(name)}/verify"
     found = session.client.json("POST", path, send={}) if repair else session.client.json("GET", path)

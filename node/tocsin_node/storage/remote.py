@@ -299,7 +299,7 @@ async def outcome_counts(conn: Connection, origin: str) -> list[tuple[str, str |
 
 
 async def not_taken_in_a_day(conn: Connection) -> int:
-    """How many entries addressed to us were refused or quarantined in the last 24 hours, but for what was erased here."""
+    """How many entries addressed to us were refused or quarantined in the last 24 hours; not what was erased."""
     count: int = await conn.fetchval(NOT_TAKEN)
     return count
 
