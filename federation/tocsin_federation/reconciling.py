@@ -184,9 +184,7 @@ def _state(entry: Listed | None) -> str | None:
     return None if entry is None else entry.state
 
 
-def _remedy(
-    author: Listed | None, reader: Listed | None, *, ours: bool
-) -> Remedy:
+def _remedy(author: Listed | None, reader: Listed | None, *, ours: bool) -> Remedy:
     if author is None:
         taken = reader is not None and reader.state in HELD
         return ("give-back" if ours else "theirs") if taken else "none"

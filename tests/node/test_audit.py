@@ -177,7 +177,9 @@ async def test_what_was_noted_and_not_sealed_is_sealed_after_a_kill(database, tm
         assert await verified(served.node)
 
 
-async def test_a_checkpoint_that_lags_behind_the_database_after_a_crash_is_no_contradiction(database, tmp_path):
+async def test_a_checkpoint_that_lags_behind_the_database_after_a_crash_is_no_contradiction(
+    database, tmp_path
+):
     """The lines were committed, and the power went before the node's directory had heard of them."""
     settings = settings_on(tmp_path / "acme", database)
     async with open_here(settings) as served:

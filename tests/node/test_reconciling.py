@@ -159,7 +159,12 @@ async def test_what_was_erased_here_and_given_anew_is_kept_out_and_is_no_differe
     found = await settled(birch, "alder")
     assert (found["same"], found["their_log"]["differences"]) == (True, [])
     (apart,) = found["their_log"]["kept_out"]
-    assert (apart["index"], apart["here"], apart["code"], apart["report_id"]) == (1, "refused", "erased", None)
+    assert (apart["index"], apart["here"], apart["code"], apart["report_id"]) == (
+        1,
+        "refused",
+        "erased",
+        None,
+    )
     (there,) = (await settled(alder, "birch"))["our_log"]["kept_out"]
     assert (there["report_id"], there["there"]) == (report_id, "refused")
     checks = {check["name"]: check for check in (await get(birch, "/healthz"))["checks"]}

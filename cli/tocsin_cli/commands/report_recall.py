@@ -110,7 +110,14 @@ def recalls(session: Session) -> None:
         return
     titles: Mapping[str, str] = found.get("titles") or {}
     rows = [
-        ["us", one["peer"]["name"], one["what"], _stage(one), local_time(one["deadline"]), _which(one, titles)]
+        [
+            "us",
+            one["peer"]["name"],
+            one["what"],
+            _stage(one),
+            local_time(one["deadline"]),
+            _which(one, titles),
+        ]
         for one in ours
     ]
     rows += [

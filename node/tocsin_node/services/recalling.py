@@ -248,7 +248,9 @@ class Recalling(Telling):
         first = min(found.deadline for found in waiting)
         code = "recall-waits" if first - now > SOON else "recall-due"
         hint = f"{len(waiting)} recalled by peers are to be done here, the first until {first:%Y-%m-%d %H:%M} UTC: "
-        return Check("recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting))
+        return Check(
+            "recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting)
+        )
 
     async def _do(self, found: Recalled, by: str | None) -> None:
         ids = found.report_ids
