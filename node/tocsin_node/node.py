@@ -426,6 +426,7 @@ def _watch(node: Node) -> None:
     node.health.add("peers", node.peering.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
+    node.health.add("recalls-of-peers", node.recalling.asked)
     node.health.add("erasing", node.erasing.health)
     node.health.add("passing-on", node.passing_on.health)
     node.health.add("complaints", node.complaints.health)

@@ -117,7 +117,7 @@ async def test_a_recall_that_cannot_be_done_holds_up_neither_its_author_nor_othe
             await until(lambda: judged(node, peer))
             assert [o for _, o, _ in await outcomes(node, 6)] == ["stored"] * 6
             await gone(node, incident_id_of(second))
-            told = (await checks(node))["recalls"]
+            told = (await checks(node))["recalls-of-peers"]
             assert (told["status"], told["code"]) == ("degraded", "recall-failed")
             async with node.node.pool.acquire() as conn:
                 await conn.execute(
@@ -129,4 +129,4 @@ async def test_a_recall_that_cannot_be_done_holds_up_neither_its_author_nor_othe
                 return (await get(node, f"/v1/reports/{incident_id_of(first)}"))["tlp"] == "amber"
 
             await until(narrowed)
-            assert (await checks(node))["recalls"]["status"] == "ok"
+            assert (await checks(node))["recalls-of-peers"]["status"] == "ok"
