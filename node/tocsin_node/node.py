@@ -25,7 +25,7 @@ from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.key_lock import locked_at_rest
-from tocsin_node.links.peer_client import LOOPBACK, PeerClient
+from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
@@ -71,7 +71,8 @@ from tocsin_node.services.taking import Taking
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.services.trust import Trusting
 from tocsin_node.services.witnessing import Witnessing
-from tocsin_node.settings import Settings
+from tocsin_node.settings.address import LOOPBACK
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Pool, open_pool
@@ -421,6 +422,7 @@ def _watch(node: Node) -> None:
     node.health.add("peers", node.peering.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
+    node.health.add("recalls-of-peers", node.recalling.asked)
     node.health.add("erasing", node.erasing.health)
     node.health.add("passing-on", node.passing_on.health)
     node.health.add("complaints", node.complaints.health)

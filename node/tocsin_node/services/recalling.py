@@ -7,7 +7,7 @@ transaction of the ledger's, or waits for a person where the settings say so.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,6 +34,7 @@ from tocsin_schema.marking import Tlp
 DEADLINE_H = 72
 LONGEST_H = 8760.0  # a deadline of a peer may be the end of all calendars
 SOON = timedelta(hours=12)
+STUCK = timedelta(minutes=10)  # what nobody is asked about is done at once
 MARKED = "Its marking was raised."
 PASSED = "Its author recalled it."
 NEVER_ONWARD = frozenset({Tlp.AMBER_STRICT, Tlp.RED})
@@ -184,9 +185,14 @@ class Recalling(Telling):
             return await recalls.of_report(conn, self._erasing.tag(report_id))
 
     async def ours(self, limit: int) -> list[OfPeer]:
-        """How far our recalls got, newest first."""
+        """How far our recalls got: first where a peer is late, then the newest."""
         async with self._pool.acquire() as conn:
-            return await recalls.newest(conn, limit)
+            return await recalls.newest(conn, limit, self._now())
+
+    async def titles(self, report_ids: Iterable[str]) -> dict[str, str]:
+        """What the reports of these that are held here are called."""
+        async with self._pool.acquire() as conn:
+            return await recalls.titles(conn, list(set(report_ids)))
 
     # Peers' ----------------------------------------------------------------------------------------------
 
@@ -222,20 +228,29 @@ class Recalling(Telling):
                     break
 
     async def health(self) -> Check:
-        """Whether recalls are done in time: ours at peers, and those that wait for a person here."""
-        now = self._now()
+        """Whether peers do in time what our recalls ask."""
         async with self._pool.acquire() as conn:
-            late = await recalls.overdue(conn, now)
-            waiting = await recalls.open_ones(conn, BATCH)
-        if waiting and not self._obeys:
-            first = min(found.deadline for found in waiting)
-            code = "recall-waits" if first - now > SOON else "recall-due"
-            hint = f"{len(waiting)} recalled by peers wait for a person, the first until {first:%Y-%m-%d %H:%M} UTC: "
-            return Check("recalls", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting))
+            late = await recalls.overdue(conn, self._now())
         if late:
             hint = f"{len(late)} peers have not said that they did what a recall of ours asks: `tocsin report recalls`."
             return Check("recalls", "degraded", "recall-overdue", hint, mark=len(late))
         return Check("recalls")
+
+    async def asked(self) -> Check:
+        """Whether what peers' recalls ask of us is done: nothing waits for a person, or could not be done."""
+        now = self._now()
+        async with self._pool.acquire() as conn:
+            waiting = await recalls.open_ones(conn, BATCH)
+        if self._obeys:
+            waiting = [found for found in waiting if now - found.stored_at > STUCK]
+        if not waiting:
+            return Check("recalls-of-peers")
+        first = min(found.deadline for found in waiting)
+        code = "recall-waits" if first - now > SOON else "recall-due"
+        hint = f"{len(waiting)} recalled by peers are to be done here, the first until {first:%Y-%m-%d %H:%M} UTC: "
+        return Check(
+            "recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting)
+        )
 
     async def _do(self, found: Recalled, by: str | None) -> None:
         ids = found.report_ids

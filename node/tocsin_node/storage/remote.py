@@ -149,9 +149,10 @@ select held, offered, path from evidence where origin = $1 and code = 'log-fork'
 
 COUNTS = "select outcome, code, count(*) from remote_entry where origin = $1 group by outcome, code"
 
+# What our own people erased is kept out because they said so, and nobody has to look at it.
 NOT_TAKEN = """
 select count(*) from remote_entry
-where outcome in ('refused', 'quarantined') and at > now() - interval '24 hours'
+where outcome in ('refused', 'quarantined') and at > now() - interval '24 hours' and code is distinct from 'erased'
 """
 
 RECENT = """
@@ -298,7 +299,7 @@ async def outcome_counts(conn: Connection, origin: str) -> list[tuple[str, str |
 
 
 async def not_taken_in_a_day(conn: Connection) -> int:
-    """How many entries addressed to us were refused or quarantined in the last 24 hours."""
+    """How many entries addressed to us were refused or quarantined in the last 24 hours; not what was erased."""
     count: int = await conn.fetchval(NOT_TAKEN)
     return count
 
