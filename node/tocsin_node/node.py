@@ -25,7 +25,7 @@ from tocsin_node.data_keys import load_data_keys
 from tocsin_node.health import Health, database_check, disk_check, identity_check, leader_check, utc_now
 from tocsin_node.identity_files import PrivateKeys, load_identity, newest_first
 from tocsin_node.key_lock import locked_at_rest
-from tocsin_node.links.peer_client import LOOPBACK, PeerClient
+from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
@@ -41,6 +41,7 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.faults import Faults
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
@@ -71,7 +72,8 @@ from tocsin_node.services.taking import Taking
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.services.trust import Trusting
 from tocsin_node.services.witnessing import Witnessing
-from tocsin_node.settings import Settings
+from tocsin_node.settings.address import LOOPBACK
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Pool, open_pool
@@ -246,12 +248,15 @@ async def open_node(
         trusting = Trusting(pool, peering, identity, settings.federation, now)
         await trusting.load()
         door = OnwardDoor(peering, ownership, identity)
+        faults = Faults(pool, peering)
+        health.add("judging", faults.health)
         intake = Intake(
             pool,
             alarms,
             ownership,
             trusting,
             door,
+            faults,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,
@@ -421,6 +426,7 @@ def _watch(node: Node) -> None:
     node.health.add("peers", node.peering.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
+    node.health.add("recalls-of-peers", node.recalling.asked)
     node.health.add("erasing", node.erasing.health)
     node.health.add("passing-on", node.passing_on.health)
     node.health.add("complaints", node.complaints.health)

@@ -7,7 +7,8 @@ import pytest
 from tests.house.repository import ROOT, agrees
 
 from tocsin_node.node_toml import commented
-from tocsin_node.settings import SECTIONS, load, parse
+from tocsin_node.settings.loading import load, parse
+from tocsin_node.settings.record import SECTIONS
 
 EXAMPLE = ROOT / "deploy/node.example.toml"
 VALUES = {

@@ -21,7 +21,7 @@ from tocsin_node.health import (
 from tocsin_node.identity_files import load_identity
 from tocsin_node.initialise import initialise
 from tocsin_node.rotation import rotate
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.storage.leader import Leader
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 
 from tocsin_node.errors import NodeRunning
-from tocsin_node.settings import DatabaseSettings, NodeSettings, Settings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import DatabaseSettings, NodeSettings
 from tocsin_node.storage.errors import (
     NotMigrated,
     StorageConflict,

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from tocsin_federation.errors import IdentityRefused
 from tocsin_node.errors import NodeError
 from tocsin_node.services.tokens import Bearer
-from tocsin_node.settings import LimitSettings
+from tocsin_node.settings.server import LimitSettings
 from tocsin_node.storage.errors import StorageConflict, StorageUnavailable
 from tocsin_node.web.access_log import access_log_middleware
 from tocsin_node.web.auth import CALLER

@@ -17,7 +17,9 @@ from tocsin_node.errors import EncryptionMissing
 from tocsin_node.links.matrix import Login, MatrixTransport, login
 from tocsin_node.links.transport import ChannelDown, Retry
 from tocsin_node.secrets import KEYS_DIRECTORY, PICKLE_KEY, RECOVERY_KEYS, read_secret_file, write_secret_file
-from tocsin_node.settings import MatrixSettings, Settings, load
+from tocsin_node.settings.channels import MatrixSettings
+from tocsin_node.settings.loading import load
+from tocsin_node.settings.record import Settings
 
 DEVICE_FILE = "matrix-device"
 SECOND_DEVICE_FILE = "matrix-second-device"

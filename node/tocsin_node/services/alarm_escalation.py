@@ -20,7 +20,7 @@ from tocsin_node.services.alarm_timing import BEHIND_FELLOW_S
 from tocsin_node.services.alarm_way import MAIL, ROOMS, URGENT, WEBHOOK
 from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.resting import rest
-from tocsin_node.settings import OncallSettings
+from tocsin_node.settings.oncall import OncallSettings
 from tocsin_node.storage import acts, alerts, fellows, followups, silences, threads
 from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert

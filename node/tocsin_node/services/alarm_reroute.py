@@ -17,7 +17,7 @@ from tocsin_node.services.alarm_notice import Notice, Notices
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import SPOKEN
 from tocsin_node.services.resting import rest
-from tocsin_node.settings import AlertSettings
+from tocsin_node.settings.alerting import AlertSettings
 from tocsin_node.storage import alerts, rerouting
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.rerouting import Returned

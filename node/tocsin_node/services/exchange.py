@@ -34,7 +34,7 @@ from tocsin_node.services.peering import Peer, Peering
 from tocsin_node.services.resting import rest
 from tocsin_node.services.taking import EVERY_S, Taking
 from tocsin_node.services.witnessing import Witnessing
-from tocsin_node.settings import FederationSettings
+from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import remote
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool

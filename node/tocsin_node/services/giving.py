@@ -21,7 +21,7 @@ from tocsin_federation.relaying import hand_on, may_hand_on
 from tocsin_node.data_keys import DataKeyLost, DataKeys
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.peering import Peer, Peering
-from tocsin_node.settings import FederationSettings
+from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.relays import HeldEntry

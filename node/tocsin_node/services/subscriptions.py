@@ -22,7 +22,7 @@ from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, MATRIX
 from tocsin_node.services.quiet import due_at
 from tocsin_node.services.resting import rest
-from tocsin_node.settings import Person
+from tocsin_node.settings.kinds import Person
 from tocsin_node.storage import alerts, subscriptions
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError

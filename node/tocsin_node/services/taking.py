@@ -23,7 +23,7 @@ from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachab
 from tocsin_node.services.heads import Heads, log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peering import Peer, Peering
-from tocsin_node.settings import FederationSettings
+from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
