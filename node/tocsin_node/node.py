@@ -26,6 +26,7 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.faults import Faults
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
@@ -136,6 +137,7 @@ class Between:
     """What goes between this node and its peers."""
 
     joining: Joining
+    faults: Faults
     intake: Intake
     giving: Giving
     exchange: Exchange

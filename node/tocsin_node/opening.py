@@ -27,6 +27,7 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.faults import Faults
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
@@ -176,12 +177,14 @@ async def _own(on: Ground, base: Base) -> Own:
 def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Between:
     pool, ledger, peering, client, heads = on.pool, base.ledger, base.peering, on.client, base.heads
     identity, me, settings, now, rng = on.identity, on.identity.node_id, on.settings, on.now, on.rng
+    faults = Faults(pool, peering)
     intake = Intake(
         pool,
         base.alarms,
         base.ownership,
         base.trusting,
         OnwardDoor(peering, base.ownership, identity),
+        faults,
         node_id=me,
         enc_private=on.enc_private,
         data_keys=on.data_keys,
@@ -200,6 +203,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
             pool, peering, client, identity,
             http_private=on.keys.http, url=identity.statement.urls[0], now=now, rng=rng,
         ),
+        faults=faults,
         intake=intake,
         giving=Giving(pool, peering, on.data_keys, settings.federation, now=now),
         exchange=Exchange(

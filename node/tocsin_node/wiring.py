@@ -37,6 +37,7 @@ def wire(node: Node) -> None:
 
 def watch(node: Node) -> None:
     """Say what `/healthz` looks at, beside what is watched since the start."""
+    node.health.add("judging", node.faults.health)
     node.health.add("log", node.self_check.health)
     node.health.add("ended-log", node.republishing.health)
     node.health.add("circles", node.circles.health)
@@ -47,6 +48,7 @@ def watch(node: Node) -> None:
     node.health.add("peers", node.peer_watch.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
+    node.health.add("recalls-of-peers", node.recalling.asked)
     node.health.add("erasing", node.erasing.health)
     node.health.add("passing-on", node.passing_on.health)
     node.health.add("complaints", node.complaints.health)

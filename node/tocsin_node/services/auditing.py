@@ -33,6 +33,7 @@ SEAL_LINES = 512  # of one transaction on the connection that writes the log
 SEAL_EVERY_S = 1.0
 LOOK_EVERY_S = 24 * 3600.0
 LOOK_LINES = 1000
+HASHES = 8192  # that are held at once
 REFUSED_EVERY_S = 60.0  # so often at most a line tells of refused requests
 REFUSED_CODES = 16
 READ_AGAIN_S = 600.0  # the same reader of the same thing is noted so often at most
@@ -299,14 +300,18 @@ class Auditing:
         self._broken = why
 
     async def _extends(self, head: Head, before: Checkpoint) -> bool:
-        """Whether the lines in the database begin with those that `before` covers."""
+        """Whether the lines under `head` begin with those that `before` covers; whether they are, `look` says.
+
+        After a crash `before` is seconds older: then a handful of hashes is read, and never more than HASHES at once.
+        """
         if before.size > head.size:
             return False
         if before.size == head.size:
             return before.root == head.root
-        tree = Frontier()
-        async for row in self._all(before.size):
-            tree.append(row.leaf_hash or b"")
+        tree = Frontier.from_bytes(head.frontier).beginning(before.size)
+        for start in range(tree.size, before.size, HASHES):
+            async with self._pool.acquire() as conn:
+                tree.extend(await audit.hashes(conn, start, min(start + HASHES, before.size)))
         return (tree.size, tree.root()) == (before.size, before.root)
 
     # The checkpoint in the node's directory ----------------------------------------------------------

@@ -6,8 +6,9 @@ transaction of the ledger's, or waits for a person where the settings say so.
 """
 
 import asyncio
+import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +21,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
 from tocsin_node.services.erasing import Erasing, refuse_telling
+from tocsin_node.services.faults import code_of
 from tocsin_node.services.ledger import Beside, Posting
 from tocsin_node.services.ownership import NotOurs
 from tocsin_node.services.peer_refusals import PeerUnknown
@@ -34,9 +36,11 @@ from tocsin_schema.marking import Tlp
 DEADLINE_H = 72
 LONGEST_H = 8760.0  # a deadline of a peer may be the end of all calendars
 SOON = timedelta(hours=12)
+STUCK = timedelta(minutes=10)  # what nobody is asked about is done at once
 MARKED = "Its marking was raised."
 PASSED = "Its author recalled it."
 NEVER_ONWARD = frozenset({Tlp.AMBER_STRICT, Tlp.RED})
+logger = logging.getLogger(__name__)
 WITHHELD = frozenset({"above-ceiling", "red-unnamed", "not-named", "peer-removed"})
 
 
@@ -75,6 +79,9 @@ class Recalling(Telling):
         self._erasing = erasing
         self._obeys = obeys
         self._turn = asyncio.Lock()
+        self._failing: set[bytes] = (
+            set()
+        )  # recalls of peers (leaf hashes) that could not be done since the start
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -184,9 +191,14 @@ class Recalling(Telling):
             return await recalls.of_report(conn, self._erasing.tag(report_id))
 
     async def ours(self, limit: int) -> list[OfPeer]:
-        """How far our recalls got, newest first."""
+        """How far our recalls got: first where a peer is late, then the newest."""
         async with self._pool.acquire() as conn:
-            return await recalls.newest(conn, limit)
+            return await recalls.newest(conn, limit, self._now())
+
+    async def titles(self, report_ids: Iterable[str]) -> dict[str, str]:
+        """What the reports of these that are held here are called."""
+        async with self._pool.acquire() as conn:
+            return await recalls.titles(conn, list(set(report_ids)))
 
     # Peers' ----------------------------------------------------------------------------------------------
 
@@ -203,6 +215,7 @@ class Recalling(Telling):
             raise RecallUnknown
         if found.done_at is None:
             await self._do(found, by)
+            self._failing.discard(leaf_hash)
         return found
 
     async def tell(self) -> int:
@@ -211,31 +224,66 @@ class Recalling(Telling):
         return await super().tell()
 
     async def obey_all(self, origin: str | None = None) -> None:
-        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError."""
+        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
+
+        One over which this program stumbles stays open, is told of and tried again at the next call: it holds up
+        neither the others nor its author's entries.
+        """
         async with self._turn:
+            failed: set[bytes] = set()
             while self._obeys:
+                most = BATCH + len(failed)
                 async with self._pool.acquire() as conn:
-                    waiting = await recalls.open_ones(conn, BATCH, origin)
+                    waiting = await recalls.open_ones(conn, most, origin)
                 for found in waiting:
-                    await self._do(found, None)
-                if len(waiting) < BATCH:
+                    if found.leaf_hash not in failed and not await self._done(found):
+                        failed.add(found.leaf_hash)
+                if len(waiting) < most:
                     break
 
+    async def _done(self, found: Recalled) -> bool:
+        """Whether it could be done. Raises: what says nothing of this recall, such as StorageError."""
+        try:
+            await self._do(found, None)
+        except Exception as exc:
+            if code_of(exc) is None:
+                raise
+            logger.exception("a recall of %s cannot be done", self._peering.name_of(found.origin))
+            self._failing.add(found.leaf_hash)
+            return False
+        self._failing.discard(found.leaf_hash)
+        return True
+
     async def health(self) -> Check:
-        """Whether recalls are done in time: ours at peers, and those that wait for a person here."""
-        now = self._now()
+        """Whether peers do in time what our recalls ask."""
         async with self._pool.acquire() as conn:
-            late = await recalls.overdue(conn, now)
-            waiting = await recalls.open_ones(conn, BATCH)
-        if waiting and not self._obeys:
-            first = min(found.deadline for found in waiting)
-            code = "recall-waits" if first - now > SOON else "recall-due"
-            hint = f"{len(waiting)} recalled by peers wait for a person, the first until {first:%Y-%m-%d %H:%M} UTC: "
-            return Check("recalls", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting))
+            late = await recalls.overdue(conn, self._now())
         if late:
             hint = f"{len(late)} peers have not said that they did what a recall of ours asks: `tocsin report recalls`."
             return Check("recalls", "degraded", "recall-overdue", hint, mark=len(late))
         return Check("recalls")
+
+    async def asked(self) -> Check:
+        """Whether what peers' recalls ask of us is done: nothing waits for a person, or could not be done."""
+        if self._failing:
+            hint = (
+                "Recalls of peers cannot be done, by a fault of this program: update the node. Until then "
+                "`tocsin report recalls` shows them, and `tocsin report erase` removes what they take back."
+            )
+            return Check("recalls-of-peers", "degraded", "recall-failed", hint, mark=len(self._failing))
+        now = self._now()
+        async with self._pool.acquire() as conn:
+            waiting = await recalls.open_ones(conn, BATCH)
+        if self._obeys:
+            waiting = [found for found in waiting if now - found.stored_at > STUCK]
+        if not waiting:
+            return Check("recalls-of-peers")
+        first = min(found.deadline for found in waiting)
+        code = "recall-waits" if first - now > SOON else "recall-due"
+        hint = f"{len(waiting)} recalled by peers are to be done here, the first until {first:%Y-%m-%d %H:%M} UTC: "
+        return Check(
+            "recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting)
+        )
 
     async def _do(self, found: Recalled, by: str | None) -> None:
         ids = found.report_ids

@@ -39,9 +39,11 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class OfPeer:
-    """How far a recall of ours got at one peer."""
+    """How far a recall of ours got at one peer. `report_id`: None once the report is erased here."""
 
     recall: str
+    tag: bytes
+    report_id: str | None
     what: str
     tlp: str
     reason: str
@@ -113,15 +115,24 @@ update report set audience = array(select a from unnest(audience) a where a <> a
 where id = any($1::text[])
 """
 
-_OF_PEER = """
-select r.id::text, r.what, r.tlp, r.reason, r.by, r.at, r.deadline, r.erased, p.node, p.gen, p.idx, c.sent_at,
+# Of a report that is erased here nothing says its name: the header of the entry that was sent is gone.
+_OF_PEER = r"""
+select r.id::text as recall, r.tag,
+    convert_from(substring(e.leaf from position('\x226964223a22'::bytea in e.leaf) + 6 for 46), 'UTF8') as report_id,
+    r.what, r.tlp, r.reason, r.by, r.at, r.deadline, r.erased, p.node, p.gen, p.idx, c.sent_at,
     c.verified_at, c.outcome, c.code, c.waiting_at,
     case r.what when 'purge' then c.purged_at else c.narrowed_at end as done_at
 from recall r join recall_peer p on p.recall = r.id
 left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx
+left join log_entry e on e.leaf_hash = p.ref
 """
 OF_REPORT = f"{_OF_PEER} where r.tag = $1 order by r.at, r.id, p.node"
-ALL = f"{_OF_PEER} order by r.at desc, r.id, p.node limit $1"
+# Who is late comes first: however many there are since, nobody loses sight of them.
+ALL = f"""
+select * from ({_OF_PEER}) o
+order by done_at is null and deadline < $2 and code is distinct from 'not-owner' desc, at desc, recall, node limit $1
+"""
+TITLES = "select id, name from report where id = any($1::text[])"
 # Who has it from its author by now owes us nothing.
 OVERDUE = f"""
 select distinct node from ({_OF_PEER}) o
@@ -253,9 +264,14 @@ async def of_report(conn: Connection, tag: bytes) -> list[OfPeer]:
     return [OfPeer(*row) for row in await conn.fetch(OF_REPORT, tag)]
 
 
-async def newest(conn: Connection, limit: int) -> list[OfPeer]:
-    """How far our recalls got, newest first."""
-    return [OfPeer(*row) for row in await conn.fetch(ALL, limit)]
+async def newest(conn: Connection, limit: int, now: datetime) -> list[OfPeer]:
+    """How far our recalls got: first where a peer is late, then the newest."""
+    return [OfPeer(*row) for row in await conn.fetch(ALL, limit, now)]
+
+
+async def titles(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
+    """What the reports of these that are held are called."""
+    return {row[0]: row[1] for row in await conn.fetch(TITLES, list(report_ids))}
 
 
 async def overdue(conn: Connection, now: datetime) -> list[str]:
