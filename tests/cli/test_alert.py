@@ -33,6 +33,14 @@ def test_one_alert_in_full(tocsin, node):
     assert json.loads(tocsin("alert", "show", "1", "--json").stdout)["id"] == 1
 
 
+def test_a_reason_is_taken_for_a_note_where_a_command_knows_but_one(tocsin, node):
+    node.add_alert()
+    assert tocsin("alert", "ack", "1", "--reason=on it").exit_code == 0
+    assert node.asked["note"] == "on it"
+    assert "--reason" not in tocsin("alert", "ack", "--help").stdout
+    assert "No such option" in tocsin("alert", "list", "--note", "x").stderr
+
+
 def test_an_acknowledgement_is_sent_and_shown(tocsin, node):
     node.add_alert()
     result = tocsin("alert", "ack", "1", "--note", "on it", "--by", "Mara")

@@ -122,6 +122,19 @@ def test_a_dry_run_shows_who_would_get_what_and_leaves_nothing(tocsin, node, hom
     assert home.drafts == []
 
 
+def test_a_dry_run_of_what_would_be_refused_ends_as_the_real_thing(tocsin, node, home, form):
+    node.add_peer("beta")
+    file = home.file("named.toml", FORM.replace("A triage", "Call +44 20 7946 0958. A triage"))
+    tried = tocsin("report", "submit", "--file", str(file), "--dry-run")
+    real = tocsin("report", "submit", "--file", str(file))
+    assert (tried.exit_code, real.exit_code) == (6, 6)
+    assert "It would be refused" in tried.stderr
+    assert tocsin("report", "submit", "--file", str(file), "--dry-run", "--no-share").exit_code == 0
+    assert (
+        tocsin("report", "submit", "--file", str(file), "--dry-run", "--reviewed-by", "Mara").exit_code == 0
+    )
+
+
 def test_the_audience_is_asked_for_as_given(tocsin, node, form):
     node.add_peer("beta")
     node.add_peer("gamma")

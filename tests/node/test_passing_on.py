@@ -71,7 +71,8 @@ async def test_it_arrives_with_its_authors_proof_and_says_through_whom_and_the_a
         (passed,) = await until(told)
         assert passed["by"]["name"] == "fir"
         assert [each["node_id"] for each in passed["to"]] == [oak.node.identity.node_id]
-        assert (await get(fir, f"/v1/reports/{said['id']}"))["passed_on"][0]["to"][0]["name"] == "oak"
+        (ours,) = (await get(fir, f"/v1/reports/{said['id']}"))["passed_on"]
+        assert (ours["to"][0]["name"], ours["by"]["ours"], passed["by"]["ours"]) == ("oak", True, False)
         again = await share(fir, said["id"], "oak", status=200)
         assert ("oak", "has-it") in [(w["name"], w["code"]) for w in again["withheld"]]
         refused = await share(oak, said["id"], "fir", status=409)

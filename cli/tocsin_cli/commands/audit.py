@@ -8,6 +8,7 @@ import click
 
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.log import memory, refuse_malformed
+from tocsin_cli.commands.report_table import command_of
 from tocsin_cli.durable import write_durably
 from tocsin_cli.filing import member
 from tocsin_cli.placing import check_place, put
@@ -75,7 +76,9 @@ def list_(
         return
     session.out.table(["line", "at", "who", "action", "to what", "more"], [_row(item) for item in items])
     if found.get("next"):
-        session.out.next_step(f"the same with --cursor {found['next']}")
+        given = {"limit": limit, **asked, "cursor": None}
+        again = command_of("tocsin audit list", given, {})
+        session.out.next_step(f"{again} --cursor {found['next']}")
 
 
 @audit.command("export")

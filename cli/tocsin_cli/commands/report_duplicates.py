@@ -11,7 +11,7 @@ from tocsin_cli.client import STIX, parsed, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_table import whence
-from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
+from tocsin_cli.commands.report_told import refuse_as_tried, tell_answer, warn_not_sent
 from tocsin_cli.errors import CliError, Refused, UsageFault
 from tocsin_cli.filing import build_bundle, member, post
 from tocsin_cli.queue import Waiting
@@ -174,6 +174,7 @@ def _revise(
     answer = post(session.client, "PUT", path, bundle, [("dry_run", "1")] if dry_run else [])
     tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
     warn_not_sent(session.out, answer)
+    refuse_as_tried(answer)
 
 
 def _path(report_id: str, other_id: str) -> str:

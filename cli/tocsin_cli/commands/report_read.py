@@ -196,7 +196,7 @@ def _passed_on(found: Mapping[str, Any]) -> list[tuple[str, object]]:
             ", ".join(names(each.get("to"))) or "nobody",
             " (its clients)" if each.get("clients") else "",
         )
-        by = (each.get("by") or {}).get("name")
+        by = "us" if (each.get("by") or {}).get("ours") else (each.get("by") or {}).get("name")
         when = f"version {each.get('ver')}, {local_time(each.get('at'))}"
         lines.append(("Passed on", f"by {by} to {to}{clients}, {when}"))
     return lines

@@ -1,6 +1,6 @@
 """`tocsin report receipts`: how far a report of ours got at each peer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -32,7 +32,7 @@ def receipts(session: Session, report_id: str) -> None:
     Then the peer's own word: stored, unchanged, superseded, refused or quarantined with a code; alerted: its people's
     room or another way took the alert; acknowledged: somebody there has seen it. A peer that runs an older version
     says nothing of stored and alerted. What was taken back is shown the same way, up to waiting (for a person there),
-    purged or narrowed; so is a report of yours that is erased here. "passed on, through NAME": that peer gave it to
+    purged or narrowed; so is a report of yours that is erased here. "passed on by NAME": that peer gave it to
     them, and its node takes it back from them when you do; how far that got its operators see.
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/receipts")
@@ -44,7 +44,7 @@ def receipts(session: Session, report_id: str) -> None:
     if not (items or recalls or onward):
         session.out.say("It was sent to nobody.")
         return
-    rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
+    rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in standing(items)]
     rows += [
         [_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls
     ]
@@ -52,7 +52,7 @@ def receipts(session: Session, report_id: str) -> None:
         [
             str(node["name"]),
             f"version {one['ver']}",
-            f"passed on, through {one['by']['name']}",
+            "passed on by us" if one["by"].get("ours") else f"passed on by {one['by']['name']}",
             local_time(one["at"]),
         ]
         for one in onward
@@ -62,11 +62,21 @@ def receipts(session: Session, report_id: str) -> None:
     late = sorted({_name(one) for one in recalls if one["overdue"]})
     if late:
         session.out.warn(f"Overdue: {', '.join(late)}. Call them.")
-    refused = [item for item in items if item.get("code")]
+    refused = [item for item in standing(items) if item.get("code")]
     if refused:
         session.out.warn(
             f"{len(refused)} not taken: ask that peer's operator; node/ERRORS.md explains the codes."
         )
+
+
+def standing(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of what went to a peer twice, the last; the one before where the peer had it already when it came again."""
+    last: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    for item in items:
+        key = (item["peer"]["node_id"], item["kind"], item["ver"])
+        if item["stage"] != "unchanged" or key not in last or last[key].get("code"):
+            last[key] = item
+    return list(last.values())
 
 
 def recalled_since(one: Mapping[str, Any]) -> object:

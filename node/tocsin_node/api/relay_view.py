@@ -44,7 +44,7 @@ async def passed_on(node: Node, report_id: str) -> list[dict[str, Any]]:
     """Who has passed a report on to whom, as far as we know; oldest first."""
     return [
         {
-            "by": _named(node, one.by),
+            "by": _named(node, one.by) | {"ours": one.by == node.identity.node_id},
             "ver": one.ver,
             "to": [_named(node, i) for i in one.recipients],
             "clients": one.client,

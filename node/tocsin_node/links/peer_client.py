@@ -25,6 +25,7 @@ from tocsin_federation.reconciling import MAX_ANSWER_BYTES as COMPARED_BYTES
 from tocsin_federation.request_auth import sign_request
 from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import foreign
+from tocsin_node.links.unreachable import why_not
 from tocsin_node.settings.address import LOOPBACK
 from tocsin_node.settings.federation import FederationSettings
 
@@ -248,7 +249,7 @@ class PeerClient:
         except TimeoutError as exc:
             raise PeerUnreachable("The peer did not answer in time.", code="peer-timeout") from exc
         except aiohttp.ClientError as exc:
-            raise PeerUnreachable(f"The peer could not be reached ({type(exc).__name__}).") from exc
+            raise PeerUnreachable(f"The peer could not be reached: {why_not(exc)}.") from exc
         if answer.status not in {200, also}:
             raise _refusal(answer)
         return answer
