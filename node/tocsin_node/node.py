@@ -41,6 +41,7 @@ from tocsin_node.services.emergencies import Emergencies
 from tocsin_node.services.emergency_answering import Answering
 from tocsin_node.services.erasing import Erasing
 from tocsin_node.services.exchange import Exchange
+from tocsin_node.services.faults import Faults
 from tocsin_node.services.finding import Finding
 from tocsin_node.services.giving import Giving
 from tocsin_node.services.gossip import Gossip
@@ -251,12 +252,15 @@ async def open_node(
         trusting = Trusting(pool, peering, identity, settings.federation, now)
         await trusting.load()
         door = OnwardDoor(peering, ownership, identity)
+        faults = Faults(pool, peering)
+        health.add("judging", faults.health)
         intake = Intake(
             pool,
             alarms,
             ownership,
             trusting,
             door,
+            faults,
             node_id=identity.node_id,
             enc_private=lambda: newest_first(identity, keys, now()),
             data_keys=data_keys,

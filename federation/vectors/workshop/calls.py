@@ -103,6 +103,9 @@ def _valid() -> Iterator[Row]:
     milder = dict(THEIRS) | {"tlp": "green"}
     yield "valid-stricter", "ok", "P-143", "Marked more strictly than the report.", _given(held=milder)
     yield "valid-again", "ok", "P-144", "The very call that is held.", _given(standing=_content())
+    yield "valid-without-steps", "ok", "P-140", "It asks for nothing.", _given(_content(steps=()))
+    bare = _content(steps=(msgspec.structs.replace(_STEP, description=""),))
+    yield "valid-step-in-few-words", "ok", "P-140", "A step without a description.", _given(bare)
     late = _given(_content(), standing=update)
     yield "valid-late", "ok", "P-144", "The first call comes after the second: superseded.", late
 
@@ -115,6 +118,8 @@ def _malformed() -> Iterator[Row]:
     yield "unknown-field", "content-invalid", "P-140", "A field that the form does not name.", _given(extra)
     first = _content().replace(b'"seq":1', b'"seq":2')
     yield "declared-twice", "content-invalid", "P-140", "The second call declares again.", _given(first)
+    none = _content(steps=()).replace(b'"v":1', b'"steps":[],"v":1')
+    yield "steps-empty", "content-invalid", "P-10", "What may be absent is not empty.", _given(none)
     step = msgspec.json.encode(_STEP, order="sorted")
     twice = _content().replace(step, step + b"," + step)
     yield "step-twice", "content-invalid", "P-140", "One step stands there twice.", _given(twice)

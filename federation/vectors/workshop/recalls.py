@@ -84,6 +84,8 @@ def _valid() -> Iterator[Row]:
         carried=[_carried(CEDAR.node_id, _SECOND), _carried(ALDER.node_id)],
     )
     yield "valid-with-anothers", "ok", "P-188", "One of two entries is about a report of Cedar's.", two
+    gone = two | {"carried": [_carried(CEDAR.node_id, _SECOND), _carried(None)]}
+    yield "valid-with-anothers-again", "ok", "P-188", "The same, and Alder's own is purged already.", gone
 
 
 def _malformed() -> Iterator[Row]:

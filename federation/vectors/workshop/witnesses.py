@@ -95,6 +95,9 @@ def _judged() -> Iterator[Row]:
     )
     forked = _body(_HELD, _HELD, leaves=_OTHER, proof=())
     yield "another-root", "conflict", "P-166", "5 again, with another root.", forked, _HELD
+    rooted = sign_checkpoint(_LOG.origin, 0, bytes(32), ALDER.keys.log)
+    empty = write_submission(Submission(0, (), rooted))
+    yield "root-of-an-empty-log", "conflict", "P-166", "No entries, and not the root of nothing.", empty, 0
     inconsistent = "inconsistent"
     yield (
         "another-past",

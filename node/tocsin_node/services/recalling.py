@@ -6,6 +6,7 @@ transaction of the ledger's, or waits for a person where the settings say so.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
 from tocsin_node.services.erasing import Erasing, refuse_telling
+from tocsin_node.services.faults import code_of
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.ownership import NotOurs
 from tocsin_node.services.peering import PeerUnknown
@@ -38,6 +40,7 @@ STUCK = timedelta(minutes=10)  # what nobody is asked about is done at once
 MARKED = "Its marking was raised."
 PASSED = "Its author recalled it."
 NEVER_ONWARD = frozenset({Tlp.AMBER_STRICT, Tlp.RED})
+logger = logging.getLogger(__name__)
 WITHHELD = frozenset({"above-ceiling", "red-unnamed", "not-named", "peer-removed"})
 
 
@@ -76,6 +79,9 @@ class Recalling(Telling):
         self._erasing = erasing
         self._obeys = obeys
         self._turn = asyncio.Lock()
+        self._failing: set[bytes] = (
+            set()
+        )  # recalls of peers (leaf hashes) that could not be done since the start
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -209,6 +215,7 @@ class Recalling(Telling):
             raise RecallUnknown
         if found.done_at is None:
             await self._do(found, by)
+            self._failing.discard(leaf_hash)
         return found
 
     async def tell(self) -> int:
@@ -217,15 +224,35 @@ class Recalling(Telling):
         return await super().tell()
 
     async def obey_all(self, origin: str | None = None) -> None:
-        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError."""
+        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
+
+        One over which this program stumbles stays open, is told of and tried again at the next call: it holds up
+        neither the others nor its author's entries.
+        """
         async with self._turn:
+            failed: set[bytes] = set()
             while self._obeys:
+                most = BATCH + len(failed)
                 async with self._pool.acquire() as conn:
-                    waiting = await recalls.open_ones(conn, BATCH, origin)
+                    waiting = await recalls.open_ones(conn, most, origin)
                 for found in waiting:
-                    await self._do(found, None)
-                if len(waiting) < BATCH:
+                    if found.leaf_hash not in failed and not await self._done(found):
+                        failed.add(found.leaf_hash)
+                if len(waiting) < most:
                     break
+
+    async def _done(self, found: Recalled) -> bool:
+        """Whether it could be done. Raises: what says nothing of this recall, such as StorageError."""
+        try:
+            await self._do(found, None)
+        except Exception as exc:
+            if code_of(exc) is None:
+                raise
+            logger.exception("a recall of %s cannot be done", self._peering.name_of(found.origin))
+            self._failing.add(found.leaf_hash)
+            return False
+        self._failing.discard(found.leaf_hash)
+        return True
 
     async def health(self) -> Check:
         """Whether peers do in time what our recalls ask."""
@@ -238,6 +265,12 @@ class Recalling(Telling):
 
     async def asked(self) -> Check:
         """Whether what peers' recalls ask of us is done: nothing waits for a person, or could not be done."""
+        if self._failing:
+            hint = (
+                "Recalls of peers cannot be done, by a fault of this program: update the node. Until then "
+                "`tocsin report recalls` shows them, and `tocsin report erase` removes what they take back."
+            )
+            return Check("recalls-of-peers", "degraded", "recall-failed", hint, mark=len(self._failing))
         now = self._now()
         async with self._pool.acquire() as conn:
             waiting = await recalls.open_ones(conn, BATCH)

@@ -132,7 +132,12 @@ where q.origin = $1 and q.gen = $2 and q.code = any($5::text[]) and q.idx > $3 o
 
 FORGET_OUTCOMES = """
 with released as (delete from quarantine where origin = $1 and gen = $2 and idx = any($3::bigint[]))
-delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[])
+delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[]) returning leaf_hash, outcome, code
+"""
+
+# The codes stand in the text, so that the index of few rows is used however many others are in quarantine.
+SET_ASIDE = """
+select count(*) from quarantine where code in ('judging-failed', 'storage-unfit', 'storage-conflict')
 """
 
 DISPUTE = "update remote_log set disputed_from = $3 where origin = $1 and gen = $2"
@@ -275,9 +280,20 @@ async def waiting(
     return [(row[1], Frame(row[0], *row[2:])) for row in rows]
 
 
-async def forget_outcomes(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> None:
-    """Take entries out of quarantine, to be given a new outcome inside the caller's transaction."""
-    await conn.execute(FORGET_OUTCOMES, log.origin, log.gen, list(indices))
+async def forget_outcomes(
+    conn: Connection, log: RemoteLog, indices: Sequence[int]
+) -> set[tuple[bytes, str, str | None]]:
+    """Take entries out of quarantine, to be given a new outcome inside the caller's transaction.
+
+    Returns what they had: leaf hash, outcome, code.
+    """
+    return {tuple(row) for row in await conn.fetch(FORGET_OUTCOMES, log.origin, log.gen, list(indices))}
+
+
+async def set_aside(conn: Connection) -> int:
+    """How many entries are in quarantine by a fault of this program."""
+    count: int = await conn.fetchval(SET_ASIDE)
+    return count
 
 
 async def keep_evidence(

@@ -628,6 +628,7 @@ create table quarantine (
     asked_at timestamp with time zone,
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
+CREATE INDEX quarantine_faults ON public.quarantine USING btree (origin) WHERE (code = ANY (ARRAY['judging-failed'::text, 'storage-unfit'::text, 'storage-conflict'::text]));
 CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
 
 create table recall (
