@@ -246,10 +246,9 @@ async def test_a_node_that_starts_while_the_database_is_read_only_can_be_read_to
         settings = settings_on(tmp_path / "acme", database)
         async with open_here(settings) as served:
             report_id = await filed(served)
-        async with read_only(own_cluster):
-            async with open_here(settings) as served:
-                assert (await read(served.client, f"/v1/reports/{report_id}"))["id"] == report_id
-                assert (await late_check(served.client))["code"] == "audit-late"
+        async with read_only(own_cluster), open_here(settings) as served:
+            assert (await read(served.client, f"/v1/reports/{report_id}"))["id"] == report_id
+            assert (await late_check(served.client))["code"] == "audit-late"
         async with open_here(settings) as served:
             found = await until(lambda: late_lines(served))
             assert {"node.start", "report.read"} <= {one["action"] for one in found}
