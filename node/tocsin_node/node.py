@@ -50,6 +50,7 @@ from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.intake_calls import CallLimits
 from tocsin_node.services.intake_onward import OnwardDoor
+from tocsin_node.services.late_notes import LateNotes
 from tocsin_node.services.ledger import Ledger
 from tocsin_node.services.ops import Ops
 from tocsin_node.services.organisation import organisation_of
@@ -163,7 +164,9 @@ async def open_node(
         end_cut_off(settings.dir, passphrase)
         await bring_up_to_date(settings, database)
         pool = await stack.enter_async_context(open_pool(settings, database.address))
-        auditing = Auditing(pool, leader, identity, log_private=keys.log, directory=settings.dir)
+        late = LateNotes(pool, settings.dir, now=now)
+        await late.open()
+        auditing = Auditing(pool, leader, identity, late, log_private=keys.log, directory=settings.dir)
         await auditing.open()
         stack.push_async_callback(auditing.close)
         tokens = Tokens(pool, rng=rng)
@@ -173,6 +176,7 @@ async def open_node(
         health.add("log-writer", leader_check(leader))
         health.add("identity", identity_check(identity, now))
         health.add("audit", auditing.health)
+        health.add("audit-late", late.health)
         if database.directory is not None:
             health.add("disk", disk_check(database.directory))
         session = await stack.enter_async_context(
