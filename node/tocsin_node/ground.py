@@ -20,6 +20,7 @@ from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import end_cut_off
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.services.auditing import Auditing
+from tocsin_node.services.late_notes import LateNotes
 from tocsin_node.services.tokens import ADMIN, Tokens
 from tocsin_node.settings.address import LOOPBACK
 from tocsin_node.settings.record import Settings
@@ -46,7 +47,9 @@ async def open_ground(
     end_cut_off(settings.dir, passphrase)
     await bring_up_to_date(settings, database)
     pool = await stack.enter_async_context(open_pool(settings, database.address))
-    auditing = Auditing(pool, leader, identity, log_private=keys.log, directory=settings.dir)
+    late = LateNotes(pool, settings.dir, now=now)
+    await late.open()
+    auditing = Auditing(pool, leader, identity, late, log_private=keys.log, directory=settings.dir)
     await auditing.open()
     stack.push_async_callback(auditing.close)
     tokens = Tokens(pool, rng=rng)
@@ -56,6 +59,7 @@ async def open_ground(
     health.add("log-writer", leader_check(leader))
     health.add("identity", identity_check(identity, now))
     health.add("audit", auditing.health)
+    health.add("audit-late", late.health)
     if database.directory is not None:
         health.add("disk", disk_check(database.directory))
     session = await stack.enter_async_context(

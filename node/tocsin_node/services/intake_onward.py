@@ -30,8 +30,9 @@ from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.ownership import Ownership
 from tocsin_node.services.peer import Peer
 from tocsin_node.services.peering import Peering
-from tocsin_node.storage import onward, reports
-from tocsin_node.storage.onward import NewComplaint, Passing, Through
+from tocsin_node.storage import complaints, onward, reports
+from tocsin_node.storage.complaints import NewComplaint
+from tocsin_node.storage.onward import Passing, Through
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.check import check_bundle
 from tocsin_schema.report import IncidentReport
@@ -226,7 +227,7 @@ class OnwardDesk:
         for passing in self._passings:
             await onward.record(conn, passing)
         for complaint in self._complaints:
-            await onward.complain(conn, complaint)
+            await complaints.complain(conn, complaint)
 
     def _complain(
         self,
