@@ -66,6 +66,7 @@ from tocsin_node.services.regaining import Regaining
 from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
+from tocsin_node.services.returned import Returned
 from tocsin_node.services.self_check import SelfCheck
 from tocsin_node.services.silencing import Silences
 from tocsin_node.services.taking import Taking
@@ -275,16 +276,18 @@ async def open_node(
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,
         )  # fmt: skip
-        regaining = Regaining(
+        returned = Returned(
             pool,
             peering,
-            ledger,
-            client,
             data_keys,
-            identity,
+            node_id=identity.node_id,
+            gen=identity.statement.log.gen,
             enc_private=lambda: newest_first(identity, keys, now()),
             now=now,
         )
+        regaining = Regaining(pool, peering, client, returned, identity)
+        returned.on_circle = intake.learn_circles
+        circles.ready = regaining.settled
         self_check.on_lost = regaining.wake
         self_check.begin()
         giving = Giving(pool, peering, data_keys, settings.federation, now=now)

@@ -87,8 +87,15 @@ on conflict (circle, node) do update set epoch = greatest(circle_told.epoch, exc
 UNTOLD_FORGET = "delete from circle_told where circle = $1"
 TOLD_OF = "select node, epoch from circle_told where circle = $1"
 
+# With how many entries that came after it are known by their hashes alone: each may have had a number.
 LAST_OURS = """
-select cseq, leaf_hash from circle_entry where circle = $1 and ours order by cseq desc limit 1
+with last as (
+    select cseq, leaf_hash, gen, idx from circle_entry where circle = $1 and ours order by cseq desc limit 1
+)
+select coalesce((select cseq from last), 0), (select leaf_hash from last), (
+    select count(*) from log_entry e where e.leaf is null and e.erased_at is null
+        and (not exists (select from last) or (e.gen, e.idx) > (select gen, idx from last))
+)
 """
 
 RECORD = """
@@ -102,6 +109,8 @@ RECORD_OURS = """
 insert into circle_entry (circle, origin, cseq, leaf_hash, cprev, epoch, gen, idx, report_id, ver, ours)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
+
+REGAIN = f"{RECORD_OURS.strip()} on conflict do nothing"
 
 OF_REPORT = """
 select circle from circle_entry where report_id = $1 group by circle order by max(at) desc, circle
@@ -213,10 +222,17 @@ async def told(conn: Connection, circle: bytes) -> dict[str, int]:
     return {row[0]: row[1] for row in await conn.fetch(TOLD_OF, circle)}
 
 
-async def last_ours(conn: Connection, circle: bytes) -> tuple[int, bytes | None]:
-    """The number and the leaf hash of our newest entry to a circle; (0, None) before the first."""
-    row = await conn.fetchrow(LAST_OURS, circle)
-    return (0, None) if row is None else (row[0], row[1])
+async def last_ours(conn: Connection, circle: bytes) -> tuple[int, bytes | None, int]:
+    """The number and the leaf hash of our newest entry to a circle that is known; (0, None) before the first.
+
+    And how many entries of our log after it are lost.
+    """
+    return tuple(await conn.fetchrow(LAST_OURS, circle))
+
+
+async def regain(conn: Connection, entry: CircleEntry) -> None:
+    """Put back where an entry of our own stood in our count, unless that is known."""
+    await conn.execute(REGAIN, *(getattr(entry, name) for name in CircleEntry.__dataclass_fields__))
 
 
 async def record(conn: Connection, entries: Sequence[CircleEntry]) -> None:
