@@ -285,7 +285,7 @@ async def open_node(
             enc_private=lambda: newest_first(identity, keys, now()),
             now=now,
         )
-        regaining = Regaining(pool, peering, client, returned, identity)
+        regaining = Regaining(pool, peering, ledger, client, returned, identity)
         returned.on_circle = intake.learn_circles
         circles.ready = regaining.settled
         self_check.on_lost = regaining.wake

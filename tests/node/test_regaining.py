@@ -1,6 +1,7 @@
 """What a restored database lost of its own log comes back from its readers: circles and their counts, and what names nobody."""
 
 import asyncio
+import itertools
 from contextlib import AsyncExitStack
 
 import pytest
@@ -9,7 +10,7 @@ from tests.node.test_circles import adopt, file_into, ids, known
 from tests.node.test_passing_on import changed, policy
 from tests.node.test_relaying import Neighbourhood
 from tests.node.test_self_check import Elm, lost_is
-from tests.support.circle import circle, filed, introduce, seen
+from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.manifests import Founders
 from tests.support.villain import entries_body, get, until, villain
 
@@ -197,7 +198,8 @@ async def test_a_peer_that_stalls_holds_up_nobody_who_gives_back(cluster, tmp_pa
             stalled.set()
             await over.wait()
 
-    async with circle(cluster, tmp_path, ["acme", "birch"]) as nodes, villain() as mallory:
+    patient = {"federation": {**QUICK["federation"], "read_timeout_s": 60.0}}
+    async with circle(cluster, tmp_path, ["acme", "birch"], patient) as nodes, villain() as mallory:
         acme, birch = nodes["acme"], nodes["birch"]
         await mallory.join(acme)
         reports = [await filed(acme, f"Report {n}") for n in range(3)]
@@ -230,3 +232,31 @@ async def test_a_peer_that_lies_is_heard_a_few_times_a_round_and_no_more(acme, m
         lies = [r for r in caplog.records if "is not sound: hash-mismatch" in r.getMessage()]
         assert len(lies) == 16 * rounds
         assert await lost_is(acme, count)
+
+
+async def test_a_peer_that_answers_for_ever_is_asked_on_where_its_time_ended(acme, mallory):
+    for n in range(40):
+        await filed(acme, f"Report {n}")
+    count = await forget_what_was_said(acme)
+    asked = []
+
+    async def dawdle(request):
+        if request.path.split("/")[3] == mallory.log:
+            return None
+        start = int(request.query["from"])
+        asked.append(start)
+        await asyncio.sleep(0.1)
+        return web.Response(body=entries_body([], start + 1))
+
+    mallory.hooks["entries"] = dawdle
+    regaining = acme.node.circles.ready.__self__
+    regaining.budget_s = 1.5
+
+    async def asked_for_all():
+        acme.node.self_check.on_lost()
+        return set(range(count)) <= set(asked)
+
+    await until(asked_for_all)
+    rounds = sum(later <= before for before, later in itertools.pairwise(asked))
+    assert rounds >= 1, "its time was over at least once"
+    assert await lost_is(acme, count)

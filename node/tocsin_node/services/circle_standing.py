@@ -146,7 +146,8 @@ def members_gone(released: Release, gone: frozenset[str]) -> Release:
 
 
 async def _record(entry: CircleEntry, conn: Connection, index: int) -> None:
-    """In the pen's turn nothing else counts: a restore that was found out meanwhile has changed what comes next."""
-    if next_count(*await circles.last_ours(conn, entry.circle)) != (entry.cseq, entry.cprev):
-        raise StorageContention("The circle's count has changed meanwhile.")
+    """In the pen's turn: a newer manifest, or a restore that was found out meanwhile, has changed what comes next."""
+    count = next_count(*await circles.last_ours(conn, entry.circle))
+    if (*count, await circles.newest_epoch(conn, entry.circle)) != (entry.cseq, entry.cprev, entry.epoch):
+        raise StorageContention("The circle, or our count in it, has changed meanwhile.")
     await circles.record_ours(conn, replace(entry, idx=index))

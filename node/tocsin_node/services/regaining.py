@@ -6,6 +6,7 @@ until it gave so much that is not sound [P-242]: who is slow or lies holds up no
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from tocsin_federation.identity import Identity
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.services.heads import log_id
+from tocsin_node.services.ledger import Ledger, Unconfirmed
 from tocsin_node.services.peering import Peer, Peering
 from tocsin_node.services.resting import rest
 from tocsin_node.services.returned import Returned
@@ -40,25 +42,25 @@ class _Asked:
 
 
 class Regaining:
-    """Start `run()` once; `wake()` when entries were lost. `budget_s`: for one peer in a round."""
+    """Start `run()` once; `wake()` when entries were lost."""
 
     def __init__(
         self,
         pool: Pool,
         peering: Peering,
+        ledger: Ledger,
         client: PeerClient,
         returned: Returned,
         identity: Identity,
-        *,
-        budget_s: float = BUDGET_S,
     ) -> None:
         self._pool = pool
         self._peering = peering
+        self._ledger = ledger
         self._client = client
         self._returned = returned
         self._log = log_id(identity.statement.log.origin)
         self._gen = identity.statement.log.gen
-        self._budget_s = budget_s
+        self.budget_s = BUDGET_S  # for one peer in a round
         self._woken = asyncio.Event()
         self._asked: dict[str, _Asked] = {}
         self._settled = asyncio.Event()
@@ -69,8 +71,13 @@ class Regaining:
         self._woken.set()
 
     async def settled(self) -> None:
-        """Return when everybody was asked once for what is lost, or after the time that one peer has for it."""
-        await rest(self._settled, self._budget_s)
+        """Return when everybody was asked once for what is lost, or after the time that one peer has for it.
+
+        Whether anything is, is known when our log may be signed; that is waited for, too, for as long as a caller does.
+        """
+        with contextlib.suppress(Unconfirmed):
+            await self._ledger.signable()
+        await rest(self._settled, self.budget_s)
 
     async def run(self) -> None:
         """Ask for what is lost until nothing is, or nobody has it; then again now and then, until cancelled."""
@@ -79,7 +86,8 @@ class Regaining:
             lost = True
             try:
                 lost = bool(await self.round())
-                self._settled.set()
+                if not self._woken.is_set():  # else it began before something was lost
+                    self._settled.set()
             except StorageError as exc:
                 logger.warning("what was lost cannot be had back now: %s", exc)
             except Exception:
@@ -117,7 +125,7 @@ class Regaining:
         asked.held_up, asked.unsound = False, 0
         async with slots:
             try:
-                async with asyncio.timeout(self._budget_s):
+                async with asyncio.timeout(self.budget_s):
                     await self._from(peer, lost, asked)
             except TimeoutError:
                 asked.held_up = True

@@ -64,6 +64,7 @@ GET = f"select {_COLUMNS} from circle where id = $1"
 HELD = f"select {_COLUMNS} from circle where id = any($1::bytea[])"
 LOCK = "lock table circle in share row exclusive mode"
 EPOCHS = "select id, cardinality(chain) from circle where rival is null"
+NEWEST = "select coalesce((select cardinality(chain) from circle where id = $1), 0) - 1"
 OFFERED = "select count(*) from circle where state = 'offered' and told_by = $1"
 
 PUT = """
@@ -121,7 +122,8 @@ select distinct e.report_id from circle_entry e join report r on r.id = e.report
 where e.circle = $1 and e.ours and ($2::timestamptz is null or r.modified >= $2) order by 1
 """
 
-# Of the newest entries alone, so that it costs the same however many there are. An entry whose `cprev` is not the one
+# Of the newest entries alone, so that it costs the same however many there are; what its author has not served itself
+# yet, and what it disputes, is not counted. An entry whose `cprev` is not the one
 # that was shown here under the number before says that there are two of it.
 COUNTS = """
 select circle, origin, count(*), min(cseq), max(cseq), max(cseq) - min(cseq) + 1 - count(distinct cseq),
@@ -131,6 +133,8 @@ from (
         lag(e.cseq) over numbered as before, lag(e.leaf_hash) over numbered as leaf_before
     from unnest($1::bytea[]) c (circle) cross join unnest($2::text[]) o (origin) cross join lateral (
         select n.cseq, n.leaf_hash, n.cprev from circle_entry n
+        join remote_log l on l.origin = n.origin and l.gen = n.gen and n.idx < l.next_index
+            and (l.disputed_from is null or n.idx < l.disputed_from)
         where n.circle = c.circle and n.origin = o.origin order by n.cseq desc limit $3
     ) e
     window numbered as (partition by c.circle, o.origin order by e.cseq, e.leaf_hash)
@@ -228,6 +232,12 @@ async def last_ours(conn: Connection, circle: bytes) -> tuple[int, bytes | None,
     And how many entries of our log after it are lost.
     """
     return tuple(await conn.fetchrow(LAST_OURS, circle))
+
+
+async def newest_epoch(conn: Connection, circle: bytes) -> int:
+    """The newest epoch of a circle that is known here; -1 for a circle that is not."""
+    epoch: int = await conn.fetchval(NEWEST, circle)
+    return epoch
 
 
 async def regain(conn: Connection, entry: CircleEntry) -> None:
