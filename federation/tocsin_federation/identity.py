@@ -23,6 +23,7 @@ from tocsin_federation.keys import (
     VKEY_ED25519,
     EncKey,
     Rng,
+    decode_vkey,
     encode_vkey,
     generate,
     generate_enc,
@@ -127,7 +128,8 @@ def verify_chain(
 
     All of this must hold, in this order (PROTOCOL.md, 2):
 
-    1. [P-20] there are 1 to 64 statements, each a DSSE envelope around a canonical statement of version 1;
+    1. [P-20] there are 1 to 64 statements, each a DSSE envelope around a canonical statement of version 1, with sound
+       verifier keys;
     2. [P-21] statement 0 hashes to the NodeID;
     3. [P-22] the chain begins with the statements held already, and is not shorter;
     4. [P-23] the first is statement 0, signed by at least its threshold of its own root keys;
@@ -135,7 +137,8 @@ def verify_chain(
        it;
     6. [P-25] it is signed by at least the threshold *of the one before* of distinct root keys, each announced
        there;
-    7. [P-26] no root key is announced that was exposed before; a log changes only with its generation;
+    7. [P-26] no root key is announced that was exposed before; a log changes only with its generation, and then key and
+       name are new;
     8. [P-27] the newest has not expired and is not dated more than a day ahead;
     9. [P-28] the newest names sound keys, each in one role only.
 
@@ -219,11 +222,16 @@ def _refuse_changed_log(statement: Statement, earlier: Sequence[Statement]) -> N
         void = statement.void
         ok = (
             log.gen == before.gen + 1
-            and all(s.log.origin != log.origin and s.log.vkey != log.vkey for s in earlier)
+            and all(s.log.origin != log.origin and _public(s.log) != _public(log) for s in earlier)
             and (void is None or void.gen == before.gen)
         )
     if not ok:
         raise IdentityRefused("log-changed")
+
+
+def _public(log: LogKey) -> bytes:
+    """The key itself: under another name it would be another verifier key, and still the thief's."""
+    return decode_vkey(log.vkey).public
 
 
 # The operator's ceremonies ----------------------------------------------------------------------------

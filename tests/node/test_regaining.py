@@ -228,7 +228,7 @@ async def test_a_peer_that_lies_is_heard_a_few_times_a_round_and_no_more(acme, m
     mallory.hooks["entries"] = lie
     for rounds in (1, 2):
         acme.node.self_check.on_lost()
-        await acme.node.circles.ready()
+        await acme.node.regaining.settled()
         lies = [r for r in caplog.records if "is not sound: hash-mismatch" in r.getMessage()]
         assert len(lies) == 16 * rounds
         assert await lost_is(acme, count)
@@ -249,8 +249,7 @@ async def test_a_peer_that_answers_for_ever_is_asked_on_where_its_time_ended(acm
         return web.Response(body=entries_body([], start + 1))
 
     mallory.hooks["entries"] = dawdle
-    regaining = acme.node.circles.ready.__self__
-    regaining.budget_s = 1.5
+    acme.node.regaining.budget_s = 1.5
 
     async def asked_for_all():
         acme.node.self_check.on_lost()
