@@ -160,6 +160,7 @@ KEPT: Final[dict[str, str]] = {
     "recalled": "hashes of entries",
     "receipt": "how far an entry got, by its place",
     "receipt_due": "hashes of entries",
+    "regained": "places of entries, and who is to be asked about them",
     "relay": "how many entries went from hand to hand",
     "remote_checkpoint": "heads of peers' logs",
     "remote_leaf": "leaf hashes",
@@ -187,6 +188,13 @@ async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | Non
     for _, statement in ERASED:
         about = alerts if _ALERTS in statement else ids
         await conn.execute(statement, about, *([asked_by] if "$2" in statement else []))
+
+
+async def forget_alerts(conn: Connection, alerts: Sequence[int]) -> None:
+    """Leave nothing of these alerts and their messages, inside the caller's transaction."""
+    for _, statement in ERASED:
+        if _ALERTS in statement:
+            await conn.execute(statement, list(alerts))
 
 
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
