@@ -221,7 +221,7 @@ async def open_node(
         ownership = Ownership(identity.node_id, peering.known)
         redactions = Redactions(pool, node_id=identity.node_id)
         await redactions.load()
-        erasing = Erasing(pool, data_keys, alarms.notices)
+        erasing = Erasing(pool, data_keys, alarms.notices, node_id=identity.node_id)
         obeys = settings.federation.recall == "obey"
         circles = Circles(pool, ledger, peering, node_id=identity.node_id, now=now, rng=rng)
         reporting = Reporting(
