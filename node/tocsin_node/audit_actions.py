@@ -42,6 +42,7 @@ ACTIONS = {
     "peer.sync": "a peer was asked for news by hand",
     "peer.repair": "what differed from a peer was asked for again, or wrapped anew for it",
     "peer.complain": "an author was told that its report was passed on against its marking",
+    "peer.evidence-end": "what proved complaints was let go of: their reports were taken back, or their time was over",
     "peer.suspect": "the node stopped a peer, by its code",
     "peer.resume": "a stopped peer was resumed",
     "peer.statement": "a new statement of a peer was taken",

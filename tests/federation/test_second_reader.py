@@ -116,7 +116,12 @@ JUDGES = {
     "key": lambda given: basics.key(*(raw(given[name]) for name in ("public", "message", "signature"))),
     "proof": lambda given: proofs.proof(raw(given["proof"]), expected=given["expected"]),
     "recall": of_recall,
-    "receipt": lambda given: header_and(messages.receipt, given, sealed=raws(given["sealed"])),
+    "receipt": lambda given: header_and(
+        messages.receipt,
+        given,
+        sealed=raws(given["sealed"]),
+        passed=[(raw(entry), node) for entry, node in given["passed"]],
+    ),
     "remark": lambda given: header_and(
         remarks.remark, given, ceiling=given["max_tlp_in"], held=given["held"]
     ),

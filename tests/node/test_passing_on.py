@@ -77,6 +77,9 @@ async def test_it_arrives_with_its_authors_proof_and_says_through_whom_and_the_a
         assert ("oak", "has-it") in [(w["name"], w["code"]) for w in again["withheld"]]
         refused = await share(oak, said["id"], "fir", status=409)
         assert refused["code"] == "not-from-author"
+        assert refused["hint"].startswith(
+            "Ask its author, elm (its own word), to share it with them; or fir,"
+        )
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ def complaints(
     """List what was passed on against its marking.
 
     All of it, or what was passed on by one peer. Each is proven by the log of who did it; nothing follows by itself:
-    talk to them, lower what goes to them (tocsin peer policy NAME), or end the connection.
+    talk to them, lower what goes to them (tocsin peer policy NAME), or end the connection. What proves it of another's
+    report is kept for 90 days, and no longer than the report may be: write it to a file while it is there.
     """
     if (out is not None or disclose) and evidence is None:
         raise UsageFault(
@@ -50,7 +51,17 @@ def complaints(
     if not items:
         session.out.say("No complaints.")
         return
-    columns = ["id", "passed on by", "to", "marking", "report", "complained by", "author knows", "at"]
+    columns = [
+        "id",
+        "passed on by",
+        "to",
+        "marking",
+        "report",
+        "complained by",
+        "author knows",
+        "at",
+        "proof",
+    ]
     session.out.table(columns, [_row(each) for each in items])
     session.out.next_step("tocsin peer complaints --evidence ID --out FILE")
 
@@ -75,8 +86,18 @@ def _row(each: Mapping[str, Any]) -> list[object]:
         named("against"),
         ", ".join(names(each.get("recipients"))),
         f"TLP:{str(each.get('tlp')).upper()}",
-        f"{each.get('report_id')} (version {each.get('ver')})",
+        f"{each['report_id']} (version {each.get('ver')})"
+        if each.get("report_id")
+        else "taken back, or long ago",
         named("by"),
         "yes" if each.get("author_told") else "no",
         local_time(each.get("at")),
+        _proof(each),
     ]
+
+
+def _proof(each: Mapping[str, Any]) -> str:
+    """How long there is something to show."""
+    if not each.get("report_id"):
+        return "gone"
+    return f"until {local_time(each['evidence_until'])}" if each.get("evidence_until") else "kept"

@@ -1,6 +1,7 @@
 """Vectors for receipts: what Birch tells Alder of entries of Alder's log.
 
-`sealed`: leaf hashes of the entries of Alder's log that were sealed to Birch.
+`sealed`: leaf hashes of the entries of Alder's log that were sealed to Birch; `passed`: leaf hash and NodeID of entries of
+Birch's log that passed a report of Alder's on, and of whom each passed it to.
 """
 
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ _FIRST, _SECOND, _OTHERS = _DICE(32), _DICE(32), _DICE(32)
 _STORED = Item(entry=_FIRST, state="stored", at=_MS)
 _REFUSED = Item(entry=_SECOND, state="refused", code="above-ceiling", at=_MS)
 _RECEIPT = Receipt(v=1, items=(_STORED, _REFUSED))
+_SHARE = Dice("receipts that tell of readers beyond")(32)
+_BEYOND = Item(entry=_SHARE, state="purged", at=_MS, by=CEDAR.node_id)
 Row = tuple[str, str, str, str, dict[str, Any]]
 
 
 def cases() -> Iterator[Case]:
     """All vectors of this check."""
-    for name, expect, rule, comment, given in (*_valid(), *_malformed(), *_forbidden()):
+    for name, expect, rule, comment, given in (*_valid(), *_malformed(), *_forbidden(), *_beyond()):
         yield Case("receipt", name, expect, rule, comment, given)
 
 
@@ -54,6 +57,7 @@ def _given(content: bytes | None = None, **changes: Any) -> dict[str, Any]:
         "active": True,
         "me": ALDER.node_id,
         "sealed": [_FIRST, _SECOND],
+        "passed": [[_SHARE, CEDAR.node_id]],
         **changes,
     }
 
@@ -84,7 +88,7 @@ def _malformed() -> Iterator[Row]:
         "unsupported",
         "P-180",
         "A later version.",
-        _given(content.replace(b'"v":1', b'"v":2')),
+        _given(content.replace(b'"v":1', b'"v":3')),
     )
     extra = content.replace(b'{"items"', b'{"by":"Kim","items"')
     yield "unknown-field", "content-invalid", "P-180", "It names a person.", _given(extra)
@@ -122,3 +126,31 @@ def _forbidden() -> Iterator[Row]:
         "None of these went to Birch.",
         _given(sealed=[_OTHERS]),
     )
+
+
+def _onward(*items: Item) -> bytes:
+    return RECEIPT.encode(Receipt(v=2, items=items))
+
+
+def _beyond() -> Iterator[Row]:
+    """What Birch tells Alder of Cedar, to whom it passed Alder's report on."""
+    leaf = _header(ref=_SHARE)
+    said = "Cedar has purged what Birch passed on to it."
+    yield "valid-beyond", "ok", "P-270", said, _given(_onward(_BEYOND), leaf=leaf)
+    stray = msgspec.structs.replace(_BEYOND, by=ALDER.node_id)
+    said = "Birch tells of one reader that it did not pass it on to, too."
+    yield "valid-beyond-with-a-stray-item", "ok", "P-271", said, _given(_onward(_BEYOND, stray), leaf=leaf)
+    nobodys = _onward(_BEYOND).replace(b'"by":"' + CEDAR.node_id.encode() + b'",', b"")
+    said = "Version 2, and it is not said who said so."
+    yield "beyond-by-nobody", "content-invalid", "P-270", said, _given(nobodys, leaf=leaf)
+    early = _onward(_BEYOND).replace(b'"v":2', b'"v":1')
+    said = "Version 1, and another is said to have said so."
+    yield "beyond-in-version-1", "content-invalid", "P-270", said, _given(early, leaf=leaf)
+    one = msgspec.json.encode(_BEYOND, order="sorted")
+    twice = _onward(_BEYOND).replace(b'"items":[', b'"items":[' + one + b",")
+    yield "beyond-said-twice", "content-invalid", "P-270", "Cedar said it twice.", _given(twice, leaf=leaf)
+    said = "Birch did not pass it on to that reader."
+    yield "beyond-another-reader", "not-ours", "P-271", said, _given(_onward(stray), leaf=leaf)
+    own = msgspec.structs.replace(_BEYOND, entry=_FIRST)
+    said = "The entry is Alder's own, and not one that passed something on."
+    yield "beyond-an-own-entry", "not-ours", "P-271", said, _given(_onward(own), leaf=_header())

@@ -20,7 +20,8 @@ from tocsin_federation.messages import Header, read_header
 from tocsin_federation.relaying import hand_on, may_hand_on
 from tocsin_node.data_keys import DataKeyLost, DataKeys
 from tocsin_node.services.heads import log_id
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.pool import Pool

@@ -22,12 +22,12 @@ from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
 from tocsin_node.services.erasing import Erasing, refuse_telling
 from tocsin_node.services.faults import code_of
-from tocsin_node.services.ledger import Posting
+from tocsin_node.services.ledger import Beside, Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.peering import PeerUnknown
-from tocsin_node.services.reporting import Beside, ReportUnknown
+from tocsin_node.services.peer_refusals import PeerUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import BATCH, Telling
-from tocsin_node.storage import recalls, receipts, redactions, reports
+from tocsin_node.storage import complaints, recalls, receipts, redactions, reports
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
@@ -301,6 +301,7 @@ class Recalling(Telling):
                 [
                     self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key),
                     partial(recalls.let_go, origin=found.origin, entries=found.entries),
+                    partial(complaints.asked, against=found.origin, entries=found.entries, us=self._node_id),
                 ],
             )
         state = "narrowed" if found.what == "narrow" else "purged"

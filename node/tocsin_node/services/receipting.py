@@ -14,7 +14,7 @@ from tocsin_federation.envelope import seal
 from tocsin_federation.receipt import MAX_ITEMS, write_receipt
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import Telling
 from tocsin_node.storage import onward_readers, receipts, reports
 from tocsin_node.storage.onward_readers import Reader
@@ -58,7 +58,7 @@ class Receipting(Telling):
 
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
         async with self._pool.acquire() as conn:
-            unnamed = [p.node_id for p in self._peering.present() if self._peering.unnamed(p.node_id)]
+            unnamed = [node for node in self._peering.known() if self._peering.unnamed(node)]
             waiting = await receipts.due(conn, peers, MAX_ITEMS, unnamed)
         together = groupby(sorted(waiting, key=_kind), key=_kind)
         postings = [self._posting(origin, tuple(dues)) for (origin, _), dues in together]

@@ -20,7 +20,8 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.ledger import Ledger
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.resting import rest
 from tocsin_node.storage import log, remarks, reports
 from tocsin_node.storage.errors import StorageError

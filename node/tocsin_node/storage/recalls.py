@@ -190,11 +190,21 @@ from remote_entry e left join report h on h.id = e.report_id
 where e.origin = $1 and e.leaf_hash = any($2::bytea[]) and e.report_id is not null
 """
 
-LET_GO = """
+# The line of the audit log that tells of such an entry forgets the name that its header gave.
+_FORGET = """
+    set object = null, salt = null from gone g
+    where a.object = 'report:' || g.report_id and a.action in ('entry.refused', 'entry.quarantined')
+        and a.who in ('peer:' || $1, 'peer:' || g.via)
+        and (a.detail ->> 'gen', a.detail ->> 'index') = (g.gen::text, g.idx::text)
+"""
+
+LET_GO = f"""
 with gone as (
-    update remote_entry set report_id = null, ver = null
-    where origin = $1 and leaf_hash = any($2::bytea[])
-        and outcome in ('refused', 'quarantined') returning gen, idx
+    select origin, gen, idx, report_id, via from remote_entry
+    where origin = $1 and leaf_hash = any($2::bytea[]) and outcome in ('refused', 'quarantined')
+), lines as (update audit_line a {_FORGET}), waiting as (update audit_waiting a {_FORGET}), nameless as (
+    update remote_entry r set report_id = null, ver = null from gone g
+    where r.origin = g.origin and r.gen = g.gen and r.idx = g.idx
 )
 delete from quarantine q using gone where q.origin = $1 and q.gen = gone.gen and q.idx = gone.idx
 """

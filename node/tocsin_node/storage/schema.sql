@@ -54,6 +54,7 @@ create table alert (
 );
 CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
+CREATE INDEX alert_names ON public.alert USING gin (report_names((facts)::text));
 
 create table audit_head (
     one boolean default true not null,
@@ -181,8 +182,8 @@ create table complaint (
     gen integer not null,
     idx bigint not null,
     leaf_hash bytea not null,
-    report_id text not null,
-    ver integer not null,
+    report_id text,
+    ver integer,
     tlp text not null,
     author text not null,
     recipients text[] not null,
@@ -192,6 +193,9 @@ create table complaint (
     data_key bytea,
     proof bytea,
     told_idx bigint,
+    told_gen integer,
+    asked_at timestamp with time zone,
+    ended_at timestamp with time zone,
     constraint complaint_pkey PRIMARY KEY (id),
     constraint complaint_by_leaf_hash_key UNIQUE (by, leaf_hash)
 );
@@ -648,6 +652,7 @@ create table quarantine (
 );
 CREATE INDEX quarantine_faults ON public.quarantine USING btree (origin) WHERE (code = ANY (ARRAY['judging-failed'::text, 'storage-unfit'::text, 'storage-conflict'::text]));
 CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
+CREATE INDEX quarantine_names ON public.quarantine USING gin (report_names(encode(leaf, 'escape'::text)));
 
 create table recall (
     id uuid not null,
@@ -962,6 +967,7 @@ create table subscription_alert (
     constraint subscription_alert_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint subscription_alert_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscription(id)
 );
+CREATE INDEX subscription_alert_alert ON public.subscription_alert USING btree (alert_id);
 CREATE INDEX subscription_alert_due ON public.subscription_alert USING btree (due_at) WHERE (told_at IS NULL);
 
 create table token (
@@ -1001,6 +1007,13 @@ begin
     end if;
     raise exception 'lines of the audit log stay as they are' using errcode = 'restrict_violation';
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.report_names(said text)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$ select array(select distinct found[1] from regexp_matches(said, '(incident--[0-9a-f-]{36})', 'g') as found) $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.stir_by_act()
