@@ -1,6 +1,8 @@
 """`tocsin report receipts`: a line for each peer and version, however often it was sent."""
 
-from aiohttp import web
+import json
+
+from tests.cli.fake_node import says
 
 from tocsin_cli.commands.report_receipts import standing
 
@@ -52,10 +54,10 @@ def test_who_got_it_through_a_peer_stands_below_that_peer(tocsin, node):
         for ver, stage in ((1, "passed-on"), (2, "purged"))
     ]
     found = {"items": items, "recalls": [], "passed_on": [], "readers": beyond}
-    node.fault("GET", f"/v1/reports/{report_id}/receipts", lambda _: web.json_response(found))
+    node.fault("GET", f"/v1/reports/{report_id}/receipts", says(json.dumps(found).encode()))
     lines = tocsin("report", "receipts", report_id).stdout.splitlines()[1:]
     assert [line.split("  ")[0] for line in lines] == ["fir", "n1oak, through fir", "elm"]
     assert "purged" in lines[1]
     older = {**found, "readers": [], "passed_on": [{"by": fir, "ver": 1, "to": [oak], "at": at}]}
-    node.fault("GET", f"/v1/reports/{report_id}/receipts", lambda _: web.json_response(older))
+    node.fault("GET", f"/v1/reports/{report_id}/receipts", says(json.dumps(older).encode()))
     assert "passed on" in tocsin("report", "receipts", report_id).stdout

@@ -1,7 +1,7 @@
 """Vectors for receipts: what Birch tells Alder of entries of Alder's log.
 
-`sealed`: leaf hashes of the entries of Alder's log that were sealed to Birch; `passed`: leaf hash and NodeID of entries of
-Birch's log that passed a report of Alder's on, and of whom each passed it to.
+`sealed`: leaf hashes of the entries of Alder's log that were sealed to Birch; `passed`: leaf hash and NodeID of
+entries of Birch's log that passed a report of Alder's on, and of whom each passed it to.
 """
 
 from collections.abc import Iterator
