@@ -57,6 +57,7 @@ from tocsin_node.services.remarks import Remarks
 from tocsin_node.services.report_entries import ReportEntries
 from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.republishing import Republishing
+from tocsin_node.services.returned import Returned
 from tocsin_node.services.screening import Screening
 from tocsin_node.services.sealing import Sealing
 from tocsin_node.services.self_check import SelfCheck
@@ -198,6 +199,9 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
     gossip = Gossip(pool, peering, heads, client, identity, base.trusting, rng=rng)
     taking = Taking(pool, peering, heads, client, intake, settings.federation, now=now)
     proving = Proving(pool, peering, identity, on.data_keys, heads.trees, base.trusting)
+    gen = identity.statement.log.gen
+    returned = Returned(pool, peering, on.data_keys, node_id=me, gen=gen, enc_private=on.enc_private, now=now)
+    returned.on_circle = intake.learn_circles
     return Between(
         joining=Joining(
             pool, peering, client, identity,
@@ -223,9 +227,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,
         ),
-        regaining=Regaining(
-            pool, peering, ledger, client, on.data_keys, identity, enc_private=on.enc_private, now=now
-        ),
+        regaining=Regaining(pool, peering, ledger, client, returned, identity),
     )  # fmt: skip
 
 

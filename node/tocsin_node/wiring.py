@@ -33,6 +33,7 @@ def wire(node: Node) -> None:
     node.witnessing.on_cosigned = node.ledger.stir
     node.self_check.on_longer = node.witnessing.wake
     node.self_check.on_lost = node.regaining.wake
+    node.circles.ready = node.regaining.settled
 
 
 def watch(node: Node) -> None:
