@@ -191,6 +191,13 @@ async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | Non
         await conn.execute(statement, about, *([asked_by] if "$2" in statement else []))
 
 
+async def forget_alerts(conn: Connection, alerts: Sequence[int]) -> None:
+    """Leave nothing of these alerts and their messages, inside the caller's transaction."""
+    for _, statement in ERASED:
+        if _ALERTS in statement:
+            await conn.execute(statement, list(alerts))
+
+
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
     """SHA-256 of the bytes of every version that is held of these reports."""
     return [row[0] for row in await conn.fetch(CONTENTS, list(report_ids))]
