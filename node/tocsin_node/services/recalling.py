@@ -148,7 +148,11 @@ class Recalling(Telling):
             having = await self._having(conn, report_id, ours=ours)
             made = [one.id for one in await redactions.made_from(conn, report_id)]
         refuse_telling(reason, report_id, report.bundle)
-        new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
+        new = replace(
+            self._new("purge", report_id, report.tlp, having, reason, by, deadline_h),
+            erased=True,
+            author=None if ours else report.origin,
+        )
         if not dry_run:
             erase = self._erasing.erasing(
                 [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
@@ -345,7 +349,8 @@ class Recalling(Telling):
             parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
             for what, told in parts:
                 if told:
-                    await recalls.add(conn, self._new(what, report_id, found.tlp, told, PASSED, by, hours))
+                    new = self._new(what, report_id, found.tlp, told, PASSED, by, hours)
+                    await recalls.add(conn, replace(new, author=found.origin))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""
