@@ -20,7 +20,7 @@ from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
-from tocsin_node.services.erasing import Erasing, refuse_telling
+from tocsin_node.services.erasing import Erased, Erasing, refuse_telling
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.ownership import NotOurs
@@ -140,7 +140,7 @@ class Recalling(Telling):
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
         A report of a peer is taken back from those that we passed it on to, and from nobody else.
-        Raises: ReportUnknown, ReasonTells.
+        Raises: ReportUnknown, Erased when that was done before, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
@@ -360,6 +360,8 @@ class Recalling(Telling):
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)
         if report is None:
+            if await self._erasing.among([report_id.encode()], conn):
+                raise Erased  # who did not hear the answer asks again
             raise ReportUnknown
         return report
 
