@@ -22,7 +22,7 @@ from tocsin_node.app import IN_FLIGHT, build_app
 from tocsin_node.errors import NodeError, PortTaken
 from tocsin_node.health import address_check
 from tocsin_node.initialise import initialise
-from tocsin_node.node import open_node
+from tocsin_node.opening import open_node
 from tocsin_node.passphrase import Passphrase
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
 from tocsin_node.settings.loading import load

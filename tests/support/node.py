@@ -27,7 +27,8 @@ from tests.support.reports import report_by
 
 from tocsin_node.app import build_app
 from tocsin_node.initialise import initialise
-from tocsin_node.node import Node, open_node
+from tocsin_node.node import Node
+from tocsin_node.opening import open_node
 from tocsin_node.settings.loading import load
 from tocsin_node.settings.record import Settings
 from tocsin_node.storage.pool import Address

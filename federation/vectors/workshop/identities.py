@@ -310,13 +310,13 @@ def _fields() -> Iterator[Row]:
     yield broken("weak-request-key", "key-weak", "P-28", "A request key of small order.", http=(weak,))
     low = enc.pk[:1184] + bytes(32)
     zero = msgspec.structs.replace(enc, pk=low, kid=kid(low))
-    yield broken("weak-encryption-key", "key-weak", "P-28", "The X25519 half is zero.", enc=(zero,))
+    yield broken("weak-encryption-key", "key-weak", "P-15", "The X25519 half is zero.", enc=(zero,))
     high = b"\xff" * 1152 + enc.pk[1152:]
     wrong = msgspec.structs.replace(enc, pk=high, kid=kid(high))
     yield broken(
         "encryption-key-above-modulus",
         "statement-malformed",
-        "P-28",
+        "P-15",
         "The ML-KEM half is no key.",
         enc=(wrong,),
     )
@@ -331,7 +331,7 @@ def _fields() -> Iterator[Row]:
     yield broken(
         "key-under-another-name",
         "statement-malformed",
-        "P-20",
+        "P-14",
         "A kid that is not the key's hash.",
         http=(msgspec.structs.replace(http, kid="0" * 16),),
     )

@@ -140,6 +140,8 @@ def _unproven() -> Iterator[Row]:
     yield "later-version", "unsupported", "P-02", "A share of a version to come.", _given(content=later)
     extra = write_share(good, client=False)[:-1] + b',"w":1}'
     yield "unknown-field", "content-invalid", "P-231", "A field too many.", _given(content=extra)
+    none = write_share(replace(good, chain=()), client=False)
+    yield "chain-empty", "content-invalid", "P-130", "Nobody's statements.", _given(content=none)
     forged = _logged(ALDER, (BIRCH,), CONTENT, log=BIRCH)
     yield "signed-by-the-messenger", un, "P-231", "Birch signed the checkpoint.", _given(forged)
     assert good.disclosed is not None

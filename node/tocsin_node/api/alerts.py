@@ -13,7 +13,7 @@ from tocsin_node.node import NODE, Node
 from tocsin_node.services.alarm_route import explain
 from tocsin_node.services.alarm_sense import unrung
 from tocsin_node.services.heartbeat import NONE as NO_HEARTBEAT
-from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
+from tocsin_node.services.report_refusals import FindingsRefused, ReportUnknown
 from tocsin_node.storage import reports
 from tocsin_node.storage.alert_sources import sources
 from tocsin_node.web.auth import caller

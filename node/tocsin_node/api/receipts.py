@@ -8,7 +8,7 @@ from tocsin_node.api.recalls import recall_item
 from tocsin_node.api.relay_view import passed_on
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.storage.receipts import Progress
 from tocsin_node.web.problems import json_response
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tocsin_node.node import Node
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.reports import StoredReport
 

@@ -25,7 +25,7 @@ from tocsin_federation.sharing import admit, admit_acknowledgement
 from tocsin_node.services.faults import FAULT
 from tocsin_node.services.intake_onward import Onward, OnwardDoor
 from tocsin_node.services.ownership import Ownership
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_schema.check import check_bundle
 from tocsin_schema.finding import Finding
 from tocsin_schema.remark import Remark, check_remark

@@ -6,12 +6,13 @@ from datetime import datetime
 from functools import partial
 
 from tocsin_federation.circle import Circle, Manifest, restore_circle
-from tocsin_federation.circle_rules import first_difference, release_into, why_closed
+from tocsin_federation.circle_rules import first_difference, next_count, release_into, why_closed
 from tocsin_federation.messages import Audience
 from tocsin_federation.sharing import PeerPolicy, Release, Withheld
 from tocsin_node.errors import NodeError
 from tocsin_node.storage import circles
 from tocsin_node.storage.circles import CircleEntry, CircleRow
+from tocsin_node.storage.errors import StorageContention
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
@@ -145,4 +146,8 @@ def members_gone(released: Release, gone: frozenset[str]) -> Release:
 
 
 async def _record(entry: CircleEntry, conn: Connection, index: int) -> None:
+    """In the pen's turn: a newer manifest, or a restore that was found out meanwhile, has changed what comes next."""
+    count = next_count(*await circles.last_ours(conn, entry.circle))
+    if (*count, await circles.newest_epoch(conn, entry.circle)) != (entry.cseq, entry.cprev, entry.epoch):
+        raise StorageContention("The circle, or our count in it, has changed meanwhile.")
     await circles.record_ours(conn, replace(entry, idx=index))

@@ -30,7 +30,8 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.resting import rest
 from tocsin_node.services.taking import EVERY_S, Taking
 from tocsin_node.services.witnessing import Witnessing

@@ -6,13 +6,14 @@ anew from the content and its data key, the wrap is made for the caller.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from tocsin_federation.calls import CALL, Call, Step
+from tocsin_federation.circle import circle_entry_id, write_file
 from tocsin_federation.errors import FederationError
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.keys import EncKey
@@ -20,14 +21,16 @@ from tocsin_federation.messages import Header, read_header
 from tocsin_federation.relaying import hand_on, may_hand_on
 from tocsin_node.data_keys import DataKeyLost, DataKeys
 from tocsin_node.services.heads import log_id
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.settings.federation import FederationSettings
-from tocsin_node.storage import relays, remote
+from tocsin_node.storage import circles, relays, remote
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.relays import HeldEntry
 from tocsin_schema.marking import Tlp
 
 MOST = 64  # entries in one answer: each costs a wrap
+_CIRCLE = b'"circle'  # in each header that is addressed to a circle, or brings manifests
 logger = logging.getLogger(__name__)
 
 
@@ -75,8 +78,12 @@ class Giving:
                 return encode_trailer(start)
             own = caller.node_id == author.node_id
             held, reached = await relays.held(conn, log, start, looked, caller.node_id, replaced=own)
+            told = await circles.all_circles(conn) if any(_CIRCLE in entry.leaf for entry in held) else []
+        chains = {circle_entry_id(row.id): row.chain for row in told}
         key = caller.identity.enc_key(self._now())
-        frames, reached = await asyncio.to_thread(self._frames, caller, held, reached, min(limit, MOST), key)
+        frames, reached = await asyncio.to_thread(
+            self._frames, caller, held, chains, reached, min(limit, MOST), key
+        )
         if frames:
             async with self._pool.acquire() as conn:
                 await relays.note_given(conn, author.node_id, caller.node_id, len(frames))
@@ -86,13 +93,19 @@ class Giving:
         return b"".join([*frames, encode_trailer(reached)])
 
     def _frames(
-        self, caller: Peer, held: Sequence[HeldEntry], reached: int, limit: int, key: EncKey
+        self,
+        caller: Peer,
+        held: Sequence[HeldEntry],
+        chains: Mapping[str, Sequence[bytes]],
+        reached: int,
+        limit: int,
+        key: EncKey,
     ) -> tuple[list[bytes], int]:
         frames: list[bytes] = []
         size = 0
         for entry in held:
             header = read_header(entry.leaf)
-            content = _content(header, entry)
+            content = _content(header, entry, chains)
             marked = None if entry.tlp is None else Tlp(entry.tlp)
             if content is None or not may_hand_on(header, caller.policy, marked):
                 continue
@@ -109,7 +122,7 @@ class Giving:
         return frames, reached
 
 
-def _content(header: Header, entry: HeldEntry) -> bytes | None:
+def _content(header: Header, entry: HeldEntry, chains: Mapping[str, Sequence[bytes]]) -> bytes | None:
     """What the entry was sealed from, as far as it stands here."""
     match header.t:
         case "publish" | "revoke":
@@ -118,6 +131,8 @@ def _content(header: Header, entry: HeldEntry) -> bytes | None:
             return entry.remark
         case "call":
             return None if entry.call is None else _call(header, entry.call)
+        case "circle":  # the epochs that there were when it was sent
+            return write_file(chains[header.id][: header.ver]) if header.id in chains else None
         case _:
             return None
 

@@ -31,8 +31,8 @@ from tocsin_node.services.intake_onward import OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.judging import Batch, Hearing
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.peer import Peer
 from tocsin_node.services.peer_policy import lesser_budget
-from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import audit, recalls, receipts, relays, remote, reports, shares
 from tocsin_node.storage.audit import Act

@@ -28,7 +28,8 @@ from tocsin_federation.proof import Proof, Proven, write_proof
 from tocsin_federation.sharing import PeerPolicy, agree
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.ownership import Ownership
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.storage import complaints, onward, reports
 from tocsin_node.storage.complaints import NewComplaint
 from tocsin_node.storage.onward import Passing, Through

@@ -20,7 +20,7 @@ from tocsin_node.services.intake_calls import CallDesk
 from tocsin_node.services.intake_circles import CircleDesk
 from tocsin_node.services.intake_onward import OnwardDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_node.storage import reports
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
 

@@ -22,10 +22,10 @@ from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
 from tocsin_node.services.erasing import Erased, Erasing, refuse_telling
 from tocsin_node.services.faults import code_of
-from tocsin_node.services.ledger import Posting
+from tocsin_node.services.ledger import Beside, Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.peering import PeerUnknown
-from tocsin_node.services.reporting import Beside, ReportUnknown
+from tocsin_node.services.peer_refusals import PeerUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import BATCH, Telling
 from tocsin_node.storage import complaints, recalls, receipts, redactions, reports
 from tocsin_node.storage.audit import Act

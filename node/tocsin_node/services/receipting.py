@@ -14,7 +14,7 @@ from tocsin_federation.envelope import seal
 from tocsin_federation.receipt import MAX_ITEMS, write_receipt
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import Telling
 from tocsin_node.storage import receipts, reports
 from tocsin_node.storage.pool import Connection

@@ -39,7 +39,8 @@ from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachab
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads, HeldLog, log_id
 from tocsin_node.services.ledger import Ledger
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.taking import Taking
 from tocsin_node.storage import reconciling as storage
 from tocsin_node.storage import remote

@@ -22,7 +22,8 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable
 from tocsin_node.services.heads import Heads, log_id
 from tocsin_node.services.intake import Intake
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.errors import StorageError

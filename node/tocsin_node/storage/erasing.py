@@ -160,6 +160,7 @@ KEPT: Final[dict[str, str]] = {
     "recalled": "hashes of entries",
     "receipt": "how far an entry got, by its place",
     "receipt_due": "hashes of entries",
+    "regained": "places of entries, and who is to be asked about them",
     "relay": "how many entries went from hand to hand",
     "remote_checkpoint": "heads of peers' logs",
     "remote_leaf": "leaf hashes",

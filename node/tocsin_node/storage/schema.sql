@@ -722,6 +722,13 @@ create table redaction (
 );
 CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
 
+create table regained (
+    gen integer not null,
+    idx bigint not null,
+    node text not null,
+    constraint regained_pkey PRIMARY KEY (gen, idx, node)
+);
+
 create table relay (
     origin text not null,
     node text not null,

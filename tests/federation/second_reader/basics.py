@@ -13,7 +13,7 @@ import rfc8785
 from nacl.exceptions import BadSignatureError, CryptoError
 
 MOST = 2**53
-NODE = re.compile(r"n1[a-z2-7]{51}[aeimquy4]")
+NODE = re.compile(r"n1[a-z2-7]{51}[aq]")
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 COUNT = 2**31 - 1
 LAST_SECOND = 253_402_300_799

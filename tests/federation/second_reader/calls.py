@@ -113,10 +113,8 @@ def answer_of(content: bytes) -> dict[str, Any] | str:
     return said if good else "content-invalid"
 
 
-def answer(
-    header: dict[str, Any], content: bytes, *, peer: str, active: bool, me: str, ours: Any
-) -> str | None:
-    """P-147. `ours`: the call of our log that `ref` names: `id`, `ver`, `emergency`, `audience`; None for no such call."""
+def answer(header: dict[str, Any], content: bytes, *, peer: str, active: bool, me: str) -> str | None:
+    """P-147, but for what our own log has to say of it (`not-ours`)."""
     if (bad := for_us(header, peer, me, {"answer"})) is not None:
         return bad
     said = answer_of(content)
@@ -124,8 +122,4 @@ def answer(
         return said
     if (said["report_id"], said["ver"]) != (header["id"], header["ver"]):
         return "inner-mismatch"
-    if not active:
-        return "peer-inactive"
-    due = (header["id"], header["ver"], said["emergency"])
-    held = ours is not None and (ours["id"], ours["ver"], ours["emergency"]) == due
-    return None if held and peer in ours["audience"] else "not-ours"
+    return None if active else "peer-inactive"

@@ -5,7 +5,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
-from tests.federation.second_reader.basics import node_bytes, node_id, sha, unbase64
+from tests.federation.second_reader.basics import node_bytes, node_id, sha
 from tests.federation.second_reader.nodes import address
 
 
@@ -41,14 +41,15 @@ def invite_id(secret: bytes) -> bytes:
 
 def joined(key: bytes, inviter: str, guest: str, nonce: bytes, said: bytes) -> str | None:
     """P-32, at the inviter: the proof that the guest has the secret."""
+    if (len(nonce), len(said)) != (32, 32):
+        return "handshake-malformed"
     due = mac(key, b"tocsin/1/hs\0B", node_bytes(inviter), node_bytes(guest), nonce)
     return None if hmac.compare_digest(due, said) else "bad-proof"
 
 
-def answered(given: dict[str, Any], guest: str, nonce: bytes, answer: dict[str, Any]) -> str | None:
-    """P-34 and P-35, at the guest: the proof of who minted the invite, and the nonce that it committed to."""
-    theirs, said = unbase64(answer.get("nonce"), 32), unbase64(answer.get("mac"), 32)
-    if theirs is None or said is None or set(answer) != {"nonce", "mac"}:
+def answered(given: dict[str, Any], guest: str, nonce: bytes, theirs: bytes, said: bytes) -> str | None:
+    """P-34 and P-35, at the guest: the nonce that the invite committed to, and the proof of who minted it."""
+    if (len(theirs), len(said)) != (32, 32):
         return "handshake-malformed"
     parties = node_bytes(given["node"]), node_bytes(guest)
     if sha(b"tocsin/1/nonce\0" + theirs) != given["commitment"]:

@@ -52,10 +52,8 @@ def acknowledgement(content: bytes) -> dict[str, Any] | str:
     return said if good else "content-invalid"
 
 
-def acknowledged(
-    header: dict[str, Any], content: bytes, *, peer: str, active: bool, me: str, ours: Any
-) -> str | None:
-    """P-85. `ours`: what the entry of our log that `ref` names held (`id`, `ver`) and was sealed to; None for no such entry."""
+def acknowledged(header: dict[str, Any], content: bytes, *, peer: str, active: bool, me: str) -> str | None:
+    """P-85, but for what our own log has to say of it (`not-ours`)."""
     if (bad := for_us(header, peer, me, {"ack"})) is not None:
         return bad
     said = acknowledgement(content)
@@ -63,10 +61,7 @@ def acknowledged(
         return said
     if (said["report_id"], said["ver"]) != (header["id"], header["ver"]):
         return "inner-mismatch"
-    if not active:
-        return "peer-inactive"
-    held = ours is not None and (ours["id"], ours["ver"]) == (header["id"], header["ver"])
-    return None if held and peer in ours["audience"] else "not-ours"
+    return None if active else "peer-inactive"
 
 
 ENDS = {

@@ -1,10 +1,9 @@
-"""Sections 4 and 13 of PROTOCOL.md: signed notes, trees, witnesses, questions about heads; and those of section 7a."""
+"""Sections 4 and 13 of PROTOCOL.md: signed notes, trees, witnesses."""
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-from tests.federation.second_reader.basics import MOST, number, read, sha, signed_by, unbase64, vkey
+from tests.federation.second_reader.basics import MOST, sha, signed_by, unbase64, vkey
 
 WITNESS = re.compile(r"old (0|[1-9][0-9]{0,15})\n((?:[^\n]+\n)*)\n(.*)", re.DOTALL)
 
@@ -140,34 +139,3 @@ def submission(body: bytes, key: str, size: int, root: bytes) -> str | None:
         return "conflict"
     hashes = [each for each in path if each is not None]
     return None if consistent((old, root), (claimed, top), hashes) else "inconsistent"
-
-
-def heads(raw: bytes) -> str | None:
-    """P-172: a question about heads."""
-    asked = read(raw, 65_536)
-    good = (
-        asked is not None
-        and set(asked) == {"logs", "salt", "v"}
-        and number(asked["v"], 1, 1)
-        and unbase64(asked["salt"], 16) is not None
-        and isinstance(asked["logs"], list)
-        and len(asked["logs"]) <= 1024
-        and all(unbase64(each, 16) is not None for each in asked["logs"])
-    )
-    return None if good else "heads-malformed"
-
-
-def compare(raw: bytes) -> str | None:
-    """P-225: a question that compares."""
-    asked = read(raw, 65_536)
-    if asked is None or set(asked) != {"listed", "ranges", "v"} or not number(asked["v"], 1, 1):
-        return "compare-malformed"
-    listed, ranges = asked["listed"], asked["ranges"]
-    if not isinstance(listed, bool) or not isinstance(ranges, list) or not 1 <= len(ranges) <= 1024:
-        return "compare-malformed"
-    if not all(isinstance(each, list) and len(each) == 2 and all(map(number, each)) for each in ranges):
-        return "compare-malformed"
-    ends: list[Any] = [place for each in ranges for place in each]
-    rising = all(begin < end for begin, end in ranges) and ends == sorted(ends)
-    places = sum(end - begin for begin, end in ranges)
-    return None if rising and places <= (1024 if listed else 1_048_576) else "compare-malformed"

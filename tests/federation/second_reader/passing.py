@@ -7,7 +7,7 @@ from typing import Any
 from tests.federation.second_reader.basics import above, canonical, number, read, sha, unbase64
 from tests.federation.second_reader.entries import REPORTS, for_us, header_of
 from tests.federation.second_reader.nodes import chain as judged
-from tests.federation.second_reader.proofs import many, owner, proven
+from tests.federation.second_reader.proofs import chain_of, many, owner, proven
 
 PARTS = {"chain", "content", "data_key", "index", "leaf", "note", "path", "v"}
 
@@ -23,8 +23,10 @@ def parts(content: bytes, most: int, extra: set[str]) -> dict[str, Any] | str:
         return "content-invalid"
     lengths = {"content": None, "data_key": 32, "leaf": None, "note": None}
     raw: dict[str, Any] = {name: unbase64(said[name], length) for name, length in lengths.items()}
-    raw |= {"chain": many(said["chain"]), "path": many(said["path"], 32), "index": said["index"]}
-    if None in raw.values() or not number(said["index"]):
+    raw |= {"chain": chain_of(said["chain"]), "path": many(said["path"], 32), "index": said["index"]}
+    if None in raw.values() or not number(said["index"]) or len(raw["path"]) > 53:
+        return "content-invalid"
+    if max(len(raw["leaf"]), len(raw["note"])) > 16_384 or len(raw["content"]) > 1_048_576:
         return "content-invalid"
     return raw | {name: said[name] for name in extra}
 

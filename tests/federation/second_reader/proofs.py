@@ -30,6 +30,12 @@ def many(values: Any, length: int | None = None) -> list[bytes] | None:
     return found if len(found) == len(raw) else None
 
 
+def chain_of(values: Any) -> list[bytes] | None:
+    """1 to 64 envelopes, or nothing."""
+    found = many(values)
+    return found if found is not None and 1 <= len(found) <= 64 else None
+
+
 def proof(raw: bytes, *, expected: str | None) -> str | None:
     """P-130 to P-134."""
     parts = FILE.fullmatch(raw) if len(raw) <= 8 * 2**20 else None
@@ -38,8 +44,13 @@ def proof(raw: bytes, *, expected: str | None) -> str | None:
     path = many([line.decode("latin-1") for line in parts["path"].split()], 32) if parts else None
     if parts is None or more is None or path is None or len(path) > 53 or more.get("v") != 1:
         return "proof-malformed"
-    chain, leaf = many(more.get("chain")), unbase64(more.get("leaf"))
-    if set(more) not in (PARTS, PARTS | {"content", "data_key"}) or chain is None or leaf is None:
+    chain, leaf = chain_of(more.get("chain")), unbase64(more.get("leaf"))
+    if (
+        set(more) not in (PARTS, PARTS | {"content", "data_key"})
+        or chain is None
+        or leaf is None
+        or len(leaf) > 16_384
+    ):
         return "proof-malformed"
     shown = {name: unbase64(more[name]) for name in ("content", "data_key") if name in more}
     if None in shown.values() or len(shown.get("data_key") or bytes(32)) != 32:
@@ -89,7 +100,7 @@ def evidence(raw: bytes, *, expected: str | None = None) -> str | None:
     file = read(raw, 4 * 2**20)
     if file is None or set(file) != {"chain", "held", "kind", "offered", "path", "v"} or file["v"] != 1:
         return "proof-malformed"
-    chain, path = many(file["chain"]), many(file["path"], 32)
+    chain, path = chain_of(file["chain"]), many(file["path"], 32)
     if chain is None or path is None or len(path) > 108 or file["kind"] != "fork":
         return "proof-malformed"
     notes = [unbase64(file[name]) for name in ("held", "offered")]
