@@ -226,18 +226,20 @@ class Recalling(Telling):
     async def obey_all(self, origin: str | None = None) -> None:
         """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
 
+        Nobody is asked about what reaches nothing that is held: its author hears at once that it is not here (P-191).
         One over which this program stumbles stays open, is told of and tried again at the next call: it holds up
         neither the others nor its author's entries.
         """
         async with self._turn:
-            failed: set[bytes] = set()
-            while self._obeys:
-                most = BATCH + len(failed)
+            left: set[bytes] = set()
+            while True:
+                most = BATCH + len(left)
                 async with self._pool.acquire() as conn:
                     waiting = await recalls.open_ones(conn, most, origin)
                 for found in waiting:
-                    if found.leaf_hash not in failed and not await self._done(found):
-                        failed.add(found.leaf_hash)
+                    asks = bool(found.report_ids) and not self._obeys
+                    if found.leaf_hash not in left and (asks or not await self._done(found)):
+                        left.add(found.leaf_hash)
                 if len(waiting) < most:
                     break
 
