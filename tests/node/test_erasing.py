@@ -408,7 +408,8 @@ async def test_a_homeserver_that_refuses_is_told_of(pool, tmp_path):
             "insert into delivery (channel, room, priority, content, txn, kind, state, last_error) "
             "values ('matrix', '!r', 5, '{}', 'unsay-x', 'unsay', 'failed', 'redaction-refused')"
         )
-    service = Erasing(pool, DataKeys(bytes(32), os.urandom), Notices("Acme", {}, lambda: datetime.now(UTC)))
+    notices = Notices("Acme", {}, lambda: datetime.now(UTC))
+    service = Erasing(pool, DataKeys(bytes(32), os.urandom), notices, node_id="n1")
     check = await service.health()
     assert (check.status, check.code) == ("degraded", "message-stays")
     del tmp_path

@@ -27,7 +27,7 @@ from tocsin_node.services.ownership import NotOurs
 from tocsin_node.services.peer_refusals import PeerUnknown
 from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import BATCH, Telling
-from tocsin_node.storage import complaints, recalls, receipts, redactions, reports
+from tocsin_node.storage import complaints, given_anew, recalls, receipts, redactions, reports
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
@@ -148,7 +148,11 @@ class Recalling(Telling):
             having = await self._having(conn, report_id, ours=ours)
             made = [one.id for one in await redactions.made_from(conn, report_id)]
         refuse_telling(reason, report_id, report.bundle)
-        new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
+        new = replace(
+            self._new("purge", report_id, report.tlp, having, reason, by, deadline_h),
+            erased=True,
+            author=None if ours else report.origin,
+        )
         if not dry_run:
             erase = self._erasing.erasing(
                 [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
@@ -288,7 +292,13 @@ class Recalling(Telling):
     async def _do(self, found: Recalled, by: str | None) -> None:
         ids = found.report_ids
         if found.what == "narrow":
-            act: Beside = partial(recalls.narrow, report_ids=ids, tlp=found.tlp)
+            act: Beside = partial(
+                _in_turn,
+                [
+                    partial(recalls.narrow, report_ids=ids, tlp=found.tlp),
+                    partial(given_anew.narrow_before, leaf_hash=found.leaf_hash, tlp=found.tlp),
+                ],
+            )
         else:
             told = f"{self._peering.name_of(found.origin)} recalled its report."
             key = found.leaf_hash.hex()
@@ -296,6 +306,7 @@ class Recalling(Telling):
                 _in_turn,
                 [
                     self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key),
+                    partial(given_anew.purge_before, leaf_hash=found.leaf_hash),
                     partial(recalls.let_go, origin=found.origin, entries=found.entries),
                     partial(complaints.asked, against=found.origin, entries=found.entries, us=self._node_id),
                 ],
@@ -306,7 +317,7 @@ class Recalling(Telling):
                 _in_turn,
                 [
                     partial(self._pass_on, found),  # first: erasing forgets whom it was passed on to
-                    *([act] if ids or found.what == "purge" else []),
+                    act,
                     partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
                 ],
@@ -338,7 +349,8 @@ class Recalling(Telling):
             parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
             for what, told in parts:
                 if told:
-                    await recalls.add(conn, self._new(what, report_id, found.tlp, told, PASSED, by, hours))
+                    new = self._new(what, report_id, found.tlp, told, PASSED, by, hours)
+                    await recalls.add(conn, replace(new, author=found.origin))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""

@@ -154,6 +154,7 @@ KEPT: Final[dict[str, str]] = {
     "matrix_heard": "digests of messages",
     "matrix_set_aside": "messages of the room as they are encrypted there",
     "migration": "of the database",
+    "onward_reader": "a keyed hash of what was passed on, to whom, and how far that got",
     "peer": "who the peers are",
     "recall": "a keyed hash of what was recalled, who, when and why",
     "recall_peer": "whom a recall goes to, and the hash of an entry",
@@ -188,6 +189,13 @@ async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | Non
     for _, statement in ERASED:
         about = alerts if _ALERTS in statement else ids
         await conn.execute(statement, about, *([asked_by] if "$2" in statement else []))
+
+
+async def forget_alerts(conn: Connection, alerts: Sequence[int]) -> None:
+    """Leave nothing of these alerts and their messages, inside the caller's transaction."""
+    for _, statement in ERASED:
+        if _ALERTS in statement:
+            await conn.execute(statement, list(alerts))
 
 
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
