@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cli.fake_node import says
+from tests.cli.fake_node.wire import says
 
 from tocsin_cli.commands.report_receipts import standing
 
