@@ -122,6 +122,14 @@ def _chains() -> Iterator[Row]:
         "A second statement 1, rightly signed: the root key was used twice.",
         _given([_ZERO, rival], now=_LATER, known=[_ZERO, one]),
     )
+    nobodys = _dsse(read_statement(rival).payload, bytes(64), by=public_of(ALDER.keys.next_root))
+    yield (
+        "forked-by-nobody",
+        "root-unannounced",
+        "P-22",
+        "A second statement 1 that nobody signed: whoever answers at Alder's address can write it.",
+        _given([_ZERO, nobodys], now=_LATER, known=[_ZERO, one]),
+    )
     yield (
         "rolled-back",
         "chain-stale",
