@@ -9,7 +9,7 @@ as in KERI).
 operator.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -194,6 +194,17 @@ def verify_chain(
     # (9) P-28
     check_keys(newest)
     return Identity(node_id, tuple(chain), statements)
+
+
+def refuse_borrowed_origin(theirs: Identity, others: Iterable[Identity]) -> None:
+    """Return when no log of `theirs` has the name of a log of `others`, which are known here already [P-251].
+
+    Logs are asked for, cosigned and compared by name: who took another's would stand between it and its readers.
+    Raises: IdentityRefused `origin-taken`.
+    """
+    taken = {s.log.origin for other in others if other.node_id != theirs.node_id for s in other.statements}
+    if any(statement.log.origin in taken for statement in theirs.statements):
+        raise IdentityRefused("origin-taken")
 
 
 def _held(signed: Sequence[Signed], known: Identity) -> tuple[int, bool]:

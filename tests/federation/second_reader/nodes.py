@@ -99,6 +99,12 @@ def form(this: Any) -> bool:
         return False
 
 
+def borrowed(said: Sequence[dict[str, Any]], others: Sequence[bytes]) -> bool:
+    """P-251. `others`: statements of other nodes that are known."""
+    names = {canonical((dsse(envelope, TYPE) or (b"", {}))[0])["log"]["origin"] for envelope in others}
+    return any(this["log"]["origin"] in names for this in said)
+
+
 def log_may_be(earlier: Sequence[dict[str, Any]], this: dict[str, Any]) -> bool:
     """P-26."""
     before, log, void = earlier[-1], this["log"], this.get("void")
