@@ -43,7 +43,6 @@ URL_PATTERN: Final = rf"\Ahttps?://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/[
 
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
-Url = Annotated[str, Meta(max_length=512, pattern=URL_PATTERN)]
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

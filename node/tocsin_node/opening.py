@@ -124,7 +124,7 @@ async def _base(on: Ground, alarms: Alarms) -> Base:
         ledger=ledger,
         ownership=Ownership(me, peering.known),
         sealing=Sealing(peering, node_id=me, now=now, rng=on.rng),
-        erasing=Erasing(on.pool, on.data_keys, alarms.notices),
+        erasing=Erasing(on.pool, on.data_keys, alarms.notices, node_id=me),
         trusting=trusting,
         heads=Heads(on.pool, peering, ledger, on.identity),
     )

@@ -1,5 +1,9 @@
 """`tocsin report receipts`: a line for each peer and version, however often it was sent."""
 
+import json
+
+from tests.cli.fake_node.wire import says
+
 from tocsin_cli.commands.report_receipts import standing
 
 
@@ -33,3 +37,27 @@ def test_versions_kinds_and_peers_are_told_apart():
         item("stored", index=4, node="n2"),
     ]
     assert stages(*items) == [("stored", 1), ("stored", 2), ("stored", 3), ("stored", 4)]
+
+
+def test_who_got_it_through_a_peer_stands_below_that_peer(tocsin, node):
+    report_id = "incident--00000000-0000-4000-8000-000000000001"
+    at = "2026-11-20T10:00:00Z"
+    fir, oak = {"name": "fir", "node_id": "n1f"}, {"name": "n1oak", "node_id": "n1o"}
+    known = ("queued_at", "sent_at", "verified_at", "outcome_at", "alerted_at", "acknowledged_at")
+    items = [
+        {"peer": one, "kind": "report", "ver": 1, "stage": "stored", "code": None, "outcome": "stored"}
+        | dict.fromkeys(known, at)
+        for one in (fir, {"name": "elm", "node_id": "n1e"})
+    ]
+    beyond = [
+        {"by": fir | {"ours": False}, "peer": oak, "ver": ver, "stage": stage, "since": at, "code": None}
+        for ver, stage in ((1, "passed-on"), (2, "purged"))
+    ]
+    found = {"items": items, "recalls": [], "passed_on": [], "readers": beyond}
+    node.fault("GET", f"/v1/reports/{report_id}/receipts", says(json.dumps(found).encode()))
+    lines = tocsin("report", "receipts", report_id).stdout.splitlines()[1:]
+    assert [line.split("  ")[0] for line in lines] == ["fir", "n1oak, through fir", "elm"]
+    assert "purged" in lines[1]
+    older = {**found, "readers": [], "passed_on": [{"by": fir, "ver": 1, "to": [oak], "at": at}]}
+    node.fault("GET", f"/v1/reports/{report_id}/receipts", says(json.dumps(older).encode()))
+    assert "passed on" in tocsin("report", "receipts", report_id).stdout

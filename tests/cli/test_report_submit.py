@@ -9,7 +9,8 @@ import sys
 import textwrap
 
 import pytest
-from tests.cli.fake_node import FakeNode, answers, cuts_the_answer, goes_away, says
+from tests.cli.fake_node.node import FakeNode
+from tests.cli.fake_node.wire import answers, cuts_the_answer, goes_away, says
 
 from tocsin_schema.check import check_bundle
 

@@ -196,7 +196,12 @@ JUDGES = {
     "manifest": of_manifest,
     "proof": lambda given: proofs.proof(raw(given["proof"]), expected=given["expected"]),
     "recall": of_recall,
-    "receipt": lambda given: header_and(messages.receipt, given, sealed=raws(given["sealed"])),
+    "receipt": lambda given: header_and(
+        messages.receipt,
+        given,
+        sealed=raws(given["sealed"]),
+        passed=[(raw(entry), node) for entry, node in given.get("passed", [])],
+    ),
     "remark": of_remark,
     "report": of_report,
     "request": of_request,

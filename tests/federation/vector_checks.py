@@ -44,7 +44,7 @@ from tocsin_federation.onward import (
 from tocsin_federation.peering import check_answer_mac, check_join_mac, parse_invite, sas_words
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_federation.recall import Carried, admit_recall, read_recall, recalled
-from tocsin_federation.receipt import admit_receipt, ours, read_receipt
+from tocsin_federation.receipt import admit_receipt, onward, ours, read_receipt
 from tocsin_federation.reconciling import read_answer as read_compared
 from tocsin_federation.reconciling import read_question as read_comparison
 from tocsin_federation.reconciling import summed
@@ -308,7 +308,10 @@ def _receipt(given: dict[str, Any]) -> None:
     header, receipt = read_header(given["leaf"]), read_receipt(given["content"])
     policy = PeerPolicy(given["peer"], "birch", Tlp.CLEAR, Tlp.CLEAR, given["active"])
     admit_receipt(header, receipt, policy=policy, me=given["me"])
-    assert ours(receipt, set(given["sealed"]))
+    if receipt.v == 1:
+        assert ours(receipt, set(given["sealed"]))
+    else:
+        assert onward(receipt, {(entry, node) for entry, node in given["passed"]})
 
 
 def _recall(given: dict[str, Any]) -> None:

@@ -356,6 +356,18 @@ async def test_what_was_sealed_about_a_report_while_it_was_erased_is_not_written
     assert acme.node.ledger.head.size == 0
 
 
+async def test_who_erases_again_hears_that_it_was_done_and_not_that_it_never_was(acme):
+    """The answer was lost on its way: whoever asks again has to know which it is."""
+    done = await filed(acme, "Something happened")
+    await post(acme, f"/v1/reports/{done['id']}/erase", WHY)
+    for report_id, status, code in (
+        (done["id"], 409, "erased"),
+        (f"incident--{uuid.uuid4()}", 404, "report-unknown"),
+    ):
+        async with acme.client.post(f"/v1/reports/{report_id}/erase", json=WHY) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
 # In rooms -------------------------------------------------------------------------------------------------------
 
 
@@ -408,7 +420,8 @@ async def test_a_homeserver_that_refuses_is_told_of(pool, tmp_path):
             "insert into delivery (channel, room, priority, content, txn, kind, state, last_error) "
             "values ('matrix', '!r', 5, '{}', 'unsay-x', 'unsay', 'failed', 'redaction-refused')"
         )
-    service = Erasing(pool, DataKeys(bytes(32), os.urandom), Notices("Acme", {}, lambda: datetime.now(UTC)))
+    notices = Notices("Acme", {}, lambda: datetime.now(UTC))
+    service = Erasing(pool, DataKeys(bytes(32), os.urandom), notices, node_id="n1")
     check = await service.health()
     assert (check.status, check.code) == ("degraded", "message-stays")
     del tmp_path

@@ -58,6 +58,7 @@ class ServedNode:
     node: Node
     url: str
     client: aiohttp.ClientSession
+    app: web.Application
 
     def bundle(self, *title: str, **fields: Any) -> bytes:
         """A report of this node's own."""
@@ -68,14 +69,15 @@ class ServedNode:
 async def open_here(settings: Settings, **options: Any) -> AsyncIterator[ServedNode]:
     """The node of `settings`, served on its port for the block. `options` go to `open_node`."""
     async with open_node(settings, **options) as node:
-        runner = web.AppRunner(build_app(node), access_log=None, shutdown_timeout=2, auto_decompress=False)
+        app = build_app(node)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, auto_decompress=False)
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.node.host, settings.node.port).start()
             token = (settings.dir / "token").read_text().strip()
             headers = {"Authorization": f"Bearer {token}"}
             async with aiohttp.ClientSession(settings.public_url, headers=headers) as client:
-                yield ServedNode(node, settings.public_url, client)
+                yield ServedNode(node, settings.public_url, client, app)
         finally:
             node.stopping.set()
             await runner.cleanup()

@@ -1,6 +1,7 @@
 """Vectors for receipts: what Birch tells Alder of entries of Alder's log.
 
-`sealed`: leaf hashes of the entries of Alder's log that were sealed to Birch.
+`sealed`: leaf hashes of the entries of Alder's log that were sealed to Birch; `passed`: leaf hash and NodeID of
+entries of Birch's log that passed a report of Alder's on, and of whom each passed it to.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import msgspec
 from tocsin_federation.receipt import MAX_ITEMS, RECEIPT, Item, Receipt
 from tocsin_schema.marking import Tlp
 from workshop.case import Case, Dice, Row, of
-from workshop.cast import ALDER, BIRCH, REPORT_ID
+from workshop.cast import ALDER, BIRCH, CEDAR, REPORT_ID
 from workshop.said import MS, header, refused_at_the_door
 
 _DICE = Dice("receipts")
@@ -19,11 +20,13 @@ _FIRST, _SECOND, _OTHERS = _DICE(32), _DICE(32), _DICE(32)
 _STORED = Item(entry=_FIRST, state="stored", at=MS)
 _REFUSED = Item(entry=_SECOND, state="refused", code="above-ceiling", at=MS)
 _RECEIPT = Receipt(v=1, items=(_STORED, _REFUSED))
+_SHARE = Dice("receipts that tell of readers beyond")(32)
+_BEYOND = Item(entry=_SHARE, state="purged", at=MS, by=CEDAR.node_id)
 
 
 def cases() -> Iterator[Case]:
     """All vectors of this check."""
-    yield from of("receipt", _valid(), _malformed(), _forbidden())
+    yield from of("receipt", _valid(), _malformed(), _forbidden(), _beyond())
 
 
 def _header(**changes: Any) -> bytes:
@@ -72,7 +75,7 @@ def _malformed() -> Iterator[Row]:
         "unsupported",
         "P-180",
         "A later version.",
-        _given(content.replace(b'"v":1', b'"v":2')),
+        _given(content.replace(b'"v":1', b'"v":3')),
     )
     extra = content.replace(b'{"items"', b'{"by":"Kim","items"')
     yield "unknown-field", "content-invalid", "P-180", "It names a person.", _given(extra)
@@ -104,3 +107,32 @@ def _forbidden() -> Iterator[Row]:
         "None of these went to Birch.",
         _given(sealed=[_OTHERS]),
     )
+
+
+def _told(*items: Item, **changes: Any) -> dict[str, Any]:
+    """What Birch tells Alder of Cedar, to whom it passed Alder's report on."""
+    content = RECEIPT.encode(Receipt(v=2, items=items or (_BEYOND,)))
+    given = {"leaf": _header(ref=_SHARE), "passed": [[_SHARE, CEDAR.node_id]], **changes}
+    return _given(**{"content": content, **given})
+
+
+def _beyond() -> Iterator[Row]:
+    yield "valid-beyond", "ok", "P-270", "Cedar has purged what Birch passed on to it.", _told()
+    stray = msgspec.structs.replace(_BEYOND, by=ALDER.node_id)
+    said = "Birch tells of one reader that it did not pass it on to, too."
+    yield "valid-beyond-with-a-stray-item", "ok", "P-271", said, _told(_BEYOND, stray)
+    content = _told()["content"]
+    nobodys = content.replace(b'"by":"' + CEDAR.node_id.encode() + b'",', b"")
+    said = "Version 2, and it is not said who said so."
+    yield "beyond-by-nobody", "content-invalid", "P-270", said, _told(content=nobodys)
+    early = content.replace(b'"v":2', b'"v":1')
+    said = "Version 1, and another is said to have said so."
+    yield "beyond-in-version-1", "content-invalid", "P-270", said, _told(content=early)
+    one = msgspec.json.encode(_BEYOND, order="sorted")
+    twice = content.replace(b'"items":[', b'"items":[' + one + b",")
+    yield "beyond-said-twice", "content-invalid", "P-270", "Cedar said it twice.", _told(content=twice)
+    said = "Birch did not pass it on to that reader."
+    yield "beyond-another-reader", "not-ours", "P-271", said, _told(stray)
+    own = msgspec.structs.replace(_BEYOND, entry=_FIRST)
+    said = "The entry is Alder's own, and not one that passed something on."
+    yield "beyond-an-own-entry", "not-ours", "P-271", said, _told(own, leaf=_header())

@@ -1,6 +1,8 @@
 """A circle as this node holds it, and the way that a report takes into it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -98,10 +100,13 @@ class Way:
         """Who gets a report by the circle, and why others do not."""
         return release_into(self.standing.circle, tlp, policies, me=self.me)
 
-    def carries(self, report: IncidentReport, to: Release) -> bool:
-        """Whether the entry can be addressed to the circle: all are members, and it shares that marking."""
+    def carries(self, report: IncidentReport, to: Collection[str], back: AbstractSet[str]) -> bool:
+        """Whether the entry can be addressed to the circle: `to` (NodeIDs) are members, it shares that marking.
+
+        And from none of its members a person took the report `back` (NodeIDs): others would hand it on to that one.
+        """
         marked = report.tlp is not Tlp.RED and report.tlp.rank <= self.standing.newest.max_tlp.rank
-        return marked and bool(to.to) and {p.node_id for p in to.to} <= self.members
+        return marked and bool(to) and set(to) <= self.members and not back & self.members
 
     def gone(self, former: Sequence[str]) -> frozenset[str]:
         """Those of `former` recipients who were members, and are no more."""
@@ -133,6 +138,23 @@ class Way:
             ours=True,
         )
         return partial(_record, entry)
+
+
+class Standings:
+    """All circles that are known here, read and parsed once for each change: whoever is asked often asks this."""
+
+    def __init__(self) -> None:
+        self._held: dict[bytes, Standing] = {}
+
+    async def all(self, conn: Connection) -> list[Standing]:
+        """How every circle stands now. Raises: StorageError."""
+        changed = await circles.changed(conn)
+        stale = [i for i, at in changed.items() if i not in self._held or self._held[i].row.changed_at != at]
+        if stale:
+            rows = await circles.held(conn, stale, to_change=False)
+            fresh = await asyncio.to_thread(lambda: {i: Standing.of(row) for i, row in rows.items()})
+            self._held = {i: one for i, one in (self._held | fresh).items() if i in changed}
+        return list(self._held.values())
 
 
 def members_gone(released: Release, gone: frozenset[str]) -> Release:

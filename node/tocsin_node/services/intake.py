@@ -28,6 +28,7 @@ from tocsin_node.services.faults import FAULT, OURS, Faults, code_of
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_circles import LATER, TOO_MANY, WAITING, CircleDesk
 from tocsin_node.services.intake_onward import OnwardDesk, OnwardDoor
+from tocsin_node.services.intake_receipts import ReceiptDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.judging import Batch, Hearing
 from tocsin_node.services.ownership import Ownership
@@ -287,13 +288,13 @@ class Intake:
                 (a.opened, a.answer) for a in arrivals if a.opened is not None and a.answer is not None
             ]
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
-            told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
-            sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
+            said = [a.receipt for a in arrivals if a.receipt is not None]
+            heard = await ReceiptDesk.open(conn, peer.node_id, self._node_id, moment, said)
             batch = Batch(carried=await _carried(conn, peer.node_id, arrivals))
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
             keys = self._data_keys
-            hearing = Hearing(peer, log, held, sent, sealed, desk, called, passing, belonging, keys, batch)
+            hearing = Hearing(peer, log, held, sent, desk, called, passing, heard, belonging, keys, batch)
             hearing.judge_all(arrivals)
             if via is not None and not again:
                 batch.leave_untaken()
@@ -309,8 +310,7 @@ class Intake:
                 await self._alarms.record_remote_ack(
                     conn, acknowledgement, node_id=peer.node_id, org=peer.called
                 )
-            if batch.told:
-                await receipts.hear(conn, peer.node_id, [(item, moment(item.at)) for item in batch.told])
+            owing = await heard.write(conn, self._erasing.tag)
             await self._keep_recalls(conn, peer.node_id, batch)
             batch.owed = [one for one in batch.owed if one not in before]  # that was told
             await receipts.owe(conn, peer.node_id, batch.owed)
@@ -331,7 +331,7 @@ class Intake:
         self._door.learn(passing.authors)
         if passing.anything:
             self.on_passed()
-        if batch.owed:
+        if batch.owed or owing:
             self.on_outcomes()
         return replace(log, next_index=next_index)
 

@@ -192,8 +192,12 @@ class PassingOn:
         if stored.disputed:
             raise Disputed
         async with self._pool.acquire() as conn:
-            if await onward.through(conn, [(stored.id, stored.ver)]):
-                raise NotFromAuthor
+            came = (await onward.through(conn, [(stored.id, stored.ver)])).get(stored.id)
+            if came is not None:
+                author, giver = self._peering.name_of(stored.origin), self._peering.name_of(came.through)
+                raise NotFromAuthor(
+                    hint=f"Ask its author, {author}, to share it with them; or {giver}, who passed it on to you."
+                )
             if await recalls.waiting(conn, stored.id):
                 raise Recalled
             proof = await self._proving.of_peer(conn, stored)

@@ -20,7 +20,7 @@ from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
-from tocsin_node.services.erasing import Erasing, refuse_telling
+from tocsin_node.services.erasing import Erased, Erasing, refuse_telling
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.ledger import Beside, Posting
 from tocsin_node.services.ownership import NotOurs
@@ -140,7 +140,7 @@ class Recalling(Telling):
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
         A report of a peer is taken back from those that we passed it on to, and from nobody else.
-        Raises: ReportUnknown, ReasonTells.
+        Raises: ReportUnknown, Erased when that was done before, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
@@ -148,7 +148,11 @@ class Recalling(Telling):
             having = await self._having(conn, report_id, ours=ours)
             made = [one.id for one in await redactions.made_from(conn, report_id)]
         refuse_telling(reason, report_id, report.bundle)
-        new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
+        new = replace(
+            self._new("purge", report_id, report.tlp, having, reason, by, deadline_h),
+            erased=True,
+            author=None if ours else report.origin,
+        )
         if not dry_run:
             erase = self._erasing.erasing(
                 [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
@@ -226,18 +230,20 @@ class Recalling(Telling):
     async def obey_all(self, origin: str | None = None) -> None:
         """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
 
+        Nobody is asked about what reaches nothing that is held: its author hears at once that it is not here (P-191).
         One over which this program stumbles stays open, is told of and tried again at the next call: it holds up
         neither the others nor its author's entries.
         """
         async with self._turn:
-            failed: set[bytes] = set()
-            while self._obeys:
-                most = BATCH + len(failed)
+            left: set[bytes] = set()
+            while True:
+                most = BATCH + len(left)
                 async with self._pool.acquire() as conn:
                     waiting = await recalls.open_ones(conn, most, origin)
                 for found in waiting:
-                    if found.leaf_hash not in failed and not await self._done(found):
-                        failed.add(found.leaf_hash)
+                    asks = bool(found.report_ids) and not self._obeys
+                    if found.leaf_hash not in left and (asks or not await self._done(found)):
+                        left.add(found.leaf_hash)
                 if len(waiting) < most:
                     break
 
@@ -345,7 +351,8 @@ class Recalling(Telling):
             parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
             for what, told in parts:
                 if told:
-                    await recalls.add(conn, self._new(what, report_id, found.tlp, told, PASSED, by, hours))
+                    new = self._new(what, report_id, found.tlp, told, PASSED, by, hours)
+                    await recalls.add(conn, replace(new, author=found.origin))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""
@@ -367,6 +374,8 @@ class Recalling(Telling):
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)
         if report is None:
+            if await self._erasing.among([report_id.encode()], conn):
+                raise Erased  # who did not hear the answer asks again
             raise ReportUnknown
         return report
 

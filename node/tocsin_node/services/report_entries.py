@@ -12,7 +12,7 @@ from tocsin_node.services.peering import Peering
 from tocsin_node.services.report_acts import report_act, review_acts
 from tocsin_node.services.screening import NOTHING, Screened
 from tocsin_node.services.sealing import Sealing
-from tocsin_node.storage import reports
+from tocsin_node.storage import reports, shares
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_schema.report import IncidentReport
 
@@ -43,8 +43,7 @@ class ReportEntries:
         audience = tuple(p.node_id for p in to.to)
         ver = 1 if held is None else held.ver + 1
         prev = held.leaf_hash if held else None
-        if way is not None and not way.carries(report, to):
-            way = None  # then it is addressed to its recipients by name
+        way = await self._carrying(way, report, audience)
         sealed = await self._seal(report, audience, ver=ver, prev=prev, way=way) if audience else None
         plan = None
         if alert:
@@ -83,6 +82,7 @@ class ReportEntries:
         async with self._pool.acquire() as conn:
             before = await reports.place_of(conn, report.id, ver - 1)
         prev = before.leaf_hash if before else None
+        way = await self._carrying(way, report, audience)
         sealed = await self._seal(report, audience, ver=ver, prev=prev, way=way)
         return Posting(
             sealed=sealed,
@@ -93,6 +93,14 @@ class ReportEntries:
             after=_recording(screened, report.id, ver, way, sealed),
             acts=(report_act(action, report, ver, audience), *review_acts(screened, report.id, ver)),
         )
+
+    async def _carrying(self, way: Way | None, report: IncidentReport, to: Sequence[str]) -> Way | None:
+        """The way into the circle, if the entry can be addressed to it; else it is to its recipients by name."""
+        if way is None:
+            return None
+        async with self._pool.acquire() as conn:
+            back = await shares.taken_back(conn, report.id)
+        return way if way.carries(report, to, back) else None
 
     async def _seal(
         self,

@@ -16,13 +16,15 @@ from tocsin_federation.envelope import Opened, open_returned, wrap_info
 from tocsin_federation.errors import CircleRefused, EntryRefused, FederationError
 from tocsin_federation.frames import Frame
 from tocsin_federation.keys import EncPrivateKey
-from tocsin_federation.messages import Header
+from tocsin_federation.messages import Header, read_header
+from tocsin_federation.onward import read_share
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.circle_standing import Standing
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.peering import Peering
-from tocsin_node.storage import circles, log, regained, remarks, reports
+from tocsin_node.storage import circles, log, onward, regained, remarks, reports
 from tocsin_node.storage.circles import CircleEntry
+from tocsin_node.storage.onward import Passing
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark
 from tocsin_node.storage.reports import NewReport, Place
@@ -153,6 +155,11 @@ class Returned:
             said = check_remark(opened.content).remark
             if said is not None and await reports.held(conn, [said.incident_id]):
                 await remarks.put(conn, NewRemark(said, self._node_id, header.ver, place, tuple(audience)))
+        elif header.t == "share":
+            share = read_share(opened.content)
+            author = read_header(share.proof.leaf).by
+            to = tuple(node for node in audience if node != author)
+            await onward.record(conn, Passing(self._node_id, place, header.id, header.ver, to, share.client))
         elif header.t == "circle":
             return await self._adopted(conn, opened.content)
         return False

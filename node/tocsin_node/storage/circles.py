@@ -64,6 +64,7 @@ GET = f"select {_COLUMNS} from circle where id = $1"
 HELD = f"select {_COLUMNS} from circle where id = any($1::bytea[])"
 LOCK = "lock table circle in share row exclusive mode"
 EPOCHS = "select id, cardinality(chain) from circle where rival is null"
+CHANGED = "select id, changed_at from circle"
 NEWEST = "select coalesce((select cardinality(chain) from circle where id = $1), 0) - 1"
 OFFERED = "select count(*) from circle where state = 'offered' and told_by = $1"
 
@@ -160,6 +161,11 @@ async def held(conn: Connection, ids: Sequence[bytes], *, to_change: bool = True
     if to_change:
         await conn.execute(LOCK)
     return {row["id"]: _row(row) for row in await conn.fetch(HELD, list(ids))}
+
+
+async def changed(conn: Connection) -> dict[bytes, datetime]:
+    """When each circle that is known here changed last."""
+    return {row[0]: row[1] for row in await conn.fetch(CHANGED)}
 
 
 async def get(conn: Connection, circle: bytes) -> CircleRow | None:

@@ -154,6 +154,7 @@ KEPT: Final[dict[str, str]] = {
     "matrix_heard": "digests of messages",
     "matrix_set_aside": "messages of the room as they are encrypted there",
     "migration": "of the database",
+    "onward_reader": "a keyed hash of what was passed on, to whom, and how far that got",
     "peer": "who the peers are",
     "recall": "a keyed hash of what was recalled, who, when and why",
     "recall_peer": "whom a recall goes to, and the hash of an entry",

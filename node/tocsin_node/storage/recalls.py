@@ -10,7 +10,10 @@ from tocsin_node.storage.shares import ENTRIES
 
 @dataclass(frozen=True, slots=True)
 class NewRecall:
-    """A recall about to be kept. `peers`: NodeID → leaf hash of the newest entry about the report that it was sent."""
+    """A recall about to be kept. `peers`: NodeID → leaf hash of the newest entry about the report that it was sent.
+
+    `author`: NodeID of whose report it is, where we passed it on.
+    """
 
     id: str
     tag: bytes
@@ -22,6 +25,7 @@ class NewRecall:
     deadline: datetime
     peers: dict[str, bytes]
     erased: bool = False
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,8 @@ class Recalled:
 
 ADD = """
 with recall as (
-    insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased)
-    values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)
+    insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased, author)
+    values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $12)
 )
 insert into recall_peer (recall, node, ref) select $1::uuid, * from unnest($10::text[], $11::bytea[])
 """
@@ -240,6 +244,7 @@ async def add(conn: Connection, new: NewRecall) -> None:
         new.erased,
         list(new.peers),
         list(new.peers.values()),
+        new.author,
     )
 
 

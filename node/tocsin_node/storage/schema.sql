@@ -573,6 +573,24 @@ create table onward (
 );
 CREATE INDEX onward_report ON public.onward USING btree (report_id);
 
+create table onward_reader (
+    by text not null,
+    leaf_hash bytea not null,
+    node text not null,
+    tag bytea not null,
+    ver integer not null,
+    passed_at timestamp with time zone not null,
+    outcome text,
+    code text,
+    outcome_at timestamp with time zone,
+    alerted_at timestamp with time zone,
+    waiting_at timestamp with time zone,
+    narrowed_at timestamp with time zone,
+    purged_at timestamp with time zone,
+    constraint onward_reader_pkey PRIMARY KEY (by, leaf_hash, node)
+);
+CREATE INDEX onward_reader_tag ON public.onward_reader USING btree (tag);
+
 create table passed (
     report_id text not null,
     ver integer not null,
@@ -646,6 +664,7 @@ create table recall (
     at timestamp with time zone default now() not null,
     deadline timestamp with time zone not null,
     erased boolean default false not null,
+    author text,
     constraint recall_pkey PRIMARY KEY (id),
     constraint recall_what_check CHECK ((what = ANY (ARRAY['purge'::text, 'narrow'::text])))
 );
@@ -706,8 +725,9 @@ create table receipt_due (
     state text not null,
     code text,
     at timestamp with time zone default now() not null,
+    by text default ''::text not null,
     constraint receipt_due_pkey PRIMARY KEY (id),
-    constraint receipt_due_origin_leaf_hash_state_key UNIQUE (origin, leaf_hash, state)
+    constraint receipt_due_once UNIQUE (origin, leaf_hash, state, by)
 );
 CREATE INDEX receipt_due_origin ON public.receipt_due USING btree (origin, id);
 

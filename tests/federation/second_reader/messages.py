@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from tests.federation.second_reader.basics import COUNT, UUID, canonical, number, unbase64
+from tests.federation.second_reader.basics import COUNT, NODE, UUID, canonical, number, unbase64
 from tests.federation.second_reader.entries import for_us
 
 REPORT = rf"incident--{UUID}"
@@ -77,13 +77,14 @@ ENDS = {
 }
 
 
-def item(each: Any) -> bool:
-    fields = {"at", "entry", "state"}
+def item(each: Any, v: int) -> bool:
+    fields = {"at", "entry", "state"} | ({"by"} if v == 2 else set())
     return (
         isinstance(each, dict)
         and set(each) == (fields | {"code"} if each.get("state") in {"refused", "quarantined"} else fields)
         and each["state"] in ENDS
         and number(each["at"])
+        and (v == 1 or (isinstance(each["by"], str) and NODE.fullmatch(each["by"]) is not None))
         and unbase64(each["entry"], 32) is not None
         and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", each.get("code", "none")) is not None
         and len(each.get("code", "")) <= 64
@@ -91,28 +92,42 @@ def item(each: Any) -> bool:
 
 
 def receipt(
-    header: dict[str, Any], content: bytes, *, peer: str, active: bool, me: str, sealed: Sequence[bytes]
+    header: dict[str, Any],
+    content: bytes,
+    *,
+    peer: str,
+    active: bool,
+    me: str,
+    sealed: Sequence[bytes],
+    passed: Sequence[tuple[bytes, str]],
 ) -> str | None:
-    """P-180 to P-184. `sealed`: leaf hashes of our log's entries that were sealed to the peer."""
+    """P-180 to P-184, P-270, P-271. `sealed`: leaf hashes of our log's entries that were sealed to the peer.
+
+    `passed`: leaf hashes of entries of the peer's log that passed a report of ours on, each with one that it went to.
+    """
     if (bad := for_us(header, peer, me, {"receipt"})) is not None:
         return bad
     said = told(content, 65_536)
     if isinstance(said, str):
         return said
-    if said["v"] != 1:
+    if said["v"] not in {1, 2}:
         return "unsupported"
     items = said.get("items")
     if set(said) != {"items", "v"} or not isinstance(items, list) or not 1 <= len(items) <= 256:
         return "content-invalid"
-    if not all(item(each) for each in items):
+    if not all(item(each, said["v"]) for each in items):
         return "content-invalid"
-    if len({(each["entry"], each["state"]) for each in items}) != len(items):
+    if len({(each["entry"], each["state"], each.get("by")) for each in items}) != len(items):
         return "content-invalid"
     if header["ref"] != items[0]["entry"]:
         return "inner-mismatch"
     if not active:
         return "peer-inactive"
-    return None if any(unbase64(each["entry"]) in sealed for each in items) else "not-ours"
+    if said["v"] == 2:
+        counts = any((unbase64(each["entry"]), each["by"]) in passed for each in items)
+    else:
+        counts = any(unbase64(each["entry"]) in sealed for each in items)
+    return None if counts else "not-ours"
 
 
 def recall(
