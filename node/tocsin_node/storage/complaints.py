@@ -104,8 +104,7 @@ IN_A_DAY = "select count(*) from complaint where at > now() - interval '24 hours
 COUNTS = "select against, count(*) from complaint group by against"
 
 _HEARD = """(c.told_idx is not null and (
-    exists (select from receipt r where r.node = c.author and r.gen = c.told_gen and r.idx = c.told_idx
-        and r.outcome is not null)
+    (select r.outcome from receipt r where r.node = c.author and r.gen = c.told_gen and r.idx = c.told_idx) is not null
     or exists (select from peer p where p.node_id = c.author
         and (p.fetched_gen, p.fetched_next) > (c.told_gen, c.told_idx))))"""
 
