@@ -241,10 +241,11 @@ with one as (select id from alert where report_id = $1 limit 1),
 insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key, proof)
 values ('n1a', 'n1b', 1, 1, '\\x04', $1, 1, 'amber', $2, '{}', $3, $3, $3, $3)
 """
-# What elder complains of birch for, which will take the report back before its author has heard of it.
+# What elder complains of, against birch and against another: birch will take the report back before its author has heard.
 STANDING = """
 insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key)
-values ('n1elder', $2, 1, 1, '\\x05', $1, 1, 'amber', $3, '{}', $4, $4, $4)
+values ('n1elder', $2, 1, 1, '\\x05', $1, 1, 'amber', $3, '{}', $4, $4, $4),
+    ('n1elder', 'n1friend', 1, 1, '\\x06', $1, 1, 'amber', $3, '{}', $4, $4, $4)
 """
 PASSING = {"audit_waiting"}  # sealed within a second
 
@@ -307,8 +308,9 @@ async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(clust
                 await gone(node, report_id)
                 await gone(node, redaction)
             await until_recall(acme, report_id, "purged", "purged")
-            assert await left(elder, report_id, remains["elder"]), "the complaint stands, for the author"
+            assert await left(elder, report_id, remains["elder"]), "the complaints stand, for the author"
             async with elder.node.pool.acquire() as conn:
+                assert await conn.fetchval("select count(*) from complaint where ct is not null") == 2
                 await conn.execute("update complaint set asked_at = asked_at - interval '31 days'")
             await elder.node.complaints.tell()
             for name, node in nodes.items():
