@@ -270,7 +270,7 @@ def _borrowed() -> Iterator[Row]:
             root_private=BIRCH.keys.next_root,
             now=_LATER,
             rng=Dice("borrowed"),
-            replace=("log",),
+            replace=["log"],
         )[1]
     ).statement
     key = decode_vkey(good.log.vkey).public
