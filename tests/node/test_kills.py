@@ -221,14 +221,16 @@ async def test_who_passes_on_dies_anywhere_at_all_and_nothing_is_lost_or_said_tw
 
     async def die_again_and_again():
         while not over.is_set():
-            fir.wire.aim_ahead(dice.randint(1, 300), dice.choice(MOMENTS))
+            if not fir.wire.doomed and not fir.wire.ahead:
+                fir.wire.aim_ahead(dice.randint(1, 300), dice.choice(MOMENTS))
             waits = [asyncio.create_task(one.wait()) for one in (fir.wire.struck, over)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for one in waits:
                 one.cancel()
             if fir.wire.missed():
                 return
-            await fir.died(f"seed {SEED}")
+            again = (dice.randint(1, 60), dice.choice(MOMENTS)) if dice.random() < 0.5 else None
+            await fir.died(f"seed {SEED}", again=again)
 
     gone_by = []
     async with asyncio.TaskGroup() as group:

@@ -30,6 +30,7 @@ class DeadlyWire:
     aimed_at: str | None = None
     moment: Moment = "before the commit"
     ahead: int = 0
+    doomed: bool = False  # death is on its way
 
     def aim(self, statement: str, moment: Moment) -> None:
         """Kill once, at the commit of the next transaction in which that statement stands, word for word."""
@@ -44,11 +45,11 @@ class DeadlyWire:
     def missed(self) -> bool:
         """Whether it has not come so far; from now on nothing is waited for."""
         ahead, self.ahead = self.ahead, 0
-        return ahead > 0 and not self.struck.is_set()
+        return ahead > 0 and not self.doomed and not self.struck.is_set()
 
     def strike(self) -> None:
         """Kill now."""
-        self.aimed_at, self.ahead = None, 0
+        self.aimed_at, self.ahead, self.doomed = None, 0, False
         self.kill()
         self.struck.set()
 
@@ -81,7 +82,7 @@ class DeadlyWire:
                         answers.transport.abort()
                         to_server.transport.abort()
                         return
-                    session.doomed = True
+                    session.doomed = self.doomed = True
                     self.aimed_at = None
                 to_server.write(message)
             await to_server.drain()
@@ -105,6 +106,8 @@ class DeadlyWire:
                 continue
             answers.write(piece)
             await answers.drain()
+        if session.doomed:
+            self.strike()
         answers.transport.abort()
 
 

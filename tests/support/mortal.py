@@ -44,8 +44,8 @@ class Mortal:
         await self.died(statement)
         return None if doing is None else await doing
 
-    async def died(self, where: str) -> None:
-        """Be started again as soon as death has come."""
+    async def died(self, where: str, *, again: tuple[int, Moment] | None = None) -> None:
+        """Be started again as soon as death has come. `again`: it waits so many statements after that, too."""
         try:
             async with asyncio.timeout(STRUCK_S):
                 await self.wire.struck.wait()
@@ -53,12 +53,25 @@ class Mortal:
             raise AssertionError(f"nothing led to: {where.strip()[:90]}\n{self.log()}") from None
         self.deaths.append((where, self.wire.moment))
         await self.process.stop(signal.SIGKILL)
+        self.wire.struck.clear()
+        if again is not None:
+            self.wire.aim_ahead(*again)
         await self.start()
 
     async def start(self) -> None:
-        """Be up, and answer."""
-        self.process.start()
-        await self.process.answers(self.url)
+        """Be up, and answer; as under a service manager, who dies while it starts is started again."""
+        while True:
+            self.process.start()
+            try:
+                await self.process.answers(self.url)
+            except AssertionError:
+                if not self.wire.struck.is_set():
+                    raise
+            if not self.wire.struck.is_set():
+                return
+            self.deaths.append(("while it starts", self.wire.moment))
+            self.wire.struck.clear()
+            await self.process.stop(signal.SIGKILL)
 
     async def insist(self, method: str, path: str, *, data: bytes | None = None, **query: str) -> Any:
         """One request, the same until the node says yes to it: what somebody does who does not know what became of it."""
