@@ -283,6 +283,11 @@ class Intake:
             elif via is None and log.next_index < log.relayed_to:
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
             arrivals = await self._without_erased(conn, peer.node_id, arrivals)
+            # Before all that is held against it: what comes back between the two is not lost to the later look.
+            answered_to = [entry for a in arrivals for entry in a.answers()]
+            lost = (
+                await own_log.lost_among(conn, answered_to, unknown=self.unsure()) if answered_to else set()
+            )
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
             answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
@@ -300,10 +305,6 @@ class Intake:
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
             keys = self._data_keys
-            answered_to = [entry for a in arrivals for entry in a.answers()]
-            lost = (
-                await own_log.lost_among(conn, answered_to, unknown=self.unsure()) if answered_to else set()
-            )
             hearing = Hearing(
                 peer, log, held, sent, desk, called, passing, heard, belonging, keys, batch, lost
             )
