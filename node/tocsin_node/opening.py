@@ -136,9 +136,9 @@ async def _own(on: Ground, base: Base) -> Own:
     obeys = on.settings.federation.recall == "obey"
     redactions = Redactions(pool, node_id=me)
     await redactions.load()
-    circles = Circles(pool, ledger, peering, node_id=me, now=now, rng=rng)
+    circles = Circles(pool, ledger, peering, base.sealing, node_id=me, now=now)
     recalling = Recalling(
-        pool, ledger, peering, node_id=me, now=now, rng=rng, erasing=base.erasing, obeys=obeys
+        pool, ledger, peering, base.sealing, base.erasing, node_id=me, obeys=obeys, now=now, rng=rng
     )
     screening = Screening(pool)
     releasing = Releasing(pool, peering, ownership, node_id=me)
@@ -169,9 +169,9 @@ async def _own(on: Ground, base: Base) -> Own:
         republishing=Republishing(pool, ledger, peering, reporting, entries, node_id=me, gen=gen),
         remarks=remarks,
         emergencies=emergencies,
-        answering=Answering(pool, ledger, peering, node_id=me, now=now, rng=rng),
-        acknowledging=Acknowledging(pool, ledger, peering, node_id=me, now=now, rng=rng),
-        receipting=Receipting(pool, ledger, peering, node_id=me, now=now, rng=rng),
+        answering=Answering(pool, ledger, peering, base.sealing, node_id=me),
+        acknowledging=Acknowledging(pool, ledger, peering, base.sealing, node_id=me),
+        receipting=Receipting(pool, ledger, peering, base.sealing, node_id=me),
     )
 
 
@@ -217,7 +217,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
         passing_on=PassingOn(
             pool, ledger, peering, own.reporting, proving, own.screening, base.sealing, node_id=me
         ),
-        complaints=Complaints(pool, ledger, peering, proving, on.data_keys, node_id=me, now=now, rng=rng),
+        complaints=Complaints(pool, ledger, peering, proving, on.data_keys, base.sealing, node_id=me),
         witnessing=witnessing,
         gossip=gossip,
         reconciling=Reconciling(

@@ -41,9 +41,7 @@ FIELDS = [(name, field) for name, kind in SECTIONS.items() for field in msgspec.
 
 
 def test_the_example_is_current():
-    assert agrees(EXAMPLE, commented(VALUES)), (
-        "after a review: TOCSIN_WRITE_GOLDEN=1 make test ARGS=tests/house"
-    )
+    assert agrees(EXAMPLE, commented(VALUES)), "after a review: make golden"
 
 
 def test_the_example_loads_and_says_what_it_says(tmp_path):

@@ -207,6 +207,20 @@ async def test_where_people_are_asked_it_waits_for_them_and_is_told_until_then(c
         )
 
 
+async def test_nobody_is_asked_about_what_is_not_held(cluster, tmp_path):
+    """It was erased here before; its author hears so at once, also where people want to be asked."""
+    async with circle(cluster, tmp_path, ["acme", "birch"], ASK) as nodes:
+        acme, birch = nodes["acme"], nodes["birch"]
+        done = await filed(acme, "Something happened")
+        await seen(birch, done["id"])
+        await post(birch, f"/v1/reports/{done['id']}/erase", WHY)
+        await post(acme, f"/v1/reports/{done['id']}/recall", WHY)
+        await until_recall(acme, done["id"], "purged")
+        [theirs] = (await get(birch, "/v1/recalls"))["theirs"]
+        assert (theirs["reports"], theirs["done_by"]) == ([], None)
+        assert (await birch.node.recalling.asked()).status == "ok"
+
+
 async def test_a_stricter_marking_reaches_all_that_have_an_earlier_version(cluster, tmp_path):
     """Who may hold it gets it and marks what it has alike; who may not gives back what it has."""
     async with circle(cluster, tmp_path, ["acme", "birch", "cedar"]) as nodes:

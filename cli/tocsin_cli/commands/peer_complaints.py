@@ -8,7 +8,8 @@ import click
 
 from tocsin_cli.command import Command
 from tocsin_cli.errors import UsageFault
-from tocsin_cli.filing import member, names
+from tocsin_cli.filing import names
+from tocsin_cli.listing import listed
 from tocsin_cli.placing import check_place, put
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -44,12 +45,8 @@ def complaints(
         _evidence(session, evidence, out, disclose=disclose, force=force)
         return
     found = session.client.json("GET", "/v1/complaints", query=[("against", name)] if name else [])
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No complaints.")
     if not items:
-        session.out.say("No complaints.")
         return
     columns = [
         "id",

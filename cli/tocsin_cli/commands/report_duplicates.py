@@ -14,6 +14,7 @@ from tocsin_cli.commands.report_table import whence
 from tocsin_cli.commands.report_told import refuse_as_tried, tell_answer, warn_not_sent
 from tocsin_cli.errors import CliError, Refused, UsageFault
 from tocsin_cli.filing import build_bundle, member, post
+from tocsin_cli.listing import listed
 from tocsin_cli.queue import Waiting
 from tocsin_cli.session import Session, pass_session
 
@@ -35,12 +36,8 @@ def duplicates(session: Session, report_id: str) -> None:
     not: the same with --not, and the suggestion is gone.
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/duplicates")
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No report here is like it.")
     if not items:
-        session.out.say("No report here is like it.")
         return
     for item in items:
         session.out.facts(_facts(item))

@@ -15,8 +15,9 @@ from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.commands.report_told import severity_line
-from tocsin_cli.errors import CliError, Refused, UsageFault
+from tocsin_cli.errors import Refused, UsageFault
 from tocsin_cli.filing import member, names
+from tocsin_cli.listing import cursor_option, cursor_refused, limit_option
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.words import Grade, Since, Tlp
@@ -43,15 +44,8 @@ class ReportId(click.ParamType[str]):
 
 
 @click.command("list", cls=Command)
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 500),
-    metavar="N",
-    default=50,
-    show_default=True,
-    help="Reports at most.",
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@limit_option("Reports")
+@cursor_option
 @click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade.")
 @click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking.")
 @click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
@@ -73,15 +67,6 @@ def list_(session: Session, /, limit: int, **filters: str | None) -> None:
         session.out.document(found)
         return
     tell_page(session, found, command_of("tocsin report list", {**asked, "cursor": None}, {}))
-
-
-def cursor_refused(exc: Refused, cursor: str | None) -> CliError:
-    """A refusal of a list; one that speaks of the cursor in the words of the command line."""
-    if cursor is None or exc.code != "bad-parameter" or "cursor" not in str(exc):
-        return exc
-    return UsageFault(
-        f"--cursor {cursor!r} is none that a list has named.", hint="Leave it out to begin anew."
-    )
 
 
 DISPUTED = (

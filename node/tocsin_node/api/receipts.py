@@ -6,6 +6,7 @@ from aiohttp import web
 
 from tocsin_node.api.recalls import recall_item
 from tocsin_node.api.relay_view import named, passed_on
+from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.ownership import NotOurs
 from tocsin_node.services.report_refusals import ReportUnknown
@@ -17,17 +18,19 @@ from tocsin_node.web.problems import json_response
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}/receipts: of each entry and recipient, in the order of our log, what is known."""
     node, report_id = request.app[NODE], request.match_info["id"]
+    found: list[Progress] = []
+    refused: NodeError | None = None
+    try:  # first: what erases a report writes its recall in the same transaction, so that one of both is seen
+        found = await node.receipting.of_report(report_id)
+    except (ReportUnknown, NotOurs) as exc:
+        refused = exc
     recalls = [recall_item(node, one) for one in await node.recalling.of_report(report_id)]
     onward = await passed_on(node, report_id)
     readers = [
         _reader(node, one) for one in await node.receipting.beyond(report_id, node.erasing.tag(report_id))
     ]
-    try:
-        found = await node.receipting.of_report(report_id)
-    except (ReportUnknown, NotOurs):
-        if not (recalls or onward or readers):
-            raise
-        found = []  # it is erased, or we passed it on: how others obey is still to be known
+    if refused is not None and not (recalls or onward or readers):
+        raise refused  # else it is erased, or we passed it on: how others obey is still to be known
     items = [_item(node, one) for one in found]
     return json_response({"items": items, "recalls": recalls, "passed_on": onward, "readers": readers})
 

@@ -14,7 +14,6 @@ from functools import partial
 
 from tocsin_federation.circle import circle_entry_id, read_file, verify_circle, write_file
 from tocsin_federation.circle_rules import first_difference, next_count
-from tocsin_federation.envelope import seal
 from tocsin_federation.errors import CircleRefused
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
@@ -22,6 +21,7 @@ from tocsin_node.services.circle_standing import Standing, Way
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.resting import keep_at
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.storage import circles
 from tocsin_node.storage.circles import Count
 from tocsin_node.storage.pool import Connection, Pool
@@ -65,17 +65,17 @@ class Circles:
         pool: Pool,
         ledger: Ledger,
         peering: Peering,
+        sealing: Sealing,
         *,
         node_id: str,
         now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
+        self._sealing = sealing
         self._node_id = node_id
         self._now = now
-        self._rng = rng
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self.on_learned: Callable[[], None] = _nobody  # what waited for a manifest may be taken now
@@ -267,23 +267,20 @@ class Circles:
             concerned = {*circle.newest.members, *(before.members if before else ())} & sealable
             untold = sorted(n for n in concerned - {self._node_id} if told.get(n, -1) < circle.epoch)
             if untold:
-                await self._ledger.post(self._posting(standing, untold))
+                await self._ledger.post(await self._posting(standing, untold))
                 count += 1
         return count
 
-    def _posting(self, standing: Standing, to: Sequence[str]) -> Posting:
+    async def _posting(self, standing: Standing, to: Sequence[str]) -> Posting:
         circle = standing.circle
-        sealed = seal(
-            t="circle",
-            by=self._node_id,
-            id=circle_entry_id(circle.id),
-            ver=circle.epoch + 1,
+        sealed = await self._sealing.seal(
+            "circle",
+            circle_entry_id(circle.id),
+            circle.epoch + 1,
+            to=to,
             tlp=circle.newest.max_tlp,
             content=write_file(circle.chain),
-            recipients=self._peering.enc_keys(to),
             aud=self._peering.audience(to),
-            now=self._now(),
-            rng=self._rng,
         )
         return Posting(sealed=sealed, after=partial(_told, circle.id, to, circle.epoch))
 

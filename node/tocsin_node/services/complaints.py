@@ -7,12 +7,10 @@ and no longer than `storage.complaints` says: it holds what its marking kept fro
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
-from tocsin_federation.envelope import Sealed, open_disclosed, seal
+from tocsin_federation.envelope import Sealed, open_disclosed
 from tocsin_federation.errors import FederationError
 from tocsin_federation.messages import read_header
 from tocsin_federation.onward import write_complaint
@@ -24,6 +22,7 @@ from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import NotKept, Proving
 from tocsin_node.services.resting import keep_at
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.storage import complaints
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.complaints import Complaint, Evidence
@@ -61,19 +60,17 @@ class Complaints:
         peering: Peering,
         proving: Proving,
         data_keys: DataKeys,
+        sealing: Sealing,
         *,
         node_id: str,
-        now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
         self._proving = proving
         self._data_keys = data_keys
+        self._sealing = sealing
         self._node_id = node_id
-        self._now = now
-        self._rng = rng
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -102,7 +99,7 @@ class Complaints:
                 found = await complaints.one(conn, self._node_id, complaint.id)
                 try:
                     content = write_complaint(await self._proof(conn, complaint, found[1])) if found else b""
-                    sealed = self._seal(complaint, content)
+                    sealed = await self._seal(complaint, content)
                 except StorageError:
                     raise
                 except (NodeError, FederationError) as exc:
@@ -175,18 +172,15 @@ class Complaints:
     async def _mark(self, number: int, conn: Connection, index: int) -> None:
         await complaints.mark_told(conn, number, self._ledger.head.gen, index)
 
-    def _seal(self, complaint: Complaint, content: bytes) -> Sealed:
+    async def _seal(self, complaint: Complaint, content: bytes) -> Sealed:
         assert complaint.report_id is not None, "it is untold, so it is not ended"
         assert complaint.ver is not None, "the same"
-        return seal(
-            t="complain",
-            by=self._node_id,
-            id=complaint.report_id,
-            ver=complaint.ver,
+        return await self._sealing.seal(
+            "complain",
+            complaint.report_id,
+            complaint.ver,
+            to=[complaint.author],
             tlp=Tlp(complaint.tlp),
             content=content,
-            recipients=self._peering.enc_keys([complaint.author]),
-            now=self._now(),
-            rng=self._rng,
             ref=complaint.leaf_hash,
         )

@@ -12,24 +12,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
-from tocsin_federation.envelope import seal
 from tocsin_federation.recall import What, write_recall
 from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
-from tocsin_node.services.erasing import Erasing, refuse_telling
+from tocsin_node.services.erasing import Erased, Erasing, refuse_telling
 from tocsin_node.services.faults import code_of
-from tocsin_node.services.ledger import Beside, Posting
+from tocsin_node.services.ledger import Beside, Ledger, Posting
 from tocsin_node.services.ownership import NotOurs
 from tocsin_node.services.peer_refusals import PeerUnknown
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.report_refusals import ReportUnknown
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.services.telling import BATCH, Telling
 from tocsin_node.storage import complaints, given_anew, recalls, receipts, redactions, reports
 from tocsin_node.storage.audit import Act
-from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
 from tocsin_schema.marking import Tlp
 
@@ -74,14 +74,28 @@ class Recalling(Telling):
 
     what = "recalls"
 
-    def __init__(self, *shared: Any, erasing: Erasing, obeys: bool, **more: Any) -> None:
-        super().__init__(*shared, **more)
+    def __init__(
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        peering: Peering,
+        sealing: Sealing,
+        erasing: Erasing,
+        *,
+        node_id: str,
+        obeys: bool,
+        now: Callable[[], datetime],
+        rng: Callable[[int], bytes],
+    ) -> None:
+        super().__init__(pool, ledger, peering, sealing, node_id=node_id)
         self._erasing = erasing
         self._obeys = obeys
+        self._now = now
+        self._rng = rng
         self._turn = asyncio.Lock()
         self._failing: set[bytes] = (
             set()
-        )  # recalls of peers (leaf hashes) that could not be done since the start
+        )  # leaf hashes of peers' recalls that could not be done since the start
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -140,7 +154,7 @@ class Recalling(Telling):
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
         A report of a peer is taken back from those that we passed it on to, and from nobody else.
-        Raises: ReportUnknown, ReasonTells.
+        Raises: ReportUnknown, Erased when that was done before, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
@@ -230,18 +244,20 @@ class Recalling(Telling):
     async def obey_all(self, origin: str | None = None) -> None:
         """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
 
+        Nobody is asked about what reaches nothing that is held: its author hears at once that it is not here (P-191).
         One over which this program stumbles stays open, is told of and tried again at the next call: it holds up
         neither the others nor its author's entries.
         """
         async with self._turn:
-            failed: set[bytes] = set()
-            while self._obeys:
-                most = BATCH + len(failed)
+            left: set[bytes] = set()
+            while True:
+                most = BATCH + len(left)
                 async with self._pool.acquire() as conn:
                     waiting = await recalls.open_ones(conn, most, origin)
                 for found in waiting:
-                    if found.leaf_hash not in failed and not await self._done(found):
-                        failed.add(found.leaf_hash)
+                    asks = bool(found.report_ids) and not self._obeys
+                    if found.leaf_hash not in left and (asks or not await self._done(found)):
+                        left.add(found.leaf_hash)
                 if len(waiting) < most:
                     break
 
@@ -372,6 +388,8 @@ class Recalling(Telling):
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)
         if report is None:
+            if await self._erasing.among([report_id.encode()], conn):
+                raise Erased  # who did not hear the answer asks again
             raise ReportUnknown
         return report
 
@@ -417,25 +435,22 @@ class Recalling(Telling):
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
         async with self._pool.acquire() as conn:
             waiting = await recalls.untold(conn, peers, BATCH)
-        return [self._posting(one) for one in waiting], len(waiting) == BATCH
+        return [await self._posting(one) for one in waiting], len(waiting) == BATCH
 
-    def _posting(self, untold: Untold) -> Posting:
+    async def _posting(self, untold: Untold) -> Posting:
         refs = [ref for _, ref in untold.peers]
         what: What = "narrow" if untold.what == "narrow" else "purge"
         content = write_recall(what, refs, untold.reason, at=untold.at, deadline=untold.deadline)
         nodes = [node for node, _ in untold.peers]
-        sealed = seal(
-            t="recall",
-            by=self._node_id,
-            id=f"recall--{uuid.UUID(bytes=self._rng(16), version=4)}",
-            ver=1,
+        sealed = await self._sealing.seal(
+            "recall",
+            self._sealing.fresh_id("recall"),
+            1,
+            to=nodes,
             tlp=Tlp(untold.tlp) if what == "narrow" else Tlp.GREEN,
             content=content,
-            recipients=self._peering.enc_keys(nodes),
-            aud=self._peering.audience(nodes),
-            now=self._now(),
-            rng=self._rng,
             ref=refs[0],
+            aud=self._peering.audience(nodes),
         )
         return Posting(sealed=sealed, after=partial(self._mark, untold.id, nodes))
 

@@ -5,12 +5,10 @@ receipt for many entries, and a quiet one gets its receipt at once enough.
 """
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
-from tocsin_federation.envelope import seal
 from tocsin_federation.receipt import MAX_ITEMS, write_receipt
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.ownership import NotOurs
@@ -61,20 +59,17 @@ class Receipting(Telling):
             unnamed = [node for node in self._peering.known() if self._peering.unnamed(node)]
             waiting = await receipts.due(conn, peers, MAX_ITEMS, unnamed)
         together = groupby(sorted(waiting, key=_kind), key=_kind)
-        postings = [self._posting(origin, tuple(dues)) for (origin, _), dues in together]
+        postings = [await self._posting(origin, tuple(dues)) for (origin, _), dues in together]
         return postings, len(waiting) >= MAX_ITEMS
 
-    def _posting(self, origin: str, dues: Sequence[Due]) -> Posting:
-        sealed = seal(
-            t="receipt",
-            by=self._node_id,
-            id=f"receipt--{uuid.UUID(bytes=self._rng(16), version=4)}",
-            ver=1,
+    async def _posting(self, origin: str, dues: Sequence[Due]) -> Posting:
+        sealed = await self._sealing.seal(
+            "receipt",
+            self._sealing.fresh_id("receipt"),
+            1,
+            to=[origin],
             tlp=Tlp.GREEN,
             content=write_receipt([one.told for one in dues]),
-            recipients=self._peering.enc_keys([origin]),
-            now=self._now(),
-            rng=self._rng,
             ref=dues[0].told.entry,
         )
         return Posting(sealed=sealed, after=partial(_mark, dues))

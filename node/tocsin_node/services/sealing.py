@@ -1,6 +1,7 @@
 """Sealing: what this node writes is locked to those that may read it."""
 
 import asyncio
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -27,6 +28,10 @@ class Sealing:
         self._node_id = node_id
         self._now = now
         self._rng = rng
+
+    def fresh_id(self, t: Kind) -> str:
+        """An id for an entry that is about no report of its own, such as `recall--UUID`."""
+        return f"{t}--{uuid.UUID(bytes=self._rng(16), version=4)}"
 
     async def seal(
         self,

@@ -104,8 +104,7 @@ IN_A_DAY = "select count(*) from complaint where at > now() - interval '24 hours
 COUNTS = "select against, count(*) from complaint group by against"
 
 _HEARD = """(c.told_idx is not null and (
-    exists (select from receipt r where r.node = c.author and r.gen = c.told_gen and r.idx = c.told_idx
-        and r.outcome is not null)
+    (select r.outcome from receipt r where r.node = c.author and r.gen = c.told_gen and r.idx = c.told_idx) is not null
     or exists (select from peer p where p.node_id = c.author
         and (p.fetched_gen, p.fetched_next) > (c.told_gen, c.told_idx))))"""
 
@@ -137,9 +136,10 @@ DUE = f"select exists (select from complaint c where c.ended_at is null and ({_D
 
 END = _ending(_DUE)
 
-# Its report goes. Who is complained of cannot have it erased before the author knows: then it is asked for, and waits.
+# Its report goes, as its author or our own people ask. At the word of anybody else, who is complained of or a friend of
+# his, it waits until the author knows.
 ERASE_ASKED = "update complaint set asked_at = coalesce(asked_at, now()) where report_id = any($1::text[])"
-ERASE = _ending(f"c.report_id = any($1::text[]) and (c.against is distinct from $2 or {_HEARD})")
+ERASE = _ending(f"c.report_id = any($1::text[]) and ($2::text is null or $2 = c.author or {_HEARD})")
 
 # The entry that is complained of was taken back, which was never taken here. What is ours stays.
 ASKED = """
