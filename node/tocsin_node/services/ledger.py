@@ -162,6 +162,11 @@ class Ledger:
         await self._calls.put(call)
         return await call.done
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing is signed, because it is not known whether our log is whole."""
+        return self._held is not None
+
     def hold(self, why: Unconfirmed) -> None:
         """Sign nothing until `release()`: it is not known whether our log is whole."""
         self._held = why
