@@ -2,9 +2,8 @@
 
 import pytest
 from tests.node.test_complaints import log
-from tests.node.test_passing_on import policy, share
+from tests.node.test_passing_on import LINE, NAMES, policy, share
 from tests.node.test_recalls import WHY, gone, until_recall
-from tests.node.test_seams import LINE, NAMES
 from tests.support.circle import circle, filed, seen
 from tests.support.villain import get, peer_status, post, until
 
