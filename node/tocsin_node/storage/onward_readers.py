@@ -37,8 +37,8 @@ _NEWS = """not exists (
         when 'narrowed' then k.narrowed_at is not null when 'purged' then k.purged_at is not null
         else k.outcome = said.state and k.code is not distinct from said.code end)"""
 
-# What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on. One batch
-# may say a state of an entry twice, as who was away for a while is served it: the later word is owed.
+# What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on.
+# One batch may say a state of an entry twice, where we were away for a while: the later word is owed (P-280).
 OWE = f"""
 with said as (
     select * from unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[])
