@@ -30,6 +30,7 @@ from tocsin_federation.keys import (
     load_enc_public,
     public_of,
 )
+from tocsin_federation.merkle import root_of
 from tocsin_federation.node_id import node_id_of
 from tocsin_federation.statement import (
     KEM,
@@ -111,6 +112,15 @@ def ended_logs(identity: Identity) -> tuple[EndedLog, ...]:
         for before, after in pairwise(statements)
         if after.log.gen != before.log.gen
     )
+
+
+def disputed_from(void: Void, leaves: Sequence[bytes]) -> int:
+    """From which index on a reader disputes what it holds of a log that was ended by `void` [P-151].
+
+    `leaves`: the leaf hashes that it has verified, at least `void.size` of them. All of it, when its beginning is not
+    the one that the author calls good.
+    """
+    return void.size if root_of(leaves[: void.size]) == void.root else 0
 
 
 # Verifying --------------------------------------------------------------------------------------------

@@ -34,39 +34,37 @@ from tocsin_schema.remark import check_remark
 class Hasty(Node):
     """Moves its cursor first, and keeps what it fetched a little later."""
 
-    def _apply(self, peer, opened, start, following):
-        log = self.disk.followed[peer]
+    def _apply(self, peer, log, opened, start, following):
         if log.next == start:
             log.next = following
             life = self._life
-            self.world.at(5.0, lambda: life == self._life and self._keep(peer, opened, following))
+            self.world.at(5.0, lambda: life == self._life and self._keep(peer, log, opened, following))
 
-    def _keep(self, peer, opened, following):
-        log = self.disk.followed[peer]
+    def _keep(self, peer, log, opened, following):
         reached, log.next = log.next, following - 1
-        super()._apply(peer, opened, following - 1, following)
+        super()._apply(peer, log, opened, following - 1, following)
         log.next = reached
 
 
 class Careless(Node):
     """Takes a cut answer for a whole one."""
 
-    def _take(self, peer):
+    def _take(self, peer, log, until=None):
         try:
-            yield from super()._take(peer)
+            yield from super()._take(peer, log, until)
         except FramesRefused:
-            self.disk.followed[peer].next = self.disk.followed[peer].size
+            log.next = log.size
 
 
 class Gullible(Node):
     """Takes whatever comes under an id, whoever sends it."""
 
-    def _take_report(self, peer, frame, header, report):
+    def _take_report(self, peer, came, header, report):
         stored = self.disk.reports.get(report.id)
         if stored is not None and stored.held.origin != peer and stored.held.sha256 != report.sha256:
             stored.raw = report.raw
             return Outcome.STORED.value, None
-        return super()._take_report(peer, frame, header, report)
+        return super()._take_report(peer, came, header, report)
 
 
 class Chatty(Node):
@@ -212,12 +210,12 @@ class Blabber(Node):
 class Clockwatcher(Node):
     """Holds what was sealed last by its author's clock for the newest."""
 
-    def _take_report(self, peer, frame, header, report):
+    def _take_report(self, peer, came, header, report):
         seen = self.__dict__.setdefault("_dated", {})
         if seen.get(report.id, header.ts) > header.ts:
             return Outcome.SUPERSEDED.value, None
         seen[report.id] = header.ts
-        return super()._take_report(peer, frame, header, report)
+        return super()._take_report(peer, came, header, report)
 
     def seal(self, **more):
         self._skew_s = -self._skew_s  # somebody sets its clock now and then

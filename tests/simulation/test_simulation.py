@@ -107,6 +107,10 @@ def scene(*kinds, seed=0, until_s=120.0, parted=()):
     return run, nodes
 
 
+def log_of(node):
+    return node.player.identity.statement.log.origin
+
+
 class HalfForker(Forker):
     """Shows its other face to the last of its peers only, from its first entry on."""
 
@@ -131,7 +135,7 @@ def test_a4_a_victim_cut_off_from_all_others_sees_nothing_witnessed_and_learns_i
     forker, eclipsed = nodes[0], nodes[4]
     assert eclipsed.disk.followed[forker.node_id].size == 1
     assert eclipsed.disk.stopped == {}
-    assert [size for size, _ in eclipsed.witnessed(forker.node_id) if size] == []
+    assert [size for size, _ in eclipsed.witnessed(log_of(forker)) if size] == []
     run.world.parted = set()
     run.world.run(run.world.now_s + 120.0)
     assert eclipsed.disk.stopped == {forker.node_id: "log-fork"}
@@ -169,7 +173,7 @@ def twice_witnessed(seed, colluders):
         head
         for n in nodes[1:]
         if not isinstance(n, Villain)
-        for head in n.witnessed(nodes[0].node_id)
+        for head in n.witnessed(log_of(nodes[0]))
         if head[0]
     }
 

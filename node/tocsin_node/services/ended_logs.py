@@ -2,9 +2,7 @@
 
 import asyncio
 
-from tocsin_federation.identity import EndedLog, Identity, ended_logs
-from tocsin_federation.merkle import root_of
-from tocsin_federation.statement import Void
+from tocsin_federation.identity import EndedLog, Identity, disputed_from, ended_logs
 from tocsin_node.storage import remote
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.remote import RemoteLog
@@ -27,9 +25,4 @@ async def _disputed_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> i
     void = ended.void
     if void is None or log.disputed_from is not None or log.size < void.size:
         return None
-    return void.size if await _begins_well(conn, log, void) else 0
-
-
-async def _begins_well(conn: Connection, log: RemoteLog, void: Void) -> bool:
-    good = await remote.leaves(conn, log, 0, void.size)
-    return await asyncio.to_thread(root_of, good) == void.root
+    return await asyncio.to_thread(disputed_from, void, await remote.leaves(conn, log, 0, void.size))
