@@ -18,7 +18,7 @@ from tests.simulation.world import Request, World
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from tocsin_federation.envelope import Sealed
 from tocsin_federation.errors import FederationError, LogBroken
-from tocsin_federation.following import grow
+from tocsin_federation.following import grow, past_of
 from tocsin_federation.identity import EndedLog, Identity, disputed_from, ended_logs, verify_chain
 from tocsin_federation.merkle import Frontier, root_of
 from tocsin_federation.sharing import PeerPolicy, release
@@ -205,6 +205,11 @@ class Ending:
         good = None if void is None or log.size < void.size else disputed_from(void, log.leaves)
         return void is not None and (good is None or end > good)
 
+    def doubts(self, stored: Stored, gen: int) -> bool:
+        """Inside a transaction: whether a report stands in a log before that generation, whose good end is not known yet."""
+        log = self.disk.past.get((stored.held.origin, stored.gen))
+        return log is not None and not log.over and log.disputed_from is None and stored.gen < gen
+
     def refresh(self, peer: str) -> Step:
         """Ask a peer for its chain: there may be a new generation (P-48)."""
         body = yield Request(self.node_id, peer, "chain")
@@ -239,8 +244,9 @@ class Ending:
 
                     yield keep
             except LogBroken:
-                if good is None:
-                    raise
+                whole = (yield from self._leaves(peer, origin, 0, head)) if good is not None else []
+                if past_of(log.frontier, whole, head) is None:
+                    raise  # damage on the way is no judgement
                 disputed = 0  # what we were shown is not the beginning of what is good
         if ended.void is not None and disputed is None:
             if log.size < ended.void.size:

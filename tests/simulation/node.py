@@ -541,7 +541,8 @@ class Node(Comparing, Ending, Handing, Saying):
     def _take_report(self, peer: str, came: Came, header: Header, report: Any) -> tuple[str, str | None]:
         stored = self.disk.reports.get(report.id)
         disputed = stored is not None and self.disk.disputed(stored)
-        held = None if stored is None else replace(stored.held, disputed=disputed)
+        doubtful = stored is not None and self.doubts(stored, came.gen)
+        held = None if stored is None else replace(stored.held, disputed=disputed, doubtful=doubtful)
         creator = report.created_by_ref
         outcome, code = decide(held, header, sha256=report.sha256, origin=peer, creator=creator)
         bell = report.id, header.ver, report.sha256
@@ -550,7 +551,7 @@ class Node(Comparing, Ending, Handing, Saying):
             stored.earlier |= {leaf: ver for ver, leaf in stored.leaves.items()}
             stored.leaves[stored.held.ver] = came.leaf_hash
         if outcome is Outcome.STORED:
-            if stored is not None and disputed:
+            if stored is not None and (disputed or (doubtful and header.ver <= stored.held.ver)):
                 self.disk.hushed |= {b for b in self.disk.alerts if b[0] == report.id and b != bell}
                 self.disk.hushed.discard(bell)
             now = Held(peer, creator, header.ver, report.sha256, report.revoked)

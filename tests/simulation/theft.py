@@ -18,13 +18,13 @@ from tocsin_schema.marking import Tlp
 
 
 class Thief(Villain):
-    """`fooled`: NodeIDs that reach him when they ask for the node that he robbed."""
+    """`fooled`: NodeIDs that reach him when they ask for the node that he robbed; `ever`: all that did at some time."""
 
     def __init__(self, victim: Node, fooled: set[str]) -> None:
         super().__init__(victim.world, victim.player, skew_s=victim._skew_s)
         self.disk, self.policies, self._others = deepcopy(victim.disk), dict(victim.policies), victim.others
         self.restored = 1  # he signs whatever he likes
-        self.fooled = fooled
+        self.fooled, self.ever = fooled, set(fooled)
 
     def start(self) -> None:
         self.up = self.ready = True
@@ -137,6 +137,8 @@ def ended(run: Any) -> list[str]:
                 mine = [e.leaf_hash for e in log.entries]
                 if past.disputed_from != 0 and past.leaves[: len(mine)] != mine:
                     wrong.append(f"{name}: holds another past than what is good")
+                if past.disputed_from == 0 and mine and past.leaves == mine[: len(past.leaves)]:
+                    wrong.append(f"{name}: disputes what is good")
     return wrong
 
 

@@ -16,12 +16,16 @@ async def dispute(conn: Connection, identity: Identity) -> None:
     """
     for ended in ended_logs(identity):
         log = await remote.standing(conn, identity.node_id, ended.key.gen)
-        start = None if log is None else await _disputed_from(conn, ended, log)
+        start = None if log is None else await ended_from(conn, ended, log)
         if log is not None and start is not None:
             await remote.dispute(conn, log.origin, log.gen, start)
 
 
-async def _disputed_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> int | None:
+async def ended_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> int | None:
+    """From where on `log` is disputed; None where all of it is good, that is written already, or nothing is known yet.
+
+    However the log came to be as long as we hold it: only hashes that give the root in the void are good.
+    """
     void = ended.void
     if void is None or log.disputed_from is not None or log.size < void.size:
         return None

@@ -28,6 +28,7 @@ from tocsin_federation.identity import EndedLog, ended_logs
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
+from tocsin_node.services.ended_logs import ended_from
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peering import Peer, Peering
@@ -257,6 +258,8 @@ class Exchange:
         known = answer.body == log.note  # verified when it was kept
         head = None if known else open_checkpoint(answer.body, log_key.vkey)
         self._open.add(peer.node_id)
+        if self._ended_since(peer):
+            return "nothing"  # what came late is of a log that its author has ended: `_end_log` looks at that
         if head is not None:
             log = await self._grown(peer, log, head, answer.body, doubted=doubted)
             await self._cosigned(peer, log, log_key.origin, answer.body)
@@ -342,13 +345,18 @@ class Exchange:
                 if next_index < log.size:
                     coming = asyncio.create_task(self._entries(peer, log.gen, next_index))
                 current = self._peering.by_id(peer.node_id)  # a ceiling may have changed while we waited
-                if current is None or not current.active:
+                if current is None or not current.active or self._ended_since(peer):
                     return log
                 log = await self._intake.take(current, log, frames, next_index)
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
         return log
+
+    def _ended_since(self, peer: Peer) -> bool:
+        """Whether the peer has begun a new generation since this round did: its statement may come at any moment."""
+        current = self._peering.by_id(peer.node_id)
+        return current is not None and current.identity.statement.log.gen > peer.identity.statement.log.gen
 
     # A generation that has ended ----------------------------------------------------------------------
 
@@ -381,13 +389,14 @@ class Exchange:
                 if shown and head.size > log.size:
                     log = await self._extend(peer, log, head, answer.body)
             except LogBroken:
-                if good is None:
-                    raise
+                if good is None or await self._other_past(peer, log, head) is None:
+                    raise  # damage on the way is no judgement [P-47]
                 disputed = 0  # what we were shown is not the beginning of what is good
-        if good is not None and disputed is None and log.size == good:
-            disputed = good
         if good is not None and disputed is None:
-            return
+            async with self._pool.acquire() as conn:
+                disputed = await ended_from(conn, ended, log)
+            if disputed is None:
+                return
         until = log.size if good is None else min(good, disputed or 0, log.size)
         if log.next_index < until:
             log = await self._take_entries(peer, replace(log, size=until))
