@@ -117,8 +117,8 @@ def ended_logs(identity: Identity) -> tuple[EndedLog, ...]:
 def disputed_from(void: Void, leaves: Sequence[bytes]) -> int:
     """From which index on a reader disputes what it holds of a log that was ended by `void` [P-151].
 
-    `leaves`: the leaf hashes that it has verified, at least `void.size` of them. All of it, when its beginning is not
-    the one that the author calls good.
+    `leaves`: the leaf hashes that it has verified, from the beginning on. All of it, while they do not give the root
+    that the author calls good: its beginning is another one, or the reader has not fetched as much yet [P-152].
     """
     return void.size if root_of(leaves[: void.size]) == void.root else 0
 

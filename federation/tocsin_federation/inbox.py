@@ -32,8 +32,7 @@ class Held:
     """What we hold under a report's id.
 
     `origin`: NodeID of the node that brought it; `creator`: its `created_by_ref`; `final`: it was withdrawn;
-    `disputed`: its origin has ended the log that it stands in before it [P-151]. `doubtful`: its origin has ended that
-    log, what is good of it is not known here yet [P-152], and the newcomer stands in a later one.
+    `disputed`: its origin has ended the log that it stands in before it [P-151].
     """
 
     origin: str
@@ -42,7 +41,6 @@ class Held:
     sha256: bytes
     final: bool
     disputed: bool = False
-    doubtful: bool = False
 
 
 def takes_over(held: Held, *, origin: str, creator: str) -> bool:
@@ -62,7 +60,6 @@ def decide(
     1. [P-90] nothing is held: stored;
     2. [P-107] the creator's own word, where a copy is held that came another way: stored, whatever the copy is;
     3. [P-153] what is held is disputed by its origin, who says now what is so: stored in its place, whatever the count;
-       the same where that is not known yet, but for what is simply a later version;
     4. [P-91] the same bytes are held: unchanged, whoever sends them and whatever its count;
     5. [P-92] the id belongs to another node, or was created by somebody else: refused `not-owner`;
     6. [P-93] an earlier version than the one held: superseded;
@@ -72,8 +69,7 @@ def decide(
     """
     if held is None or takes_over(held, origin=origin, creator=creator):
         return Outcome.STORED, None
-    later = header.ver > held.ver and not held.final
-    if held.origin == origin and (held.disputed or (held.doubtful and not later)):
+    if held.disputed and held.origin == origin:
         same = (held.ver, held.sha256) == (header.ver, sha256)
         return (Outcome.UNCHANGED if same else Outcome.STORED), None
     if held.sha256 == sha256:

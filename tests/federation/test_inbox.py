@@ -29,8 +29,6 @@ BY_A, BY_C = (node_identity_id(node.node_id) for node in (A, C))
 HELD = Held(A.node_id, BY_A, 2, content(2), final=False)
 WITHDRAWN = Held(A.node_id, BY_A, 2, content(2), final=True)
 DISPUTED = Held(A.node_id, BY_A, 2, content(2), final=False, disputed=True)
-DOUBTFUL = Held(A.node_id, BY_A, 2, content(2), final=False, doubtful=True)
-DOUBTFUL_END = Held(A.node_id, BY_A, 2, content(2), final=True, doubtful=True)
 DISPUTED_END = Held(A.node_id, BY_A, 2, content(2), final=True, disputed=True)
 
 
@@ -65,15 +63,6 @@ DISPUTED_END = Held(A.node_id, BY_A, 2, content(2), final=True, disputed=True)
         (DISPUTED_END, 3, content(3), A, (Outcome.STORED, None)),
         (DISPUTED, 3, content(3), C, (Outcome.REFUSED, "not-owner")),
         (DISPUTED, 1, content(2), C, (Outcome.UNCHANGED, None)),
-        # Where its good end is not known yet, what is not simply later gives way as well.
-        (DOUBTFUL, 2, content(2), A, (Outcome.UNCHANGED, None)),
-        (DOUBTFUL, 1, content(2), A, (Outcome.STORED, None)),
-        (DOUBTFUL, 1, content(1), A, (Outcome.STORED, None)),
-        (DOUBTFUL, 2, content(3), A, (Outcome.STORED, None)),
-        (DOUBTFUL, 3, content(3), A, (Outcome.STORED, None)),
-        (DOUBTFUL_END, 3, content(3), A, (Outcome.STORED, None)),
-        (DOUBTFUL_END, 1, content(1), A, (Outcome.STORED, None)),
-        (DOUBTFUL, 1, content(1), C, (Outcome.REFUSED, "not-owner")),
     ],
 )
 def test_every_case(held, ver, sha, origin, expected):

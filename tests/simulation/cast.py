@@ -60,9 +60,7 @@ def player(name: str) -> Player:
     return Player(name, keys, identity, enc)
 
 
-def renewed(
-    old: Player, *, now: datetime, rng: Rng, void: Void | None, stolen: bool
-) -> tuple[Player, bytes]:
+def renewed(old: Player, *, now: datetime, rng: Rng, void: Void | None, stolen: bool) -> tuple[Player, bytes]:
     """That node after the ceremony that ends its log, with the key that was put away; and its new statement.
 
     `stolen`: every key that was online is replaced; else the log's alone.

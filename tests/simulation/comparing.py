@@ -116,13 +116,20 @@ class Comparing:
                 continue
             key = self._log_of(peer).vkey
             told = next(
-                (e for e in self.disk.evidence if e[0] == peer and e[1] == "log-fork" and signed_by(e[3], key)),
+                (
+                    e
+                    for e in self.disk.evidence
+                    if e[0] == peer and e[1] == "log-fork" and signed_by(e[3], key)
+                ),
                 None,
             )
             if told is not None and peer != request.src:
                 evidence.append(write_evidence(self._evidence(peer, *told[2:])))
                 continue
-            followed, cosigned = self.disk.followed.get(peer), self.disk.cosigned.get(self._log_of(peer).origin)
+            followed, cosigned = (
+                self.disk.followed.get(peer),
+                self.disk.cosigned.get(self._log_of(peer).origin),
+            )
             notes = [(followed.size, followed.note)] if followed is not None and followed.note else []
             notes += [(cosigned.size, cosigned.note)] if cosigned is not None else []
             if notes:
@@ -244,11 +251,15 @@ class Comparing:
     def convict(self, author: str, held: bytes, offered: bytes, path: tuple[bytes, ...]) -> None:
         """Inside a transaction: keep evidence that a stranger would believe, and stop its author."""
         try:
-            open_checkpoint(held, self._log_of(author).vkey)  # a log that was given up is judged by its `void`
+            open_checkpoint(
+                held, self._log_of(author).vkey
+            )  # a log that was given up is judged by its `void`
             verify_evidence(self._evidence(author, held, offered, path), expected=author)
         except FederationError:
             return
-        self.disk.evidence.append((author, "log-fork", held, offered, path))
+        found = author, "log-fork", held, offered, path
+        if found not in self.disk.evidence:
+            self.disk.evidence.append(found)
         self.disk.stopped.setdefault(author, "log-fork")
 
     def _evidence(self, author: str, held: bytes, offered: bytes, path: tuple[bytes, ...]) -> Evidence:

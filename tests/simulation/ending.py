@@ -63,7 +63,9 @@ class Ending:
     def good(self) -> int:
         """Up to where everything in its log is its own: `tocsin log verify` and its people know."""
         own = {entry.leaf_hash for entry in self.written}
-        return next((n for n, e in enumerate(self.disk.entries) if e.leaf_hash not in own), len(self.disk.entries))
+        return next(
+            (n for n, e in enumerate(self.disk.entries) if e.leaf_hash not in own), len(self.disk.entries)
+        )
 
     def renew(self, *, void: bool) -> None:
         """The ceremony, with the node stopped: end the log, with a `void` at its good end unless only its key was lost."""
@@ -72,9 +74,7 @@ class Ending:
         last = Void(gen=gen, size=size, root=root_of(leaves[:size])) if void else None
         now = START + timedelta(seconds=self.world.now_s)
         self._end(size if void else len(leaves))
-        self.player, _ = renewed(
-            self.player, now=now, rng=self.world.dice.randbytes, void=last, stolen=void
-        )
+        self.player, _ = renewed(self.player, now=now, rng=self.world.dice.randbytes, void=last, stolen=void)
         self._begin()
 
     def catch_up(self) -> None:
@@ -148,7 +148,12 @@ class Ending:
     def _again(self, report_id: str) -> None:
         """Inside a transaction: the version that stands, under its count, in its very bytes."""
         stored = self.disk.reports.get(report_id)
-        if stored is None or not self.ready or stored.gen == self.disk.gen or not (to := self._having(stored)):
+        if (
+            stored is None
+            or not self.ready
+            or stored.gen == self.disk.gen
+            or not (to := self._having(stored))
+        ):
             return
         ver = stored.held.ver
         sealed = self.seal(
@@ -165,7 +170,9 @@ class Ending:
 
     # A peer's --------------------------------------------------------------------------------------------------
 
-    def serve_open(self, request: Request, answer: Callable[[bytes], None], commit: Callable[..., None]) -> None:
+    def serve_open(
+        self, request: Request, answer: Callable[[bytes], None], commit: Callable[..., None]
+    ) -> None:
         """The chain is everybody's to ask for, and a peer's own to tell."""
         if request.kind == "chain":
             answer(chain_file(self.player.identity.chain))
@@ -187,28 +194,22 @@ class Ending:
         return b"%d" % len(identity.chain)
 
     def dispute(self, peer: str, identity: Identity) -> None:
-        """Inside a transaction: what we hold of a peer's ended logs, as far as it is known to be good or not."""
+        """Inside a transaction: what we hold of a peer's ended logs, as far as it is not known to be good."""
         for ended in ended_logs(identity):
             log = self.disk.followed[peer]
             if log.gen == ended.key.gen:
                 self.disk.past[peer, log.gen] = log
                 self.disk.followed[peer] = Followed(gen=log.gen + 1)
             log = self.disk.past[peer, ended.key.gen]
-            if ended.void is not None and log.disputed_from is None and log.size >= ended.void.size:
+            if ended.void is not None and not log.over:
                 log.disputed_from = disputed_from(ended.void, log.leaves)
 
-    def unsettled(self, peer: str, log: Followed, end: int) -> bool:
-        """Inside a transaction: whether that log has ended, and entries up to `end` are not known to be good."""
+    def ends_before(self, peer: str, log: Followed, end: int) -> bool:
+        """Inside a transaction: whether its author has ended that log, and entries up to `end` are not known to be good."""
         if self.disk.followed[peer] is log:
             return False
         void = ended_logs(self.disk.known[peer])[log.gen - 1].void
-        good = None if void is None or log.size < void.size else disputed_from(void, log.leaves)
-        return void is not None and (good is None or end > good)
-
-    def doubts(self, stored: Stored, gen: int) -> bool:
-        """Inside a transaction: whether a report stands in a log before that generation, whose good end is not known yet."""
-        log = self.disk.past.get((stored.held.origin, stored.gen))
-        return log is not None and not log.over and log.disputed_from is None and stored.gen < gen
+        return void is not None and end > disputed_from(void, log.leaves)
 
     def refresh(self, peer: str) -> Step:
         """Ask a peer for its chain: there may be a new generation (P-48)."""
@@ -227,9 +228,8 @@ class Ending:
                     continue
 
     def _end_log(self, peer: str, ended: EndedLog, log: Followed) -> Step:
-        good, origin = ended.good, ended.key.origin
-        disputed = log.disputed_from
-        if good is None or (log.size < good and disputed is None):
+        good, origin, other = ended.good, ended.key.origin, False
+        if good is None or log.size < good:
             note = yield Request(self.node_id, peer, "checkpoint", log=origin)
             head = open_checkpoint(note, ended.key.vkey)
             shown = ended.void is None or (head.size, head.root) == (ended.void.size, ended.void.root)
@@ -247,12 +247,11 @@ class Ending:
                 whole = (yield from self._leaves(peer, origin, 0, head)) if good is not None else []
                 if past_of(log.frontier, whole, head) is None:
                     raise  # damage on the way is no judgement
-                disputed = 0  # what we were shown is not the beginning of what is good
-        if ended.void is not None and disputed is None:
-            if log.size < ended.void.size:
-                return
-            disputed = disputed_from(ended.void, log.leaves)
-        until = log.size if good is None else min(good, disputed or 0, log.size)
+                other = True  # what we were shown is not the beginning of what is good
+        if good is not None and log.size < good and not other:
+            return
+        disputed = None if ended.void is None else disputed_from(ended.void, log.leaves)
+        until = log.size if disputed is None else disputed
         if log.next < until:
             yield from self._take(peer, log, until)
             if log.next < until:
@@ -290,5 +289,3 @@ class Ending:
 def chain_file(chain: tuple[bytes, ...]) -> bytes:
     """The statements of a node, as a message."""
     return b",".join(map(b64encode, chain))
-
-

@@ -138,7 +138,8 @@ class Node(Comparing, Ending, Handing, Saying):
                 return
             if isinstance(wanted, Request):
                 self.world.ask(
-                    self._signed(wanted), lambda body: resume(body) if body is not None else resume(error=NoAnswerError())
+                    self._signed(wanted),
+                    lambda body: resume(body) if body is not None else resume(error=NoAnswerError()),
                 )
             elif callable(wanted):
                 self._commit(wanted, resume)
@@ -222,7 +223,10 @@ class Node(Comparing, Ending, Handing, Saying):
         return seal(
             by=self.node_id,
             content=content,
-            recipients={node: self.disk.known[node].enc_key(START + timedelta(seconds=self.world.now_s)) for node in to},
+            recipients={
+                node: self.disk.known[node].enc_key(START + timedelta(seconds=self.world.now_s))
+                for node in to
+            },
             now=START + timedelta(seconds=self.world.now_s + self._skew_s),
             rng=self.world.dice.randbytes,
             **header,
@@ -416,7 +420,7 @@ class Node(Comparing, Ending, Handing, Saying):
         return leaves
 
     def _take(self, peer: str, log: Followed, until: int | None = None) -> Step:
-        origin = next(s.log.origin for s in self.disk.known[peer].statements if s.log.gen == log.gen)
+        origin = self._origin(peer, log) if log.next < log.size else ""
         while log.next < (log.size if until is None else until):
             start = log.next
             body = yield self._request(peer, "entries", start, log=origin)
@@ -430,9 +434,12 @@ class Node(Comparing, Ending, Handing, Saying):
             if log.next == start:
                 return
 
+    def _origin(self, peer: str, log: Followed) -> str:
+        return next(s.log.origin for s in self.disk.known[peer].statements if s.log.gen == log.gen)
+
     def _mend(self, peer: str, log: Followed) -> Step:
         """Ask again for what was damaged on the way (P-224)."""
-        origin = next(s.log.origin for s in self.disk.known[peer].statements if s.log.gen == log.gen)
+        origin = self._origin(peer, log)
         for idx in [idx for idx, (_, code) in log.outcomes.items() if code in DAMAGE]:
             body = yield self._request(peer, "entries", idx, log=origin)
             reader = FrameReader(start=idx)
@@ -490,7 +497,7 @@ class Node(Comparing, Ending, Handing, Saying):
 
     def _apply(self, peer: str, log: Followed, opened: list[Came], start: int, following: int) -> None:
         """Inside a transaction: outcomes, what they store, alerts and the cursor, together."""
-        if log.next != start or self.unsettled(peer, log, following):
+        if log.next != start or self.ends_before(peer, log, following):
             return  # it was taken, or its author has ended the log meanwhile
         for came in opened:
             idx = came.frame.idx
@@ -541,8 +548,7 @@ class Node(Comparing, Ending, Handing, Saying):
     def _take_report(self, peer: str, came: Came, header: Header, report: Any) -> tuple[str, str | None]:
         stored = self.disk.reports.get(report.id)
         disputed = stored is not None and self.disk.disputed(stored)
-        doubtful = stored is not None and self.doubts(stored, came.gen)
-        held = None if stored is None else replace(stored.held, disputed=disputed, doubtful=doubtful)
+        held = None if stored is None else replace(stored.held, disputed=disputed)
         creator = report.created_by_ref
         outcome, code = decide(held, header, sha256=report.sha256, origin=peer, creator=creator)
         bell = report.id, header.ver, report.sha256
@@ -551,7 +557,7 @@ class Node(Comparing, Ending, Handing, Saying):
             stored.earlier |= {leaf: ver for ver, leaf in stored.leaves.items()}
             stored.leaves[stored.held.ver] = came.leaf_hash
         if outcome is Outcome.STORED:
-            if stored is not None and (disputed or (doubtful and header.ver <= stored.held.ver)):
+            if stored is not None and disputed:
                 self.disk.hushed |= {b for b in self.disk.alerts if b[0] == report.id and b != bell}
                 self.disk.hushed.discard(bell)
             now = Held(peer, creator, header.ver, report.sha256, report.revoked)

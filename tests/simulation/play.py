@@ -12,6 +12,7 @@ from tests.simulation.cast import NAMES, bundle, player
 from tests.simulation.comparing import FAULTY
 from tests.simulation.hearing import heard
 from tests.simulation.node import Node
+from tests.simulation.remembered import remembered
 from tests.simulation.saying import key_of
 from tests.simulation.state import Bell, Disk, Entry, Followed
 from tests.simulation.theft import Thief, ended, note_lie, recover, robbed, steal
@@ -65,6 +66,11 @@ def play(seed: int, villains: Sequence[type[Villain]] = (), *, theft: bool = Fal
 
     `theft`: keys are stolen in it, where chance decides that too.
     """
+    with remembered():
+        return _played(seed, villains, theft=theft)
+
+
+def _played(seed: int, villains: Sequence[type[Villain]], *, theft: bool) -> Play:
     world = World(seed)
     dice = world.dice
     world.faults = Faults(
@@ -111,7 +117,7 @@ def _storm(run: Play, *, theft: bool) -> None:
     acts += [_steal, _renew] if theft | (dice.random() < 0.25) else []
     acts += [_back_up, _back_up, _restore, _restore] if dice.random() < 0.3 else []
     if theft:
-        world.at(dice.uniform(0, STORM_S * 0.5), lambda: _steal(run, dice.choice(run.honest)))
+        world.at(dice.uniform(60, STORM_S * 0.6), lambda: _steal(run, max(run.honest, key=_filed)))
     for _ in range(dice.randint(10, 60)):
         act, node = dice.choice(acts), dice.choice(nodes)
         world.at(dice.uniform(0, STORM_S * 0.9), lambda act=act, node=node: act(run, node))
@@ -133,9 +139,7 @@ def _publish(
         stored = node.disk.reports.get(report_id)
         ver = 1 if stored is None else stored.held.ver + 1
         title = f"A lie {ver}" if isinstance(node, Thief) else f"Version {ver}"
-        raw = bundle(
-            node.player.name, report_id, title, ver, tlp=tlp, grave=grave, revoked=revoked
-        )
+        raw = bundle(node.player.name, report_id, title, ver, tlp=tlp, grave=grave, revoked=revoked)
         if not node.file(report_id, raw, to=to):
             return False
         if isinstance(node, Villain):
@@ -146,6 +150,10 @@ def _publish(
         return True
 
     node.post(change)
+
+
+def _filed(node: Node) -> int:
+    return sum(s.held.origin == node.node_id for s in node.disk.reports.values())
 
 
 def _own(run: Play, node: Node) -> str | None:
@@ -265,6 +273,11 @@ def _villainy(run: Play, _node: Node) -> None:
 
 def judge(run: Play) -> list[str]:
     """What is wrong with a run; nothing, if the protocol holds."""
+    with remembered():
+        return _judged(run)
+
+
+def _judged(run: Play) -> list[str]:
     return [
         *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
         *_twice_witnessed(run), *heard(run), *_handed_wrongly(run), *ended(run), *robbed(run),
@@ -288,23 +301,23 @@ def _lost(run: Play) -> list[str]:
                 )
             newest: dict[str, int] = {}
             said: set[str] = set()  # in the log that is in force
-            for log, idx, entry in [*_good(origin, reader), *_present(origin, log)]:
+            for part, idx, entry in [*_good(origin, reader), *_present(origin, log)]:
                 if reader.node_id not in entry.wraps:
                     continue
                 header = read_header(entry.leaf)
-                if idx not in log.outcomes:
+                if idx not in part.outcomes:
                     thief = run.thieves.get(origin.node_id)
-                    if thief is not None and log.gen < origin.disk.gen and reader.node_id in thief.ever:
+                    if thief is not None and part.gen < origin.disk.gen and reader.node_id in thief.ever:
                         continue  # he who answered in its place may have passed over it
                     if header.t == "ack" or header.tlp.rank <= run.lowest[origin.node_id, reader.node_id]:
                         wrong.append(f"an entry of {_name(origin)} has no outcome at {_name(reader)}")
                     continue
-                outcome, code = log.outcomes[idx]
+                outcome, code = part.outcomes[idx]
                 if outcome == "quarantined":
                     wrong.append(f"{_name(reader)} quarantined an honest entry of {_name(origin)}: {code}")
                 if header.t in {"publish", "revoke"} and outcome in {"stored", "unchanged", "superseded"}:
                     newest[header.id] = max(newest.get(header.id, 0), header.ver)
-                    said |= {header.id} if log.gen == origin.disk.gen else set()
+                    said |= {header.id} if part.gen == origin.disk.gen else set()
             for report_id, ver in newest.items():
                 stored = reader.disk.reports.get(report_id)
                 later = (
@@ -312,7 +325,9 @@ def _lost(run: Play) -> list[str]:
                 )  # of an entry that it lost
                 left = stored is not None and reader.disk.disputed(stored)
                 if left and report_id in said:
-                    wrong.append(f"{_name(reader)} has passed over what {_name(origin)} said again of {report_id}")
+                    wrong.append(
+                        f"{_name(reader)} has passed over what {_name(origin)} said again of {report_id}"
+                    )
                 if stored is None or (stored.held.ver != ver and not later and not left):
                     wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
         for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
@@ -333,10 +348,10 @@ def _present(origin: Node, log: Followed) -> list[tuple[Followed, int, Entry]]:
 def _good(origin: Node, reader: Node) -> list[tuple[Followed, int, Entry]]:
     """What is good of its ended logs, where the reader holds the beginning of that."""
     found = []
-    for gen, ended in origin.disk.ended.items():
+    for gen, own in origin.disk.ended.items():
         log = reader.disk.past.get((origin.node_id, gen))
         if log is not None and log.disputed_from != 0 and not origin.restored:
-            found += [(log, idx, entry) for idx, entry in enumerate(ended.entries)]
+            found += [(log, idx, entry) for idx, entry in enumerate(own.entries)]
     return found
 
 

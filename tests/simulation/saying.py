@@ -173,9 +173,7 @@ class Saying:
         key = header.id, peer, said.kind
         before = self.disk.remarks.get(key)
         disputed = key in self.disk.remark_at and self.disk.disputes(peer, *self.disk.remark_at[key])
-        standing = (
-            None if before is None or disputed else remarks.Standing(before.modified, before.sha256)
-        )
+        standing = None if before is None or disputed else remarks.Standing(before.modified, before.sha256)
         outcome = remarks.decide_remark(standing, said)
         if outcome is Outcome.STORED:
             self.disk.remarks[key] = said
@@ -197,7 +195,7 @@ class Saying:
             self.disk.calls[name] = _standing(call, content)
             self.history.append(Cried(peer, name, call.state, call.drill, content))
             if new and self.rings(peer):
-                self.disk.alerts.setdefault((name, 0, ""), False)
+                self.disk.alerts.setdefault((name, 0, b""), False)
             self.disk.unanswered.append((peer, name, call.report_id, call.ver, leaf_hash))
         return outcome.value, code
 

@@ -8,7 +8,9 @@ from tocsin_federation.inbox import Held
 from tocsin_federation.merkle import Frontier
 from tocsin_schema.remark import Remark
 
-Bell = tuple[str, int, str]  # report (or emergency), version, and what it says: the same is never rung twice
+Bell = tuple[
+    str, int, bytes
+]  # report (or emergency), version, and what it says: the same is never rung twice
 
 
 @dataclass
@@ -126,7 +128,9 @@ class Disk:
     rung: dict[str, int] = field(default_factory=dict)  # by peer: how many alerts its reports raised
     marked: dict[tuple[str, int], str] = field(default_factory=dict)  # id, ver → the marking it had
     remarks: dict[tuple[str, str, str], Remark] = field(default_factory=dict)  # report, node, kind
-    remark_at: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)  # the same → gen, index
+    remark_at: dict[tuple[str, str, str], tuple[int, int]] = field(
+        default_factory=dict
+    )  # the same → gen, index
     calls: dict[str, Standing] = field(default_factory=dict)  # emergency → the call that stands
     called: dict[bytes, tuple[str, int, frozenset[str]]] = field(default_factory=dict)  # ours, by leaf hash
     cried: dict[str, int] = field(default_factory=dict)  # by peer: how many emergencies

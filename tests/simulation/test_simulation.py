@@ -1,4 +1,4 @@
-"""A thousand federations on a bad wire, with crashes and liars: every promise holds in each, and a broken one is found.
+"""Two thousand federations on a bad wire, with crashes, liars and thieves: every promise holds in each, and a broken one is found.
 
 A seed that fails is played again with `python -m tests.simulation SEED`.
 """
@@ -20,13 +20,23 @@ from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
 
 CHUNK = 50
-SEEDS = 1000
+SEEDS = 2000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_every_promise_holds_whatever_happens(first):
     broken = {seed: wrong for seed in range(first, first + CHUNK) if (wrong := judge(play(seed)))}
     assert not broken, f"python -m tests.simulation {min(broken)}"
+
+
+@pytest.mark.parametrize("first", range(8000, 8120, 20))
+def test_a15_after_a_theft_of_online_keys_everybody_knows_what_it_holds_and_who_said_it(first):
+    did = Play(0, None, {}).did
+    for seed in range(first, first + 20):
+        run = play(seed, theft=True)
+        assert judge(run) == [], seed
+        did += run.did
+    assert min(did["thefts"], did["recoveries"]) > 15
 
 
 def test_the_same_seed_is_the_same_run():

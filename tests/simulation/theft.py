@@ -12,9 +12,12 @@ from typing import Any
 from tests.simulation.node import Node
 from tests.simulation.state import Entry
 from tests.simulation.villains import Villain, new_id
+from tests.simulation.world import Request
 
 from tocsin_federation.merkle import Frontier
 from tocsin_schema.marking import Tlp
+
+WAYS = ("new", "new", "revise", "revise", "withdraw", "remark", "acknowledge", "rewrite")
 
 
 class Thief(Villain):
@@ -38,6 +41,11 @@ class Thief(Villain):
         self.fooled = fooled
         for peer in fooled:
             self.world.diverted[peer, self.node_id] = self.serve
+
+    def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        """As a node would; but he tells nobody what the robbed one holds of others' logs (THREATS.md, 23)."""
+        if request.kind != "heads":
+            super().serve(request, answer)
 
     def lose(self) -> None:
         """He is thrown out of some of the ways that he held."""
@@ -65,18 +73,24 @@ def steal(run: Any, victim: Node, publish: Callable[..., None]) -> None:
     if moved:
         victim.crash()  # he has the machine
     thief.start()
-    for _ in range(dice.randint(0, 3)):  # its people know of nothing yet
+    for _ in range(dice.randint(0, 4)):  # its people know of nothing yet
         report_id, tlp = new_id(dice.randbytes(16)), dice.choice([Tlp.CLEAR, Tlp.GREEN]).value
         world.at(dice.uniform(0, 60), lambda i=report_id, t=tlp: publish(run, victim, i, t))
+    noticed_s = dice.uniform(30, 150)
+    world.at(noticed_s, lambda: recover(run, victim))
+    if dice.random() < 0.5:  # he changes a word or two, and keeps still
+        for _ in range(dice.randint(1, 2)):
+            world.at(dice.uniform(0, 20), lambda: _misuse(run, thief, publish, "revise"))
+        return
     for _ in range(dice.randint(2, 8)):
-        world.at(dice.uniform(0, 250), lambda: _misuse(run, thief, publish))
-    world.at(dice.uniform(30, 150), lambda: recover(run, victim))
+        world.at(dice.uniform(0, 250), lambda: _misuse(run, thief, publish, dice.choice(WAYS)))
+    for _ in range(dice.randint(0, 4)):
+        world.at(noticed_s + dice.uniform(-5, 25), lambda: _misuse(run, thief, publish, "new"))
 
 
-def _misuse(run: Any, thief: Thief, publish: Callable[..., None]) -> None:
+def _misuse(run: Any, thief: Thief, publish: Callable[..., None], way: str) -> None:
     dice = run.world.dice
     own = [i for i, s in thief.disk.reports.items() if s.held.origin == thief.node_id and not s.held.final]
-    way = dice.choice(["new", "new", "revise", "revise", "withdraw", "remark", "acknowledge", "rewrite"])
     if way == "rewrite":
         thief.post(thief.rewrite)
     elif way == "remark" and thief.disk.reports:
@@ -89,7 +103,9 @@ def _misuse(run: Any, thief: Thief, publish: Callable[..., None]) -> None:
     elif way == "acknowledge":
         theirs = [(i, s) for i, s in thief.disk.reports.items() if s.held.origin != thief.node_id]
         thief.disk.untold += [
-            (s.held.origin, i, s.held.ver, s.leaves[s.held.ver]) for i, s in theirs[:3] if s.held.ver in s.leaves
+            (s.held.origin, i, s.held.ver, s.leaves[s.held.ver])
+            for i, s in theirs[:3]
+            if s.held.ver in s.leaves
         ]
         thief.post(thief.tell_one)
     elif way in {"revise", "withdraw"} and own:
@@ -164,4 +180,4 @@ def note_lie(run: Any, thief: Villain, report_id: str, ver: int, raw: bytes) -> 
     """Remember what was said in a robbed node's name."""
     if isinstance(thief, Thief):
         run.lies.add(raw)
-        run.bells[report_id, ver, sha256(raw).hexdigest()] = thief.node_id
+        run.bells[report_id, ver, sha256(raw).digest()] = thief.node_id

@@ -11,22 +11,19 @@ from tocsin_node.storage.remote import RemoteLog
 async def dispute(conn: Connection, identity: Identity) -> None:
     """Note, in the transaction that takes the statements, from where on the ended logs of a peer are disputed.
 
-    Of a log that we hold up to the last good head or beyond: all after it, or everything when its beginning is not the
-    one that the peer calls good. Of one that we hold less of nothing is known before the rest was fetched.
+    Of a log that we hold up to the last good head or beyond: all after it. Of one whose beginning is not the one that
+    the peer calls good, or that we hold less of, everything; in the second case until the rest is fetched.
     """
     for ended in ended_logs(identity):
         log = await remote.standing(conn, identity.node_id, ended.key.gen)
-        start = None if log is None else await ended_from(conn, ended, log)
-        if log is not None and start is not None:
+        if log is not None and not log.ended and (start := await ended_from(conn, ended, log)) is not None:
             await remote.dispute(conn, log.origin, log.gen, start)
 
 
 async def ended_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> int | None:
-    """From where on `log` is disputed; None where all of it is good, that is written already, or nothing is known yet.
-
-    However the log came to be as long as we hold it: only hashes that give the root in the void are good.
-    """
-    void = ended.void
-    if void is None or log.disputed_from is not None or log.size < void.size:
+    """From where on `log`, as far as it is held, is disputed; None where all of it is good."""
+    if ended.void is None:
         return None
-    return await asyncio.to_thread(disputed_from, void, await remote.leaves(conn, log, 0, void.size))
+    return await asyncio.to_thread(
+        disputed_from, ended.void, await remote.leaves(conn, log, 0, ended.void.size)
+    )

@@ -378,8 +378,8 @@ class Exchange:
                 )
 
     async def _end_log(self, peer: Peer, ended: EndedLog, log: RemoteLog) -> None:
-        good, disputed = ended.good, log.disputed_from
-        if good is None or (log.size < good and disputed is None):
+        good, other = ended.good, False
+        if good is None or log.size < good:
             answer = await self._client.checkpoint(
                 peer.row.url, peer.node_id, log_id(ended.key.origin), since=0, wait_s=0
             )
@@ -391,13 +391,12 @@ class Exchange:
             except LogBroken:
                 if good is None or await self._other_past(peer, log, head) is None:
                     raise  # damage on the way is no judgement [P-47]
-                disputed = 0  # what we were shown is not the beginning of what is good
-        if good is not None and disputed is None:
-            async with self._pool.acquire() as conn:
-                disputed = await ended_from(conn, ended, log)
-            if disputed is None:
-                return
-        until = log.size if good is None else min(good, disputed or 0, log.size)
+                other = True  # what we were shown is not the beginning of what is good
+        if good is not None and log.size < good and not other:
+            return
+        async with self._pool.acquire() as conn:
+            disputed = await ended_from(conn, ended, log)
+        until = log.size if disputed is None else disputed
         if log.next_index < until:
             log = await self._take_entries(peer, replace(log, size=until))
             if log.next_index < until:

@@ -166,9 +166,8 @@ class Hearing:
             place = reports.Place(came.passed.gen, came.passed.index, came.passed.leaf_hash)
             if before is not None and before.disputed and before.origin == header.by:
                 return Outcome.SUPERSEDED, None  # what its author disputes, the author alone mends (P-153)
-        standing = _standing(before, place.gen)
         outcome, code = decide(
-            standing, header, sha256=report.sha256, origin=header.by, creator=report.created_by_ref
+            _standing(before), header, sha256=report.sha256, origin=header.by, creator=report.created_by_ref
         )
         if outcome is Outcome.UNCHANGED and before is not None and before.origin == self.peer.node_id:
             if self.passing.direct(report.id, before.ver) or before.disputed:
@@ -176,9 +175,6 @@ class Hearing:
             self.held[report.id] = replace(before, disputed=False)
         if outcome is Outcome.STORED:
             new = reports.NewReport(report, header.by, header.ver, place)
-            if before is not None and standing is not None and standing.doubtful:
-                later = new.ver > before.ver and not standing.final
-                before = replace(before, disputed=not later)  # then its author's count begins anew
             self.batch.versions.append((new, before))
             self.held[report.id] = _as_held(new)
             self.passing.learn(new, came)
@@ -201,7 +197,7 @@ class Hearing:
         return arrival.frame.leaf, self.data_keys.lock(arrival.leaf_hash, arrival.opened.data_key)
 
 
-def _standing(held: reports.Held | None, gen: int) -> Held | None:
+def _standing(held: reports.Held | None) -> Held | None:
     if held is None:
         return None
     return Held(
@@ -211,7 +207,6 @@ def _standing(held: reports.Held | None, gen: int) -> Held | None:
         sha256=held.sha256,
         final=held.state == "withdrawn",
         disputed=held.disputed,
-        doubtful=held.unsettled is not None and held.unsettled < gen,
     )
 
 

@@ -32,11 +32,7 @@ class NewReport:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held under an id now: enough to judge a newcomer.
-
-    `unsettled`: the generation of its origin's log that it stands in, where that has ended and what is good of it is not
-    known here yet.
-    """
+    """What is held under an id now: enough to judge a newcomer."""
 
     id: str
     origin: str
@@ -50,7 +46,6 @@ class Held:
     modified: datetime
     creator: str
     disputed: bool = False
-    unsettled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +83,9 @@ CREATOR = """coalesce(nullif(f.creator, ''), (
 DISPUTED = """exists (
     select from remote_log l where l.origin = r.origin and l.gen = r.log_gen and l.disputed_from <= r.log_index)"""
 
-# Whether it stands in a log that its origin has ended and that we have not come to the good end of.
-UNSETTLED = """exists (
-    select from remote_log l join remote_log later on later.origin = l.origin and later.gen > l.gen
-    where l.origin = r.origin and l.gen = r.log_gen and not l.ended and l.disputed_from is null)"""
-
 HELD = f"""
 select r.id, r.origin, r.ver, r.state, r.grade, r.tlp, r.sha256, r.audience, r.leaf_hash, r.modified, {CREATOR},
-    {DISPUTED}, case when {UNSETTLED} then r.log_gen end
+    {DISPUTED}
 from report r left join report_facet f on f.report_id = r.id where r.id = any($1::text[])
 """
 
