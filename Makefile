@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz lock clean
+.PHONY: help setup demo test check golden bench fuzz lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,13 @@ check: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+golden: setup ## write anew what is written from the code; then look at the difference
+	@$(BIN)/python -m tests.cli.golden
+	@$(BIN)/python -m tests.schema.golden
+	@$(BIN)/python federation/vectors/make.py
+	@TOCSIN_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/house/test_error_codes.py tests/house/test_settings.py \
+	  tests/node/test_migrations.py
 
 bench: setup ## every figure beside the machine's own limit
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.postgres import Cluster, run_cluster
 
-from tocsin_node.settings import NodeSettings, Settings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import NodeSettings
 from tocsin_node.storage.pool import Address, Connection, Pool, open_pool
 
 # A machine that stands still for a moment is no finding; what takes too long is for tests/bench.

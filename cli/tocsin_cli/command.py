@@ -64,8 +64,18 @@ def _with_globals(own: list[click.Parameter], options: list[click.Option]) -> li
     return [*own, *(option for option in options if not taken & set(option.opts))]
 
 
+# People write one for the other: why something is done, and a word about it. No command has both.
+_SAME = {"--note": "--reason", "--reason": "--note"}
+
+
 class Command(click.Command):
     """A command that takes the global options too, without repeating them in its help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; `--note` means `--reason`, and the other way round, where a command knows one of them."""
+        known = {name for param in self.params for name in param.opts}
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [_meant(arg, known) for arg in args[:end]] + args[end:])
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return own parameters and the global ones that it does not define itself."""
@@ -76,6 +86,12 @@ class Command(click.Command):
         super().format_epilog(ctx, formatter)
         formatter.write_paragraph()
         formatter.write_text("Also: --node --dir --token-file --json -q -v --no-color (see tocsin --help).")
+
+
+def _meant(arg: str, known: set[str]) -> str:
+    name, equals, value = arg.partition("=")
+    other = _SAME.get(name)
+    return f"{other}{equals}{value}" if other in known and name not in known else arg
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,14 @@ class AnswerBroken(Refused):
     hint = "Check with `tocsin --version` and the node's /healthz that both sides are of one release."
 
 
+class WouldBeRefused(CliError):
+    """It would be refused: personal data or secrets are suspected, and nobody is named who has looked."""
+
+    code = "review-needed"
+    hint = "Take them out, or name who has looked and takes it on: --reviewed-by NAME."
+    exit = Exit.FINDINGS
+
+
 class FindingsFound(CliError):
     """The report has findings that must be mended first."""
 

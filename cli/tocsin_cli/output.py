@@ -10,8 +10,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tocsin_cli.columns import GAP, INDENT, lay_out, wrap
 from tocsin_cli.plain import clean, escape_json
 
 if TYPE_CHECKING:
@@ -37,8 +39,17 @@ class Output:
         sys.stdout.write(json_text(value, sys.stdout) + "\n")
 
     def line(self, text: object = "", *, lines: bool = False) -> None:
-        """Print one line (or, with `lines`, a paragraph) of data on stdout, cleaned."""
-        sys.stdout.write(clean(text, lines=lines) + "\n")
+        """Print one line (or, with `lines`, paragraphs) of data on stdout, cleaned.
+
+        On a terminal paragraphs are broken between words.
+        """
+        cleaned = clean(text, lines=lines)
+        if lines and on_terminal(sys.stdout):
+            from rich.cells import cell_len
+
+            width = self.console(sys.stdout).width
+            cleaned = "\n".join(line for each in cleaned.split("\n") for line in wrap(each, width, cell_len))
+        sys.stdout.write(cleaned + "\n")
 
     def raw(self, data: bytes) -> None:
         """Print exact bytes on stdout, for what is signed or hashed as it stands."""
@@ -65,16 +76,35 @@ class Output:
             sys.stdout.write(f"{label}:".ljust(width) + f"{text}\n")
 
     def _rich_table(self, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-        from rich import box
-        from rich.table import Table
+        from rich.cells import cell_len
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for column in columns:
-            table.add_column(Text(column), overflow="fold")
-        for row in cells:
-            table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
-        self.console(sys.stdout).print(table)
+        console = self.console(sys.stdout)
+        width = console.width
+        layout = lay_out(columns, cells, width, cell_len)
+
+        def show(*parts: tuple[str, str]) -> None:
+            console.print(Text.assemble(*parts), soft_wrap=True)
+
+        def row(texts: Sequence[str], style: Callable[[str], str]) -> None:
+            wrapped = [wrap(texts[at], wide, cell_len) for at, wide in layout.grid]
+            for lines in zip_longest(*wrapped, fillvalue=""):
+                parts: list[tuple[str, str]] = []
+                for text, (at, wide) in zip(lines, layout.grid, strict=True):
+                    last = at == layout.grid[-1][0]
+                    parts.append((text, style(texts[at])))
+                    parts.append(("" if last else " " * (wide - cell_len(text) + GAP), ""))
+                show(*parts)
+
+        row(columns, lambda _: "bold")
+        show(("─" * min(width, sum(wide + GAP for _, wide in layout.grid) - GAP), ""))
+        for texts in cells:
+            row(texts, _style)
+            for at in layout.below:
+                label = f"{columns[at]}: " if columns[at] else ""
+                for nth, line in enumerate(wrap(f"{label}{texts[at]}", width - INDENT, cell_len)):
+                    if texts[at]:
+                        show((" " * (INDENT if nth == 0 else INDENT + 2), ""), (line, ""))
 
     # Talk -----------------------------------------------------------------------------------------
 

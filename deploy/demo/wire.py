@@ -145,11 +145,6 @@ class Search:
         self.pieces = list(dict.fromkeys(piece for text in texts for piece in pieces(text)))
         self._needles = {form: piece for piece in self.pieces for form in forms(piece)}
 
-    @property
-    def form_count(self) -> int:
-        """How many byte strings are looked for."""
-        return len(self._needles)
-
     def found_in(self, streams: Iterable[bytes]) -> set[str]:
         """The pieces that lie somewhere in the streams, in whatever form."""
         found: set[str] = set()

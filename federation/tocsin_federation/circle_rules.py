@@ -16,6 +16,7 @@ from tocsin_federation.messages import Header
 from tocsin_federation.sharing import PeerPolicy, Release, Withheld, refuse_misdirected, release
 from tocsin_schema.marking import Tlp
 
+NOT_KNOWN = bytes(32)  # `cprev` of an author that does not know what stood there before (P-243)
 LATE = timedelta(hours=1)  # how long after its end an epoch's entries may still be logged
 Closed = Literal["circle-frozen", "circle-left", "circle-not-adopted", "circle-expired", "circle-not-member"]
 
@@ -89,6 +90,17 @@ def admit_manifests(header: Header, circle: Circle, *, policy: PeerPolicy, me: s
         raise EntryRefused("peer-inactive")
     if not {policy.node_id, me} <= circle.ever():
         raise EntryRefused("not-member")
+
+
+def next_count(last: int, leaf: bytes | None, lost: int) -> tuple[int, bytes | None]:
+    """The number of an author's next entry to a circle, and what it says stood there before (`cprev`) (P-210, P-243).
+
+    `last`, `leaf`: number and leaf hash of the newest that it knows of, 0 and None before the first. `lost`: of how
+    many entries of its log after that one it has no more than the hash. Each may have had a number; so the next one is
+    beyond all of them, and not directly after any: a gap is told to people, two entries under one number accuse their
+    author.
+    """
+    return (last + 1, leaf) if lost == 0 else (last + lost + 2, NOT_KNOWN)
 
 
 def ending(circle: Circle, header: Header) -> Ending | None:

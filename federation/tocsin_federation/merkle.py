@@ -78,6 +78,16 @@ class Frontier:
             root = sha256(b"\x01" + node + root).digest()
         return root
 
+    def beginning(self, size: int) -> Self:
+        """The tree of the first leaves, as many of its first `size` as this edge still knows apart; often nearly all.
+
+        With the leaves from there on it leads to the root that the tree had at `size` (at most this tree's size).
+        """
+        shared = size >> (apart := (size ^ self._size).bit_length()) << apart
+        other = type(self)()
+        other._size, other._nodes = shared, self._nodes[: shared.bit_count()]  # noqa: SLF001  the same class
+        return other
+
     def copy(self) -> Self:
         """An independent frontier in the same state."""
         other = type(self)()

@@ -2,7 +2,8 @@
 
 A receipt names entries by their leaf hashes and says a state of each; it names no report and no person. Many entries
 go into one receipt. Acknowledgements stay what they are: that a person has seen something is not said here. Nobody
-owes a receipt for what answers (`OWED`), so that two nodes never answer each other without end.
+owes a receipt for what answers (`OWED`), so that two nodes never answer each other without end. Who passed a report on
+tells its author in the same form what its readers said of that (`v` 2).
 """
 
 import re
@@ -16,7 +17,7 @@ from msgspec import Meta
 
 from tocsin_federation.canonical import Form
 from tocsin_federation.errors import CanonicalRefused, EntryRefused
-from tocsin_federation.messages import REPORT_ID_PATTERN, Hash, Header, Milliseconds
+from tocsin_federation.messages import REPORT_ID_PATTERN, Hash, Header, Milliseconds, NodeId
 from tocsin_federation.sharing import PeerPolicy, refuse_misdirected
 
 MAX_RECEIPT_BYTES: Final = 64 * 1024
@@ -38,13 +39,15 @@ class Item(_Form, frozen=True, kw_only=True):
 
     The five ends of an entry (`inbox.Outcome`); `alerted`: a way to people took the alert that it raised. Of a recall:
     `waiting`: a person there has to decide; `purged`: nothing that it is about is held any more; `narrowed`: what is
-    held carries the stricter marking.
+    held carries the stricter marking. `by`: in a receipt of `v` 2 alone, the reader that said so of an entry of the
+    sender's log, which passed a report of the receipt's reader on to it (P-270).
     """
 
     entry: Hash
     state: State
     at: Milliseconds
     code: Annotated[str, Meta(pattern=CODE_PATTERN, max_length=64)] | None = None
+    by: NodeId | None = None
 
     def __post_init__(self) -> None:
         """Refuse a reason where nothing needs one, and the lack of one."""
@@ -55,13 +58,15 @@ class Item(_Form, frozen=True, kw_only=True):
 class Receipt(_Form, frozen=True, kw_only=True):
     """What one receipt says. Of two items about one entry and state, the later in the log counts."""
 
-    v: Literal[1]
+    v: Literal[1, 2]
     items: Annotated[tuple[Item, ...], Meta(min_length=1, max_length=MAX_ITEMS)]
 
     def __post_init__(self) -> None:
-        """Refuse to be told one thing twice."""
-        if len({(item.entry, item.state) for item in self.items}) != len(self.items):
+        """Refuse to be told one thing twice, and what readers said beside what the sender says itself."""
+        if len({(item.entry, item.state, item.by) for item in self.items}) != len(self.items):
             raise ValueError("one state of one entry stands there twice")
+        if any((item.by is None) != (self.v == 1) for item in self.items):
+            raise ValueError("what readers said stands in version 2, and nothing else does")
 
 
 RECEIPT: Final = Form(Receipt, max_bytes=MAX_RECEIPT_BYTES)
@@ -69,12 +74,13 @@ RECEIPT: Final = Form(Receipt, max_bytes=MAX_RECEIPT_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A state of an entry, to be told to its author."""
+    """A state of an entry, to be told to its author. `by`: the reader (NodeID) that said so, of what was passed on."""
 
     entry: bytes
     state: State
     at: datetime
     code: str | None = None
+    by: str | None = None
 
 
 class _Named(msgspec.Struct):
@@ -110,13 +116,22 @@ def about(leaf: bytes) -> tuple[str | None, int | None]:
 
 
 def write_receipt(told: list[Told]) -> bytes:
-    """The content of a `receipt` entry: at most `MAX_ITEMS`, each state of an entry once; the last one counts."""
-    items = {(one.entry, one.state): one for one in told}.values()
+    """The content of a `receipt` entry: at most `MAX_ITEMS`, each state of an entry once; the last one counts.
+
+    All of it is what readers said of what was passed on, or nothing is.
+    """
+    items = {(one.entry, one.state, one.by): one for one in told}.values()
     return RECEIPT.encode(
         Receipt(
-            v=1,
+            v=1 if told[0].by is None else 2,
             items=tuple(
-                Item(entry=one.entry, state=one.state, at=int(one.at.timestamp() * 1000), code=one.code)
+                Item(
+                    entry=one.entry,
+                    state=one.state,
+                    at=int(one.at.timestamp() * 1000),
+                    code=one.code,
+                    by=one.by,
+                )
                 for one in items
             ),
         )
@@ -128,7 +143,7 @@ def read_receipt(content: bytes) -> Receipt:
     try:
         return RECEIPT.decode(content)
     except CanonicalRefused as exc:
-        raise EntryRefused("unsupported" if later_form(exc.value) else "content-invalid") from exc
+        raise EntryRefused("unsupported" if later_form(exc.value, 2) else "content-invalid") from exc
 
 
 def admit_receipt(header: Header, receipt: Receipt, *, policy: PeerPolicy, me: str) -> None:
@@ -140,7 +155,8 @@ def admit_receipt(header: Header, receipt: Receipt, *, policy: PeerPolicy, me: s
     2. [P-182] it refers to the first entry that the receipt tells of;
     3. [P-183] the peer is active; its ceiling does not count.
 
-    Which of the entries are ours, and were sealed to that peer, is for the caller, who knows the log: `ours`.
+    Which of the entries are ours, and were sealed to that peer, is for the caller, who knows the log: `ours`; of `v` 2
+    what the peer passed on: `onward`.
 
     Raises: EntryRefused with the code of the first that fails.
     """
@@ -167,7 +183,18 @@ def ours(receipt: Receipt, sealed: AbstractSet[bytes]) -> tuple[Item, ...]:
     return items
 
 
-def later_form(value: object) -> bool:
-    """Whether canonical JSON that is no form of ours is of another `v`."""
+def onward(receipt: Receipt, passed: AbstractSet[tuple[bytes, str]]) -> tuple[Item, ...]:
+    """The items about what the sender passed on of ours (`passed`: leaf hash of its entry, NodeID of a reader; P-271).
+
+    Raises: EntryRefused `not-ours` when there is none.
+    """
+    items = tuple(item for item in receipt.items if (item.entry, item.by) in passed)
+    if not items:
+        raise EntryRefused("not-ours")
+    return items
+
+
+def later_form(value: object, newest: int = 1) -> bool:
+    """Whether canonical JSON that is no form of ours is of another `v` than 1 to `newest`."""
     v = value.get("v") if isinstance(value, dict) else None
-    return type(v) is int and v != 1
+    return type(v) is int and not 1 <= v <= newest

@@ -28,9 +28,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 Place = Annotated[int, Meta(ge=0, lt=2**53)]
 Range = tuple[Place, Place]
+Remedy = Literal["fetch", "offer", "give-back", "theirs", "kept-out", "none"]
 State = Literal["sealed", "withheld", "stored", "unchanged", "superseded", "refused", "quarantined"]
 HELD: Final = frozenset({"sealed", "withheld", "stored", "unchanged", "superseded"})
 """The states whose entries are summed: what was sealed to the reader, and what the reader took."""
+KEPT_OUT: Final = ("refused", "erased")
+"""State and code of what does not come in again at the reader [P-192], [P-260]."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,14 +77,15 @@ class Difference:
     """One place where the two do not hold the same. `here`, `there`: None where there is nothing of it.
 
     `remedy`: `fetch` (ask for it again), `offer` (make its wrap anew), `give-back` (they hold what we lost),
-    `theirs` (their operator has to act), `none` (a rule forbids it, or nobody can).
+    `theirs` (their operator has to act), `kept-out` (the reader's people erased it and let it in no more: they have
+    decided so, and nothing is amiss), `none` (a rule forbids it, or nobody can).
     """
 
     at: int
     here: str | None
     there: str | None
     code: str | None
-    remedy: Literal["fetch", "offer", "give-back", "theirs", "none"]
+    remedy: Remedy
 
 
 def write_question(ranges: Sequence[Range], *, listed: bool) -> bytes:
@@ -180,12 +184,12 @@ def _state(entry: Listed | None) -> str | None:
     return None if entry is None else entry.state
 
 
-def _remedy(
-    author: Listed | None, reader: Listed | None, *, ours: bool
-) -> Literal["fetch", "offer", "give-back", "theirs", "none"]:
+def _remedy(author: Listed | None, reader: Listed | None, *, ours: bool) -> Remedy:
     if author is None:
         taken = reader is not None and reader.state in HELD
         return ("give-back" if ours else "theirs") if taken else "none"
+    if reader is not None and (reader.state, reader.code) == KEPT_OUT:
+        return "kept-out"
     if author.state == "withheld":
         return "none"
     if reader is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tocsin_federation.checkpoint import Checkpoint
+from tocsin_federation.circle import Circle
 from tocsin_federation.envelope import seal_again, wrap_info
 from tocsin_federation.errors import LogBroken
 from tocsin_federation.following import MAX_GROWTH
@@ -18,7 +19,7 @@ from tocsin_federation.messages import Header, Kind
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
 
-HANDED_ON: Final[frozenset[Kind]] = frozenset({"publish", "revoke", "remark", "call"})
+HANDED_ON: Final[frozenset[Kind]] = frozenset({"publish", "revoke", "remark", "call", "share"})
 MENDABLE: Final = frozenset({"bad-wrap", "commitment", "hash-mismatch", "ciphertext-mismatch"})
 """Codes that speak of bytes beside the leaf: another holder of the entry may have sound ones [P-224]."""
 
@@ -37,28 +38,45 @@ class Handed:
 def handable(header: Header) -> bool:
     """Whether an entry is of those that are handed on at all.
 
-    What names no reader is not: nobody but its author can tell for whom it is. What is addressed to a circle is counted
-    without gaps besides, so its order is its author's to keep.
+    What names no reader is not: nobody but its author can tell for whom it is. Neither is what is addressed to a circle
+    and marked TLP:AMBER or more strictly: its author may have left a member out, and no other member sees whom [P-244].
+    What is marked less strictly any reader may give to any peer.
     """
-    return header.t in HANDED_ON and header.tlp is not Tlp.RED and bool(header.aud.nodes)
+    if header.t not in HANDED_ON or header.tlp is Tlp.RED:
+        return False
+    return bool(header.aud.nodes) or (header.aud.circle is not None and header.tlp.rank <= Tlp.GREEN.rank)
 
 
-def may_hand_on(header: Header, caller: PeerPolicy, marked: Tlp | None = None) -> bool:
+def may_hand_on(
+    header: Header, caller: PeerPolicy, marked: Tlp | None = None, circle: Circle | None = None
+) -> bool:
     """Whether an entry that was sealed to us may be handed on to `caller` [P-221].
 
     1. Its author always gets its own back, whatever the marking: it lost it, and it wrote it.
-    2. Anybody else must be named by the author in the entry's header; the entry is no TLP:RED, is of a kind that has
-       several recipients, is not above what our operator lets go to `caller`, and has not been marked more strictly
-       since (`marked`: how its report is marked here now): whom the author took it back from is not said here.
+    2. Anybody else must be named by the author in the entry's header, or be a member of the circle that it is addressed
+       to, in its epoch and today [P-244] (`circle`: as we hold it; None when it is left, contradicted or not known);
+       the entry is no TLP:RED, is of a kind that has several recipients, is not above what our operator lets go to
+       `caller`, and has not been marked more strictly since (`marked`: how its report is marked here now): whom the
+       author took it back from is not said here.
     """
     if not caller.active:
         return False
     if header.by == caller.node_id:
         return True
-    named = caller.node_id in header.aud.nodes
+    named = caller.node_id in header.aud.nodes or _members(header, caller.node_id, circle)
     if marked is not None and marked.rank > header.tlp.rank:
         return False
     return named and handable(header) and header.tlp.rank <= caller.max_tlp_out.rank
+
+
+def _members(header: Header, node_id: str, circle: Circle | None) -> bool:
+    """Whether the node and the author are members of the circle in the entry's epoch, and the node is one today."""
+    aud = header.aud
+    if circle is None or aud.circle != circle.id or aud.epoch is None:
+        return False
+    manifest = circle.at(aud.epoch)
+    meant = manifest is not None and {header.by, node_id} <= set(manifest.members)
+    return meant and node_id in circle.newest.members
 
 
 def hand_on(header: Header, leaf: bytes, content: bytes, data_key: bytes, caller: str, key: EncKey) -> Handed:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import IPv6Address
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from tocsin_federation.dsse import Kid, Signature, sign_as, signers
 from tocsin_federation.errors import CanonicalRefused, IdentityRefused, KeyRefused
 from tocsin_federation.keys import (
     VKEY_COSIGNATURE,
+    VerifierKey,
     check_public,
     decode_vkey,
     kid,
@@ -41,7 +43,6 @@ URL_PATTERN: Final = rf"\Ahttps?://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/[
 
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
-Url = Annotated[str, Meta(max_length=512, pattern=URL_PATTERN)]
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -133,6 +134,12 @@ class _Envelope(_Form, frozen=True, kw_only=True, rename="camel"):
     payload_type: Literal["application/vnd.tocsin.node+json"]
     signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=16)]
 
+    def __post_init__(self) -> None:
+        """Refuse two signatures of one key: one reader would take the first, another the last."""
+        keyids = [s.keyid for s in self.signatures]
+        if any(a >= b for a, b in pairwise(keyids)):
+            raise ValueError("signatures are not ascending")
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
@@ -172,7 +179,8 @@ def sign_statement(statement: Statement, root_privates: Sequence[bytes]) -> byte
 def read_statement(raw: bytes) -> Signed:
     """The statement in a DSSE envelope, with the form of its own fields checked.
 
-    Raises: IdentityRefused `statement-malformed`, `statement-unsupported`, `not-canonical`.
+    Raises: IdentityRefused `statement-malformed`, `statement-unsupported`, `not-canonical`, `key-weak` (of the log and
+    for cosigning, since what an earlier statement named still signs proofs).
     """
     try:
         envelope = _ENVELOPE.decode(raw)
@@ -183,6 +191,7 @@ def read_statement(raw: bytes) -> Signed:
         later = isinstance(exc.value, dict) and _is_later(exc.value)
         raise IdentityRefused("statement-unsupported" if later else "statement-malformed") from exc
     _check_fields(statement)
+    _verifier_keys(statement)
     return Signed(envelope.payload, statement, tuple((s.keyid, s.sig) for s in envelope.signatures))
 
 
@@ -191,14 +200,13 @@ def check_keys(statement: Statement) -> None:
 
     Raises: IdentityRefused `key-weak`, `statement-malformed` (a key of wrong form, or one key in two roles).
     """
+    log, witness = _verifier_keys(statement)
     try:
-        log = decode_vkey(statement.log.vkey)
-        witness = decode_vkey(statement.wit, VKEY_COSIGNATURE)
         requests = [check_public(http.pk) for http in statement.http]
         for enc in statement.enc:
             load_enc_public(enc.pk)
     except KeyRefused as exc:
-        raise IdentityRefused("key-weak" if exc.code == "key-weak" else "statement-malformed") from exc
+        raise _refusal(exc) from exc
     roles = [log.public, witness.public, *statement.root, *requests]
     if log.name != statement.log.origin or not _distinct(roles):
         raise IdentityRefused("statement-malformed")
@@ -226,6 +234,18 @@ def _check_fields(statement: Statement) -> None:
     )
     if not ok:
         raise IdentityRefused("statement-malformed")
+
+
+def _verifier_keys(statement: Statement) -> tuple[VerifierKey, VerifierKey]:
+    """Those of the log and for cosigning. Raises: IdentityRefused `key-weak`, `statement-malformed`."""
+    try:
+        return decode_vkey(statement.log.vkey), decode_vkey(statement.wit, VKEY_COSIGNATURE)
+    except KeyRefused as exc:
+        raise _refusal(exc) from exc
+
+
+def _refusal(exc: KeyRefused) -> IdentityRefused:
+    return IdentityRefused("key-weak" if exc.code == "key-weak" else "statement-malformed")
 
 
 def _distinct(items: Sequence[object]) -> bool:

@@ -9,17 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workshop import (
+    answers,
     calls,
     checkpoints,
     circles,
     comparisons,
+    cosignings,
     entries,
+    evidences,
+    handshakes,
     identities,
+    manifests,
     onward,
     proofs,
     recalls,
     receipts,
     remarks,
+    reports,
     requests,
     wires,
     witnesses,
@@ -28,23 +34,16 @@ from workshop.case import Case
 from workshop.sealing import Wraps
 
 FOLDER = Path(__file__).parent
+_CHECKS = (
+    wires, handshakes, identities, checkpoints, requests, reports, answers, remarks, calls, circles, manifests,
+    receipts, recalls, proofs, evidences, onward, witnesses, cosignings, comparisons,
+)  # fmt: skip
 
 
 def cases(folder: Path = FOLDER) -> Iterator[Case]:
     """Every vector. `folder`: where those made before lie; their wraps are kept while they open."""
-    yield from wires.cases()
-    yield from identities.cases()
-    yield from checkpoints.cases()
-    yield from requests.cases()
-    yield from remarks.cases()
-    yield from calls.cases()
-    yield from circles.cases()
-    yield from receipts.cases()
-    yield from recalls.cases()
-    yield from proofs.cases()
-    yield from onward.cases()
-    yield from witnesses.cases()
-    yield from comparisons.cases()
+    for check in _CHECKS:
+        yield from check.cases()
     yield from entries.cases(Wraps(_old_wraps(folder)))
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tocsin_federation.identity import Identity
 from tocsin_node.errors import NodeError
 from tocsin_node.expiry import due
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.leader import Leader
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.postgres import Postgres

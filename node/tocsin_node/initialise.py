@@ -35,7 +35,8 @@ from tocsin_node.node_toml import commented
 from tocsin_node.passphrase import encode_key
 from tocsin_node.secrets import KEYS_DIRECTORY, TOKEN_FILE, write_secret_file
 from tocsin_node.services.tokens import new_token
-from tocsin_node.settings import FILE_NAME, Settings, parse
+from tocsin_node.settings.loading import FILE_NAME, parse
+from tocsin_node.settings.record import Settings
 
 OFFLINE_WORDS = """\
 The key in this directory signs the node's next statement: new keys, a new address, another 100 days.

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo
 
-from tocsin_node.settings import SECTIONS
+from tocsin_node.settings.record import SECTIONS
 
 HEAD = """\
 # Settings of a Tocsin node. Every setting stands here with its meaning; what is commented out has the default

@@ -13,7 +13,7 @@ from tocsin_federation.merkle import root_of
 from tocsin_federation.statement import Void
 from tocsin_node.errors import NodeError
 from tocsin_node.identity_files import read_chain
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.storage import log
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.leader import Leader

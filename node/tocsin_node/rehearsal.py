@@ -23,7 +23,7 @@ from tocsin_node.identity_files import (
 from tocsin_node.passphrase import Passphrase
 from tocsin_node.rotation import Change, NextRoot, RootKey, Rotated, rotate
 from tocsin_node.secrets import KEYS_DIRECTORY
-from tocsin_node.settings import FILE_NAME
+from tocsin_node.settings.loading import FILE_NAME
 
 
 def rehearse(

@@ -39,7 +39,7 @@ from tocsin_node.key_lock import locked_at_rest
 from tocsin_node.paper import is_paper, read_paper, write_paper
 from tocsin_node.passphrase import KeyLocked, Passphrase, decode_key, encode_key
 from tocsin_node.secrets import KEYS_DIRECTORY, read_secret_file
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 
 
 class RotationRunning(NodeError):

@@ -22,10 +22,11 @@ from tocsin_node.app import IN_FLIGHT, build_app
 from tocsin_node.errors import NodeError, PortTaken
 from tocsin_node.health import address_check
 from tocsin_node.initialise import initialise
-from tocsin_node.node import open_node
+from tocsin_node.opening import open_node
 from tocsin_node.passphrase import Passphrase
 from tocsin_node.secrets import TOKEN_FILE, read_secret_file
-from tocsin_node.settings import Settings, load
+from tocsin_node.settings.loading import load
+from tocsin_node.settings.record import Settings
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 LOG_TIME = "%Y-%m-%d %H:%M:%S"

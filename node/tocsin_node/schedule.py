@@ -117,7 +117,7 @@ async def _guarded(job: Job, node: Node) -> None:
 
 async def _look_after_health(node: Node) -> None:
     report = await node.health.report()
-    peers = await node.peering.watch()  # by name, which /healthz does not say
+    peers = await node.peer_watch.look()  # by name, which /healthz does not say
     if await node.ops.tell((*(c for c in report.checks if c.name != "peers"), *peers)):
         node.alarms.wake()
 
@@ -143,7 +143,7 @@ async def _watch_clocks(node: Node) -> None:
 
 
 async def _keep_house(node: Node) -> None:
-    await node.peering.forget_old_invites()
+    await node.joining.forget_old_invites()
     await node.witnessing.forget_old()
     await node.alarms.forget()
     await asyncio.to_thread(destroy_old_keys, node.settings.dir, node.identity, node.now())

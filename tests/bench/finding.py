@@ -23,7 +23,6 @@ WORDS = 90  # of a report, as the public records have them
 HARMS = ("physical-health", "privacy", "economic", "discrimination", "harmful-content", "ai-security")
 COUNTRIES = ("US", "DE", "FR", "GB", "CN", "IN", "BR", "NG", "JP", "KE")
 GRADES = {"none": 0, "iv": 2, "iii": 3, "ii": 4, "i": 5}
-ITEMS_PER_PAGE = 50
 AIM_MS = 50
 BATCH = 10_000
 ROUNDS = 3

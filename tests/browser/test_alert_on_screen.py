@@ -78,7 +78,7 @@ def framed(picture):
 async def test_a_person_sees_the_alert_and_a_reaction_is_the_acknowledgement(node_with, phone, room):
     async with node_with() as node:
         form = await file(node)
-        shown = phone.message(HEADLINE)
+        shown = await phone.standing(HEADLINE)
         await shown.get_by_role("heading", name=f"🔴 {HEADLINE}").wait_for()
         text = await shown.inner_text()
         assert await shown.locator("strong").inner_text() == form["title"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.cli.fake_node import TOKEN, FakeNode
+from tests.cli.fake_node.node import FakeNode
+from tests.cli.fake_node.wire import TOKEN
 
 from tocsin_cli.main import cli
 

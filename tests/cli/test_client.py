@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from aiohttp import web
-from tests.cli.fake_node import TOKEN, answers, cuts_the_answer, goes_away, says
+from tests.cli.fake_node.wire import TOKEN, answers, cuts_the_answer, goes_away, says
 
 from tocsin_cli.client import Client, problem_of
 from tocsin_cli.config import Target

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
-from tests.cli.fake_node import FakeNode, Kept, problem
+from tests.cli.fake_node.node import FakeNode
+from tests.cli.fake_node.reports import Kept
+from tests.cli.fake_node.wire import problem
 
 from tocsin_schema.stix import build
 

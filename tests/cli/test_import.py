@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.cli.fake_node import answers, goes_away, says
+from tests.cli.fake_node.wire import answers, goes_away, says
 from tests.schema.imports.test_atlas import TREE
 from tests.schema.imports.test_avid import RECORD
 from tests.schema.samples import DATA

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 
 
 @pytest.mark.parametrize("org", ["", " ", " Acme", "a\nb"])

@@ -6,7 +6,7 @@ import shutil
 import stat
 
 import pytest
-from tests.cli.fake_node import says
+from tests.cli.fake_node.wire import says
 
 
 @pytest.fixture

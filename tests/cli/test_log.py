@@ -3,7 +3,8 @@ import os
 from datetime import UTC, datetime
 
 import pytest
-from tests.cli.fake_node import FakeNode, says
+from tests.cli.fake_node.node import FakeNode
+from tests.cli.fake_node.wire import says
 
 from tocsin_federation.identity import extend
 from tocsin_node.throwaway import MARKER

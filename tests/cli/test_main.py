@@ -6,7 +6,7 @@ import sys
 
 import click
 import pytest
-from tests.cli.fake_node import TOKEN, answers, says
+from tests.cli.fake_node.wire import TOKEN, answers, says
 
 from tocsin_cli.command import Late
 from tocsin_cli.exits import MEANING, Exit

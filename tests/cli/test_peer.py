@@ -1,7 +1,8 @@
 import json
 
 import pytest
-from tests.cli.fake_node import WORDS, answers
+from tests.cli.fake_node.peers import WORDS
+from tests.cli.fake_node.wire import answers
 
 INVITE = "tocsin1.SECRETINVITE"
 

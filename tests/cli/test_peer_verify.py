@@ -6,7 +6,7 @@ from aiohttp import web
 
 SAME = {
     "same": True, "head": "same", "size": 1200, "their_size": 1200, "compared": 1200, "waiting": 0, "held": 7, "asked": 1,
-    "complete": True, "trouble": None, "differences": [],
+    "complete": True, "trouble": None, "differences": [], "kept_out": [],
 }  # fmt: skip
 REPORT = "incident--5ee864f7-a0d5-4b08-9887-a4ceda5c2f7a"
 
@@ -66,17 +66,19 @@ def test_what_differs_is_listed_with_its_reason_and_what_to_do_and_ends_with_4(t
     assert json.loads(result.stdout)["our_log"]["trouble"] == "cannot-compare"
 
 
-def test_what_was_erased_here_is_said_so_on_its_side_and_no_repair_is_promised(tocsin, node):
+def test_what_people_erased_is_told_apart_and_is_no_difference(tocsin, node):
     node.add_peer("beta")
     erased = {
-        "index": 2, "report_id": None, "here": "refused", "there": "sealed", "code": "erased", "remedy": "none",
+        "index": 2, "report_id": None, "here": "refused", "there": "sealed", "code": "erased", "remedy": "kept-out",
         "repaired": False, "note": None,
     }  # fmt: skip
-    theirs = SAME | {"same": False, "differences": [erased]}
-    node.fault("GET", "/v1/peers/beta/verify", says(their_log=theirs, our_log=SAME))
+    theirs = erased | {"report_id": REPORT, "here": "sealed", "there": "refused"}
+    sides = {"their_log": SAME | {"kept_out": [erased]}, "our_log": SAME | {"kept_out": [theirs]}}
+    node.fault("GET", "/v1/peers/beta/verify", says(**sides))
     result = tocsin("peer", "verify", "beta")
-    assert result.exit_code == 4
+    assert result.exit_code == 0, result.output
+    assert "but for 2 entries that people erased and keep out." in result.stderr
     assert "refused (erased)" in result.stdout
     assert "sealed (erased)" not in result.stdout
     assert "tocsin report blocklist list" in result.stdout
-    assert "--repair" not in result.stderr
+    assert "they erased it, and keep it out" in result.stdout

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.cli.fake_node import problem
+from tests.cli.fake_node.wire import problem
 from tests.cli.test_report_submit import FORM
 
 OTHER = "incident--00000000-0000-4000-8000-000000000001"

@@ -6,7 +6,7 @@ import stat
 
 import click
 import pytest
-from tests.cli.fake_node import problem
+from tests.cli.fake_node.wire import problem
 from tests.schema.exports.reports import report, rich_raw
 from tests.schema.samples import FULL, LATER, MINIMAL, PRODUCER, build
 

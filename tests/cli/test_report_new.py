@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from tests.cli.fake_node import answers, goes_away
+from tests.cli.fake_node.wire import answers, goes_away
 
 from tocsin_schema.check import check_bundle
 

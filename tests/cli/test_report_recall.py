@@ -1,4 +1,4 @@
-"""`tocsin report recall` and `erase`: what is said when there is nobody left to tell."""
+"""`tocsin report recall`, `erase` and `recalls`: who is told, who has not confirmed, and of which report."""
 
 import pytest
 from aiohttp import web
@@ -34,3 +34,40 @@ def test_erasing_says_who_is_told_and_where_to_look(tocsin, node, peers, told, f
     assert told in done.stdout
     assert ("Until" in done.stdout) == bool(peers)
     assert f"Next: {following}" in done.stderr
+
+
+def ours(**facts):
+    given = {
+        "recall": "8f0c7f34-9f5c-4c43-8a0b-3a0f6a1d5a11", "report_id": REPORT, "tag": "ab" * 32, "what": "purge",
+        "tlp": "green", "reason": "asked to", "by": "Ann", "at": "2026-11-01T00:00:00Z", "erased": False,
+        "deadline": "2026-11-04T00:00:00Z", "peer": {"name": "beta", "node_id": "n1"}, "stage": "purged",
+        "overdue": False, "sent_at": None, "verified_at": None, "waiting_at": None, "done_at": None, "code": None,
+    }  # fmt: skip
+    return given | facts
+
+
+def test_recalls_name_the_report_while_anything_here_does_and_whoever_is_late(tocsin, node):
+    late = {"peer": {"name": "gamma", "node_id": "n2"}, "stage": "stored", "overdue": True}
+    theirs = {
+        "entry": "cd" * 32, "peer": {"name": "delta", "node_id": "n3"}, "what": "purge", "tlp": "green", "reason": "Mine.",
+        "at": "2026-11-01T00:00:00Z", "deadline": "2026-11-04T00:00:00Z", "stored_at": "2026-11-01T00:00:00Z",
+        "done_at": None, "done_by": None, "reports": [REPORT],
+    }  # fmt: skip
+    found = {
+        "ours": [ours(**late), ours(report_id=None, erased=True)],
+        "theirs": [theirs],
+        "titles": {REPORT: "Quokkaberry overdose"},
+    }
+
+    async def say(_request, _handler):
+        return web.json_response(found)
+
+    node.fault("GET", "/v1/recalls", say)
+    shown = tocsin("report", "recalls")
+    assert shown.exit_code == 0, shown.output
+    assert f"{REPORT} (Quokkaberry overdose)" in shown.stdout
+    assert "erased here (abababababab), " in shown.stdout
+    assert "stored (overdue)" in shown.stdout
+    assert "Not confirmed by the deadline: gamma." in shown.stderr
+    assert f"delta takes back {REPORT} (Quokkaberry overdose): Mine." in shown.stderr
+    assert f"tocsin report obey {theirs['entry']}" in shown.stderr

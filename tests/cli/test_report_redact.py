@@ -4,7 +4,7 @@ import json
 import tomllib
 
 import pytest
-from tests.cli.fake_node import goes_away
+from tests.cli.fake_node.wire import goes_away
 from tests.cli.test_report_new import typed
 
 from tocsin_schema.check import check_bundle

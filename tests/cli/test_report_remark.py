@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from tests.cli.fake_node import answers
+from tests.cli.fake_node.wire import answers
 from tests.cli.test_report_submit import FORM
 
 from tocsin_schema import stix

@@ -56,6 +56,9 @@ def test_a_share_that_reaches_nobody_is_a_refusal(tocsin, node, filed):
     assert "NOT sent to two words" in result.stderr
     assert "tocsin peer approve 'two words' --max-tlp-out amber" in result.stderr
     assert "[nothing-shared]" in result.stderr
+    assert result.stdout.splitlines()[0].split() == ["Not", "shared:", filed]
+    tried = tocsin("report", "share", filed, "--to", "two words", "--dry-run")
+    assert (tried.exit_code, "[nothing-shared]" in tried.stderr) == (1, True)
 
 
 def test_that_another_has_it_is_no_success_for_who_was_named(tocsin, node, filed):

@@ -9,7 +9,8 @@ import sys
 import textwrap
 
 import pytest
-from tests.cli.fake_node import FakeNode, answers, cuts_the_answer, goes_away, says
+from tests.cli.fake_node.node import FakeNode
+from tests.cli.fake_node.wire import answers, cuts_the_answer, goes_away, says
 
 from tocsin_schema.check import check_bundle
 
@@ -120,6 +121,19 @@ def test_a_dry_run_shows_who_would_get_what_and_leaves_nothing(tocsin, node, hom
     assert home.queue == home.drafts == []
     tocsin("report", "submit", "--file", "-", "--dry-run", input=FORM)
     assert home.drafts == []
+
+
+def test_a_dry_run_of_what_would_be_refused_ends_as_the_real_thing(tocsin, node, home, form):
+    node.add_peer("beta")
+    file = home.file("named.toml", FORM.replace("A triage", "Call +44 20 7946 0958. A triage"))
+    tried = tocsin("report", "submit", "--file", str(file), "--dry-run")
+    real = tocsin("report", "submit", "--file", str(file))
+    assert (tried.exit_code, real.exit_code) == (6, 6)
+    assert "It would be refused" in tried.stderr
+    assert tocsin("report", "submit", "--file", str(file), "--dry-run", "--no-share").exit_code == 0
+    assert (
+        tocsin("report", "submit", "--file", str(file), "--dry-run", "--reviewed-by", "Mara").exit_code == 0
+    )
 
 
 def test_the_audience_is_asked_for_as_given(tocsin, node, form):

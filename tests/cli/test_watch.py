@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from tests.cli.fake_node import TOKEN, FakeNode, answers
+from tests.cli.fake_node.node import FakeNode
+from tests.cli.fake_node.wire import TOKEN, answers
 
 from tocsin_cli.client import Client
 from tocsin_cli.config import Target

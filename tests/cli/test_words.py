@@ -5,7 +5,7 @@ from datetime import date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.fake_node import answers
+from tests.cli.fake_node.wire import answers
 from tests.cli.test_peer import INVITE
 from tests.cli.test_report_submit import FORM
 

@@ -10,10 +10,12 @@ from tests.support.manifests import Founders
 
 from tocsin_federation.circle import circle_entry_id, read_file, restore_circle, verify_circle, write_file
 from tocsin_federation.circle_rules import (
+    NOT_KNOWN,
     admit_addressed,
     admit_manifests,
     ending,
     first_difference,
+    next_count,
     release_into,
     why_closed,
 )
@@ -245,3 +247,36 @@ def test_two_manifests_of_one_epoch_are_known_by_the_first_that_differs():
     assert first_difference(us.circle, rival.circle) is None
     rival.next(NODES[1:], now=NOW)
     assert first_difference(us.circle, rival.circle) == 1
+
+
+@given(st.lists(st.booleans(), max_size=40), st.data())
+def test_no_restore_makes_an_author_give_a_number_twice_or_say_what_stands_before_it_wrongly(log, data):
+    """`log`: which of its entries went to the circle. It is put back to any moment, and any of what was lost comes back."""
+    written: dict[int, tuple[int, bytes]] = {}  # number → (place, leaf hash) of all that it ever signed
+
+    def leaf(place: int) -> bytes:
+        return place.to_bytes(32, "big", signed=False)[::-1]
+
+    def say(place: int, known: set[int]) -> None:
+        last = max((n for n, (at, _) in written.items() if at in known), default=0)
+        after = written[last][0] if last else -1
+        lost = sum(at > after and at not in known for at in range(place))
+        number, before = next_count(last, written[last][1] if last else None, lost)
+        assert number not in written
+        assert (before is None) == (number == 1)
+        if before not in {None, NOT_KNOWN}:
+            assert before == written[number - 1][1]
+        else:
+            assert number == 1 or number - 1 not in written, "else who holds that one sees another past"
+        written[number] = (place, leaf(place + 1))
+
+    for place, to_circle in enumerate(log):
+        if to_circle:
+            say(place, set(range(place)))
+    kept = data.draw(st.integers(0, len(log)))
+    back = data.draw(st.sets(st.integers(kept, max(kept, len(log) - 1))))
+    known = set(range(kept)) | {place for place in back if place < len(log)}
+    for place in range(len(log), len(log) + 3):
+        say(place, known)
+        known.add(place)
+        known |= data.draw(st.sets(st.integers(0, place)))

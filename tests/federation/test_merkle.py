@@ -217,3 +217,15 @@ def test_a_tile_path_has_one_spelling(text):
 @pytest.mark.parametrize(("index", "width"), [(-1, 1), (0, 0), (0, 257), (10**18, 1)])
 def test_there_are_no_other_tiles(index, width):
     assert refused(tile_path, index, width) == "proof-malformed"
+
+
+@given(st.integers(0, 70), st.integers(0, 70))
+def test_what_a_tree_was_before_follows_from_its_edge_and_a_few_leaves(before, after):
+    before, after = sorted((before, after))
+    edge = Frontier()
+    edge.extend(LEAVES[:after])
+    begun = edge.beginning(before)
+    assert begun.size <= before
+    begun.extend(LEAVES[begun.size : before])
+    assert (begun.size, begun.root()) == (before, root_of(LEAVES[:before]))
+    assert edge.root() == root_of(LEAVES[:after])

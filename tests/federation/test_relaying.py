@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.federation.nodes import NOW, A, B, C, enc_private
 from tests.federation.test_envelope import opened, refused, sealed_to
+from tests.support.manifests import Founders
 
 from tocsin_federation.checkpoint import Checkpoint
 from tocsin_federation.envelope import open_returned, wrap_info
@@ -12,7 +13,7 @@ from tocsin_federation.errors import EntryRefused, LogBroken
 from tocsin_federation.following import MAX_GROWTH
 from tocsin_federation.frames import Frame
 from tocsin_federation.merkle import Frontier, leaf_hash
-from tocsin_federation.messages import read_header
+from tocsin_federation.messages import Audience, read_header
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, hand_on, may_hand_on, offered
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
@@ -110,6 +111,46 @@ def test_nobody_can_give_an_author_back_what_it_did_not_write():
 )
 def test_only_those_that_the_author_named_get_anything_and_red_nobody_but_the_author(may, made, to):
     assert may_hand_on(made, to) is may
+
+
+CIRCLE = Founders()
+CIRCLE.next([A.node_id, B.node_id, C.node_id])
+CIRCLE.next([A.node_id, B.node_id])
+CIRCLE.next([A.node_id, C.node_id])
+TODAY = CIRCLE.circle
+LAST = {"circle": TODAY.id, "epoch": 0, "cseq": 1}
+
+
+def to_circle(tlp=Tlp.GREEN, **aud):
+    return header(B, tlp=tlp, aud=Audience(**{**LAST, **aud}))
+
+
+@pytest.mark.parametrize(
+    ("may", "made", "to", "circle"),
+    [
+        (True, to_circle(), caller(), TODAY),
+        (True, to_circle(Tlp.CLEAR), caller(), TODAY),
+        (False, to_circle(Tlp.AMBER), caller(), TODAY),
+        (False, to_circle(Tlp.AMBER_STRICT), caller(), TODAY),
+        (True, to_circle(Tlp.AMBER), caller(A), TODAY),  # its own word
+        (False, to_circle(), caller(out=Tlp.CLEAR), TODAY),
+        (False, to_circle(), caller(active=False), TODAY),
+        (False, to_circle(), caller(), None),  # not known here, left or contradicted
+        (False, to_circle(circle=bytes(32)), caller(), TODAY),
+        (False, to_circle(epoch=1), caller(), TODAY),  # it was no member then
+        (False, to_circle(), caller(B), TODAY),  # it is none today
+        (False, to_circle(epoch=9), caller(), TODAY),
+        (False, header(B, tlp=Tlp.GREEN, aud=Audience(unnamed=True)), caller(), TODAY),
+        (True, header(B, C, t="share", ref=bytes(32), tlp=Tlp.AMBER), caller(), None),
+        (False, header(B, t="share", ref=bytes(32), tlp=Tlp.GREEN), caller(), None),
+    ],
+)
+def test_of_a_circle_members_then_and_now_get_what_anybody_may_have_and_shares_go_to_whom_they_name(
+    may, made, to, circle
+):
+    assert may_hand_on(made, to, circle=circle) is may
+    stricter = Tlp.RED if made.tlp is not Tlp.RED else None
+    assert may_hand_on(made, to, stricter, circle) is (may and made.by == to.node_id)
 
 
 def head(size: int, root: bytes | None = None) -> Checkpoint:

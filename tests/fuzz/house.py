@@ -14,7 +14,8 @@ from tocsin_node.errors import NodeError
 from tocsin_node.links import matrix_answers, peer_client, webhook
 from tocsin_node.links.answer import read as read_answer
 from tocsin_node.links.transport import Retry
-from tocsin_node.settings import LimitSettings, load, parse
+from tocsin_node.settings.loading import load, parse
+from tocsin_node.settings.server import LimitSettings
 from tocsin_node.web.body import parse_json
 from tocsin_schema.check import check_bundle
 from tocsin_schema.form import check_form

@@ -9,7 +9,7 @@ HEAD = """\
 
 Every code that a node or the command line answers with, what it means and what to do. Codes are stable: programs may
 rely on them, words may improve. An ellipsis stands for what depends on the case. This page is written from the code
-itself (`TOCSIN_WRITE_GOLDEN=1 make test ARGS=tests/house`), and a test fails when it is out of date.
+itself (`make golden`), and a test fails when it is out of date.
 """
 SECTIONS = (
     (

@@ -11,7 +11,7 @@ from tests.house.repository import ROOT, WINGS
 
 from tocsin_node.routes import ROUTES
 from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS
-from tocsin_node.settings import parse
+from tocsin_node.settings.loading import parse
 
 DEPLOY = ROOT / "deploy"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8")

@@ -3,7 +3,7 @@
 from tests.support.alarms import bell, incident
 from tests.support.pager import pager
 
-from tocsin_node.settings import OncallSettings, RotaSettings
+from tocsin_node.settings.oncall import OncallSettings, RotaSettings
 
 
 def codes(found):

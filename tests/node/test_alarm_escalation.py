@@ -14,7 +14,7 @@ from tests.support.post_office import post_office
 from tocsin_node.services.alarm_desk import MuteTooLong
 from tocsin_node.services.alarm_rounds import Rounds
 from tocsin_node.services.silencing import Matchers, Silences
-from tocsin_node.settings import OncallSettings, RotaSettings
+from tocsin_node.settings.oncall import OncallSettings, RotaSettings
 from tocsin_schema.marking import Tlp
 
 MINUTE = timedelta(minutes=1)

@@ -13,7 +13,9 @@ from tests.support.post_office import post_office
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.transport import RoomEvent
 from tocsin_node.services.alarm_fellow import told_by_fellow
-from tocsin_node.settings import NodeSettings, OncallSettings, Settings
+from tocsin_node.settings.oncall import OncallSettings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import NodeSettings
 from tocsin_node.storage import fellows
 from tocsin_node.storage.pool import open_pool
 

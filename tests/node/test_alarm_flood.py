@@ -19,7 +19,11 @@ from tocsin_node.links.alert_digest import LISTED, digest_words
 from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.transport import Ready, Sent
 from tocsin_node.services.alarms import Alarms, Carriers
-from tocsin_node.settings import GroupingSettings, MailSettings, NodeSettings, OncallSettings, Settings
+from tocsin_node.settings.alerting import GroupingSettings
+from tocsin_node.settings.channels import MailSettings
+from tocsin_node.settings.oncall import OncallSettings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import NodeSettings
 from tocsin_schema.marking import Tlp
 
 FLOOD = {"flood_room": 3, "flood_origin": 2, "wait_ii_s": 0.2, "interval_s": 0.5}

@@ -15,7 +15,7 @@ from tocsin_node.services.alarm_gate import (
     judge,
 )
 from tocsin_node.services.alarm_timing import Bots, Timing
-from tocsin_node.settings import GroupingSettings
+from tocsin_node.settings.alerting import GroupingSettings
 from tocsin_node.storage.grouping import Told
 from tocsin_node.storage.silences import StoredSilence
 

@@ -6,7 +6,8 @@ from tests.support.post_office import PASSWORD, USER, certificate, post_office
 
 from tocsin_node.errors import SettingsError
 from tocsin_node.links.mail import letter
-from tocsin_node.settings import MailSettings, parse
+from tocsin_node.settings.channels import MailSettings
+from tocsin_node.settings.loading import parse
 from tocsin_schema.marking import Tlp
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.support.alarms import bell, incident, running
 
-from tocsin_node.settings import OncallSettings, RotaSettings
+from tocsin_node.settings.oncall import OncallSettings, RotaSettings
 
 
 def in_thread(root):

@@ -7,7 +7,7 @@ from tests.support.alarms import ORIGIN, bell, incident, running
 from tests.support.villain import GRAVE
 
 from tocsin_federation.messages import Acknowledgement
-from tocsin_node.settings import OncallSettings
+from tocsin_node.settings.oncall import OncallSettings
 from tocsin_node.storage import reports
 from tocsin_schema.check import check_bundle
 from tocsin_schema.stix import build, node_identity, revise, withdraw

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tocsin_node.services.alarm_rule import AlarmRule, Ring
-from tocsin_node.settings import AlertSettings
+from tocsin_node.settings.alerting import AlertSettings
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 from tocsin_schema.severity import Severity

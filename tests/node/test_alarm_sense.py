@@ -6,13 +6,10 @@ import pytest
 from tests.support.node import open_here, settings_on
 
 from tocsin_node.services.alarm_sense import unrung
-from tocsin_node.settings import (
-    AlertSettings,
-    GroupingSettings,
-    NodeSettings,
-    OncallSettings,
-    Settings,
-)
+from tocsin_node.settings.alerting import AlertSettings, GroupingSettings
+from tocsin_node.settings.oncall import OncallSettings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import NodeSettings
 
 SILENT = {"grade_i_waits_min": (), "grade_ii_waits_min": ()}
 

@@ -133,7 +133,7 @@ async def test_a_node_that_is_stopping_says_so_and_still_ends_its_work(fresh):
 
 async def test_a_second_process_on_the_same_database_is_refused(served, tmp_path, monkeypatch):
     from tocsin_node.errors import NodeRunning
-    from tocsin_node.node import open_node
+    from tocsin_node.opening import open_node
     from tocsin_node.storage import leader
 
     monkeypatch.setattr(leader, "TAKE_S", 0.1)

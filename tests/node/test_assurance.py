@@ -156,7 +156,7 @@ async def test_a_peer_that_falls_silent_is_named_to_the_operators_and_to_nobody_
         await peer.join(acme)
         [shown] = (await get(acme, "/v1/peers"))["items"]
         assert shown["silent"] is False
-        assert await acme.node.peering.watch() == []
+        assert await acme.node.peer_watch.look() == []
 
     async def unreachable():
         [shown] = (await get(acme, "/v1/peers"))["items"]
@@ -169,7 +169,7 @@ async def test_a_peer_that_falls_silent_is_named_to_the_operators_and_to_nobody_
         await conn.execute("update peer set approved_at = approved_at - interval '61 minutes'")
     [shown] = (await get(acme, "/v1/peers"))["items"]
     assert shown["silent"] is True
-    [check] = await acme.node.peering.watch()
+    [check] = await acme.node.peer_watch.look()
     assert (check.name, check.status, check.code) == ("peer mallory", "degraded", "peer-silent")
     assert "mallory" not in json.dumps(await get(acme, "/healthz"))
 
@@ -177,5 +177,5 @@ async def test_a_peer_that_falls_silent_is_named_to_the_operators_and_to_nobody_
 async def test_a_stopped_peer_is_named_to_the_operators(acme, mallory):
     [peer] = acme.node.peering.present()
     await acme.node.peering.note_problem(peer.node_id, "log-fork", "Call them.", suspect=True)
-    [check] = await acme.node.peering.watch()
+    [check] = await acme.node.peer_watch.look()
     assert (check.name, check.status, check.code) == (f"peer {peer.row.name}", "down", "peer-suspect")

@@ -177,6 +177,48 @@ async def test_what_was_noted_and_not_sealed_is_sealed_after_a_kill(database, tm
         assert await verified(served.node)
 
 
+async def test_a_checkpoint_that_lags_behind_the_database_after_a_crash_is_no_contradiction(
+    database, tmp_path
+):
+    """The lines were committed, and the power went before the node's directory had heard of them."""
+    settings = settings_on(tmp_path / "acme", database)
+    async with open_here(settings) as served:
+        older = await served.node.auditing.seal()
+    async with open_here(settings) as served:
+        await noted(served.node, *(Act("silence.add", f"silence:{n}", actor=ANN) for n in range(9)))
+        await served.node.auditing.seal()
+    (tmp_path / "acme" / "audit-note").write_bytes(older.note)
+    async with open_here(settings) as served:
+        assert (await served.node.auditing.health()).status == "ok"
+    assert not list((tmp_path / "acme").glob("audit-note.*.contradicted"))
+
+
+async def test_a_database_that_went_on_from_an_older_one_is_told_of_however_long_it_is_by_now(
+    database, tmp_path
+):
+    settings = settings_on(tmp_path / "acme", database)
+    async with open_here(settings) as served:
+        older = await served.node.auditing.seal()
+        await noted(served.node, Act("silence.add", "silence:9", actor=ANN))
+        lost = await served.node.auditing.seal()
+        address = served.node.pool.address
+    from tocsin_node.storage.pool import connect
+
+    conn = await connect(address)
+    await conn.execute("alter table audit_line disable trigger user")
+    await conn.execute("delete from audit_line where seq >= $1", older.size)
+    await audit.set_head(conn, older)
+    await conn.execute("alter table audit_line enable trigger user")
+    await conn.close()
+    (tmp_path / "acme" / "audit-note").unlink()
+    async with open_here(settings) as served:  # it went on elsewhere, and came back
+        await noted(served.node, *(Act("silence.add", f"silence:{n}", actor=ANN) for n in range(9)))
+        assert (await served.node.auditing.seal()).size > lost.size
+    (tmp_path / "acme" / "audit-note").write_bytes(lost.note)
+    async with open_here(settings) as served:
+        assert (await served.node.auditing.health()).code == "audit-contradicted"
+
+
 async def test_a_database_that_was_put_back_is_told_of_and_stops_nothing(database, tmp_path):
     settings = settings_on(tmp_path / "acme", database)
     async with open_here(settings) as served:

@@ -22,7 +22,7 @@ from tocsin_federation.merkle import consistency_proof
 from tocsin_federation.witness import Submission, write_submission
 from tocsin_node.audit_actions import ACTIONS, CHANGES_NOTHING, LEAVES
 from tocsin_node.routes import ROUTES
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.web.route import Route, check_routes
 from tocsin_schema.check import check_bundle
 from tocsin_schema.remarks import sighting

@@ -402,7 +402,7 @@ async def test_other_roles_are_reckoned_anew_for_what_is_held(database, tmp_path
         await Place(served, clock).file()
     import msgspec
 
-    from tocsin_node.settings import DutySettings
+    from tocsin_node.settings.duties import DutySettings
 
     stated = msgspec.structs.replace(plain, duties=DutySettings(roles=("controller",), jurisdictions=("DE",)))
     async with open_here(stated, now=clock) as served:
@@ -450,7 +450,7 @@ def test_the_words_of_a_clock_say_what_to_do_and_keep_what_the_room_may_not_read
 )
 def test_settings_that_no_calendar_and_no_rule_knows_are_refused(tmp_path, wrong, told):
     from tocsin_node.errors import SettingsError
-    from tocsin_node.settings import parse
+    from tocsin_node.settings.loading import parse
 
     with pytest.raises(SettingsError, match=told):
         parse({"node": {"org": "A"}, "duties": wrong}, tmp_path, {})
@@ -459,7 +459,7 @@ def test_settings_that_no_calendar_and_no_rule_knows_are_refused(tmp_path, wrong
 def test_the_roles_of_the_settings_are_those_of_the_rules():
     from typing import get_args
 
-    from tocsin_node.settings import DutySettings
+    from tocsin_node.settings.duties import DutySettings
     from tocsin_schema.organisation import ROLE
 
     listed = DutySettings.__annotations__["roles"]

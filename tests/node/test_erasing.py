@@ -18,7 +18,7 @@ from tocsin_federation.merkle import root_of
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.alarm_notice import Notices
 from tocsin_node.services.erasing import Erasing
-from tocsin_node.storage import erasing, log
+from tocsin_node.storage import complaints, erasing, log, recalls
 from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
 from tocsin_schema.redaction import project
@@ -68,6 +68,37 @@ async def test_whoever_refers_to_a_report_by_a_key_is_erased_from(pool):
     async with pool.acquire() as conn:
         referring = {row[0] for row in await conn.fetch(references)}
     assert referring <= {table for table, _ in erasing.ERASED}
+
+
+SMALL = {
+    "stirred", "silence", "subscription", "cluster_rung", "duty_warning", "audit_waiting", "complaint", "emergency",
+    "unnest", "gone", "ended", "told",
+}  # fmt: skip
+
+
+NAME = "incident--6f2d7a0e-8a3c-4a53-9f58-0d8a1c8a2f10"
+UNDER_THE_PEN = [
+    ("alert", erasing.ALERTS, ([NAME],)),
+    *[
+        (table, one, ([7] if "$1::bigint[]" in one else [NAME], None)[: 2 if "$2" in one else 1])
+        for table, one in erasing.ERASED
+    ],
+    ("quarantine", recalls.LET_GO, ("n1x", [b"x"])),
+    ("complaint", complaints.ASKED, ("n1x", [b"x"], "n1y")),
+    ("complaint", complaints.END, ("n1y",)),
+]
+
+
+@pytest.mark.parametrize(("table", "statement", "given"), UNDER_THE_PEN)
+async def test_no_table_that_may_be_large_is_read_from_end_to_end_while_the_pen_is_held(
+    pool, table, statement, given
+):
+    """At a million alerts and a million entries set aside an erasing had taken half a minute."""
+    async with pool.transaction() as conn:
+        await conn.execute("set local enable_seqscan = off")
+        plan = [row[0] for row in await conn.fetch(f"explain {statement}", *given)]
+    read = {line.split("Seq Scan on ")[1].split()[0] for line in plan if "Seq Scan on " in line}
+    assert read <= SMALL, (table, plan)
 
 
 async def send(node, method, path, raw, **query):
@@ -210,6 +241,12 @@ with one as (select id from alert where report_id = $1 limit 1),
 insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key, proof)
 values ('n1a', 'n1b', 1, 1, '\\x04', $1, 1, 'amber', $2, '{}', $3, $3, $3, $3)
 """
+# What elder complains of, against birch and against another: birch will take the report back before its author has heard.
+STANDING = """
+insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key)
+values ('n1elder', $2, 1, 1, '\\x05', $1, 1, 'amber', $3, '{}', $4, $4, $4),
+    ('n1elder', 'n1friend', 1, 1, '\\x06', $1, 1, 'amber', $3, '{}', $4, $4, $4)
+"""
 PASSING = {"audit_waiting"}  # sealed within a second
 
 
@@ -254,6 +291,9 @@ async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(clust
                 async with node.node.pool.acquire() as conn:
                     author = acme.node.identity.node_id
                     await conn.execute(BESIDE, report_id, author, report_id.encode())
+            async with elder.node.pool.acquire() as conn:
+                against = birch.node.identity.node_id
+                await conn.execute(STANDING, report_id, against, author, report_id.encode())
             assert await empty(nodes) == set(), "a part whose rows this search has never seen"
             remains = {name: await traces(node, report_id) for name, node in nodes.items()}
             assert all(len(each) >= 4 for each in remains.values())
@@ -268,6 +308,11 @@ async def test_nothing_is_left_of_it_anywhere_and_everything_else_verifies(clust
                 await gone(node, report_id)
                 await gone(node, redaction)
             await until_recall(acme, report_id, "purged", "purged")
+            assert await left(elder, report_id, remains["elder"]), "the complaints stand, for the author"
+            async with elder.node.pool.acquire() as conn:
+                assert await conn.fetchval("select count(*) from complaint where ct is not null") == 2
+                await conn.execute("update complaint set asked_at = asked_at - interval '31 days'")
+            await elder.node.complaints.tell()
             for name, node in nodes.items():
                 assert await left(node, report_id, remains[name]) == set(), name
             for node in (acme, birch, cedar):
@@ -356,6 +401,18 @@ async def test_what_was_sealed_about_a_report_while_it_was_erased_is_not_written
     assert acme.node.ledger.head.size == 0
 
 
+async def test_who_erases_again_hears_that_it_was_done_and_not_that_it_never_was(acme):
+    """The answer was lost on its way: whoever asks again has to know which it is."""
+    done = await filed(acme, "Something happened")
+    await post(acme, f"/v1/reports/{done['id']}/erase", WHY)
+    for report_id, status, code in (
+        (done["id"], 409, "erased"),
+        (f"incident--{uuid.uuid4()}", 404, "report-unknown"),
+    ):
+        async with acme.client.post(f"/v1/reports/{report_id}/erase", json=WHY) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
 # In rooms -------------------------------------------------------------------------------------------------------
 
 
@@ -408,7 +465,8 @@ async def test_a_homeserver_that_refuses_is_told_of(pool, tmp_path):
             "insert into delivery (channel, room, priority, content, txn, kind, state, last_error) "
             "values ('matrix', '!r', 5, '{}', 'unsay-x', 'unsay', 'failed', 'redaction-refused')"
         )
-    service = Erasing(pool, DataKeys(bytes(32), os.urandom), Notices("Acme", {}, lambda: datetime.now(UTC)))
+    notices = Notices("Acme", {}, lambda: datetime.now(UTC))
+    service = Erasing(pool, DataKeys(bytes(32), os.urandom), notices, node_id="n1")
     check = await service.health()
     assert (check.status, check.code) == ("degraded", "message-stays")
     del tmp_path

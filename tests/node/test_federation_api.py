@@ -9,13 +9,14 @@ import aiohttp
 import orjson
 import pytest
 from tests.support.node import open_here, settings_on
-from tests.support.villain import get, incident_id_of, peer_status, post, villain
+from tests.support.villain import get, incident_id_of, peer_status, post, until, villain
 
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.identity import extend
 from tocsin_federation.keys import generate, public_of
 from tocsin_federation.merkle import root_of
 from tocsin_federation.request_auth import keyid_of
+from tocsin_node.web.peer_auth import POLLS
 
 STIX = {"Content-Type": "application/stix+json"}
 
@@ -70,9 +71,13 @@ async def test_a_removed_peer_is_a_stranger(acme, mallory, checkpoint):
     assert await refused(mallory.ask(acme, checkpoint)) == "not-authenticated"
 
 
+async def waits(node, peer):
+    return peer.node_id in node.app[POLLS]._turns
+
+
 async def test_a_peer_that_is_removed_while_it_waits_gets_nothing(acme, mallory):
     waiting = asyncio.create_task(mallory.ask(acme, mallory.log_path(acme, "checkpoint?since=0&wait=30")))
-    await asyncio.sleep(0.2)  # so that it waits already
+    await until(lambda: waits(acme, mallory))
     async with acme.client.delete("/v1/peers/mallory") as answer:
         assert answer.status == 204
     await filed(acme, mallory)

@@ -32,7 +32,7 @@ from tocsin_federation.merkle import leaf_hash, root_of
 from tocsin_federation.statement import Void
 from tocsin_node.recovery import last_good
 from tocsin_node.rotation import Change, rotate
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.storage.pool import Address, connect
 from tocsin_schema.check import check_bundle
 from tocsin_schema.remarks import exposure

@@ -21,7 +21,7 @@ from tocsin_node.health import (
 from tocsin_node.identity_files import load_identity
 from tocsin_node.initialise import initialise
 from tocsin_node.rotation import rotate
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.storage.leader import Leader
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -237,8 +237,8 @@ async def test_a_peers_statement_that_ends_is_said_with_the_days_and_by_name_to_
             statement = (await peer_status(acme))["statement"]
             assert statement["expiring"] is (days >= 70)
             assert abs(statement["days_left"] - (100 - days)) <= 1
-            named = [c for c in await acme.node.peering.watch() if c.code == "peer-expiring"]
+            named = [c for c in await acme.node.peer_watch.look() if c.code == "peer-expiring"]
             assert [c.mark for c in named] == ([] if stage is None else [stage])
             assert all(c.name == "peer mallory" for c in named)
-            told = await acme.node.peering.health()
+            told = await acme.node.peer_watch.health()
             assert "mallory" not in (told.hint or "")

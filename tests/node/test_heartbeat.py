@@ -14,7 +14,9 @@ from tests.support.watchman import SECRET, watchman
 from tocsin_node.links.heartbeat import HeartbeatCaller
 from tocsin_node.secrets import read_secret_file
 from tocsin_node.services.heartbeat import Heartbeat, heartbeat_of
-from tocsin_node.settings import HeartbeatSettings, NodeSettings, Settings
+from tocsin_node.settings.operators import HeartbeatSettings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import NodeSettings
 
 READ_ONLY = """
 create function refuse() returns trigger language plpgsql as $$

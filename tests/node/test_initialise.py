@@ -8,7 +8,7 @@ import pytest
 from tocsin_node.errors import AlreadyInitialised, NotInitialised, SecretError, SettingsError
 from tocsin_node.identity_files import destroy_old_keys, load_identity, newest_first
 from tocsin_node.initialise import initialise
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ACME = {"node": {"org": "Acme", "url": "https://tocsin.acme.example"}}

@@ -12,7 +12,7 @@ from tests.support.homeserver import Room, open_room
 from tocsin_node.errors import SecretError
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import BadMessage, ChannelDown, Ready, Retry, Sent
-from tocsin_node.settings import MatrixSettings
+from tocsin_node.settings.channels import MatrixSettings
 
 TEXT = {"msgtype": "m.text", "body": "grade I"}
 

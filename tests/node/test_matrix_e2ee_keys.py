@@ -15,7 +15,7 @@ from tests.support.confidant import another_device, confidant, verify_device
 from tests.support.homeserver import open_encrypted_room
 
 from tocsin_node.links.transport import Heard, Ready, Retry, RoomEvent, Sent
-from tocsin_node.settings import MatrixSettings
+from tocsin_node.settings.channels import MatrixSettings
 
 pytest.importorskip("olm", reason="the extra e2ee is not installed")
 
@@ -82,7 +82,8 @@ async def heard_from(opened, position, count, *, tries=10):
 @pytest.fixture
 async def second_pool(cluster, tmp_path):
     """Another person's database."""
-    from tocsin_node.settings import NodeSettings, Settings
+    from tocsin_node.settings.record import Settings
+    from tocsin_node.settings.server import NodeSettings
     from tocsin_node.storage.pool import open_pool
 
     async with (
@@ -409,7 +410,9 @@ def test_without_the_extra_the_settings_are_refused_with_what_to_install(tmp_pat
         "import sys; sys.modules['mautrix'] = None\n"
         "from pathlib import Path\n"
         "from tocsin_node.services.alarms import room_transport\n"
-        "from tocsin_node.settings import MatrixSettings, NodeSettings, Settings\n"
+        "from tocsin_node.settings.channels import MatrixSettings\n"
+        "from tocsin_node.settings.record import Settings\n"
+        "from tocsin_node.settings.server import NodeSettings\n"
         "matrix = MatrixSettings(homeserver='http://x', user_id='@a:x', room='!r:x', encrypted=True)\n"
         "try: room_transport(Settings(dir=Path(), node=NodeSettings(org='A'), matrix=matrix), 'matrix', matrix, None)\n"
         "except Exception as exc: print(exc.code, exc.hint)\n"

@@ -12,7 +12,7 @@ from tocsin_cli.main import cli
 from tocsin_node.initialise import initialise
 from tocsin_node.links.transport import Ready
 from tocsin_node.services.alarms import room_transport
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 
 
 @pytest.fixture

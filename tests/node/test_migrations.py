@@ -30,9 +30,7 @@ async def test_the_migrated_database_is_what_schema_sql_says(conn):
     now = await catalog.describe(conn)
     if os.environ.get("TOCSIN_WRITE_GOLDEN"):
         Path(catalog.__file__).with_name("schema.sql").write_text(now, encoding="utf-8")
-    assert now == catalog.golden(), (
-        "after a review: TOCSIN_WRITE_GOLDEN=1 make test ARGS=tests/node/test_migrations.py"
-    )
+    assert now == catalog.golden(), "after a review: make golden"
 
 
 async def test_steps_are_taken_one_by_one_in_order(empty_database, session):

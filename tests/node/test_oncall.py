@@ -7,7 +7,7 @@ from tests.support.node import open_here, settings_on
 from tests.support.villain import get, post
 
 from tocsin_node.errors import SettingsError
-from tocsin_node.settings import load, parse
+from tocsin_node.settings.loading import load, parse
 
 MATRIX = {
     "homeserver": "http://127.0.0.1:1",

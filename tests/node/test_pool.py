@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import asyncpg
 import pytest
+from tests.support.villain import until
 
 from tocsin_node.errors import NodeRunning
-from tocsin_node.settings import DatabaseSettings, NodeSettings, Settings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import DatabaseSettings, NodeSettings
 from tocsin_node.storage.errors import (
     NotMigrated,
     StorageConflict,
@@ -240,7 +242,7 @@ async def test_losing_the_connection_loses_the_pen_and_what_was_being_written(da
     await leader.close()
 
 
-async def test_a_writer_that_is_cancelled_leaves_no_half_written_session(database):
+async def test_a_writer_that_is_cancelled_leaves_no_half_written_session(database, conn):
     leader = Leader(database)
     await leader.open()
 
@@ -248,8 +250,14 @@ async def test_a_writer_that_is_cancelled_leaves_no_half_written_session(databas
         async with leader.connection() as pen:
             await pen.execute("select pg_sleep(30)")
 
+    async def writes():
+        busy = (
+            "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+        )
+        return await conn.fetchval(busy)
+
     task = asyncio.create_task(write())
-    await asyncio.sleep(0.2)
+    await until(writes)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     async with leader.connection() as pen:

@@ -9,10 +9,13 @@ import msgspec
 import orjson
 import pytest
 from tests.support.circle import QUICK, circle, filed, introduce, seen
+from tests.support.node import open_here, settings_on
+from tests.support.pager import pager
 from tests.support.villain import get, incident_id_of, outcomes, post, until, villain
 
 from tocsin_federation.merkle import leaf_hash
 from tocsin_federation.recall import RECALL, write_recall
+from tocsin_node.services.ops import Ops
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import revise
 
@@ -114,6 +117,69 @@ async def test_a_recall_that_nobody_obeys_is_overdue_and_told(acme, mallory):
     assert item["overdue"]
     check = await acme.node.recalling.health()
     assert (check.status, check.code) == ("degraded", "recall-overdue")
+    listed = await get(acme, "/v1/recalls")
+    [late] = listed["ours"]
+    assert (late["peer"]["name"], late["overdue"], late["report_id"]) == ("mallory", True, done["id"])
+    assert listed["titles"] == {done["id"]: "Something happened"}
+
+
+async def test_the_operators_room_is_told_of_a_recall_that_nobody_confirmed(database, tmp_path):
+    """As in a node that runs: what `/healthz` says of it goes out by the clock, with the way to see who it is."""
+    async with pager() as there:
+        settings = settings_on(tmp_path / "acme", database, {"webhook": there.settings(tmp_path)}, org="acme")
+        async with open_here(settings) as acme, villain("mallory") as mallory:
+            await mallory.join(acme)
+            done = await filed(acme, "Something happened")
+            await post(acme, f"/v1/reports/{done['id']}/recall", {**WHY, "deadline_h": 1})
+            ops = Ops(acme.node.pool, acme.node.alarms.notices, ("webhook",), hold_s=0.0, well_s=0.0)
+            assert not await ops.tell([await acme.node.recalling.health()])
+            async with acme.node.pool.acquire() as conn:
+                await conn.execute(
+                    "update recall set at = at - interval '2 hours', deadline = deadline - interval '2 hours'"
+                )
+            report = await acme.node.health.report()
+            [check] = [one for one in report.checks if one.name == "recalls"]
+            assert await ops.tell([check])
+            acme.node.alarms.wake()
+
+            async def told():
+                return next((a["text"] for a in there.alerts if a["kind"] == "notice-trouble"), None)
+
+            text = await until(told)
+            assert "recalls is degraded (recall-overdue)" in text
+            assert "`tocsin report recalls`" in text
+            assert done["id"] not in text
+
+
+async def test_recalls_name_the_report_until_it_is_erased_and_then_a_hash_alone(cluster, tmp_path):
+    async with circle(cluster, tmp_path, ["acme", "birch"]) as nodes:
+        acme, birch = nodes["acme"], nodes["birch"]
+        done = await filed(acme, "Something happened")
+        await seen(birch, done["id"])
+        await post(acme, f"/v1/reports/{done['id']}/recall", WHY)
+        await until_recall(acme, done["id"], "purged")
+        listed = await get(acme, "/v1/recalls")
+        [named] = listed["ours"]
+        assert (named["report_id"], listed["titles"]) == (done["id"], {done["id"]: "Something happened"})
+        await post(acme, f"/v1/reports/{done['id']}/erase", WHY)
+        listed = await get(acme, "/v1/recalls")
+        [after] = listed["ours"]
+        assert (after["report_id"], after["tag"], listed["titles"]) == (None, named["tag"], {})
+
+
+async def test_recalls_of_ours_and_of_peers_are_told_side_by_side(cluster, tmp_path):
+    """That somebody here is to be asked hides nobody who is late with what we asked."""
+    async with circle(cluster, tmp_path, ["acme", "birch"], ASK) as nodes:
+        acme, birch = nodes["acme"], nodes["birch"]
+        for one, other in ((acme, birch), (birch, acme)):
+            done = await filed(one, "Something happened")
+            await seen(other, done["id"])
+            await post(one, f"/v1/reports/{done['id']}/recall", WHY)
+            await until_recall(one, done["id"], "waiting")
+        async with acme.node.pool.acquire() as conn:
+            await conn.execute("update recall set deadline = now() - interval '1 second'")
+        checks = {one.name: one.code for one in (await acme.node.health.report()).checks}
+        assert (checks["recalls"], checks["recalls-of-peers"]) == ("recall-overdue", "recall-waits")
 
 
 async def test_where_people_are_asked_it_waits_for_them_and_is_told_until_then(cluster, tmp_path):
@@ -125,20 +191,34 @@ async def test_where_people_are_asked_it_waits_for_them_and_is_told_until_then(c
         await until_recall(acme, done["id"], "waiting")
         [waiting] = (await get(birch, "/v1/recalls"))["theirs"]
         assert (waiting["reports"], waiting["reason"]) == ([done["id"]], WHY["reason"])
-        assert (await birch.node.recalling.health()).code == "recall-waits"
+        assert (await birch.node.recalling.asked()).code == "recall-waits"
         async with birch.node.pool.acquire() as conn:
             await conn.execute("update recalled set deadline = now() + interval '1 hour'")
-        assert (await birch.node.recalling.health()).code == "recall-due"
+        assert (await birch.node.recalling.asked()).code == "recall-due"
         await post(birch, f"/v1/recalls/{waiting['entry']}/obey", {"by": "Robin"})
         await gone(birch, done["id"])
         await until_recall(acme, done["id"], "purged")
         [blocked] = await erasures(birch)
         assert blocked["by"] == "Robin"
-        assert (await birch.node.recalling.health()).status == "ok"
+        assert (await birch.node.recalling.asked()).status == "ok"
         assert await refusal(birch, "POST", "/v1/recalls/00/obey", json={"by": "Robin"}) == (
             404,
             "recall-unknown",
         )
+
+
+async def test_nobody_is_asked_about_what_is_not_held(cluster, tmp_path):
+    """It was erased here before; its author hears so at once, also where people want to be asked."""
+    async with circle(cluster, tmp_path, ["acme", "birch"], ASK) as nodes:
+        acme, birch = nodes["acme"], nodes["birch"]
+        done = await filed(acme, "Something happened")
+        await seen(birch, done["id"])
+        await post(birch, f"/v1/reports/{done['id']}/erase", WHY)
+        await post(acme, f"/v1/reports/{done['id']}/recall", WHY)
+        await until_recall(acme, done["id"], "purged")
+        [theirs] = (await get(birch, "/v1/recalls"))["theirs"]
+        assert (theirs["reports"], theirs["done_by"]) == ([], None)
+        assert (await birch.node.recalling.asked()).status == "ok"
 
 
 async def test_a_stricter_marking_reaches_all_that_have_an_earlier_version(cluster, tmp_path):

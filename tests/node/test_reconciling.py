@@ -1,5 +1,7 @@
 """`peer verify`: both hold the same, for one question; and whatever differs is found, named, and mended if it can be."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from aiohttp import web
 from tests.node.test_relaying import SOON
@@ -9,6 +11,7 @@ from tests.support.villain import GRAVE, get, outcomes, post, until, villain
 
 from tocsin_federation.reconciling import Listed, read_question, summed, write_answer
 from tocsin_node.services.heads import log_id
+from tocsin_schema.stix import revise
 
 
 @pytest.fixture
@@ -137,6 +140,35 @@ async def test_what_a_rule_forbids_is_told_with_the_rule_and_cannot_be_mended(pa
     mended = await post(birch, "/v1/peers/alder/verify", {})
     assert mended["same"] is False
     assert mended["their_log"]["differences"][0]["repaired"] is False
+
+
+async def test_what_was_erased_here_and_given_anew_is_kept_out_and_is_no_difference(pair):
+    """Their author says it again, and again: that is refused because our own people said so, and nothing is amiss."""
+    alder, birch = pair
+    raw = alder.bundle("Erased at birch")
+    headers = {"Content-Type": "application/stix+json"}
+    async with alder.client.post("/v1/reports", data=raw, headers=headers) as answer:
+        report_id = (await answer.json())["id"]
+    await seen(birch, report_id)
+    why = {"by": "Kim", "reason": "Somebody asked for it."}
+    await post(birch, f"/v1/reports/{report_id}/erase", why)
+    later = revise(raw, {"countries": ["SE"]}, now=datetime.now(UTC) + timedelta(seconds=1))
+    async with alder.client.put(f"/v1/reports/{report_id}", data=later, headers=headers) as answer:
+        assert answer.status == 201, await answer.json()
+    await outcomes(birch, 2, "alder")
+    found = await settled(birch, "alder")
+    assert (found["same"], found["their_log"]["differences"]) == (True, [])
+    (apart,) = found["their_log"]["kept_out"]
+    assert (apart["index"], apart["here"], apart["code"], apart["report_id"]) == (
+        1,
+        "refused",
+        "erased",
+        None,
+    )
+    (there,) = (await settled(alder, "birch"))["our_log"]["kept_out"]
+    assert (there["report_id"], there["there"]) == (report_id, "refused")
+    checks = {check["name"]: check for check in (await get(birch, "/healthz"))["checks"]}
+    assert checks["peers"]["status"] == "ok", checks["peers"]
 
 
 async def test_nobody_learns_by_comparing_what_is_not_for_him(pair):

@@ -41,7 +41,7 @@ def home(made, tmp_path):
 
 @pytest.fixture
 def url(home):
-    from tocsin_node.settings import load
+    from tocsin_node.settings.loading import load
 
     return load(home, {}).public_url
 

@@ -8,7 +8,7 @@ from tests.support.villain import post, until, villain
 from tocsin_node import schedule
 from tocsin_node.errors import NodeError
 from tocsin_node.schedule import Job
-from tocsin_node.settings import FederationSettings
+from tocsin_node.settings.federation import FederationSettings
 
 
 @pytest.fixture

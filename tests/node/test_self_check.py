@@ -199,15 +199,22 @@ async def test_what_recipients_hold_of_a_lost_log_comes_back_whole_and_what_nobo
             assert found["our_log"]["differences"] == []
 
 
-async def test_a24_without_a_peer_to_ask_a_moved_node_signs_nothing_until_one_answers(elm, cluster, tmp_path):
-    async with circle(cluster, tmp_path, ()), AsyncExitStack() as stack:
-        fir_database = await stack.enter_async_context(cluster.database())
+@asynccontextmanager
+async def elm_and_fir(elm, cluster, tmp_path):
+    """Elm has told fir one report and is down, as fir is. Gives fir's settings, elm's NodeID and its database of before."""
+    async with cluster.database() as fir_database:
         fir = settings_on(tmp_path / "fir", fir_database, QUICK, org="fir")
         async with elm.up() as node, open_here(fir) as other:
             await introduce("elm", node, "fir", other)
-            said = await filed(node, "First")
-            await seen(other, said["id"])
             node_id = node.node.identity.node_id
+        dump = await elm.dump()
+        async with elm.up() as node, open_here(fir) as other:
+            await seen(other, (await filed(node, "Known to fir"))["id"])
+        yield fir, node_id, dump
+
+
+async def test_a24_without_a_peer_to_ask_a_moved_node_signs_nothing_until_one_answers(elm, cluster, tmp_path):
+    async with elm_and_fir(elm, cluster, tmp_path) as (fir, node_id, _):
         elm.move(node_id)
         async with elm.up() as node:
             check = await health_of(node, "log-unconfirmed")
@@ -219,13 +226,7 @@ async def test_a24_without_a_peer_to_ask_a_moved_node_signs_nothing_until_one_an
 
 
 async def test_a24_a_named_person_may_let_it_go_on_but_not_when_it_is_known_to_be_old(elm, cluster, tmp_path):
-    async with AsyncExitStack() as stack:
-        fir_database = await stack.enter_async_context(cluster.database())
-        fir = settings_on(tmp_path / "fir", fir_database, QUICK, org="fir")
-        async with elm.up() as node, open_here(fir) as other:
-            await introduce("elm", node, "fir", other)
-            node_id = node.node.identity.node_id
-        dump = await elm.dump()
+    async with elm_and_fir(elm, cluster, tmp_path) as (_, node_id, dump):
         elm.move(node_id)
         async with elm.up() as node:
             await health_of(node, "log-unconfirmed")
@@ -242,15 +243,7 @@ async def test_a24_a_named_person_may_let_it_go_on_but_not_when_it_is_known_to_b
 
 
 async def test_a24_a_log_that_was_forced_on_stops_when_peers_hold_another_past_of_it(elm, cluster, tmp_path):
-    async with AsyncExitStack() as stack:
-        fir_database = await stack.enter_async_context(cluster.database())
-        fir = settings_on(tmp_path / "fir", fir_database, QUICK, org="fir")
-        async with elm.up() as node, open_here(fir) as other:
-            await introduce("elm", node, "fir", other)
-            node_id = node.node.identity.node_id
-        dump = await elm.dump()
-        async with elm.up() as node, open_here(fir) as other:
-            await seen(other, (await filed(node, "Known to fir"))["id"])
+    async with elm_and_fir(elm, cluster, tmp_path) as (fir, node_id, dump):
         elm.restore(dump, node_id)
         async with elm.up() as node:
             await health_of(node, "log-unconfirmed")
@@ -267,21 +260,6 @@ async def test_a24_a_log_that_was_forced_on_stops_when_peers_hold_another_past_o
                 "/v1/reports", data=raw, headers={"Content-Type": "application/stix+json"}
             ) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (503, "log-contradicted")
-
-
-@asynccontextmanager
-async def elm_and_fir(elm, cluster, tmp_path):
-    """Elm has told fir one report and is down, as fir is. Gives fir's settings, elm's NodeID and its database of before."""
-    async with AsyncExitStack() as stack:
-        fir_database = await stack.enter_async_context(cluster.database())
-        fir = settings_on(tmp_path / "fir", fir_database, QUICK, org="fir")
-        async with elm.up() as node, open_here(fir) as other:
-            await introduce("elm", node, "fir", other)
-            node_id = node.node.identity.node_id
-        dump = await elm.dump()
-        async with elm.up() as node, open_here(fir) as other:
-            await seen(other, (await filed(node, "Known to fir"))["id"])
-        yield fir, node_id, dump
 
 
 async def test_a24_after_a_reboot_silent_peers_hold_it_for_a_moment_only_and_it_says_so(

@@ -6,7 +6,10 @@ import pytest
 
 from tocsin_node.errors import NotInitialised, SettingsError
 from tocsin_node.node_toml import commented
-from tocsin_node.settings import SECTIONS, FederationSettings, MatrixSettings, Settings, load, parse
+from tocsin_node.settings.channels import MatrixSettings
+from tocsin_node.settings.federation import FederationSettings
+from tocsin_node.settings.loading import load, parse
+from tocsin_node.settings.record import SECTIONS, Settings
 
 HERE = Path("/node")
 ROOM = {"homeserver": "https://m.example", "user_id": "@bot:m.example", "room": "!r:m.example"}

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from tocsin_federation.errors import IdentityRefused
 from tocsin_node.errors import NodeError
 from tocsin_node.services.tokens import Bearer
-from tocsin_node.settings import LimitSettings
+from tocsin_node.settings.server import LimitSettings
 from tocsin_node.storage.errors import StorageConflict, StorageUnavailable
 from tocsin_node.web.access_log import access_log_middleware
 from tocsin_node.web.auth import CALLER
@@ -82,12 +82,12 @@ async def read_parameters(request):
 
 
 async def hold(request):
-    request.app[HELD].set()
+    request.app[HELD].release()
     await request.app[RELEASE].wait()
     return json_response({"at": Thing(datetime(2026, 11, 23, tzinfo=UTC))})
 
 
-HELD = web.AppKey("held", asyncio.Event)
+HELD = web.AppKey("held", asyncio.Semaphore)
 RELEASE = web.AppKey("release", asyncio.Event)
 
 
@@ -101,7 +101,7 @@ async def server():
         ]
     )
     app[LIMITS] = LimitSettings(max_json_bytes=2048, max_json_depth=8, body_timeout_s=0.5)
-    app[HELD], app[RELEASE] = asyncio.Event(), asyncio.Event()
+    app[HELD], app[RELEASE] = asyncio.Semaphore(0), asyncio.Event()
     app.router.add_post("/json", take_json)
     app.router.add_post("/body", take_body)
     app.router.add_get("/fail", fail)
@@ -281,9 +281,9 @@ async def test_a_parameter_that_is_none_is_refused(client, target):
 
 async def test_more_work_than_the_limit_is_told_to_come_back(server, client):
     held = [asyncio.create_task(client.get("/hold")) for _ in range(2)]
-    await server.app[HELD].wait()
     waiting = asyncio.create_task(client.get("/free"))
-    await asyncio.sleep(0.1)
+    for _ in range(3):
+        await server.app[HELD].acquire()
     async with client.get("/fail?how=bug") as answer:
         await problem(answer, 503, "too-busy")
     server.app[RELEASE].set()

@@ -22,7 +22,7 @@ from tests.support.pager import Pager, pager
 from tests.support.wire import Direction, Wire
 
 from tocsin_node.identity_files import load_identity
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.pool import Address
 from tocsin_schema.stix import node_identity
 

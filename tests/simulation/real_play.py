@@ -200,12 +200,12 @@ def _later(one: Filed) -> datetime:
 
 
 def _repeat(house: House) -> None:
-    from tests.support.wire import _status, split_requests
+    from tests.support.wire import split_requests, status_of
 
     requests = [one for stream in house.wire.streams("request") for one in split_requests(stream)]
     for request in requests[-REPEATED:]:
         try:
-            _status(house.settings.node.port, request)
+            status_of(house.settings.node.port, request)
         except (OSError, ValueError, IndexError):
             continue  # it is being killed, or the piece was spoilt
 

@@ -10,7 +10,7 @@ from tests.support.node import open_here
 
 from tocsin_node import schedule
 from tocsin_node.health import utc_now
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 
 
 async def run(directory: Path, skew: timedelta) -> None:

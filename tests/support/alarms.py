@@ -20,18 +20,12 @@ from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret
 from tocsin_node.services.alarm_line import ops_settings
 from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
 from tocsin_node.services.alarms import Alarms, Carriers, other_senders
-from tocsin_node.settings import (
-    AlertSettings,
-    GroupingSettings,
-    MailSettings,
-    MatrixSettings,
-    NodeSettings,
-    OncallSettings,
-    OpsSettings,
-    SecondMatrixSettings,
-    Settings,
-    WebhookSettings,
-)
+from tocsin_node.settings.alerting import AlertSettings, GroupingSettings
+from tocsin_node.settings.channels import MailSettings, MatrixSettings, SecondMatrixSettings, WebhookSettings
+from tocsin_node.settings.oncall import OncallSettings
+from tocsin_node.settings.operators import OpsSettings
+from tocsin_node.settings.record import Settings
+from tocsin_node.settings.server import NodeSettings
 from tocsin_node.storage.pool import Pool
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport

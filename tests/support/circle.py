@@ -9,7 +9,7 @@ from tests.support.node import ServedNode, Values, open_here, settings_on
 from tests.support.postgres import Cluster
 from tests.support.villain import get, post, until
 
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 
 QUICK: Values = {
     "federation": {"backoff_max_s": 0.3, "long_poll_s": 1.0, "read_timeout_s": 2.0, "connect_timeout_s": 1.0}

@@ -118,7 +118,7 @@ async def verify_device(person: Person) -> str:
     from tocsin_node.links.matrix import MatrixTransport
     from tocsin_node.links.matrix_crypto import Machine, RoomState
     from tocsin_node.links.matrix_identity import Identity
-    from tocsin_node.settings import MatrixSettings
+    from tocsin_node.settings.channels import MatrixSettings
 
     settings = MatrixSettings(homeserver=person.url, user_id=person.user_id, room="!none:here")
     transport = MatrixTransport(settings, lambda: person.access_token)

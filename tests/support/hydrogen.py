@@ -75,6 +75,13 @@ class Screen:
         """The message in the timeline that holds `text`."""
         return self.page.locator("li.Timeline_message", has_text=text)
 
+    async def standing(self, text: str) -> Locator:
+        """The message that holds `text` now, by its event: this client shows an edit of it as a second message."""
+        message = self.message(text)
+        return self.page.locator(
+            f'li.Timeline_message[data-event-id="{await message.get_attribute("data-event-id")}"]'
+        )
+
     async def react(self, message: Locator, key: str) -> None:
         """What a finger does: the message's menu, and a reaction from it."""
         await message.hover()

@@ -27,8 +27,10 @@ from tests.support.reports import report_by
 
 from tocsin_node.app import build_app
 from tocsin_node.initialise import initialise
-from tocsin_node.node import Node, open_node
-from tocsin_node.settings import Settings, load
+from tocsin_node.node import Node
+from tocsin_node.opening import open_node
+from tocsin_node.settings.loading import load
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.pool import Address
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +58,7 @@ class ServedNode:
     node: Node
     url: str
     client: aiohttp.ClientSession
+    app: web.Application
 
     def bundle(self, *title: str, **fields: Any) -> bytes:
         """A report of this node's own."""
@@ -66,14 +69,15 @@ class ServedNode:
 async def open_here(settings: Settings, **options: Any) -> AsyncIterator[ServedNode]:
     """The node of `settings`, served on its port for the block. `options` go to `open_node`."""
     async with open_node(settings, **options) as node:
-        runner = web.AppRunner(build_app(node), access_log=None, shutdown_timeout=2, auto_decompress=False)
+        app = build_app(node)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, auto_decompress=False)
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.node.host, settings.node.port).start()
             token = (settings.dir / "token").read_text().strip()
             headers = {"Authorization": f"Bearer {token}"}
             async with aiohttp.ClientSession(settings.public_url, headers=headers) as client:
-                yield ServedNode(node, settings.public_url, client)
+                yield ServedNode(node, settings.public_url, client, app)
         finally:
             node.stopping.set()
             await runner.cleanup()

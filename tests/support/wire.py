@@ -10,7 +10,6 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
 from typing import Literal, Self
 
 Direction = Literal["request", "answer"]
@@ -67,7 +66,7 @@ class Wire:
     def replay(self) -> list[tuple[bytes, int]]:
         """Send every request that crossed so far once more, as it was; each with the status of the answer."""
         requests = [one for stream in self.streams("request") for one in split_requests(stream)]
-        return [(request, _status(self.target_port, request)) for request in requests]
+        return [(request, status_of(self.target_port, request)) for request in requests]
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name=f"wire to {self.target_port}", daemon=True)
@@ -159,41 +158,6 @@ class _Cut(Exception):
     """The connection ends here."""
 
 
-def flipping(chance: float, random: Random, *, rest: int = 6, way: Direction = "answer") -> Spoil:
-    """Flip one bit in about every 1/`chance`-th piece; after each, `rest` pieces pass as they are."""
-    passed = rest
-
-    def spoil(direction: Direction, piece: bytes) -> bytes:
-        nonlocal passed
-        if direction != way:
-            return piece
-        passed += 1
-        if passed <= rest or random.random() >= chance:
-            return piece
-        passed = 0
-        spoilt = bytearray(piece)
-        spoilt[random.randrange(len(spoilt))] ^= 1 << random.randrange(8)
-        return bytes(spoilt)
-
-    return spoil
-
-
-def cutting(chance: float, random: Random) -> Spoil:
-    """Cut the connection in about every 1/`chance`-th piece, somewhere within it."""
-    halves: list[bool] = []
-
-    def spoil(_way: Direction, piece: bytes) -> bytes | None:
-        if halves:
-            halves.clear()
-            return None
-        if random.random() >= chance:
-            return piece
-        halves.append(True)
-        return piece[: random.randrange(len(piece))]
-
-    return spoil
-
-
 def split_requests(stream: bytes) -> list[bytes]:
     """The HTTP requests in one direction of a connection; one that is not whole is left out."""
     found = []
@@ -211,7 +175,7 @@ def split_requests(stream: bytes) -> list[bytes]:
     return found
 
 
-def _status(port: int, request: bytes) -> int:
+def status_of(port: int, request: bytes) -> int:
     with socket.create_connection(("127.0.0.1", port), timeout=REPLAY_S) as line:
         line.sendall(request)
         head = b""

@@ -8,11 +8,11 @@ import click
 
 from tocsin_cli.command import Late, LazyGroup
 from tocsin_cli.commands.alert_lines import AlertNumber, held_words, standing, tell, whose
-from tocsin_cli.commands.report_read import cursor_refused
 from tocsin_cli.commands.report_table import whence
 from tocsin_cli.deliveries import SPOKEN, read_back, whereabouts
 from tocsin_cli.errors import CliError, Refused, Unreachable
 from tocsin_cli.filing import member
+from tocsin_cli.listing import cursor_option, cursor_refused, limit_option, listed
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -51,10 +51,8 @@ def alert() -> None:
     is_flag=True,
     help="Only those that nobody has taken up, here or at a peer.",
 )
-@click.option(
-    "--limit", type=click.IntRange(1, 500), metavar="N", default=50, show_default=True, help="Alerts at most."
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@limit_option("Alerts")
+@cursor_option
 @pass_session
 def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> None:
     """List the alerts, newest first."""
@@ -67,12 +65,8 @@ def list_(session: Session, only_open: bool, limit: int, cursor: str | None) -> 
         found = session.client.json("GET", "/v1/alerts", query=query)
     except Refused as exc:
         raise cursor_refused(exc, cursor) from exc
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No open alerts." if only_open else "No alerts.")
     if not items:
-        session.out.say("No open alerts." if only_open else "No alerts.")
         return
     columns = ["alert", "grade", "kind", "from", "raised", "state", "in hand of", "got to", "title"]
     session.out.table(columns, [_row(item) for item in items])

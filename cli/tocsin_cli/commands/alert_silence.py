@@ -10,6 +10,7 @@ from tocsin_cli.commands.alert_person import name_here
 from tocsin_cli.commands.peer_connect import Ttl
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
+from tocsin_cli.listing import limit_option, listed
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -59,20 +60,14 @@ def add(
 
 @silence.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that have ended.")
-@click.option(
-    "--limit", type=click.IntRange(1, 500), metavar="N", default=50, show_default=True, help="At most."
-)
+@limit_option("Silences")
 @pass_session
 def list_(session: Session, everything: bool, limit: int) -> None:
     """List the silences that hold, newest first."""
     query = [("limit", str(limit)), *([("all", "1")] if everything else [])]
     found = session.client.json("GET", "/v1/silences", query=query)
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No silences.")
     if not items:
-        session.out.say("No silences.")
         return
     columns = ["silence", "about", "up to grade", "until", "by", "reason", "holds"]
     session.out.table(columns, [_row(each) for each in items])

@@ -8,8 +8,10 @@ import click
 
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.log import memory, refuse_malformed
+from tocsin_cli.commands.report_table import command_of
 from tocsin_cli.durable import write_durably
 from tocsin_cli.filing import member
+from tocsin_cli.listing import cursor_option, limit_option, listed
 from tocsin_cli.placing import check_place, put
 from tocsin_cli.plain import local_time, utc_text
 from tocsin_cli.progress import progress
@@ -44,10 +46,8 @@ def audit() -> None:
 )
 @click.option("--since", type=When(), metavar="TIME", help="Not before.")
 @click.option("--until", type=When(), metavar="TIME", help="Before.")
-@click.option(
-    "--limit", type=click.IntRange(1, 500), metavar="N", default=50, show_default=True, help="Lines at most."
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@limit_option("Lines")
+@cursor_option
 @pass_session
 def list_(
     session: Session,
@@ -66,16 +66,14 @@ def list_(
     asked = {"who": who, "action": action, "object": about, **times, "cursor": cursor}
     query = [("limit", str(limit)), *((name, value) for name, value in asked.items() if value is not None)]
     found = session.client.json("GET", "/v1/audit", query=query)
-    if session.out.as_json:
-        session.out.document(found)
-        return
-    items = member(found, "items")
+    items = listed(session, found, nothing="Nothing of that kind was done.")
     if not items:
-        session.out.say("Nothing of that kind was done.")
         return
     session.out.table(["line", "at", "who", "action", "to what", "more"], [_row(item) for item in items])
     if found.get("next"):
-        session.out.next_step(f"the same with --cursor {found['next']}")
+        given = {"limit": limit, **asked, "cursor": None}
+        again = command_of("tocsin audit list", given, {})
+        session.out.next_step(f"{again} --cursor {found['next']}")
 
 
 @audit.command("export")
@@ -93,7 +91,7 @@ def export(session: Session, out: Path | None, force: bool) -> None:
     from tocsin_cli.audit_log import export as pieces
 
     check_place(out, force=force)
-    with progress(session.out, "Lines", None) as advance:
+    with progress(session.out, "Lines", None, printing=out is None) as advance:
         put(session.out, out, (line + b"\n" for line in pieces(session.client, advance)), force=force)
     if out is not None:
         session.out.next_step(f"tocsin audit verify {out}")

@@ -1,5 +1,6 @@
 """`tocsin circle adopt|leave|backfill`: what a member's operator decides about a circle."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.circle_look import tell
 from tocsin_cli.commands.report_file import reviewed_by_option
 from tocsin_cli.filing import member, names, reviewed_query
+from tocsin_cli.plain import utc_text
 from tocsin_cli.session import Session, pass_session
-from tocsin_cli.words import Since
+from tocsin_cli.words import When
 
 
 @click.command("adopt", cls=Command)
@@ -70,18 +72,20 @@ def leave(session: Session, name: str) -> None:
 
 @click.command("backfill", cls=Command)
 @click.argument("name", metavar="NAME")
-@click.option("--since", type=Since(), metavar="WHEN", help="Only reports changed then or later: 2026-11-01.")
+@click.option("--since", type=When(), metavar="WHEN", help="Only reports changed then or later: 2026-11-01.")
 @click.option("--dry-run", is_flag=True, help="Show who would get what; send nothing.")
 @reviewed_by_option
 @pass_session
-def backfill(session: Session, name: str, since: str | None, dry_run: bool, reviewed_by: str | None) -> None:
+def backfill(
+    session: Session, name: str, since: datetime | None, dry_run: bool, reviewed_by: str | None
+) -> None:
     """Give members of a circle the reports of ours that were shared into it before they came.
 
     Each gets the version that stands, if its marking and ceiling allow that. Asked twice, nothing is sent twice.
     """
     query = reviewed_query(reviewed_by)
     if since is not None:
-        query.append(("since", since))
+        query.append(("since", utc_text(since)))
     if dry_run:
         query.append(("dry_run", "1"))
     done: dict[str, Any] = {"items": [], "more": True}

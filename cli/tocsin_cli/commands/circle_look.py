@@ -11,6 +11,7 @@ from tocsin_cli.command import Command
 from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
+from tocsin_cli.listing import listed
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -22,12 +23,8 @@ SHORT = 16  # letters of an id that are shown
 def list_(session: Session) -> None:
     """List the circles: adopted ones, those that peers have told us of (offered), and those left."""
     found = session.client.json("GET", "/v1/circles")
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No circles.")
     if not items:
-        session.out.say("No circles.")
         return
     columns = ["name", "state", "epoch", "members", "up to", "ends", "told by", "id"]
     session.out.table(columns, [_row(item) for item in items])

@@ -9,6 +9,7 @@ from tocsin_cli.client import segment
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.report_table import whence
 from tocsin_cli.filing import member
+from tocsin_cli.listing import listed
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -27,12 +28,8 @@ def cluster() -> None:
 def list_(session: Session) -> None:
     """List the clusters there are now, the most organisations first."""
     found = session.client.json("GET", "/v1/clusters")
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No clusters.")
     if not items:
-        session.out.say("No clusters.")
         return
     columns = ["id", "kind", "what", "organisations", "reports", "level", "tlp", "last"]
     session.out.table(columns, [_row(item) for item in items])

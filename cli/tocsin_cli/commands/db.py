@@ -9,7 +9,7 @@ from tocsin_cli.command import LazyGroup
 from tocsin_cli.local_node import carry_out, directory_of
 from tocsin_cli.session import Session, pass_session
 from tocsin_node.actor import acting_as, of_shell
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.storage.catalog import describe, golden
 from tocsin_node.storage.database import open_database
 from tocsin_node.storage.migrations import Migration, migrate, standing

@@ -10,6 +10,7 @@ from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
+from tocsin_cli.listing import cursor_option, limit_option, listed
 from tocsin_cli.plain import local_time, utc_text
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.words import When
@@ -30,10 +31,8 @@ def duty() -> None:
 @click.option("--open", "open_only", is_flag=True, help="Only what is open and in force (the default).")
 @click.option("--all", "everything", is_flag=True, help="Also what is settled, dismissed or not in force.")
 @click.option("--report", "report_id", metavar="ID", type=ReportId(), help="All about one report.")
-@click.option(
-    "--limit", type=click.IntRange(1, 500), metavar="N", default=50, show_default=True, help="Duties at most."
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@limit_option("Duties")
+@cursor_option
 @pass_session
 def list_(
     session: Session, open_only: bool, everything: bool, report_id: str | None, limit: int, cursor: str | None
@@ -80,12 +79,10 @@ def track(session: Session, report_id: str, by: str, reason: str | None) -> None
     """Reckon your duties for a report that is not yours, such as a peer's about your system."""
     asked = {"report_id": report_id, "by": by, **_given(reason=reason)}
     found = session.client.json("POST", "/v1/duties/track", send=asked)
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(
+        session, found, nothing="No rule asks for anything; it is looked at again when the report changes."
+    )
     if not items:
-        session.out.say("No rule asks for anything; it is looked at again when the report changes.")
         return
     session.out.table(
         ["duty", "due", "time", "state", "rule", "stage", "to", "report"], list(map(_row, items))

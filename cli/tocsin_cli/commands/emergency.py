@@ -12,7 +12,7 @@ from tocsin_cli.ask import GIVE_YES, Asker
 from tocsin_cli.client import segment
 from tocsin_cli.command import LazyGroup
 from tocsin_cli.commands.alert_person import name_here
-from tocsin_cli.commands.report_read import ReportId, cursor_refused
+from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_remark import EXPOSURES
 from tocsin_cli.durable import write_durably
 from tocsin_cli.emergency_told import (
@@ -31,6 +31,7 @@ from tocsin_cli.emergency_told import (
 )
 from tocsin_cli.errors import Refused, UsageFault
 from tocsin_cli.filing import member, names
+from tocsin_cli.listing import cursor_option, cursor_refused, limit_option, listed
 from tocsin_cli.output import on_terminal
 from tocsin_cli.session import Session, pass_session
 
@@ -192,15 +193,8 @@ def answer(session: Session, emergency_id: str, said: tuple[str, ...], note: str
 @emergency.command("list")
 @click.option("--open", "only_open", is_flag=True, help="Only those that were not stood down.")
 @click.option("--drills/--no-drills", "drills", default=None, help="Only drills, or none. [default: both]")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 500),
-    metavar="N",
-    default=50,
-    show_default=True,
-    help="Emergencies at most.",
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@limit_option("Emergencies")
+@cursor_option
 @pass_session
 def list_(session: Session, only_open: bool, drills: bool | None, limit: int, cursor: str | None) -> None:
     """List emergencies and drills, yours and those that you were called to, newest first."""
@@ -212,12 +206,8 @@ def list_(session: Session, only_open: bool, drills: bool | None, limit: int, cu
         )
     except Refused as exc:
         raise cursor_refused(exc, cursor) from exc
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No open emergencies." if only_open else "No emergencies.")
     if not items:
-        session.out.say("No open emergencies." if only_open else "No emergencies.")
         return
     session.out.table(LIST_COLUMNS, [list_row(item) for item in items])
     session.out.next_step("tocsin emergency show ID")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from tocsin_cli.command import Command
-from tocsin_cli.filing import member
+from tocsin_cli.listing import listed
 from tocsin_cli.session import Session, pass_session
 
 
@@ -21,12 +21,8 @@ def republish(session: Session, reports: Sequence[str], dry_run: bool) -> None:
     """
     body = {"reports": list(reports), "dry_run": dry_run}
     told = session.client.json("POST", "/v1/log/republish", send=body)
-    if session.out.as_json:
-        session.out.document(told)
-        return
-    items = member(told, "items")
+    items = listed(session, told, nothing="Nothing stands in an ended log alone.")
     if not items:
-        session.out.say("Nothing stands in an ended log alone.")
         return
     rows = [(i["outcome"], i["id"], i["ver"], i["title"], ", ".join(i["to"]) or "-") for i in items]
     session.out.table(("outcome", "report", "ver", "title", "to"), rows)

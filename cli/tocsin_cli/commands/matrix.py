@@ -17,7 +17,9 @@ from tocsin_node.errors import EncryptionMissing
 from tocsin_node.links.matrix import Login, MatrixTransport, login
 from tocsin_node.links.transport import ChannelDown, Retry
 from tocsin_node.secrets import KEYS_DIRECTORY, PICKLE_KEY, RECOVERY_KEYS, read_secret_file, write_secret_file
-from tocsin_node.settings import MatrixSettings, Settings, load
+from tocsin_node.settings.channels import MatrixSettings
+from tocsin_node.settings.loading import load
+from tocsin_node.settings.record import Settings
 
 DEVICE_FILE = "matrix-device"
 SECOND_DEVICE_FILE = "matrix-second-device"
@@ -79,6 +81,10 @@ def login_(session: Session, second: bool, new_device: bool, new_identity: bool)
         device_file = settings.path(chosen.access_token_file).with_name(name)
         device = "" if new_device else chosen.device_id or _kept(device_file)
         password = Asker(session.out).secret(f"Password of {chosen.user_id}:")
+        if not password:
+            raise UsageFault(
+                "No password was given.", hint="Type the bot's password, or write it to standard input."
+            )
         given = _log_in(chosen, password, device)
         _keep(settings, chosen, device_file, given)
         made = chosen.encrypted and _identify(

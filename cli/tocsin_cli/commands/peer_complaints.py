@@ -8,7 +8,8 @@ import click
 
 from tocsin_cli.command import Command
 from tocsin_cli.errors import UsageFault
-from tocsin_cli.filing import member, names
+from tocsin_cli.filing import names
+from tocsin_cli.listing import listed
 from tocsin_cli.placing import check_place, put
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
@@ -33,7 +34,8 @@ def complaints(
     """List what was passed on against its marking.
 
     All of it, or what was passed on by one peer. Each is proven by the log of who did it; nothing follows by itself:
-    talk to them, lower what goes to them (tocsin peer policy NAME), or end the connection.
+    talk to them, lower what goes to them (tocsin peer policy NAME), or end the connection. What proves it of another's
+    report is kept for 90 days, and no longer than the report may be: write it to a file while it is there.
     """
     if (out is not None or disclose) and evidence is None:
         raise UsageFault(
@@ -43,14 +45,20 @@ def complaints(
         _evidence(session, evidence, out, disclose=disclose, force=force)
         return
     found = session.client.json("GET", "/v1/complaints", query=[("against", name)] if name else [])
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No complaints.")
     if not items:
-        session.out.say("No complaints.")
         return
-    columns = ["id", "passed on by", "to", "marking", "report", "complained by", "author knows", "at"]
+    columns = [
+        "id",
+        "passed on by",
+        "to",
+        "marking",
+        "report",
+        "complained by",
+        "author knows",
+        "at",
+        "proof",
+    ]
     session.out.table(columns, [_row(each) for each in items])
     session.out.next_step("tocsin peer complaints --evidence ID --out FILE")
 
@@ -75,8 +83,18 @@ def _row(each: Mapping[str, Any]) -> list[object]:
         named("against"),
         ", ".join(names(each.get("recipients"))),
         f"TLP:{str(each.get('tlp')).upper()}",
-        f"{each.get('report_id')} (version {each.get('ver')})",
+        f"{each['report_id']} (version {each.get('ver')})"
+        if each.get("report_id")
+        else "taken back, or long ago",
         named("by"),
         "yes" if each.get("author_told") else "no",
         local_time(each.get("at")),
+        _proof(each),
     ]
+
+
+def _proof(each: Mapping[str, Any]) -> str:
+    """How long there is something to show."""
+    if not each.get("report_id"):
+        return "gone"
+    return f"until {local_time(each['evidence_until'])}" if each.get("evidence_until") else "kept"

@@ -24,6 +24,7 @@ _REMEDIES = {
     "offer": "make its key anew for them: --repair",
     "give-back": "they hold what we lost",
     "theirs": "their operator: tocsin peer verify, --repair",
+    "kept-out": "it was erased, and stays away: tocsin report blocklist list",
     "none": "a rule forbids it",
 }
 _TROUBLES = {
@@ -43,7 +44,8 @@ def verify(session: Session, name: str, repair: bool) -> None:
 
     Of both logs: what the author sealed to the other, and what became of it there. When all is the same it costs a
     question or two, however long the logs are; what differs is listed with its reason. What the peer says of itself is
-    its word. Ends with 4 when the two do not hold the same.
+    its word. What people erased and keep out is told apart: it is no difference. Ends with 4 when the two do not hold
+    the same.
     """
     path = f"/v1/peers/{segment(name)}/verify"
     found = session.client.json("POST", path, send={}) if repair else session.client.json("GET", path)
@@ -63,7 +65,9 @@ def verify(session: Session, name: str, repair: bool) -> None:
             hint = "Nothing is lost and nothing can be repaired: the last column says why each is not held."
         raise NotVerified(f"{name} and this node do not hold the same.", code="not-the-same", hint=hint)
     if not session.out.as_json:
-        session.out.say("Both hold the same.")
+        apart = sum(len((found.get(side) or {}).get("kept_out") or []) for side in ("their_log", "our_log"))
+        but = f", but for {_many(apart, 'entry', 'entries')} that people erased and keep out" if apart else ""
+        session.out.say(f"Both hold the same{but}.")
 
 
 def _many(count: object, one: str, more: str = "") -> str:
@@ -88,7 +92,8 @@ def _side(session: Session, title: str, side: Mapping[str, Any]) -> None:
         pairs.append(("Not compared", _TROUBLES.get(str(trouble), trouble)))
     pairs.append(("The same", "yes" if side.get("same") else "no"))
     session.out.facts(pairs)
-    rows = [_row(each) for each in side.get("differences") or []]
+    kept_out = side.get("kept_out") or []
+    rows = [_row(each) for each in [*(side.get("differences") or []), *kept_out]]
     if rows:
         session.out.line()
         session.out.table(["entry", "here", "there", "report", "what to do"], rows)
@@ -101,8 +106,8 @@ def _row(each: Mapping[str, Any]) -> list[object]:
         done = f"mended: {each.get('note')}"
     elif each.get("note"):
         done = str(each["note"])
-    elif each.get("code") == "erased":
-        done = "it was erased, and stays away: tocsin report blocklist list"
+    elif each.get("remedy") == "kept-out" and each.get("there") == "refused":
+        done = "they erased it, and keep it out"
     else:
         done = _REMEDIES.get(str(each.get("remedy")), str(each.get("remedy")))
     here, there = (_state(each, part) for part in ("here", "there"))

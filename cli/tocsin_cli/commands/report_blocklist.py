@@ -6,6 +6,7 @@ from tocsin_cli.command import Command, LazyGroup
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
+from tocsin_cli.listing import listed
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 
@@ -24,12 +25,8 @@ def blocklist() -> None:
 def list_(session: Session, all_: bool) -> None:
     """List what was erased, newest first: when, by whom, why."""
     found = session.client.json("GET", "/v1/erasures", query=[("all", "1")] if all_ else [])
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="Nothing was erased.")
     if not items:
-        session.out.say("Nothing was erased.")
         return
     rows = [
         [

@@ -15,7 +15,7 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.redaction_told import standing_in, warn_looser
 from tocsin_cli.commands.report_file import full_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
-from tocsin_cli.commands.report_told import tell_answer, tell_tried, warn_not_sent
+from tocsin_cli.commands.report_told import refuse_as_tried, tell_answer, tell_tried, warn_not_sent
 from tocsin_cli.durable import write_durably
 from tocsin_cli.errors import CliError, FindingsFound, NotAllowed, Refused, UsageFault
 from tocsin_cli.filing import member, post, reviewed_query
@@ -97,6 +97,7 @@ def update(
         source.release()
     elif source is not None and (kept := source.tried()):
         session.out.next_step(f"tocsin report update {report_id} --file {kept}")
+    refuse_as_tried(answer)
 
 
 @click.command("withdraw", cls=Command)
@@ -144,6 +145,7 @@ def withdraw(
     answer = post(session.client, "POST", f"{path}/withdraw", bundle, query)
     tell_answer(session.out, answer, dry_run=dry_run, heading="Withdrawn")
     warn_not_sent(session.out, answer)
+    refuse_as_tried(answer)
 
 
 def refuse_foreign(session: Session, path: str) -> Mapping[str, Any]:

@@ -11,9 +11,10 @@ from tocsin_cli.client import STIX, parsed, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_table import whence
-from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
+from tocsin_cli.commands.report_told import refuse_as_tried, tell_answer, warn_not_sent
 from tocsin_cli.errors import CliError, Refused, UsageFault
 from tocsin_cli.filing import build_bundle, member, post
+from tocsin_cli.listing import listed
 from tocsin_cli.queue import Waiting
 from tocsin_cli.session import Session, pass_session
 
@@ -35,12 +36,8 @@ def duplicates(session: Session, report_id: str) -> None:
     not: the same with --not, and the suggestion is gone.
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/duplicates")
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="No report here is like it.")
     if not items:
-        session.out.say("No report here is like it.")
         return
     for item in items:
         session.out.facts(_facts(item))
@@ -174,6 +171,7 @@ def _revise(
     answer = post(session.client, "PUT", path, bundle, [("dry_run", "1")] if dry_run else [])
     tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
     warn_not_sent(session.out, answer)
+    refuse_as_tried(answer)
 
 
 def _path(report_id: str, other_id: str) -> str:

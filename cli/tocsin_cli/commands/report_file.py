@@ -15,6 +15,7 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.report_duplicates import warn_of_likely, warn_of_likely_before
 from tocsin_cli.commands.report_told import (
     audience_lines,
+    refuse_as_tried,
     severity_line,
     tell_answer,
     tell_tried,
@@ -257,6 +258,7 @@ def submit(
             warn_of_likely_before(session, item)
             if kept := source.tried():
                 session.out.next_step(f"tocsin report submit --file {kept}")
+            refuse_as_tried(tried)
             return
         answer = file_report(session.client, session.queue, item, source)
     except FindingsFound as exc:

@@ -15,8 +15,9 @@ from tocsin_cli.commands.remark_told import remark_lines
 from tocsin_cli.commands.report_content import content_facts
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.commands.report_told import severity_line
-from tocsin_cli.errors import CliError, Refused, UsageFault
+from tocsin_cli.errors import Refused, UsageFault
 from tocsin_cli.filing import member, names
+from tocsin_cli.listing import cursor_option, cursor_refused, limit_option
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.words import Grade, Since, Tlp
@@ -43,15 +44,8 @@ class ReportId(click.ParamType[str]):
 
 
 @click.command("list", cls=Command)
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 500),
-    metavar="N",
-    default=50,
-    show_default=True,
-    help="Reports at most.",
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@limit_option("Reports")
+@cursor_option
 @click.option("--grade", type=Grade(), metavar="GRADE", help="Only this response grade.")
 @click.option("--tlp", type=Tlp(), metavar="TLP", help="Only this marking.")
 @click.option("--state", type=click.Choice(["active", "withdrawn"]), help="Only these.")
@@ -73,15 +67,6 @@ def list_(session: Session, /, limit: int, **filters: str | None) -> None:
         session.out.document(found)
         return
     tell_page(session, found, command_of("tocsin report list", {**asked, "cursor": None}, {}))
-
-
-def cursor_refused(exc: Refused, cursor: str | None) -> CliError:
-    """A refusal of a list; one that speaks of the cursor in the words of the command line."""
-    if cursor is None or exc.code != "bad-parameter" or "cursor" not in str(exc):
-        return exc
-    return UsageFault(
-        f"--cursor {cursor!r} is none that a list has named.", hint="Leave it out to begin anew."
-    )
 
 
 DISPUTED = (
@@ -196,7 +181,7 @@ def _passed_on(found: Mapping[str, Any]) -> list[tuple[str, object]]:
             ", ".join(names(each.get("to"))) or "nobody",
             " (its clients)" if each.get("clients") else "",
         )
-        by = (each.get("by") or {}).get("name")
+        by = "us" if (each.get("by") or {}).get("ours") else (each.get("by") or {}).get("name")
         when = f"version {each.get('ver')}, {local_time(each.get('at'))}"
         lines.append(("Passed on", f"by {by} to {to}{clients}, {when}"))
     return lines
@@ -239,7 +224,7 @@ def _content(session: Session, found: Mapping[str, Any]) -> list[tuple[str, obje
 
 def acknowledgement_line(each: Mapping[str, Any]) -> str:
     """Who acknowledged, where and when, on one line."""
-    where = f" at {each['node']}" if each.get("node") else ""
+    where = f" at {each['node']}" if each.get("node") and each.get("via") != "peer" else ""
     gone = f", taken back {local_time(each['revoked_at'])}" if each.get("revoked_at") else ""
     note = f": {each['note']}" if each.get("note") else ""
     return f"{each.get('by')}{where} via {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"

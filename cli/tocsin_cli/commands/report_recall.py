@@ -97,7 +97,8 @@ def erase(
 def recalls(session: Session) -> None:
     """List what was taken back, by us and by peers.
 
-    Of what we took back it says how far each peer is; of what peers did, what is to be done here.
+    Of what we took back it says how far each peer is, and who has not confirmed it by the deadline; of what peers did,
+    what is to be done here. A report that is erased here has no name any more: it is told by a hash and the day.
     """
     found = session.client.json("GET", "/v1/recalls")
     ours, theirs = member(found, "ours"), member(found, "theirs")
@@ -107,17 +108,36 @@ def recalls(session: Session) -> None:
     if not ours and not theirs:
         session.out.say("No recalls.")
         return
+    titles: Mapping[str, str] = found.get("titles") or {}
     rows = [
-        ["us", one["peer"]["name"], one["what"], _stage(one), local_time(one["deadline"])] for one in ours
+        [
+            "us",
+            one["peer"]["name"],
+            one["what"],
+            _stage(one),
+            local_time(one["deadline"]),
+            _which(one, titles),
+        ]
+        for one in ours
     ]
     rows += [
-        [one["peer"]["name"], "us", one["what"], _done(one), local_time(one["deadline"])] for one in theirs
+        [
+            one["peer"]["name"],
+            "us",
+            one["what"],
+            _done(one),
+            local_time(one["deadline"]),
+            _reports(one, titles) if one["reports"] else "not held here",
+        ]
+        for one in theirs
     ]
-    session.out.table(["by", "of", "what", "how far", "until"], rows)
+    session.out.table(["by", "of", "what", "how far", "until", "report"], rows)
     waiting = [one for one in theirs if not one["done_at"]]
     for one in waiting:
-        reports = ", ".join(one["reports"]) or "nothing that is held here"
+        reports = _reports(one, titles) or "nothing that is held here"
         session.out.say(f"{one['peer']['name']} takes back {reports}: {one['reason']}")
+    if late := sorted({one["peer"]["name"] for one in ours if one["overdue"]}):
+        session.out.warn(f"Not confirmed by the deadline: {', '.join(late)}. Ask there by another way.")
     if waiting:
         session.out.next_step(f"tocsin report obey {waiting[0]['entry']} --by NAME")
 
@@ -155,25 +175,26 @@ def _take_back(
     path = f"/v1/reports/{segment(report_id)}/{verb}"
     tried = session.client.json("POST", path, send={**wanted, "dry_run": True})
     if dry_run:
-        _tell(session, tried)
+        _tell(session, tried, verb)
         return
     if not yes:
-        _tell(session, tried)
+        _tell(session, tried, verb)
         if not Asker(session.out, instead=GIVE_YES).yes(ask, default=False):
             session.out.warn("Nothing is done.")
             return
     done = session.client.json("POST", path, send=dict(wanted))
-    _tell(session, done)
+    _tell(session, done, verb)
     told = bool(done["peers"])
     session.out.next_step(f"tocsin report receipts {report_id}" if told else "tocsin report blocklist list")
 
 
-def _tell(session: Session, told: Mapping[str, Any]) -> None:
+def _tell(session: Session, told: Mapping[str, Any], verb: str) -> None:
     out = session.out
     if out.as_json:
         out.document(told)
         return
-    heading = {"dry-run": "Would be taken back", "recalled": "Recalled", "erased": "Erased"}[told["outcome"]]
+    tried = "Would be erased" if verb == "erase" else "Would be taken back"
+    heading = {"dry-run": tried, "recalled": "Recalled", "erased": "Erased"}[told["outcome"]]
     names = ", ".join(peer["name"] for peer in told["peers"]) or "nobody: no peer has it from us"
     until = [("Until", local_time(told["deadline"]))] if told["peers"] else []
     out.facts([(heading, told["report_id"]), ("Told", names), *until])
@@ -183,6 +204,22 @@ def _tell(session: Session, told: Mapping[str, Any]) -> None:
 
 def _stage(one: Mapping[str, Any]) -> str:
     return f"{one['stage']} (overdue)" if one["overdue"] else str(one["stage"])
+
+
+def _which(one: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """The report that we took back, as long as anything here says which."""
+    report_id = one.get("report_id")
+    if report_id is None:
+        return f"erased here ({str(one['tag'])[:12]}), {local_time(one['at'])}"
+    return _named(report_id, titles)
+
+
+def _reports(one: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return ", ".join(_named(report_id, titles) for report_id in one["reports"])
+
+
+def _named(report_id: str, titles: Mapping[str, str]) -> str:
+    return f"{report_id} ({titles[report_id]})" if report_id in titles else report_id
 
 
 def _done(one: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """`tocsin report receipts`: how far a report of ours got at each peer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -32,41 +32,67 @@ def receipts(session: Session, report_id: str) -> None:
     Then the peer's own word: stored, unchanged, superseded, refused or quarantined with a code; alerted: its people's
     room or another way took the alert; acknowledged: somebody there has seen it. A peer that runs an older version
     says nothing of stored and alerted. What was taken back is shown the same way, up to waiting (for a person there),
-    purged or narrowed; so is a report of yours that is erased here. "passed on, through NAME": that peer gave it to
-    them, and its node takes it back from them when you do; how far that got its operators see.
+    purged or narrowed; so is a report of yours that is erased here. "PEER, through NAME": NAME passed it on to PEER,
+    and tells you what PEER says. When you take the report back, NAME's node takes it back from PEER.
     """
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/receipts")
     items, recalls = member(found, "items"), member(found, "recalls")
-    onward = found.get("passed_on", ())  # an older node does not say
     if session.out.as_json:
         session.out.document(found)
         return
-    if not (items or recalls or onward):
+    if not (items or recalls or _beyond(found)):
         session.out.say("It was sent to nobody.")
         return
-    rows = [[_name(item), _what(item), _stage(item), local_time(_since(item))] for item in items]
+    rows: list[list[object]] = []
+    beyond = _beyond(found)
+    for item in standing(items):
+        rows.append([_name(item), _what(item), _stage(item), local_time(_since(item))])
+        rows += beyond.pop(str(item["peer"]["node_id"]), [])
+    rows += [row for more in beyond.values() for row in more]
     rows += [
         [_name(one), RECALLS[one["what"]], _stage(one), local_time(recalled_since(one))] for one in recalls
-    ]
-    rows += [
-        [
-            str(node["name"]),
-            f"version {one['ver']}",
-            f"passed on, through {one['by']['name']}",
-            local_time(one["at"]),
-        ]
-        for one in onward
-        for node in one["to"]
     ]
     session.out.table(["peer", "what", "how far", "since"], rows)
     late = sorted({_name(one) for one in recalls if one["overdue"]})
     if late:
         session.out.warn(f"Overdue: {', '.join(late)}. Call them.")
-    refused = [item for item in items if item.get("code")]
+    refused = [item for item in standing(items) if item.get("code")]
     if refused:
         session.out.warn(
             f"{len(refused)} not taken: ask that peer's operator; node/ERRORS.md explains the codes."
         )
+
+
+def _beyond(found: Mapping[str, Any]) -> dict[str, list[list[object]]]:
+    """By the NodeID of who passed it on: a row for each that got it so, of the version it got last."""
+    last: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for one in found.get("readers") or _unheard(found):
+        last[str(one["by"]["node_id"]), str(one["peer"]["node_id"])] = one
+    rows: dict[str, list[list[object]]] = {}
+    for (by, _), one in last.items():
+        who = "us" if one["by"].get("ours") else one["by"]["name"]
+        cells = [f"{one['peer']['name']}, through {who}", _what(one), _stage(one).replace("-", " ", 1)]
+        rows.setdefault(by, []).append([*cells, local_time(one["since"])])
+    return rows
+
+
+def _unheard(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an older node says: to whom it was passed on, and nothing of how far that got."""
+    return [
+        {"by": each["by"], "peer": node, "ver": each["ver"], "stage": "passed-on", "since": each["at"]}
+        for each in found.get("passed_on") or ()
+        for node in each["to"]
+    ]
+
+
+def standing(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of what went to a peer twice, the last; the one before where the peer had it already when it came again."""
+    last: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    for item in items:
+        key = (item["peer"]["node_id"], item["kind"], item["ver"])
+        if item["stage"] != "unchanged" or key not in last or last[key].get("code"):
+            last[key] = item
+    return list(last.values())
 
 
 def recalled_since(one: Mapping[str, Any]) -> object:
@@ -81,7 +107,7 @@ def _name(item: Mapping[str, Any]) -> str:
 
 def _what(item: Mapping[str, Any]) -> str:
     version = f"version {item['ver']}"
-    return version if item["kind"] == "report" else f"{item['kind']} on {version}"
+    return version if item.get("kind", "report") == "report" else f"{item['kind']} on {version}"
 
 
 def _stage(item: Mapping[str, Any]) -> str:

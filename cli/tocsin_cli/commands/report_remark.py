@@ -17,6 +17,7 @@ from tocsin_cli.commands.report_read import ReportId
 from tocsin_cli.commands.report_told import audience_lines, warn_not_sent
 from tocsin_cli.errors import AnswerBroken, CliError, FindingsFound, UsageFault
 from tocsin_cli.filing import Answer, member, post
+from tocsin_cli.listing import listed
 from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.words import When
@@ -172,12 +173,8 @@ def retract(session: Session, report_id: str, kind: str, dry_run: bool) -> None:
 def remarks_(session: Session, report_id: str) -> None:
     """List what everybody says about a report, oldest first."""
     found = session.client.json("GET", f"/v1/reports/{segment(report_id)}/remarks")
-    items = member(found, "items")
-    if session.out.as_json:
-        session.out.document(found)
-        return
+    items = listed(session, found, nothing="Nobody has said anything about it.")
     if not items:
-        session.out.say("Nobody has said anything about it.")
         return
     rows = [[who(one), says(one), local_time(one.get("modified")), one.get("text") or ""] for one in items]
     session.out.table(["who", "says", "when", "in words"], rows)

@@ -11,6 +11,7 @@ from tocsin_cli.command import Command
 from tocsin_cli.commands.report_table import command_of, query_of, tell_page
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import member
+from tocsin_cli.listing import cursor_option, limit_option
 from tocsin_cli.session import Session, pass_session
 from tocsin_cli.words import Grade, Listed, Since, Tlp
 
@@ -90,15 +91,8 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
     "--stored-until", type=Since(end=True), metavar="WHEN", help="Only what came here then or earlier."
 )
 @click.option("--facets", is_flag=True, help="Show counts for each facet instead of the reports.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 500),
-    metavar="N",
-    default=50,
-    show_default=True,
-    help="Reports at most.",
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier page ended.")
+@limit_option("Reports")
+@cursor_option
 @pass_session
 def search(session: Session, /, words: tuple[str, ...], facets: bool, limit: int, **filters: Any) -> None:
     """Find reports by words and facets.

@@ -10,7 +10,7 @@ from tocsin_cli.client import STIX, segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_change import form_of, refuse_foreign, refuse_withdrawn, revised
 from tocsin_cli.commands.report_read import ReportId
-from tocsin_cli.commands.report_told import tell_answer, warn_not_sent
+from tocsin_cli.commands.report_told import refuse_as_tried, tell_answer, warn_not_sent
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.filing import post
 from tocsin_cli.session import Session, pass_session
@@ -73,6 +73,7 @@ def override(
     answer = post(session.client, "PUT", path, bundle, [("dry_run", "1")] if dry_run else [])
     tell_answer(session.out, answer, dry_run=dry_run, heading="Updated")
     warn_not_sent(session.out, answer)
+    refuse_as_tried(answer)
 
 
 def explanation_of(bundle: object) -> dict[str, Any] | None:

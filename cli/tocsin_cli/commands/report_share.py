@@ -7,7 +7,13 @@ from tocsin_cli.client import segment
 from tocsin_cli.command import Command
 from tocsin_cli.commands.report_file import circle_option, reviewed_by_option
 from tocsin_cli.commands.report_read import ReportId
-from tocsin_cli.commands.report_told import audience_lines, severity_line, tell_answer, warn_not_sent
+from tocsin_cli.commands.report_told import (
+    audience_lines,
+    refuse_as_tried,
+    severity_line,
+    tell_answer,
+    warn_not_sent,
+)
 from tocsin_cli.errors import CliError, UsageFault
 from tocsin_cli.filing import Answer, Audience, member
 from tocsin_cli.session import Session, pass_session
@@ -54,6 +60,8 @@ def share(
     if dry_run:
         tell_answer(session.out, tried, dry_run=True)
         warn_not_sent(session.out, tried, to=to)
+        refuse_as_tried(tried)
+        _refuse_nobody(tried, to)
         return
     if not yes and tried.get("to") and not _agreed(session, tried):
         session.out.warn("Nothing is sent.")
@@ -61,12 +69,11 @@ def share(
     answer = tried | {"outcome": "unchanged"}
     if tried.get("to"):
         answer = _send(session, report_id, audience, dry_run=False)
-    tell_answer(session.out, answer, heading="Shared")
+    nobody = not (answer.get("to") or _have_it(answer, to))
+    refused = {"outcome": "refused"} if nobody and not session.out.as_json else {}
+    tell_answer(session.out, {**answer, **refused}, heading="Shared")
     warn_not_sent(session.out, answer, to=to)
-    if not answer.get("to") and not _have_it(answer, to):
-        raise CliError(
-            "It was sent to nobody.", code="nothing-shared", hint="Why is said above, for each of them."
-        )
+    _refuse_nobody(answer, to)
     session.out.next_step(f"tocsin report show {report_id}")
 
 
@@ -75,6 +82,14 @@ def _send(session: Session, report_id: str, audience: Audience, *, dry_run: bool
     found = session.client.json("POST", f"/v1/reports/{segment(report_id)}/share", query=query)
     member(found, "id")
     return dict(found)
+
+
+def _refuse_nobody(answer: Answer, to: tuple[str, ...]) -> None:
+    """Raise CliError when nobody gets it, and nobody who was meant has it already."""
+    if not answer.get("to") and not _have_it(answer, to):
+        raise CliError(
+            "It goes to nobody.", code="nothing-shared", hint="Why is said above, for each of them."
+        )
 
 
 def _have_it(answer: Answer, to: tuple[str, ...]) -> bool:

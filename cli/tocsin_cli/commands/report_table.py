@@ -9,6 +9,10 @@ from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session
 
 COLUMNS = ("id", "grade", "tlp", "state", "trust", "from", "modified", "title")
+BEGAN = (
+    "--since and --until ask when it began, which a report may not say. By when it came here: "
+    "tocsin report search --stored-since WHEN"
+)
 Filters = Mapping[str, str | Sequence[str] | int | None]
 
 
@@ -22,6 +26,8 @@ def tell_page(session: Session, found: Any, again: str, *, nothing: str = "No re
     items = member(found, "items")
     if not items:
         session.out.say(nothing)
+        if "--since" in again or "--until" in again:
+            session.out.say(BEGAN)
         return
     snippets = any(item.get("snippet") for item in items)
     columns = [*COLUMNS, "found in"] if snippets else COLUMNS
@@ -46,7 +52,7 @@ def report_row(item: Mapping[str, Any]) -> list[object]:
         item["id"],
         item.get("grade"),
         item.get("tlp"),
-        f"{item.get('state', '')}{' (redaction)' if item.get('redaction_of') else ''}",
+        _state(item),
         item.get("trust") or "",
         whence(item.get("origin")),
         local_time(item.get("modified")),

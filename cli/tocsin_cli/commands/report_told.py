@@ -6,11 +6,17 @@ from typing import Any
 
 from tocsin_cli.commands.redaction_told import ending_lines, redactions_in, warn_stale
 from tocsin_cli.commands.report_content import content_facts
+from tocsin_cli.errors import WouldBeRefused
 from tocsin_cli.filing import Answer, names
 from tocsin_cli.output import Output, findings_text
 from tocsin_cli.plain import local_time
 
-_HEADINGS = {"stored": "Filed", "unchanged": "Already there, unchanged", "dry-run": "Not sent, only tried"}
+_HEADINGS = {
+    "stored": "Filed",
+    "unchanged": "Already there, unchanged",
+    "dry-run": "Not sent, only tried",
+    "refused": "Not shared",
+}
 _HAS_IT = "has-it"
 _BY_VOICE = {"peer-removed", "personal-data"}
 
@@ -48,6 +54,12 @@ def tell_warnings(out: Output, answer: Mapping[str, Any]) -> None:
         needed = answer.get("review_needed")
         much = "; it would be REFUSED until somebody has looked (--reviewed-by NAME)" if needed else ""
         out.warn(f"Personal data or secrets are suspected{much}:\n{findings_text(suspected)}")
+
+
+def refuse_as_tried(answer: Answer) -> None:
+    """After a try: end as the real thing would. Raises: WouldBeRefused."""
+    if answer.get("review_needed"):
+        raise WouldBeRefused
 
 
 def warn_not_sent(out: Output, answer: Answer, *, to: Collection[str] = ()) -> None:
@@ -117,7 +129,8 @@ def severity_line(answer: Mapping[str, Any]) -> str:
 def audience_lines(answer: Mapping[str, Any], *, dry_run: bool = False) -> list[tuple[str, object]]:
     """Who gets it, and who does not and why."""
     to = names(answer.get("to"))
-    shared = ", ".join(to) if to else "nobody: it stays at your node"
+    has = any(each.get("code") == _HAS_IT for each in answer.get("withheld") or [])
+    shared = ", ".join(to) or ("nobody else" if has else "nobody: it stays at your node")
     lines: list[tuple[str, object]] = [("Would go to" if dry_run else "Goes to", shared)]
     lines += [
         ("Withheld from", f"{each.get('name')}: {each.get('reason')} [{each.get('code')}]")

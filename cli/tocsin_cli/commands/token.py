@@ -12,7 +12,7 @@ from tocsin_cli.plain import local_time
 from tocsin_cli.session import Session, pass_session
 from tocsin_node.actor import acting_as, of_shell
 from tocsin_node.services.tokens import SCOPES, Tokens
-from tocsin_node.settings import load
+from tocsin_node.settings.loading import load
 from tocsin_node.storage.database import bring_up_to_date, open_database
 from tocsin_node.storage.pool import open_pool
 from tocsin_node.storage.tokens import TokenRow

@@ -9,15 +9,12 @@ from typing import Any
 
 import msgspec
 
-from tocsin_federation.calls import CALL, Call, Step
-from tocsin_federation.messages import HEADER, Audience, Encryption, Header
-from tocsin_schema.marking import Tlp
-from workshop.case import Case, Dice
-from workshop.cast import ALDER, BIRCH, CEDAR, NOW, REPORT_ID
+from tocsin_federation.calls import CALL, Call, Step, emergency_id
+from workshop.case import Case, Dice, Row, of
+from workshop.cast import ALDER, BIRCH, CEDAR, REPORT_ID
+from workshop.said import MS, header, refused_at_the_door
 
-_ENC = Encryption(suite=1, salt=bytes(24), kc=bytes(32), ct=bytes(32), n=1040)
 _REF = Dice("called about")(32)
-_MS = int(NOW.timestamp() * 1000)
 _OTHER = REPORT_ID.replace("5ee", "6ee")
 _STEP = Step(
     id="course-of-action--0b3f6a53-3c0f-4d2b-8a7e-5b6a7c8d9e0f",
@@ -33,36 +30,22 @@ _CALL = Call(
     state="declared",
     drill=False,
     reason="It goes on, and others run the same version.",
-    since=_MS,
-    at=_MS,
+    since=MS,
+    at=MS,
     steps=(_STEP,),
 )
-_UPDATED = {"seq": 2, "state": "updated", "reason": "Version 4.1 is affected too.", "at": _MS + 60_000}
-_OVER = {"seq": 3, "state": "stood-down", "reason": "Every copy is patched.", "at": _MS + 120_000}
+_UPDATED = {"seq": 2, "state": "updated", "reason": "Version 4.1 is affected too.", "at": MS + 60_000}
+_OVER = {"seq": 3, "state": "stood-down", "reason": "Every copy is patched.", "at": MS + 120_000}
 THEIRS: Mapping[str, Any] = {"origin": ALDER.node_id, "tlp": "amber", "withdrawn": False}
-Row = tuple[str, str, str, str, dict[str, Any]]
 
 
 def cases() -> Iterator[Case]:
     """All vectors of this check."""
-    for name, expect, rule, comment, given in (*_valid(), *_malformed(), *_forbidden(), *_out_of_turn()):
-        yield Case("call", name, expect, rule, comment, given)
+    yield from of("call", _valid(), _malformed(), _forbidden(), _out_of_turn())
 
 
 def _header(**changes: Any) -> bytes:
-    header = Header(
-        v=1,
-        t="call",
-        by=ALDER.node_id,
-        id=REPORT_ID,
-        ver=1,
-        ts=_MS,
-        aud=Audience(nodes=(BIRCH.node_id,)),
-        tlp=Tlp.AMBER,
-        ref=_REF,
-        enc=_ENC,
-    )
-    return HEADER.encode(msgspec.structs.replace(header, **changes))
+    return header("call", ALDER, BIRCH, **{"ref": _REF, **changes})
 
 
 def _content(**changes: Any) -> bytes:
@@ -86,6 +69,8 @@ def _given(content: bytes | None = None, *, leaf: bytes | None = None, **changes
 
 def _valid() -> Iterator[Row]:
     yield "valid", "ok", "P-140", "Alder declares an emergency about a report of its own.", _given()
+    named = _given() | {"emergency": emergency_id(ALDER.node_id, _CALL.key)}
+    yield "valid-named", "ok", "P-141", "What the emergency is called everywhere.", named
     drill = _content(drill=True)
     yield "valid-drill", "ok", "P-140", "A drill.", _given(drill)
     update = _content(**_UPDATED)
@@ -103,6 +88,9 @@ def _valid() -> Iterator[Row]:
     milder = dict(THEIRS) | {"tlp": "green"}
     yield "valid-stricter", "ok", "P-143", "Marked more strictly than the report.", _given(held=milder)
     yield "valid-again", "ok", "P-144", "The very call that is held.", _given(standing=_content())
+    yield "valid-without-steps", "ok", "P-140", "It asks for nothing.", _given(_content(steps=()))
+    bare = _content(steps=(msgspec.structs.replace(_STEP, description=""),))
+    yield "valid-step-in-few-words", "ok", "P-140", "A step without a description.", _given(bare)
     late = _given(_content(), standing=update)
     yield "valid-late", "ok", "P-144", "The first call comes after the second: superseded.", late
 
@@ -115,6 +103,8 @@ def _malformed() -> Iterator[Row]:
     yield "unknown-field", "content-invalid", "P-140", "A field that the form does not name.", _given(extra)
     first = _content().replace(b'"seq":1', b'"seq":2')
     yield "declared-twice", "content-invalid", "P-140", "The second call declares again.", _given(first)
+    none = _content(steps=()).replace(b'"v":1', b'"steps":[],"v":1')
+    yield "steps-empty", "content-invalid", "P-10", "What may be absent is not empty.", _given(none)
     step = msgspec.json.encode(_STEP, order="sorted")
     twice = _content().replace(step, step + b"," + step)
     yield "step-twice", "content-invalid", "P-140", "One step stands there twice.", _given(twice)
@@ -125,21 +115,11 @@ def _malformed() -> Iterator[Row]:
 
 
 def _forbidden() -> Iterator[Row]:
-    yield (
-        "author-forged",
-        "wrong-origin",
-        "P-80",
-        "The header is by Cedar.",
-        _given(leaf=_header(by=CEDAR.node_id)),
-    )
-    leaf = _header(aud=Audience(nodes=(CEDAR.node_id,)))
-    yield "not-addressed", "not-addressed", "P-80", "It is for Cedar.", _given(leaf=leaf)
-    yield "kind-of-another", "header-invalid", "P-80", "The header says ack.", _given(leaf=_header(t="ack"))
+    yield from refused_at_the_door(_given, _header, peer="Alder")
     other = _content(report_id=_OTHER)
     yield "of-another-report", "inner-mismatch", "P-81", "The content is about another report.", _given(other)
     version = _content(ver=2)
     yield "of-another-version", "inner-mismatch", "P-81", "The content is about version 2.", _given(version)
-    yield "not-approved", "peer-inactive", "P-83", "Alder is stopped.", _given(active=False)
     yield "above-the-ceiling", "above-ceiling", "P-83", "AMBER from a GREEN peer.", _given(max_tlp_in="green")
     yield "of-nothing", "unknown-report", "P-142", "Birch does not hold the report.", _given(held=None)
     unheard = dict(THEIRS) | {"tlp": None}

@@ -1,7 +1,9 @@
 """One vector: what is given, which check it is given to, and what the check must answer."""
 
 import base64
+import itertools
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import shake_256
@@ -34,6 +36,15 @@ class Case:
             "given": _plain(self.given),
         }
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+Row = tuple[str, str, str, str, dict[str, Any]]  # name, expect, rule, comment, given
+
+
+def of(check: str, *rows: Iterable[Row]) -> Iterator[Case]:
+    """The rows as vectors of one check."""
+    for name, expect, rule, comment, given in itertools.chain(*rows):
+        yield Case(check, name, expect, rule, comment, given)
 
 
 class Dice:

@@ -20,25 +20,23 @@ from tocsin_federation.circle import (
 )
 from tocsin_federation.dsse import pae
 from tocsin_federation.keys import generate, kid, public_of, sign
-from tocsin_federation.messages import HEADER, Audience, Encryption, Header
+from tocsin_federation.messages import Audience
 from tocsin_federation.statement import PAYLOAD_TYPE as STATEMENT_TYPE
 from tocsin_schema.marking import Tlp
-from workshop.case import Case, Dice
-from workshop.cast import ALDER, BIRCH, CEDAR, NOW, REPORT_ID
+from workshop.case import Case, Dice, Row, of
+from workshop.cast import ALDER, BIRCH, CEDAR, NOW
+from workshop.said import header
 
 ANN, BOB, CAY, DAN, EVE, MALLORY = (generate(Dice(f"admin {n}")) for n in "abcdem")
 _IAT: Final = int(NOW.timestamp()) - 3600
 _ALL = (ALDER.node_id, BIRCH.node_id, CEDAR.node_id)
 _WEAK = bytes([1]) + bytes(31)  # the neutral element: one signature fits every message
-Row = tuple[str, str, str, str, dict[str, Any]]
 
 
 def cases() -> Iterator[Case]:
     """All vectors of both checks."""
-    for name, expect, rule, comment, given in (*_valid(), *_unsigned(), *_broken(), *_malformed(), *_held()):
-        yield Case("circle", name, expect, rule, comment, given)
-    for name, expect, rule, comment, given in _addressed():
-        yield Case("addressed", name, expect, rule, comment, given)
+    yield from of("circle", _valid(), _unsigned(), _broken(), _malformed(), _held())
+    yield from of("addressed", _addressed())
 
 
 def _manifest(before: bytes | None = None, **changes: Any) -> Manifest:
@@ -74,9 +72,12 @@ def _signed(manifest: Manifest, *by: bytes) -> bytes:
     return raw
 
 
-_FIRST: Final = _signed(_manifest(), ANN, BOB)
-_SECOND: Final = _signed(_manifest(_FIRST, members=tuple(sorted(_ALL[:2]))), BOB, CAY)
-_HIDDEN: Final = _signed(_manifest(v=2, roster="hidden"), ANN, BOB)
+FIRST: Final = _signed(_manifest(), ANN, BOB)
+SECOND: Final = _signed(_manifest(FIRST, members=tuple(sorted(_ALL[:2]))), BOB, CAY)
+HIDDEN: Final = _signed(_manifest(v=2, roster="hidden"), ANN, BOB)
+RIVAL: Final = _signed(_manifest(FIRST, members=tuple(sorted(_ALL[1:]))), ANN, BOB)
+UNSIGNED: Final = _signed(_manifest(FIRST), CAY)
+WITHOUT_BIRCH: Final = _signed(_manifest(members=(ALDER.node_id,)), ANN, BOB)
 
 
 def _given(*chain: bytes, held: tuple[bytes, ...] = (), now: datetime = NOW) -> dict[str, Any]:
@@ -84,21 +85,21 @@ def _given(*chain: bytes, held: tuple[bytes, ...] = (), now: datetime = NOW) -> 
 
 
 def _valid() -> Iterator[Row]:
-    yield "valid", "ok", "P-200", "A circle of three.", _given(_FIRST)
-    yield "valid-next-epoch", "ok", "P-203", "Cedar is taken out.", _given(_FIRST, _SECOND, held=(_FIRST,))
-    changed = _manifest(_FIRST, admins=_admins(CAY, DAN, EVE), threshold=3)
+    yield "valid", "ok", "P-200", "A circle of three.", _given(FIRST)
+    yield "valid-next-epoch", "ok", "P-203", "Cedar is taken out.", _given(FIRST, SECOND, held=(FIRST,))
+    changed = _manifest(FIRST, admins=_admins(CAY, DAN, EVE), threshold=3)
     both = _signed(changed, ANN, BOB, CAY, DAN, EVE)
-    yield "valid-new-admins", "ok", "P-203", "Two of the old and all of the new signed.", _given(_FIRST, both)
-    yield "valid-hidden", "ok", "P-218", "Its members do not see each other.", _given(_HIDDEN)
-    empty = _signed(_manifest(_FIRST, members=()), ANN, BOB)
-    yield "valid-nobody", "ok", "P-200", "No members: that is nobody, not everybody.", _given(_FIRST, empty)
-    more = sign_manifest(_FIRST, CAY)
+    yield "valid-new-admins", "ok", "P-203", "Two of the old and all of the new signed.", _given(FIRST, both)
+    yield "valid-hidden", "ok", "P-218", "Its members do not see each other.", _given(HIDDEN)
+    empty = _signed(_manifest(FIRST, members=()), ANN, BOB)
+    yield "valid-nobody", "ok", "P-200", "No members: that is nobody, not everybody.", _given(FIRST, empty)
+    more = sign_manifest(FIRST, CAY)
     yield (
         "valid-further-signature",
         "ok",
         "P-204",
         "The same manifest, signed once more.",
-        _given(more, held=(_FIRST,)),
+        _given(more, held=(FIRST,)),
     )
 
 
@@ -106,16 +107,16 @@ def _unsigned() -> Iterator[Row]:
     code, rule = "circle-unsigned", "P-203"
     yield "signed-by-nobody", code, rule, "A draft.", _given(draft(_manifest()))
     yield "signed-by-too-few", code, rule, "One of two.", _given(_signed(_manifest(), ANN))
-    once = _manifest(_FIRST)
-    yield "signed-below-threshold", code, rule, "A rogue admin alone.", _given(_FIRST, _signed(once, CAY))
-    changed = _manifest(_FIRST, admins=_admins(CAY, DAN, EVE), threshold=2)
+    once = _manifest(FIRST)
+    yield "signed-below-threshold", code, rule, "A rogue admin alone.", _given(FIRST, UNSIGNED)
+    changed = _manifest(FIRST, admins=_admins(CAY, DAN, EVE), threshold=2)
     old, new = _signed(changed, ANN, BOB), _signed(changed, DAN, EVE)
-    yield "signed-by-old-admins-alone", code, rule, "The new ones did not agree.", _given(_FIRST, old)
-    yield "signed-by-new-admins-alone", code, rule, "A take-over.", _given(_FIRST, new)
+    yield "signed-by-old-admins-alone", code, rule, "The new ones did not agree.", _given(FIRST, old)
+    yield "signed-by-new-admins-alone", code, rule, "A take-over.", _given(FIRST, new)
     outside = _signed(once, ANN, MALLORY)
-    yield "signed-by-a-stranger", code, rule, "Mallory is no admin.", _given(_FIRST, outside)
-    lower = _signed(_manifest(_FIRST, threshold=1), CAY)
-    yield "signed-by-its-own-lower-threshold", code, rule, "It asks for one itself.", _given(_FIRST, lower)
+    yield "signed-by-a-stranger", code, rule, "Mallory is no admin.", _given(FIRST, outside)
+    lower = _signed(_manifest(FIRST, threshold=1), CAY)
+    yield "signed-by-its-own-lower-threshold", code, rule, "It asks for one itself.", _given(FIRST, lower)
     yield "signed-as-a-statement", code, rule, "A signature over another type.", _given(_as_statement())
     weak = _manifest(admins=tuple(sorted((_WEAK, *_admins(ANN, BOB)))), threshold=2)
     yield "admin-weak", "key-weak", rule, "A key that signs everything.", _given(_signed(weak, ANN, BOB))
@@ -143,34 +144,34 @@ def _b64(raw: bytes) -> str:
 
 def _broken() -> Iterator[Row]:
     code, rule = "circle-broken", "P-202"
-    skipped = _signed(_manifest(_FIRST, epoch=2), ANN, BOB)
-    yield "epoch-skipped", code, rule, "0, then 2.", _given(_FIRST, skipped)
-    yield "epoch-repeated", code, rule, "0, 1, then 1.", _given(_FIRST, _SECOND, _SECOND)
-    shown = _signed(_manifest(_HIDDEN), ANN, BOB)
+    skipped = _signed(_manifest(FIRST, epoch=2), ANN, BOB)
+    yield "epoch-skipped", code, rule, "0, then 2.", _given(FIRST, skipped)
+    yield "epoch-repeated", code, rule, "0, 1, then 1.", _given(FIRST, SECOND, SECOND)
+    shown = _signed(_manifest(HIDDEN), ANN, BOB)
     yield (
         "hidden-then-shown",
         code,
         "P-218",
         "A later epoch would show who was hidden.",
-        _given(_HIDDEN, shown),
+        _given(HIDDEN, shown),
     )
-    yield "first-missing", code, rule, "It begins with epoch 1.", _given(_SECOND)
-    prev = _signed(_manifest(_FIRST, prev=bytes(32)), ANN, BOB)
-    yield "prev-of-another", code, rule, "It follows another manifest.", _given(_FIRST, prev)
-    other = _signed(_manifest(_FIRST, circle=bytes(32)), ANN, BOB)
-    yield "circle-of-another", code, rule, "It is of another circle.", _given(_FIRST, other)
-    early = _signed(_manifest(_FIRST, iat=_IAT - 1), ANN, BOB)
-    yield "dated-before", code, rule, "It is dated before the one it follows.", _given(_FIRST, early)
+    yield "first-missing", code, rule, "It begins with epoch 1.", _given(SECOND)
+    prev = _signed(_manifest(FIRST, prev=bytes(32)), ANN, BOB)
+    yield "prev-of-another", code, rule, "It follows another manifest.", _given(FIRST, prev)
+    other = _signed(_manifest(FIRST, circle=bytes(32)), ANN, BOB)
+    yield "circle-of-another", code, rule, "It is of another circle.", _given(FIRST, other)
+    early = _signed(_manifest(FIRST, iat=_IAT - 1), ANN, BOB)
+    yield "dated-before", code, rule, "It is dated before the one it follows.", _given(FIRST, early)
     yield "chain-empty", "circle-too-long", "P-201", "No manifest.", _given()
     yield (
         "chain-of-257",
         "circle-too-long",
         "P-201",
         "More epochs than there may be.",
-        _given(*[_FIRST] * 257),
+        _given(*[FIRST] * 257),
     )
     late = NOW + timedelta(days=91)
-    yield "expired", "circle-expired", "P-205", "91 days later.", _given(_FIRST, now=late)
+    yield "expired", "circle-expired", "P-205", "91 days later.", _given(FIRST, now=late)
     ahead = _signed(_manifest(iat=_IAT + 2 * 86_400), ANN, BOB)
     yield "from-the-future", "circle-from-future", "P-205", "Dated two days ahead.", _given(ahead)
 
@@ -253,19 +254,18 @@ def _held() -> Iterator[Row]:
         "wrong-circle",
         rule,
         "The chain of another circle.",
-        _given(other, held=(_FIRST,)),
+        _given(other, held=(FIRST,)),
     )
-    rival = _signed(_manifest(_FIRST, members=tuple(sorted(_ALL[1:]))), ANN, BOB)
-    forked = _given(_FIRST, rival, held=(_FIRST, _SECOND))
+    forked = _given(FIRST, RIVAL, held=(FIRST, SECOND))
     yield "two-of-one-epoch", "circle-forked", rule, "The admins signed two.", forked
-    stale = _given(_FIRST, held=(_FIRST, _SECOND))
+    stale = _given(FIRST, held=(FIRST, SECOND))
     yield "older-than-held", "circle-stale", rule, "Cedar shows the epoch it was in.", stale
 
 
 def _addressed() -> Iterator[Row]:
     def given(**changes: Any) -> dict[str, Any]:
         fields = {
-            "chain": [_FIRST, _SECOND],
+            "chain": [FIRST, SECOND],
             "leaf": _leaf(),
             "me": BIRCH.node_id,
             "frozen_at": None,
@@ -274,7 +274,7 @@ def _addressed() -> Iterator[Row]:
         }
         return fields | changes
 
-    circle = read_manifest(_FIRST).digest
+    circle = read_manifest(FIRST).digest
     late, hour = NOW + timedelta(hours=1, seconds=1), NOW + timedelta(hours=1)
     yield "valid", "ok", "P-212", "From Alder to the circle, in its newest epoch.", given()
     yield "valid-late", "ok", "P-213", "Logged an hour after.", given(ended_at=NOW, logged_by=hour)
@@ -292,15 +292,5 @@ def _addressed() -> Iterator[Row]:
 
 
 def _leaf(**changes: Any) -> bytes:
-    header = Header(
-        v=1,
-        t="publish",
-        by=ALDER.node_id,
-        id=REPORT_ID,
-        ver=1,
-        ts=int(NOW.timestamp() * 1000),
-        aud=Audience(circle=read_manifest(_FIRST).digest, epoch=1, cseq=1),
-        tlp=Tlp.AMBER,
-        enc=Encryption(suite=1, salt=bytes(24), kc=bytes(32), ct=bytes(32), n=1040),
-    )
-    return HEADER.encode(msgspec.structs.replace(header, **changes))
+    place = Audience(circle=read_manifest(FIRST).digest, epoch=1, cseq=1)
+    return header("publish", ALDER, BIRCH, **{"aud": place, **changes})

@@ -10,10 +10,10 @@ import msgspec
 
 from tocsin_federation.canonical import canon
 from tocsin_federation.identity import RenewedKeys, extend
-from tocsin_federation.keys import generate, kid, public_of, sign
+from tocsin_federation.keys import VKEY_ED25519, decode_vkey, encode_vkey, generate, kid, public_of, sign
 from tocsin_federation.statement import STATEMENT, LogKey, digest, read_statement, sign_statement
 from workshop.case import Case, Dice
-from workshop.cast import ALDER, BIRCH, NOW
+from workshop.cast import ALDER, BIRCH, CEDAR, NOW
 
 _LATER: Final = NOW + timedelta(days=80)
 _DAY = 86_400
@@ -121,6 +121,14 @@ def _chains() -> Iterator[Row]:
         "P-22",
         "A second statement 1, rightly signed: the root key was used twice.",
         _given([_ZERO, rival], now=_LATER, known=[_ZERO, one]),
+    )
+    nobodys = _dsse(read_statement(rival).payload, bytes(64), by=public_of(ALDER.keys.next_root))
+    yield (
+        "forked-by-nobody",
+        "root-unannounced",
+        "P-22",
+        "A second statement 1 that nobody signed: whoever answers at Alder's address can write it.",
+        _given([_ZERO, nobodys], now=_LATER, known=[_ZERO, one]),
     )
     yield (
         "rolled-back",
@@ -230,6 +238,18 @@ def _forged() -> Iterator[Row]:
         "A new generation must have a new key and name.",
         _given([_ZERO, _second(log=again)], now=_LATER),
     )
+    renamed = msgspec.structs.replace(_other_log(), gen=2)
+    public = public_of(ALDER.keys.log)
+    renamed = msgspec.structs.replace(renamed, vkey=encode_vkey(renamed.origin, VKEY_ED25519, public))
+    yield (
+        "log-generation-with-the-old-key-under-a-new-name",
+        "log-changed",
+        "P-26",
+        "A new name makes another verifier key of it; the thief has it all the same.",
+        _given([_ZERO, _second(log=renamed)], now=_LATER),
+    )
+    yield from _signatures()
+    yield from _borrowed()
     payload = read_statement(_ZERO).payload
     other_type = "application/vnd.example+json"
     message = b"DSSEv1 %d %s %d %s" % (len(other_type), other_type.encode(), len(payload), payload)
@@ -239,6 +259,80 @@ def _forged() -> Iterator[Row]:
         "P-23",
         "The signature is over another payload type.",
         _given([_dsse(payload, sign(ALDER.keys.root, message))]),
+    )
+
+
+def _borrowed() -> Iterator[Row]:
+    """Birch's next log, under the name of Alder's. Who knows Alder does not take it."""
+    good = read_statement(
+        extend(
+            list(BIRCH.identity.chain),
+            root_private=BIRCH.keys.next_root,
+            now=_LATER,
+            rng=Dice("borrowed"),
+            replace=["log"],
+        )[1]
+    ).statement
+    key = decode_vkey(good.log.vkey).public
+    origin = _FIRST.log.origin
+    log = LogKey(gen=2, origin=origin, vkey=encode_vkey(origin, VKEY_ED25519, key))
+    renewed = sign_statement(msgspec.structs.replace(good, log=log), [BIRCH.keys.next_root])
+    given = _given([*BIRCH.identity.chain, renewed], expected=BIRCH.node_id, now=_LATER)
+    yield (
+        "log-under-anothers-name",
+        "origin-taken",
+        "P-251",
+        "Birch names its log as Alder's.",
+        given | {"others": [_ZERO]},
+    )
+    others = {"others": list(CEDAR.identity.chain)}
+    yield "valid-beside-another", "ok", "P-251", "Cedar's log has another name.", _given([_ZERO]) | others
+
+
+def _signatures() -> Iterator[Row]:
+    """Of one key two signatures, or none that is sound; and what an earlier statement named."""
+    envelope = msgspec.json.decode(_ZERO)
+    (good,) = envelope["signatures"]
+    bad = good | {"sig": base64.b64encode(bytes(64)).decode()}
+    twice = msgspec.json.encode(envelope | {"signatures": [good, bad]}, order="sorted")
+    malformed = "statement-malformed"
+    yield (
+        "signature-twice",
+        malformed,
+        "P-20",
+        "Two of one key: readers disagree which counts.",
+        _given([twice]),
+    )
+    stranger = good | {"keyid": "0" * 16}
+    mixed = msgspec.json.encode(envelope | {"signatures": [good, stranger]}, order="sorted")
+    yield "signatures-out-of-order", malformed, "P-20", "Descending.", _given([mixed])
+    weak = STATEMENT.encode(msgspec.structs.replace(_FIRST, root=(SMALL_ORDER,)))
+    signed = _dsse(weak, SMALL_ORDER + bytes(32), by=SMALL_ORDER)
+    yield (
+        "weak-root-key",
+        "key-weak",
+        "P-23",
+        "A root key of small order: its signature fits every statement.",
+        _given([signed], expected=_node(signed)),
+    )
+    absent = STATEMENT.encode(_FIRST).replace(b'"wit":', b'"void":null,"wit":')
+    yield (
+        "void-null",
+        "not-canonical",
+        "P-10",
+        "A field that is absent is not null.",
+        _given([_dsse(absent, bytes(64))]),
+    )
+    odd = _raw(log=msgspec.structs.replace(_FIRST.log, vkey=_FIRST.log.vkey.replace("+", "-")))
+    good_one = read_statement(_renewed(replace=("log",))[1]).statement
+    digest_ = hashlib.sha256(base64.b64decode(msgspec.json.decode(odd)["payload"])).digest()
+    follows = sign_statement(msgspec.structs.replace(good_one, prev=digest_), [ALDER.keys.next_root])
+    yield (
+        "earlier-log-key-malformed",
+        malformed,
+        "P-20",
+        "A generation that has ended, whose key nobody can read.",
+        _given([odd, follows], expected=_node(odd), now=_LATER),
     )
 
 
@@ -252,13 +346,13 @@ def _fields() -> Iterator[Row]:
     yield broken("weak-request-key", "key-weak", "P-28", "A request key of small order.", http=(weak,))
     low = enc.pk[:1184] + bytes(32)
     zero = msgspec.structs.replace(enc, pk=low, kid=kid(low))
-    yield broken("weak-encryption-key", "key-weak", "P-28", "The X25519 half is zero.", enc=(zero,))
+    yield broken("weak-encryption-key", "key-weak", "P-15", "The X25519 half is zero.", enc=(zero,))
     high = b"\xff" * 1152 + enc.pk[1152:]
     wrong = msgspec.structs.replace(enc, pk=high, kid=kid(high))
     yield broken(
         "encryption-key-above-modulus",
         "statement-malformed",
-        "P-28",
+        "P-15",
         "The ML-KEM half is no key.",
         enc=(wrong,),
     )
@@ -273,7 +367,7 @@ def _fields() -> Iterator[Row]:
     yield broken(
         "key-under-another-name",
         "statement-malformed",
-        "P-20",
+        "P-14",
         "A kid that is not the key's hash.",
         http=(msgspec.structs.replace(http, kid="0" * 16),),
     )
@@ -384,11 +478,11 @@ def _raw(**changes: Any) -> bytes:
     return _dsse(payload, sign(ALDER.keys.root, message))
 
 
-def _dsse(payload: bytes, signature: bytes) -> bytes:
+def _dsse(payload: bytes, signature: bytes, by: bytes = _FIRST.root[0]) -> bytes:
     fields = {
         "payload": payload,
         "payloadType": "application/vnd.tocsin.node+json",
-        "signatures": [{"keyid": kid(_FIRST.root[0]), "sig": signature}],
+        "signatures": [{"keyid": kid(by), "sig": signature}],
     }
     return msgspec.json.encode(fields, order="sorted")
 

@@ -140,6 +140,8 @@ def _unproven() -> Iterator[Row]:
     yield "later-version", "unsupported", "P-02", "A share of a version to come.", _given(content=later)
     extra = write_share(good, client=False)[:-1] + b',"w":1}'
     yield "unknown-field", "content-invalid", "P-231", "A field too many.", _given(content=extra)
+    none = write_share(replace(good, chain=()), client=False)
+    yield "chain-empty", "content-invalid", "P-130", "Nobody's statements.", _given(content=none)
     forged = _logged(ALDER, (BIRCH,), CONTENT, log=BIRCH)
     yield "signed-by-the-messenger", un, "P-231", "Birch signed the checkpoint.", _given(forged)
     assert good.disclosed is not None
@@ -192,11 +194,12 @@ def _passed(
     to: Player = CEDAR,
     log: Player | None = None,
     written: Proof | None = None,
+    ref: bytes | None = None,
 ) -> Proof:
     """Birch's share of Alder's report, in Birch's log."""
     inner = written or _written(tlp)
     content = write_share(inner, client=client)
-    return _logged(BIRCH, (to,), content, log=log, t="share", tlp=tlp, ref=_hash(inner))
+    return _logged(BIRCH, (to,), content, log=log, t="share", tlp=tlp, ref=ref or _hash(inner))
 
 
 def _complaints() -> Iterator[Row]:
@@ -220,6 +223,8 @@ def _complaints() -> Iterator[Row]:
     yield "permitted", idle, "P-236", "TLP:GREEN was permitted.", _complaint(_passed(Tlp.GREEN))
     client = _passed(Tlp.AMBER, client=True)
     yield "to-a-client", idle, "P-236", "TLP:AMBER, said to go to a client.", _complaint(client)
+    aside = _passed(Tlp.RED, ref=bytes(32))
+    yield "of-a-share-about-something-else", idle, "P-236", "Its ref names another entry.", _complaint(aside)
     theirs = _logged(CEDAR, (BIRCH,), CONTENT, tlp=Tlp.RED)
     foreign = _passed(Tlp.RED, written=theirs, to=MALLORY)
     mallory = {"peer": MALLORY.node_id, "leaf": _leaf_of(foreign, MALLORY, ALDER, t="complain")}

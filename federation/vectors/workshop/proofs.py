@@ -83,6 +83,7 @@ def _files() -> Iterator[Row]:
     yield "carriage-returns", malformed, "P-130", "Lines end in CR LF.", good.replace(b"\n", b"\r\n")
     short = replace(_proof(), path=(b"short", *_proof().path[1:]))
     yield "short-hash", malformed, "P-130", "A sibling of five bytes.", write_proof(short)
+    yield "chain-empty", malformed, "P-130", "No statement.", write_proof(replace(_proof(), chain=()))
     deep = replace(_proof(), path=(bytes(32),) * (MAX_PATH + 1))
     yield "too-deep", malformed, "P-130", "54 siblings.", write_proof(deep)
     extra = {"v": 1, "leaf": _text(_entry().sealed.leaf), "chain": [_text(s) for s in ALDER.identity.chain]}

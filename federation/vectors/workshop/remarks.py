@@ -7,25 +7,21 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import msgspec
-
-from tocsin_federation.messages import HEADER, Audience, Encryption, Header
 from tocsin_schema.check import check_bundle
 from tocsin_schema.marking import Tlp
 from tocsin_schema.remarks import exposure, opinion, retract, sighting
 from tocsin_schema.report import IncidentReport
 from tocsin_schema.stix import build, node_identity
-from workshop.case import Case, Dice
+from workshop.case import Case, Dice, Row, of
 from workshop.cast import ALDER, BIRCH, CEDAR, NOW, REPORT_ID, Player
+from workshop.said import header, refused_at_the_door
 
-_ENC = Encryption(suite=1, salt=bytes(24), kc=bytes(32), ct=bytes(32), n=1040)
 _REF = Dice("remarked on")(32)
 
 
 def cases() -> Iterator[Case]:
     """All vectors of this check."""
-    for name, expect, rule, comment, given in _all():
-        yield Case("remark", name, expect, rule, comment, given)
+    yield from of("remark", _valid(), _refused_by_header(), _refused_by_what_is_held())
 
 
 @cache
@@ -42,19 +38,7 @@ def _identity(player: Player) -> dict[str, Any]:
 
 
 def _header(**changes: Any) -> bytes:
-    header = Header(
-        v=1,
-        t="remark",
-        by=ALDER.node_id,
-        id=REPORT_ID,
-        ver=1,
-        ts=int(NOW.timestamp() * 1000),
-        aud=Audience(nodes=(BIRCH.node_id,)),
-        tlp=Tlp.AMBER,
-        ref=_REF,
-        enc=_ENC,
-    )
-    return HEADER.encode(msgspec.structs.replace(header, **changes))
+    return header("remark", ALDER, BIRCH, **{"ref": _REF, **changes})
 
 
 def _affected(about: IncidentReport | None = None, by: Player = ALDER) -> bytes:
@@ -65,25 +49,18 @@ OURS: Mapping[str, Any] = {"origin": BIRCH.node_id, "audience": [ALDER.node_id],
 THEIRS: Mapping[str, Any] = {"origin": ALDER.node_id, "audience": [], "tlp": "amber"}
 
 
-def _given(content: bytes, *, held: Mapping[str, Any] | None = OURS, **changes: Any) -> dict[str, Any]:
+def _given(
+    content: bytes | None = None, *, held: Mapping[str, Any] | None = OURS, **changes: Any
+) -> dict[str, Any]:
     facts = {"peer": ALDER.node_id, "active": True, "max_tlp_in": "amber", "me": BIRCH.node_id}
     leaf = changes.pop("leaf", None) or _header()
     return {
         "leaf": leaf,
-        "content": content,
+        "content": _affected() if content is None else content,
         **facts,
         **changes,
         "held": None if held is None else dict(held),
     }
-
-
-Row = tuple[str, str, str, str, dict[str, Any]]
-
-
-def _all() -> Iterator[Row]:
-    yield from _valid()
-    yield from _refused_by_header()
-    yield from _refused_by_what_is_held()
 
 
 def _valid() -> Iterator[Row]:
@@ -102,6 +79,22 @@ def _valid() -> Iterator[Row]:
         "Alder on a report of its own.",
         _given(_affected(), held=THEIRS),
     )
+    later = retract(_affected(), now=NOW.replace(minute=2))
+    yield (
+        "valid-after-another",
+        "ok",
+        "P-89",
+        "The later one stands.",
+        _given(later, standing=gone, outcome="stored"),
+    )
+    yield (
+        "valid-before-another",
+        "ok",
+        "P-89",
+        "The earlier one comes late.",
+        _given(gone, standing=later, outcome="superseded"),
+    )
+    yield "valid-again", "ok", "P-89", "The very bytes.", _given(gone, standing=gone, outcome="unchanged")
     milder = dict(OURS) | {"tlp": "green"}
     yield (
         "valid-stricter",
@@ -114,12 +107,7 @@ def _valid() -> Iterator[Row]:
 
 def _refused_by_header() -> Iterator[Row]:
     content = _affected()
-    leaf = _header(by=CEDAR.node_id)
-    yield "author-forged", "wrong-origin", "P-80", "The header is by Cedar.", _given(content, leaf=leaf)
-    leaf = _header(aud=Audience(nodes=(CEDAR.node_id,)))
-    yield "not-addressed", "not-addressed", "P-80", "It is for Cedar.", _given(content, leaf=leaf)
-    leaf = _header(t="ack")
-    yield "kind-of-another", "header-invalid", "P-80", "The header says ack.", _given(content, leaf=leaf)
+    yield from refused_at_the_door(_given, _header, peer="Alder")
     other = _affected(report(incident_id=REPORT_ID.replace("5ee", "6ee")))
     yield "of-another-report", "inner-mismatch", "P-81", "The content is about another report.", _given(other)
     leaf = _header(tlp=Tlp.GREEN)
@@ -134,7 +122,6 @@ def _refused_by_header() -> Iterator[Row]:
     yield "in-the-name-of-another", "foreign-creator", "P-87", "Alder speaks as Cedar.", _given(foreign)
     in_our_name = _affected(by=BIRCH)
     yield "in-our-name", "foreign-creator", "P-87", "Alder speaks as Birch, to Birch.", _given(in_our_name)
-    yield "not-approved", "peer-inactive", "P-83", "Alder is stopped.", _given(content, active=False)
     yield (
         "above-the-ceiling",
         "above-ceiling",

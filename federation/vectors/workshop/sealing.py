@@ -93,6 +93,7 @@ def sealed(
     ref: bytes | None = None,
     label: str = "entry",
     aud: Audience | None = None,
+    id: str = REPORT_ID,  # noqa: A002 (the header's own name)
 ) -> Entry:
     """An entry of Alder, as the package seals it, with its data key."""
     drawn: list[bytes] = []
@@ -105,7 +106,7 @@ def sealed(
     made = seal(
         t=t,
         by=ALDER.node_id,
-        id=REPORT_ID,
+        id=id,
         ver=1,
         tlp=Tlp.AMBER,
         content=content,

@@ -1,4 +1,4 @@
-"""Vectors for what comes off the wire first: canonical JSON, frames, keys, invites, acknowledgements."""
+"""Vectors for what comes off the wire first: canonical JSON, frames, keys, invites."""
 
 import base64
 import hashlib
@@ -11,25 +11,26 @@ import nacl.bindings as sodium
 
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.keys import public_of, sign
-from tocsin_federation.messages import write_acknowledgement
 from tocsin_federation.peering import mint_invite
 from workshop.case import Case, Dice
-from workshop.cast import ALDER, NOW, REPORT_ID
+from workshop.cast import ALDER, NOW
 from workshop.identities import SMALL_ORDER
 
 
 def cases() -> Iterator[Case]:
-    """All vectors of these five checks."""
+    """All vectors of these checks."""
     for name, expect, comment, raw in _canonical():
         yield Case("canonical", name, expect, "P-10", comment, {"max_bytes": 4096, "bytes": raw})
+    rules = {"frames-oversized": "P-71", "frames-disordered": "P-72"}
     for name, expect, comment, start, body in _frames():
-        yield Case("frames", name, expect, "P-70", comment, {"start": start, "body": body})
+        rule = rules.get(expect, "P-70")
+        yield Case("frames", name, expect, rule, comment, {"start": start, "body": body})
     for name, expect, comment, given in _keys():
         yield Case("key", name, expect, "P-12", comment, given)
+    for name, expect, comment, given in _tiles():
+        yield Case("tile", name, expect, "P-75", comment, given)
     for name, expect, rule, comment, text in _invites():
         yield Case("invite", name, expect, rule, comment, {"now": NOW, "invite": text})
-    for name, expect, rule, comment, content in _acknowledgements():
-        yield Case("acknowledgement", name, expect, rule, comment, {"content": content})
 
 
 def _canonical() -> Iterator[tuple[str, str, str, bytes]]:
@@ -116,72 +117,31 @@ def _frames() -> Iterator[tuple[str, str, str, int, bytes]]:
     )
 
 
-def _acknowledgements() -> Iterator[tuple[str, str, str, str, bytes]]:
-    first = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False)
-    taken = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False, state="taken")
-    invalid, later = "content-invalid", "unsupported"
-    yield "valid", "ok", "P-85", "Somebody has seen version 3.", first
-    for state in ("taken", "resolved", "unanswered"):
-        content = write_acknowledgement(REPORT_ID, 3, NOW, revoked=state == "taken", state=state)
-        yield f"valid-{state}", "ok", "P-109", "What became of it.", content
-    end = NOW + timedelta(hours=2)
-    muted = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False, state="muted", until=end)
-    endless = write_acknowledgement(REPORT_ID, 3, NOW, revoked=True, state="muted")
-    escalated = write_acknowledgement(REPORT_ID, 3, NOW, revoked=False, state="escalated")
-    stamp = str(int(end.timestamp() * 1000)).encode()
-
-    def until(ms: int) -> bytes:
-        return muted.replace(stamp, str(int(NOW.timestamp() * 1000) + ms).encode())
-
-    yield "valid-muted", "ok", "P-110", "Nobody is called for two hours.", muted
-    yield "valid-muted-no-more", "ok", "P-110", "The mute is taken back.", endless
-    yield "valid-escalated", "ok", "P-111", "Further people were called.", escalated
-    endless = endless.replace(b"true", b"false")
-    yield "mute-without-end", invalid, "P-110", "A mute that never ends.", endless
-    yield "mute-of-no-time", invalid, "P-110", "It ends when it begins.", until(0)
-    yield "mute-for-years", invalid, "P-110", "31 days and a millisecond.", until(31 * 86_400_000 + 1)
-    revoked = muted.replace(b"false", b"true")
-    yield "mute-taken-back-with-an-end", invalid, "P-110", "What is over has no end to come.", revoked
-    yield (
-        "end-of-no-mute",
-        invalid,
-        "P-110",
-        "Only a mute has one.",
-        muted.replace(b'"muted"', b'"taken"'),
-    )
-    yield "state-in-version-1", invalid, "P-85", "v 1 has no state.", taken.replace(b'"v":2', b'"v":1')
-    yield "no-state", invalid, "P-109", "v 2 without a state.", first.replace(b'"v":1', b'"v":2')
-    yield (
-        "state-acknowledged",
-        later,
-        "P-109",
-        "That is said with v 1.",
-        taken.replace(b"taken", b"acknowledged"),
-    )
-    yield (
-        "state-not-known-yet",
-        later,
-        "P-109",
-        "Kept and passed over.",
-        taken.replace(b"taken", b"handed-over"),
-    )
-    yield "state-no-text", invalid, "P-109", "A state is a word.", taken.replace(b'"taken"', b"7")
-    yield "version-3", later, "P-109", "Kept and passed over.", taken.replace(b'"v":2', b'"v":3')
-    yield (
-        "names-a-person",
-        invalid,
-        "P-109",
-        "It names nobody.",
-        taken.replace(b'"revoked"', b'"by":"ada","revoked"'),
-    )
-    yield "not-canonical", invalid, "P-10", "A space at the end.", taken + b" "
-    yield (
-        "too-large",
-        invalid,
-        "P-85",
-        "More than 4 KiB.",
-        taken.replace(b'"taken"', b'"' + b"t" * 4096 + b'"'),
-    )
+def _tiles() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Names of tiles: `level`, `index` and `width`, where the path is one."""
+    for name, comment, path, place in (
+        ("valid", "C2SP's own example.", "tile/0/x001/x234/067", (0, 1_234_067, 256)),
+        ("valid-first", "The first.", "tile/0/000", (0, 0, 256)),
+        ("valid-partial", "17 hashes of a level above.", "tile/3/005.p/17", (3, 5, 17)),
+        ("valid-last-of-three-digits", "999.", "tile/1/999", (1, 999, 256)),
+        ("valid-first-of-six-digits", "1,000.", "tile/1/x001/000.p/255", (1, 1000, 255)),
+    ):
+        level, index, width = place
+        yield name, "ok", comment, {"path": path, "level": level, "index": index, "width": width}
+    for name, comment, path in (
+        ("index-in-two-digits", "67 for 067.", "tile/0/67"),
+        ("index-with-zeros-before", "A second spelling of 67.", "tile/0/x000/067"),
+        ("index-in-one-group", "1,234,067 without groups.", "tile/0/1234067"),
+        ("width-nought", "Of no hashes.", "tile/0/000.p/0"),
+        ("width-of-a-full-tile", "A second spelling of a full tile.", "tile/0/000.p/256"),
+        ("width-with-zero-before", "05.", "tile/0/000.p/05"),
+        ("level-with-zero-before", "01.", "tile/01/000"),
+        ("level-negative", "-1.", "tile/-1/000"),
+        ("entries", "There are no bundles of entries.", "tile/entries/000"),
+        ("beyond", "Another folder.", "tile/0/../000"),
+        ("empty", "Nothing.", ""),
+    ):
+        yield name, "proof-malformed", comment, {"path": path}
 
 
 def _keys() -> Iterator[tuple[str, str, str, dict[str, Any]]]:

@@ -28,6 +28,10 @@ def cases() -> Iterator[Case]:
         yield Case("witness", name, expect, rule, comment, given)
     for name, expect, comment, question in _questions():
         yield Case("heads", name, expect, "P-172", comment, {"question": question})
+    asked = {"question": write_question(bytes(16), [_LOG.origin]), "origins": [_LOG.origin]}
+    yield Case("heads", "valid-named", "ok", "P-172", "The log that is asked about is Alder's.", asked)
+    for name, expect, comment, answer in _answers():
+        yield Case("heads", name, expect, "P-172", comment, {"answer": answer})
 
 
 def _note(leaves: list[bytes], key: bytes = ALDER.keys.log) -> bytes:
@@ -95,6 +99,9 @@ def _judged() -> Iterator[Row]:
     )
     forked = _body(_HELD, _HELD, leaves=_OTHER, proof=())
     yield "another-root", "conflict", "P-166", "5 again, with another root.", forked, _HELD
+    rooted = sign_checkpoint(_LOG.origin, 0, bytes(32), ALDER.keys.log)
+    empty = write_submission(Submission(0, (), rooted))
+    yield "root-of-an-empty-log", "conflict", "P-166", "No entries, and not the root of nothing.", empty, 0
     inconsistent = "inconsistent"
     yield (
         "another-past",
@@ -149,3 +156,26 @@ def _questions() -> Iterator[tuple[str, str, str, bytes]]:
     )
     many = write_question(bytes(16), [f"log {n}" for n in range(1025)])
     yield "logs-by-the-thousand", malformed, "1,025.", many
+
+
+def _answers() -> Iterator[tuple[str, str, str, bytes]]:
+    malformed, good = "heads-malformed", write_answer([_note(_LEAVES)])
+    yield "valid-answer", "ok", "One head.", good
+    yield "valid-answer-about-nothing", "ok", "None of these logs is known.", write_answer([])
+    yield (
+        "valid-answer-with-evidence",
+        "ok",
+        "What it proves is verified afterwards.",
+        write_answer([], [b"{}"]),
+    )
+    yield "answer-empty", malformed, "Nothing.", b""
+    yield "answer-is-a-question", malformed, "What was asked.", write_question(bytes(16), [])
+    yield "answer-of-another-version", malformed, "A later form.", good.replace(b'"v":1', b'"v":2')
+    yield (
+        "answer-with-nine-pieces",
+        malformed,
+        "One piece of evidence too many.",
+        write_answer([], [b"{}"] * 9),
+    )
+    long = write_answer([b"x" * 16_385])
+    yield "answer-with-a-long-note", malformed, "A note above 16 KiB.", long

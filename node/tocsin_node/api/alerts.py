@@ -13,7 +13,7 @@ from tocsin_node.node import NODE, Node
 from tocsin_node.services.alarm_route import explain
 from tocsin_node.services.alarm_sense import unrung
 from tocsin_node.services.heartbeat import NONE as NO_HEARTBEAT
-from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
+from tocsin_node.services.report_refusals import FindingsRefused, ReportUnknown
 from tocsin_node.storage import reports
 from tocsin_node.storage.alert_sources import sources
 from tocsin_node.web.auth import caller
@@ -61,6 +61,7 @@ class MuteEmpty(NodeError):
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/alerts: newest first; `open=1` leaves out the acknowledged."""
     limit = page_limit(request)
+    await request.app[NODE].auditing.seen("alert.list")
     found = await request.app[NODE].alarms.list(
         open_only=flag(request, "open"), before=integer(request, "cursor"), limit=limit
     )
@@ -70,7 +71,10 @@ async def listing(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """GET /v1/alerts/{id}."""
-    return await _answer(request, await request.app[NODE].alarms.get(identifier(request)))
+    node = request.app[NODE]
+    found = await node.alarms.get(identifier(request))
+    await node.auditing.seen("alert.read", f"alert:{found['id']}")
+    return await _answer(request, found)
 
 
 async def acknowledge(request: web.Request) -> web.Response:

@@ -40,7 +40,7 @@ async def head(request: web.Request) -> web.Response:
     """GET /v1/audit/head: the newest signed checkpoint, over all that was noted until now, and whose it is."""
     auditing = request.app[NODE].auditing
     await auditing.seen("audit.read")
-    standing = await auditing.seal()
+    standing = await auditing.standing()
     identity = auditing.identity
     return json_response(
         {

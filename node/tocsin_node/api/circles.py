@@ -66,6 +66,7 @@ async def fill(request: web.Request) -> web.Response:
     filled, more = await backfill(
         node.circles,
         node.reporting,
+        node.releasing,
         node.peering,
         request.match_info["name"],
         since=moment(request, "since"),

@@ -7,7 +7,7 @@ from aiohttp import web
 from tocsin_node.api.report_item import node_id_of
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.complaints import ComplaintUnknown
-from tocsin_node.storage.onward import Complaint
+from tocsin_node.storage.complaints import Complaint
 from tocsin_node.web.paging import flag
 from tocsin_node.web.problems import json_response
 
@@ -44,5 +44,6 @@ def _view(node: Node, each: Complaint) -> dict[str, Any]:
         "recipients": [named(i) for i in each.recipients],
         "entry": {"gen": each.gen, "index": each.idx, "leaf_hash": each.leaf_hash.hex()},
         "at": each.at,
+        "evidence_until": each.until,
         "author_told": each.told or each.author == node.identity.node_id,
     }

@@ -56,6 +56,7 @@ class DoneRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/duties: shortest due first; `open=1` leaves out what is settled, dismissed or not in force."""
     duties = request.app[NODE].duties
+    await request.app[NODE].auditing.seen("duty.list")
     items, following = await duties.list(
         report_id=request.query.get("report"),
         open_only=flag(request, "open"),
@@ -80,7 +81,10 @@ async def listing(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """GET /v1/duties/{id}: with its history."""
-    return json_response(await request.app[NODE].duties.get(identifier(request)))
+    node = request.app[NODE]
+    found = await node.duties.get(identifier(request))
+    await node.auditing.seen("duty.read", f"duty:{found['id']}")
+    return json_response(found)
 
 
 async def track(request: web.Request) -> web.Response:

@@ -116,6 +116,7 @@ async def answer(request: web.Request) -> web.Response:
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/emergencies: newest first; `open=1` only those not stood down; `drill=1` only drills, `drill=0` none."""
     node, limit = request.app[NODE], page_limit(request)
+    await node.auditing.seen("emergency.list")
     found = await node.emergencies.list(
         open_only=flag(request, "open"),
         drill=flag(request, "drill") if "drill" in request.query else None,
@@ -129,13 +130,22 @@ async def listing(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """GET /v1/emergencies/{id}: who was called, how far it got there, who says what."""
-    return json_response(await _whole(request.app[NODE], request.match_info["id"]))
+    node = request.app[NODE]
+    found = await _seen(node, request.match_info["id"])
+    await _noted(node, found)
+    return json_response(screen(found, _house(node)))
 
 
 async def show_times(request: web.Request) -> web.Response:
     """GET /v1/emergencies/{id}/times: from the declaration on, in seconds."""
     node = request.app[NODE]
-    return json_response(times(await _seen(node, request.match_info["id"]), _house(node)))
+    found = await _seen(node, request.match_info["id"])
+    await _noted(node, found)
+    return json_response(times(found, _house(node)))
+
+
+async def _noted(node: Node, found: Seen) -> None:
+    await node.auditing.seen("emergency.read", f"emergency:{found.emergency.id}")
 
 
 def _steps(steps: tuple[StepRequest, ...]) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,8 @@ from tocsin_federation.sharing import servable
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.heads import HeldLog, log_id
-from tocsin_node.services.peering import InviteRefused, chain_of
+from tocsin_node.services.joining import chain_of
+from tocsin_node.services.peer_refusals import InviteRefused
 from tocsin_node.storage import log, receipts
 from tocsin_node.storage.pool import Connection
 from tocsin_node.web.body import parse_json
@@ -62,7 +63,7 @@ async def join(request: web.Request) -> web.Response:
     body = await read_message(request)
     with strangers_braked(request):
         message = _message(node, body)
-        invite_id = await node.peering.invite_named(message)
+        invite_id = await node.joining.invite_named(message)
     brake_holder(
         request, invite_id
     )  # strangers cannot name an invite, so they cannot use up its holder's share
@@ -71,7 +72,7 @@ async def join(request: web.Request) -> web.Response:
         _signed_by(theirs, request, body)
 
     try:
-        answer = await node.peering.accept(message, signed_by)
+        answer = await node.joining.accept(message, signed_by)
     except FederationError as exc:
         raise InviteRefused from exc
     return json_response(answer)

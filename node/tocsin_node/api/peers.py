@@ -12,8 +12,8 @@ from tocsin_node.api.relay_view import relays_of
 from tocsin_node.errors import NodeError
 from tocsin_node.expiry import stage_of
 from tocsin_node.node import NODE, Node
+from tocsin_node.services.peer import Peer
 from tocsin_node.services.peer_policy import lesser_budget
-from tocsin_node.services.peering import Peer
 from tocsin_node.storage import log, remote
 from tocsin_node.storage import witness as cosignatures
 from tocsin_node.storage.audit import Act
@@ -115,7 +115,7 @@ async def invite(request: web.Request) -> web.Response:
     """POST /v1/peers/invites: a single-use invite, shown once."""
     node = request.app[NODE]
     wanted = await read_json(request, InviteRequest)
-    text, expires_at = await node.peering.invite(wanted.name, timedelta(seconds=wanted.ttl_s))
+    text, expires_at = await node.joining.invite(wanted.name, timedelta(seconds=wanted.ttl_s))
     return json_response({"invite": text, "expires_at": expires_at}, status=201)
 
 
@@ -123,7 +123,7 @@ async def join(request: web.Request) -> web.Response:
     """POST /v1/peers/join: take up an invite; the peer is pending until both sides approve."""
     node = request.app[NODE]
     wanted = await read_json(request, JoinRequest)
-    peer = await node.peering.join(wanted.invite.strip(), wanted.name)
+    peer = await node.joining.join(wanted.invite.strip(), wanted.name)
     return json_response(await _whole(node, peer), status=201)
 
 
@@ -132,7 +132,7 @@ async def approve(request: web.Request) -> web.Response:
     node = request.app[NODE]
     wanted = await read_json(request, ApproveRequest)
     name = request.match_info["name"]
-    peer = await node.peering.approve(
+    peer = await node.joining.approve(
         name, sas=wanted.sas, unverified=wanted.unverified, out=wanted.max_tlp_out, in_=wanted.max_tlp_in
     )
     return json_response(await _whole(node, peer))
@@ -259,7 +259,7 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "policy": node.policies.told(peer),
         "added_at": row.added_at,
         "last_contact_at": row.last_contact_at,
-        "silent": node.peering.silent(row),
+        "silent": node.peer_watch.silent(row),
         "clock_skew_s": row.clock_skew_s,
         "problem": problem,
         "log": {"size": size, "next_index": next_index, "lag": size - next_index},

@@ -90,8 +90,14 @@ async def listing(request: web.Request) -> web.Response:
     """GET /v1/recalls: what we took back and how far each peer is; what peers took back of us."""
     node = request.app[NODE]
     ours, theirs = await node.recalling.ours(MOST), await node.recalling.theirs(MOST)
+    named = [one.report_id for one in ours if one.report_id is not None]
+    titles = await node.recalling.titles([*named, *(name for one in theirs for name in one.report_ids)])
     return json_response(
-        {"ours": [recall_item(node, one) for one in ours], "theirs": [_theirs(node, one) for one in theirs]}
+        {
+            "ours": [recall_item(node, one) for one in ours],
+            "theirs": [_theirs(node, one) for one in theirs],
+            "titles": titles,
+        }
     )
 
 
@@ -132,6 +138,8 @@ def recall_item(node: Node, one: OfPeer) -> dict[str, Any]:
     """A recall of ours at one peer, and how far it is."""
     return {
         "recall": one.recall,
+        "report_id": one.report_id,
+        "tag": one.tag.hex(),
         "what": one.what,
         "tlp": one.tlp,
         "reason": one.reason,

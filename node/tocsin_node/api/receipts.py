@@ -5,10 +5,12 @@ from typing import Any
 from aiohttp import web
 
 from tocsin_node.api.recalls import recall_item
-from tocsin_node.api.relay_view import passed_on
+from tocsin_node.api.relay_view import named, passed_on
+from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
+from tocsin_node.storage.onward_readers import Reader
 from tocsin_node.storage.receipts import Progress
 from tocsin_node.web.problems import json_response
 
@@ -16,16 +18,41 @@ from tocsin_node.web.problems import json_response
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}/receipts: of each entry and recipient, in the order of our log, what is known."""
     node, report_id = request.app[NODE], request.match_info["id"]
+    found: list[Progress] = []
+    refused: NodeError | None = None
+    try:  # first: what erases a report writes its recall in the same transaction, so that one of both is seen
+        found = await node.receipting.of_report(report_id)
+    except (ReportUnknown, NotOurs) as exc:
+        refused = exc
     recalls = [recall_item(node, one) for one in await node.recalling.of_report(report_id)]
     onward = await passed_on(node, report_id)
-    try:
-        found = await node.receipting.of_report(report_id)
-    except (ReportUnknown, NotOurs):
-        if not (recalls or onward):
-            raise
-        found = []  # it is erased, or we passed it on: how others obey is still to be known
+    readers = [
+        _reader(node, one) for one in await node.receipting.beyond(report_id, node.erasing.tag(report_id))
+    ]
+    if refused is not None and not (recalls or onward or readers):
+        raise refused  # else it is erased, or we passed it on: how others obey is still to be known
     items = [_item(node, one) for one in found]
-    return json_response({"items": items, "recalls": recalls, "passed_on": onward})
+    return json_response({"items": items, "recalls": recalls, "passed_on": onward, "readers": readers})
+
+
+def _reader(node: Node, one: Reader) -> dict[str, Any]:
+    stages = (
+        ("purged", one.purged_at),
+        ("narrowed", one.narrowed_at),
+        ("waiting", one.waiting_at),
+        ("alerted", one.alerted_at),
+        (one.outcome, one.outcome_at),
+    )
+    stage, since = next(((name, at) for name, at in stages if name and at), ("passed-on", one.passed_at))
+    return {
+        "by": named(node, one.by) | {"ours": one.by == node.identity.node_id},
+        "peer": named(node, one.node),
+        "ver": one.ver,
+        "stage": stage,
+        "since": since,
+        "code": one.code if stage == one.outcome else None,
+        "passed_at": one.passed_at,
+    }
 
 
 def _item(node: Node, one: Progress) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def _side(side: Side) -> dict[str, Any]:
         "complete": side.complete,
         "trouble": side.trouble,
         "differences": [_found(each) for each in side.found],
+        "kept_out": [_found(each) for each in side.kept_out],
     }
 
 

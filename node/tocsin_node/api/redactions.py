@@ -32,8 +32,8 @@ def basis_of(request: web.Request) -> Basis | None:
 
 async def links_of(node: Node, report: StoredReport) -> dict[str, Any]:
     """For a report's page: `redaction_of` its record, or its own `redactions`."""
-    source = await node.reporting.redactions.source(report.id)
-    made = () if source else await node.reporting.redactions.of(report.id)
+    source = await node.redactions.source(report.id)
+    made = () if source else await node.redactions.of(report.id)
     return {
         "redaction_of": None if source is None else source.record_id,
         "record": None if source is None else _record(source),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tocsin_node.node import Node
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_node.storage import relays, remote
 from tocsin_node.storage.reports import StoredReport
 
@@ -17,8 +17,8 @@ async def relays_of(node: Node, peer: Peer) -> dict[str, Any]:
     return {
         "relays": [
             {
-                "author": _named(node, row.origin),
-                "node": _named(node, row.node),
+                "author": named(node, row.origin),
+                "node": named(node, row.node),
                 "given": row.given,
                 "entries": row.entries,
                 "first_at": row.first_at,
@@ -27,7 +27,7 @@ async def relays_of(node: Node, peer: Peer) -> dict[str, Any]:
             }
             for row in rows
         ],
-        "awaited": [_named(node, via) | {"entries": count} for via, count in awaited],
+        "awaited": [named(node, via) | {"entries": count} for via, count in awaited],
     }
 
 
@@ -37,16 +37,16 @@ async def through(node: Node, report: StoredReport) -> dict[str, Any] | None:
         return None
     async with node.pool.acquire() as conn:
         came = await relays.via(conn, report.origin, report.log_gen, report.log_index)
-    return None if came is None else _named(node, came[0]) | {"awaited": came[1]}
+    return None if came is None else named(node, came[0]) | {"awaited": came[1]}
 
 
 async def passed_on(node: Node, report_id: str) -> list[dict[str, Any]]:
     """Who has passed a report on to whom, as far as we know; oldest first."""
     return [
         {
-            "by": _named(node, one.by),
+            "by": named(node, one.by) | {"ours": one.by == node.identity.node_id},
             "ver": one.ver,
-            "to": [_named(node, i) for i in one.recipients],
+            "to": [named(node, i) for i in one.recipients],
             "clients": one.client,
             "at": one.at,
         }
@@ -54,5 +54,6 @@ async def passed_on(node: Node, report_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def _named(node: Node, node_id: str) -> dict[str, Any]:
+def named(node: Node, node_id: str) -> dict[str, Any]:
+    """A node by our name for it, or by its NodeID where we have none."""
     return {"name": node.peering.name_of(node_id), "node_id": node_id}

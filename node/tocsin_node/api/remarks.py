@@ -31,8 +31,10 @@ async def make(request: web.Request) -> web.Response:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/reports/{id}/remarks: what everybody says about it, oldest first."""
-    node = request.app[NODE]
-    return json_response({"items": await remarks_of(node, request.match_info["id"])})
+    node, report_id = request.app[NODE], request.match_info["id"]
+    found = await remarks_of(node, report_id)
+    await node.auditing.seen("report.read", f"report:{report_id}")
+    return json_response({"items": found})
 
 
 async def remarks_of(node: Node, report_id: str) -> list[dict[str, Any]]:

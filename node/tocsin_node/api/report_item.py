@@ -11,7 +11,7 @@ from tocsin_node.storage.reports import StoredReport
 
 async def items_of(node: Node, found: Sequence[StoredReport]) -> list[dict[str, Any]]:
     """The lines of a list."""
-    records = await node.reporting.redactions.records([each.id for each in found])
+    records = await node.redactions.records([each.id for each in found])
     standings = await node.trusting.of_reports(found)
     through = await node.passing_on.through(found)
     return [

@@ -12,7 +12,8 @@ from tocsin_node.api.remarks import remarks_of
 from tocsin_node.api.report_item import items_of
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
-from tocsin_node.services.reporting import FindingsRefused, Submission
+from tocsin_node.services.report_refusals import FindingsRefused
+from tocsin_node.services.submission import Submission
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.reports import StoredReport
 from tocsin_node.web.body import read_body
@@ -90,7 +91,7 @@ async def show(request: web.Request) -> web.Response:
         return web.Response(body=report.bundle, content_type=STIX)
     bundle = orjson.loads(report.bundle)
     progress = await node.alarms.progress(report.id)
-    having = await node.reporting.having(report)
+    having = await node.releasing.having(report)
     entry = None
     if report.log_index is not None and report.leaf_hash is not None:
         entry = {"gen": report.log_gen, "index": report.log_index, "leaf_hash": report.leaf_hash.hex()}
@@ -117,7 +118,7 @@ async def show(request: web.Request) -> web.Response:
             "acknowledgements": [act for act in progress if act["kind"] == "ack"],
             "progress": [act for act in progress if act["kind"] != "ack"],
             "remarks": remarks,
-            "reviews": await node.reporting.screening.reviews(report.id),
+            "reviews": await node.screening.reviews(report.id),
             "bundle": bundle,
         }
     )
@@ -142,7 +143,7 @@ async def take_in(request: web.Request) -> web.Response:
             code="too-many",
             hint="Send them in smaller batches.",
         )
-    results = await node.reporting.take_in(
+    results = await node.importing.take_in(
         lines, to=_to(request), share=flag(request, "share"), reviewed_by=_reviewed_by(request)
     )
     return json_response({"items": [_import_item(r) for r in results]})

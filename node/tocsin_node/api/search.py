@@ -32,6 +32,7 @@ async def listing(request: web.Request) -> web.Response:
 async def facets(request: web.Request) -> web.Response:
     """GET /v1/reports/facets: counts for each value of each facet among what the same filter finds."""
     node = request.app[NODE]
+    await node.auditing.seen("report.list")
     counted = await node.finding.count(_wanted(request, node))
     told = {
         name: [{"value": _shown(node, name, value), "count": number} for value, number in values]

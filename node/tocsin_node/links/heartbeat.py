@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, InvalidURL
 
 from tocsin_node.errors import SecretError
-from tocsin_node.settings import HeartbeatSettings
+from tocsin_node.settings.operators import HeartbeatSettings
 
 USER_AGENT = "Tocsin"
 

@@ -21,7 +21,7 @@ import aiosmtplib
 
 from tocsin_node.errors import SecretError
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Ready, Retry, Sent
-from tocsin_node.settings import MailSettings
+from tocsin_node.settings.channels import MailSettings
 
 SUBJECT_CHARACTERS = 200
 SOME_REFUSED = ChannelDown(

@@ -25,7 +25,7 @@ from tocsin_node.errors import SecretError
 from tocsin_node.links import matrix_answers as answers
 from tocsin_node.links.matrix_answers import Answer, mapping
 from tocsin_node.links.transport import BadMessage, ChannelDown, Heard, Outcome, Ready, Retry, RoomEvent, Sent
-from tocsin_node.settings import MatrixSettings
+from tocsin_node.settings.channels import MatrixSettings
 
 POLL_S = 30.0
 ANSWER_BYTES = 32 * 1024 * 1024

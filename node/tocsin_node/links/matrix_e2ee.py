@@ -35,7 +35,7 @@ from tocsin_node.links.matrix_answers import mapping
 from tocsin_node.links.matrix_crypto import Keys, Machine, Refused, RoomState, Unreadable, is_theirs
 from tocsin_node.links.matrix_identity import UNSIGNED, sign_device
 from tocsin_node.links.transport import ChannelDown, Heard, Outcome, Ready, Retry, RoomEvent, Sent
-from tocsin_node.settings import MatrixSettings
+from tocsin_node.settings.channels import MatrixSettings
 
 STALE_S = 90.0  # not heard for so long: who is in the room, and with which devices, is asked anew
 KEYS_S = 15.0  # all that precedes the message itself; the courier's lease has room for it

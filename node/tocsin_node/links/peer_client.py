@@ -25,7 +25,9 @@ from tocsin_federation.reconciling import MAX_ANSWER_BYTES as COMPARED_BYTES
 from tocsin_federation.request_auth import sign_request
 from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import foreign
-from tocsin_node.settings import FederationSettings
+from tocsin_node.links.unreachable import why_not
+from tocsin_node.settings.address import LOOPBACK
+from tocsin_node.settings.federation import FederationSettings
 
 NOTE_BYTES = 16 * 1024
 CHAIN_BYTES = 1024 * 1024
@@ -37,7 +39,6 @@ PROBLEM_BYTES = 64 * 1024
 HINT_BYTES = 300
 SLOWEST_BYTES_S = 32 * 1024  # an answer that comes slower than this on the whole is given up
 CODE = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SERVER_TIME_HEADER = "Tocsin-Time"
 # Bytes that are no UTF-8, and levels beyond what the interpreter bears, are told by errors of their own.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -248,7 +249,7 @@ class PeerClient:
         except TimeoutError as exc:
             raise PeerUnreachable("The peer did not answer in time.", code="peer-timeout") from exc
         except aiohttp.ClientError as exc:
-            raise PeerUnreachable(f"The peer could not be reached ({type(exc).__name__}).") from exc
+            raise PeerUnreachable(f"The peer could not be reached: {why_not(exc)}.") from exc
         if answer.status not in {200, also}:
             raise _refusal(answer)
         return answer

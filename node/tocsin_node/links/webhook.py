@@ -28,7 +28,7 @@ from aiohttp import (
 
 from tocsin_node.errors import SecretError
 from tocsin_node.links.transport import BadMessage, ChannelDown, Outcome, Ready, Retry, Sent
-from tocsin_node.settings import WebhookSettings
+from tocsin_node.settings.channels import WebhookSettings
 
 PREFIX = "whsec_"
 KEY_BYTES = range(24, 65)  # the standard's bounds

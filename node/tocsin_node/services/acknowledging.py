@@ -8,7 +8,6 @@ note: the origin learns which organisation, when, which version.
 
 from functools import partial
 
-from tocsin_federation.envelope import seal
 from tocsin_federation.messages import State, write_acknowledgement
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.telling import BATCH, Telling
@@ -35,14 +34,14 @@ class Acknowledging(Telling):
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
         async with self._pool.acquire() as conn:
             waiting = await acknowledgements.untold(conn, peers, BATCH)
-        return [self._posting(one) for one in waiting], len(waiting) == BATCH
+        return [await self._posting(one) for one in waiting], len(waiting) == BATCH
 
-    def _posting(self, untold: Untold) -> Posting:
-        sealed = seal(
-            t="ack",
-            by=self._node_id,
-            id=untold.report_id,
-            ver=untold.ver,
+    async def _posting(self, untold: Untold) -> Posting:
+        sealed = await self._sealing.seal(
+            "ack",
+            untold.report_id,
+            untold.ver,
+            to=[untold.origin],
             tlp=Tlp.GREEN,
             content=write_acknowledgement(
                 untold.report_id,
@@ -52,9 +51,6 @@ class Acknowledging(Telling):
                 state=STATES[untold.kind],
                 until=untold.until,
             ),
-            recipients=self._peering.enc_keys([untold.origin]),
-            now=self._now(),
-            rng=self._rng,
             ref=untold.leaf_hash,
         )
         return Posting(sealed=sealed, after=partial(_mark, untold))

@@ -19,8 +19,8 @@ from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_timing import BEHIND_FELLOW_S
 from tocsin_node.services.alarm_way import MAIL, ROOMS, URGENT, WEBHOOK
 from tocsin_node.services.oncall import Oncall
-from tocsin_node.services.resting import rest
-from tocsin_node.settings import OncallSettings
+from tocsin_node.services.resting import go_round
+from tocsin_node.settings.oncall import OncallSettings
 from tocsin_node.storage import acts, alerts, fellows, followups, silences, threads
 from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert
@@ -68,11 +68,7 @@ class Escalation:
 
     async def run(self) -> None:
         """Call whoever is due, until cancelled."""
-        while True:
-            self._woken.clear()
-            while await self.call_due():
-                pass
-            await rest(self._woken, await self._rest_s())
+        await go_round(self._call_all, self._woken)
 
     async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
         """Wait for an answer to a new alert, in the transaction that records it; no longer for earlier ones."""
@@ -223,6 +219,11 @@ class Escalation:
             if way is not None and about and await fellows.called(conn, way.place, about, bots, since):
                 called.add(channel)
         return frozenset(called)
+
+    async def _call_all(self) -> float:
+        while await self.call_due():
+            pass
+        return await self._rest_s()
 
     async def _rest_s(self) -> float:
         async with self._pool.acquire() as conn:

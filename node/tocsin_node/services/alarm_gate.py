@@ -18,7 +18,7 @@ time, since only then is everything known, and `tocsin alert route` asks it with
 from dataclasses import dataclass
 from datetime import datetime
 
-from tocsin_node.settings import GroupingSettings
+from tocsin_node.settings.alerting import GroupingSettings
 from tocsin_node.storage.grouping import Told
 from tocsin_node.storage.silences import StoredSilence
 

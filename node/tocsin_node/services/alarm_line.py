@@ -19,7 +19,8 @@ from tocsin_node.services.alarm_orders import Orders
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, OPS, WEBHOOK, Room, Way, hint_for
 from tocsin_node.services.pace import Pace
-from tocsin_node.settings import MailSettings, MatrixSettings, Settings, WebhookSettings
+from tocsin_node.settings.channels import MailSettings, MatrixSettings, WebhookSettings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.pool import Pool
 
 DEAF_S = 90.0

@@ -16,8 +16,8 @@ from tocsin_node.services.alarm_line import Line
 from tocsin_node.services.alarm_notice import Notice, Notices
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import SPOKEN
-from tocsin_node.services.resting import rest
-from tocsin_node.settings import AlertSettings
+from tocsin_node.services.resting import go_round
+from tocsin_node.settings.alerting import AlertSettings
 from tocsin_node.storage import alerts, rerouting
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.rerouting import Returned
@@ -51,10 +51,7 @@ class Rerouter:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
-            self._woken.clear()
-            rest_s = await self.look()
-            await rest(self._woken, rest_s)
+        await go_round(self.look, self._woken)
 
     async def look(self) -> float:
         """Do what is due; returns the seconds until something may be again."""

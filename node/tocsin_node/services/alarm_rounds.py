@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_gatekeeper import UNWRITTEN
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, AlarmPlanner
-from tocsin_node.services.resting import rest
+from tocsin_node.services.resting import go_round
 from tocsin_node.storage import deliveries, grouping
 from tocsin_node.storage.deliveries import NewDelivery
 from tocsin_node.storage.grouping import Overdue
@@ -36,10 +36,7 @@ class Rounds:
 
     async def run(self) -> None:
         """Go round until cancelled."""
-        while True:
-            self._woken.clear()
-            rest_s = await self.go()
-            await rest(self._woken, rest_s)
+        await go_round(self.go, self._woken)
 
     async def go(self) -> float:
         """Go round once; returns the seconds until something is due."""

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from tocsin_node.services.organisation import Clock
-from tocsin_node.settings import AlertSettings
+from tocsin_node.settings.alerting import AlertSettings
 from tocsin_schema import times
 from tocsin_schema.report import IncidentReport
 

@@ -1,7 +1,9 @@
 """Whether the settings leave people unrung: each is allowed, and each is said. Pure."""
 
 from tocsin_node.health import Check
-from tocsin_node.settings import AlertSettings, GroupingSettings, OncallSettings, Settings
+from tocsin_node.settings.alerting import AlertSettings, GroupingSettings
+from tocsin_node.settings.oncall import OncallSettings
+from tocsin_node.settings.record import Settings
 
 GRAVE = ("I", "II")
 LONG_S = 3600.0  # a wait for what belongs together that is longer than this is no grouping any more

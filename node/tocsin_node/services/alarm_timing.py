@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tocsin_node.settings import GroupingSettings, MatrixSettings
+from tocsin_node.settings.alerting import GroupingSettings
+from tocsin_node.settings.channels import MatrixSettings
 
 URGENT_PART = 2 / 3  # of one head start, for all of them together
 BEHIND_FELLOW_S = 30.0  # whoever told an alert calls first; the others look so much later whether it did

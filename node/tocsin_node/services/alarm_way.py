@@ -27,13 +27,8 @@ from tocsin_node.links.alert_text import (
     words,
 )
 from tocsin_node.links.alert_thread import Saying, as_edit, in_thread, said_words
-from tocsin_node.settings import (
-    MailSettings,
-    MatrixSettings,
-    SecondMatrixSettings,
-    Settings,
-    WebhookSettings,
-)
+from tocsin_node.settings.channels import MailSettings, MatrixSettings, SecondMatrixSettings, WebhookSettings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.deliveries import DeliveryKind
 from tocsin_schema.marking import Tlp
 

@@ -46,7 +46,8 @@ from tocsin_node.services.alarm_way import MAIL, MATRIX, MATRIX_2, OPS, WEBHOOK,
 from tocsin_node.services.oncall import Oncall
 from tocsin_node.services.organisation import organisation_of, shortest_clock
 from tocsin_node.services.subscriptions import Subscriptions
-from tocsin_node.settings import MatrixSettings, Settings
+from tocsin_node.settings.channels import MatrixSettings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage import acts, alerts, audit, deliveries, fellows, followups, silences
 from tocsin_node.storage.acts import NewAct
 from tocsin_node.storage.alerts import StoredAlert

@@ -4,6 +4,7 @@ What others have said before is not looked at here (`judging`). Opening touches 
 large batch is opened in a thread.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,9 +22,10 @@ from tocsin_federation.recall import Recall, admit_recall, read_recall
 from tocsin_federation.receipt import Receipt, about, admit_receipt, read_receipt
 from tocsin_federation.remarks import admit_remark
 from tocsin_federation.sharing import admit, admit_acknowledgement
+from tocsin_node.services.faults import FAULT
 from tocsin_node.services.intake_onward import Onward, OnwardDoor
 from tocsin_node.services.ownership import Ownership
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_schema.check import check_bundle
 from tocsin_schema.finding import Finding
 from tocsin_schema.remark import Remark, check_remark
@@ -32,6 +34,7 @@ from tocsin_schema.report import IncidentReport
 THREAD_FROM = 16  # batches this large are opened off the event loop, so that requests are answered meanwhile
 THREAD_FROM_BYTES = 64 * 1024  # or this heavy: one report of a megabyte is more work than fifty usual ones
 DAMAGE: Final = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class Arrival:
         """The same, of which nothing is looked at any more, nor kept."""
         return replace(self, outcome=Outcome.REFUSED, code="erased", **_NOTHING)
 
+    def set_aside(self, code: str) -> "Arrival":
+        """The same for the quarantine: nothing of it is looked at any more, and it is kept as it came."""
+        return replace(self, outcome=Outcome.QUARANTINED, code=code, **_NOTHING)
+
     def names(self) -> list[bytes]:
         """By what it would be known as erased: its leaf hash, the report's id, its content's SHA-256."""
         report_id, _ = about(self.frame.leaf)
@@ -65,7 +72,18 @@ class Arrival:
 
 
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(
-    ("opened", "report", "acknowledgement", "remark", "call", "answer", "receipt", "recall")
+    (
+        "opened",
+        "report",
+        "acknowledgement",
+        "remark",
+        "call",
+        "answer",
+        "onward",
+        "circle",
+        "receipt",
+        "recall",
+    )
 )
 
 
@@ -92,6 +110,11 @@ class Opening:
             return replace(arrival, outcome=outcome, code=exc.code)
         except CircleRefused as exc:
             return replace(arrival, outcome=Outcome.QUARANTINED, code=exc.code)
+        except MemoryError:
+            raise
+        except Exception:  # it asks nothing but its bytes, so that another try would end alike
+            logger.exception("entry %d of %s could not be read", frame.idx, peer.row.name)
+            return arrival.set_aside(FAULT)
 
     def _reader(self, kind: str) -> Callable[[Peer, Arrival, Opened], Arrival]:
         match kind:

@@ -23,6 +23,7 @@ from tocsin_node.actor import NODE, STRANGER, acting
 from tocsin_node.disk import Disk
 from tocsin_node.errors import NodeError, SecretError
 from tocsin_node.health import Check
+from tocsin_node.services.late_notes import LateNotes
 from tocsin_node.storage import audit
 from tocsin_node.storage.audit import Act, Head, Row, Wanted
 from tocsin_node.storage.errors import StorageConflict, StorageError
@@ -33,6 +34,7 @@ SEAL_LINES = 512  # of one transaction on the connection that writes the log
 SEAL_EVERY_S = 1.0
 LOOK_EVERY_S = 24 * 3600.0
 LOOK_LINES = 1000
+HASHES = 8192  # that are held at once
 REFUSED_EVERY_S = 60.0  # so often at most a line tells of refused requests
 REFUSED_CODES = 16
 READ_AGAIN_S = 600.0  # the same reader of the same thing is noted so often at most
@@ -53,12 +55,20 @@ class Auditing:
     """Seals, shows and verifies the audit log of a node. `directory`: the node's."""
 
     def __init__(
-        self, pool: Pool, leader: Leader, identity: Identity, *, log_private: bytes, directory: Path
+        self,
+        pool: Pool,
+        leader: Leader,
+        identity: Identity,
+        late: LateNotes,
+        *,
+        log_private: bytes,
+        directory: Path,
     ) -> None:
         self._pool = pool
         self._leader = leader
         self._identity = identity
         self._log_private = log_private
+        self.late = late
         self._kept = directory / KEPT
         self._turn = asyncio.Lock()
         self._head: Head | None = None
@@ -78,6 +88,17 @@ class Auditing:
 
     async def open(self) -> None:
         """Hold the database against the checkpoint in the node's directory, and note that the node starts."""
+        try:
+            await self._open()
+        except StorageError as exc:
+            async with self._pool.acquire() as conn:
+                self._head = await audit.head(conn)
+            if self._head is None or exc.of_data:
+                raise
+            logger.warning("the audit log is not written: %s", exc)
+            await self.late.note(_started())
+
+    async def _open(self) -> None:
         before = self._kept_checkpoint()
         async with self._leader.connection() as conn:
             head = await audit.head(conn)
@@ -99,7 +120,7 @@ class Auditing:
                     Frontier.from_bytes(head.frontier)
                 )  # the same lines, under the key in force
                 await audit.set_head(conn, head)
-            await audit.note(conn, Act("node.start", None, {"release": version("tocsin")}, NODE))
+            await audit.note(conn, _started())
         self._head = head
         await self.seal()
 
@@ -125,6 +146,7 @@ class Auditing:
             try:
                 if time.monotonic() - self._refused_at >= REFUSED_EVERY_S:
                     await self._tell_refused()
+                await self.late.tell()
                 async with self._pool.acquire() as conn:
                     waits = await audit.any_waiting(conn)
                 if waits:
@@ -188,10 +210,19 @@ class Auditing:
     # Reading -----------------------------------------------------------------------------------------
 
     async def listing(self, wanted: Wanted, *, before: int | None, limit: int) -> list[Row]:
-        """Lines, newest first, with all that was noted until now."""
-        await self.seal()
+        """Lines, newest first, with all that was noted until now, as far as the database takes writes."""
+        await self.standing()
         async with self._pool.acquire() as conn:
             return await audit.listing(conn, wanted, before=before, limit=limit)
+
+    async def standing(self) -> Head:
+        """The checkpoint over what was noted, or over what could be sealed of it. Raises: StorageError."""
+        try:
+            return await self.seal()
+        except (StorageError, TimeoutError):
+            if self._head is None:
+                raise
+            return self._head
 
     async def lines(self, start: int, stop: int | None = None, *, limit: int) -> list[Row]:
         """At most `limit` of the sealed lines [start, stop) in order (None: all). Raises: NoSuchLines."""
@@ -205,13 +236,15 @@ class Auditing:
     async def seen(
         self, action: str, name: str | None = None, detail: Mapping[str, Fact] | None = None
     ) -> None:
-        """Note that somebody reads something, before he is shown it; the same by the same every ten minutes."""
+        """Note that somebody reads something, before he is shown it; the same by the same every ten minutes.
+
+        While the database takes no writes it is kept, and noted late.
+        """
         key = (acting().who, action, name)
         now = time.monotonic()
         if now - self._readers.get(key, float("-inf")) < READ_AGAIN_S:
             return
-        async with self._pool.acquire() as conn:
-            await audit.note(conn, Act(action, name, detail or {}))
+        await self.late.note(Act(action, name, detail or {}))
         self._readers[key] = now
         self._readers.move_to_end(key)
         while len(self._readers) > READERS_MAX:
@@ -299,14 +332,18 @@ class Auditing:
         self._broken = why
 
     async def _extends(self, head: Head, before: Checkpoint) -> bool:
-        """Whether the lines in the database begin with those that `before` covers."""
+        """Whether the lines under `head` begin with those that `before` covers; whether they are, `look` says.
+
+        After a crash `before` is seconds older: then a handful of hashes is read, and never more than HASHES at once.
+        """
         if before.size > head.size:
             return False
         if before.size == head.size:
             return before.root == head.root
-        tree = Frontier()
-        async for row in self._all(before.size):
-            tree.append(row.leaf_hash or b"")
+        tree = Frontier.from_bytes(head.frontier).beginning(before.size)
+        for start in range(tree.size, before.size, HASHES):
+            async with self._pool.acquire() as conn:
+                tree.extend(await audit.hashes(conn, start, min(start + HASHES, before.size)))
         return (tree.size, tree.root()) == (before.size, before.root)
 
     # The checkpoint in the node's directory ----------------------------------------------------------
@@ -340,6 +377,10 @@ class Auditing:
 
     def _aside(self) -> Sequence[Path]:
         return sorted(self._kept.parent.glob(f"{KEPT}.*.{CONTRADICTED}"))
+
+
+def _started() -> Act:
+    return Act("node.start", None, {"release": version("tocsin")}, NODE)
 
 
 def _behind(standing: Head, known: Head) -> bool:

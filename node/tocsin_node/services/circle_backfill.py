@@ -11,7 +11,9 @@ from typing import Literal
 from tocsin_node.errors import NodeError
 from tocsin_node.services.circles import Circles
 from tocsin_node.services.peering import Peering
-from tocsin_node.services.reporting import Reporting, Submission
+from tocsin_node.services.releasing import Releasing
+from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.submission import Submission
 from tocsin_schema.marking import Tlp
 
 MOST = 500  # reports of one call; the next one goes on where nothing is left to do for the first
@@ -31,6 +33,7 @@ class Filled:
 async def backfill(
     circles: Circles,
     reporting: Reporting,
+    releasing: Releasing,
     peering: Peering,
     name: str,
     *,
@@ -53,7 +56,7 @@ async def backfill(
             return filled, True
         stored = await reporting.get(report_id)
         lacking = way.release(Tlp(stored.tlp), peering.policies()).to
-        having = await reporting.having(stored) | await reporting.taken_back(report_id)
+        having = await releasing.having(stored) | await releasing.taken_back(report_id)
         to = [p.node_id for p in lacking if p.node_id not in having]
         if not to:
             filled.append(Filled(report_id, "left"))

@@ -1,17 +1,20 @@
 """A circle as this node holds it, and the way that a report takes into it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
 from tocsin_federation.circle import Circle, Manifest, restore_circle
-from tocsin_federation.circle_rules import first_difference, release_into, why_closed
+from tocsin_federation.circle_rules import first_difference, next_count, release_into, why_closed
 from tocsin_federation.messages import Audience
 from tocsin_federation.sharing import PeerPolicy, Release, Withheld
 from tocsin_node.errors import NodeError
 from tocsin_node.storage import circles
 from tocsin_node.storage.circles import CircleEntry, CircleRow
+from tocsin_node.storage.errors import StorageContention
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
@@ -97,10 +100,13 @@ class Way:
         """Who gets a report by the circle, and why others do not."""
         return release_into(self.standing.circle, tlp, policies, me=self.me)
 
-    def carries(self, report: IncidentReport, to: Release) -> bool:
-        """Whether the entry can be addressed to the circle: all are members, and it shares that marking."""
+    def carries(self, report: IncidentReport, to: Collection[str], back: AbstractSet[str]) -> bool:
+        """Whether the entry can be addressed to the circle: `to` (NodeIDs) are members, it shares that marking.
+
+        And from none of its members a person took the report `back` (NodeIDs): others would hand it on to that one.
+        """
         marked = report.tlp is not Tlp.RED and report.tlp.rank <= self.standing.newest.max_tlp.rank
-        return marked and bool(to.to) and {p.node_id for p in to.to} <= self.members
+        return marked and bool(to) and set(to) <= self.members and not back & self.members
 
     def gone(self, former: Sequence[str]) -> frozenset[str]:
         """Those of `former` recipients who were members, and are no more."""
@@ -134,6 +140,23 @@ class Way:
         return partial(_record, entry)
 
 
+class Standings:
+    """All circles that are known here, read and parsed once for each change: whoever is asked often asks this."""
+
+    def __init__(self) -> None:
+        self._held: dict[bytes, Standing] = {}
+
+    async def all(self, conn: Connection) -> list[Standing]:
+        """How every circle stands now. Raises: StorageError."""
+        changed = await circles.changed(conn)
+        stale = [i for i, at in changed.items() if i not in self._held or self._held[i].row.changed_at != at]
+        if stale:
+            rows = await circles.held(conn, stale, to_change=False)
+            fresh = await asyncio.to_thread(lambda: {i: Standing.of(row) for i, row in rows.items()})
+            self._held = {i: one for i, one in (self._held | fresh).items() if i in changed}
+        return list(self._held.values())
+
+
 def members_gone(released: Release, gone: frozenset[str]) -> Release:
     """The release, where those who have left the circle are told as such."""
     reason = "it is no member of the circle any more"
@@ -145,4 +168,8 @@ def members_gone(released: Release, gone: frozenset[str]) -> Release:
 
 
 async def _record(entry: CircleEntry, conn: Connection, index: int) -> None:
+    """In the pen's turn: a newer manifest, or a restore that was found out meanwhile, has changed what comes next."""
+    count = next_count(*await circles.last_ours(conn, entry.circle))
+    if (*count, await circles.newest_epoch(conn, entry.circle)) != (entry.cseq, entry.cprev, entry.epoch):
+        raise StorageContention("The circle, or our count in it, has changed meanwhile.")
     await circles.record_ours(conn, replace(entry, idx=index))

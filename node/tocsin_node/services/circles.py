@@ -6,15 +6,14 @@ the database says they have not been told, so a crash tells it again or not at a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from tocsin_federation.circle import circle_entry_id, read_file, verify_circle, write_file
-from tocsin_federation.circle_rules import first_difference
-from tocsin_federation.envelope import seal
+from tocsin_federation.circle_rules import first_difference, next_count
 from tocsin_federation.errors import CircleRefused
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
@@ -22,6 +21,7 @@ from tocsin_node.services.circle_standing import Standing, Way
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.resting import keep_at
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.storage import circles
 from tocsin_node.storage.circles import Count
 from tocsin_node.storage.pool import Connection, Pool
@@ -65,20 +65,21 @@ class Circles:
         pool: Pool,
         ledger: Ledger,
         peering: Peering,
+        sealing: Sealing,
         *,
         node_id: str,
         now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
+        self._sealing = sealing
         self._node_id = node_id
         self._now = now
-        self._rng = rng
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self.on_learned: Callable[[], None] = _nobody  # what waited for a manifest may be taken now
+        self.ready: Callable[[], Awaitable[None]] = _at_once  # when what a restore lost was asked for
 
     # Looking -------------------------------------------------------------------------------------------
 
@@ -207,8 +208,10 @@ class Circles:
     async def way(self, name: str) -> AsyncIterator[Way]:
         """The way into a circle for one report, and its next number, for the block: one at a time.
 
+        After a restore it waits a moment for what is lost: newer manifests and numbers may come back with it.
         Raises: CircleUnknown, CircleClosed.
         """
+        await self.ready()
         async with self._turn:
             standing = await self.named(name)
             standing.refuse_closed(self._node_id, self._now())
@@ -217,6 +220,8 @@ class Circles:
     @asynccontextmanager
     async def way_of(self, report_id: str) -> AsyncIterator[Way | None]:
         """The way of a report's next version: the circle it was addressed to last, if that is open to us."""
+        if await self.of_report(report_id):
+            await self.ready()
         standing = next(iter(await self.of_report(report_id)), None)
         if standing is None or standing.closed(self._node_id, self._now()) is not None:
             yield None
@@ -226,8 +231,8 @@ class Circles:
 
     async def _next(self, standing: Standing) -> Way:
         async with self._pool.acquire() as conn:
-            last, leaf = await circles.last_ours(conn, standing.circle.id)
-        return Way(standing, self._node_id, self._ledger.head.gen, last + 1, leaf)
+            cseq, cprev = next_count(*await circles.last_ours(conn, standing.circle.id))
+        return Way(standing, self._node_id, self._ledger.head.gen, cseq, cprev)
 
     async def shared_since(self, standing: Standing, since: datetime | None) -> list[str]:
         """Our reports that were addressed to the circle."""
@@ -262,23 +267,20 @@ class Circles:
             concerned = {*circle.newest.members, *(before.members if before else ())} & sealable
             untold = sorted(n for n in concerned - {self._node_id} if told.get(n, -1) < circle.epoch)
             if untold:
-                await self._ledger.post(self._posting(standing, untold))
+                await self._ledger.post(await self._posting(standing, untold))
                 count += 1
         return count
 
-    def _posting(self, standing: Standing, to: Sequence[str]) -> Posting:
+    async def _posting(self, standing: Standing, to: Sequence[str]) -> Posting:
         circle = standing.circle
-        sealed = seal(
-            t="circle",
-            by=self._node_id,
-            id=circle_entry_id(circle.id),
-            ver=circle.epoch + 1,
+        sealed = await self._sealing.seal(
+            "circle",
+            circle_entry_id(circle.id),
+            circle.epoch + 1,
+            to=to,
             tlp=circle.newest.max_tlp,
             content=write_file(circle.chain),
-            recipients=self._peering.enc_keys(to),
             aud=self._peering.audience(to),
-            now=self._now(),
-            rng=self._rng,
         )
         return Posting(sealed=sealed, after=partial(_told, circle.id, to, circle.epoch))
 
@@ -286,6 +288,10 @@ class Circles:
 async def _told(circle: bytes, nodes: Sequence[str], epoch: int, conn: Connection, index: int) -> None:
     del index
     await circles.note_told(conn, circle, nodes, epoch)
+
+
+async def _at_once() -> None:
+    """Nothing is lost."""
 
 
 def _nobody() -> None:

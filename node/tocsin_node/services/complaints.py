@@ -1,17 +1,16 @@
 """Complaints: that somebody passed on what its marking forbids. They are told to the author, and shown to people.
 
 Nothing follows from one by itself: it is proven by the log of who is complained of, and a person decides what it means.
-What we complain of waits in a row until the entry that tells its author is committed with the mark that it was told.
+What we complain of waits in a row until the entry that tells its author is committed with the mark that it was told,
+and no longer than `storage.complaints` says: it holds what its marking kept from us.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
-from tocsin_federation.envelope import Sealed, open_disclosed, seal
+from tocsin_federation.envelope import Sealed, open_disclosed
 from tocsin_federation.errors import FederationError
 from tocsin_federation.messages import read_header
 from tocsin_federation.onward import write_complaint
@@ -23,10 +22,11 @@ from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import NotKept, Proving
 from tocsin_node.services.resting import keep_at
-from tocsin_node.storage import onward
+from tocsin_node.services.sealing import Sealing
+from tocsin_node.storage import complaints
 from tocsin_node.storage.audit import Act
+from tocsin_node.storage.complaints import Complaint, Evidence
 from tocsin_node.storage.errors import StorageError
-from tocsin_node.storage.onward import Complaint, Evidence
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place
 from tocsin_schema.marking import Tlp
@@ -43,6 +43,13 @@ class ComplaintUnknown(NodeError):
     hint = "`tocsin peer complaints` lists them."
 
 
+class EvidenceGone(NodeError):
+    """What proved this complaint was let go of: its report was taken back, or its time was over."""
+
+    code = "evidence-gone"
+    hint = "Who holds the log of who did it can still see that the entry stands there; its author may have the proof."
+
+
 class Complaints:
     """The verbs. Start `run()` once; `wake()` when there is something to tell."""
 
@@ -53,19 +60,17 @@ class Complaints:
         peering: Peering,
         proving: Proving,
         data_keys: DataKeys,
+        sealing: Sealing,
         *,
         node_id: str,
-        now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
         self._proving = proving
         self._data_keys = data_keys
+        self._sealing = sealing
         self._node_id = node_id
-        self._now = now
-        self._rng = rng
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -79,57 +84,63 @@ class Complaints:
     async def tell(self) -> int:
         """Tell every author that is an active peer what was done with its reports; how many were told.
 
-        Raises: StorageError. What cannot be shown any more is passed over, and stays listed here.
+        Before that, let go of what proves those that have come to their end. Raises: StorageError. What cannot be shown
+        any more is passed over, and stays listed here.
         """
+        await self._end()
         authors = [p.node_id for p in self._peering.active() if self._peering.sealable(p.node_id)]
         count, after = 0, 0
         while True:
             async with self._pool.acquire() as conn:
-                complaint = await onward.untold(conn, authors, after)
+                complaint = await complaints.untold(conn, self._node_id, authors, after)
                 if complaint is None:
                     return count
                 after = complaint.id
-                found = await onward.complaint(conn, complaint.id)
+                found = await complaints.one(conn, self._node_id, complaint.id)
                 try:
                     content = write_complaint(await self._proof(conn, complaint, found[1])) if found else b""
-                    sealed = self._seal(complaint, content)
+                    sealed = await self._seal(complaint, content)
                 except StorageError:
                     raise
                 except (NodeError, FederationError) as exc:
                     logger.warning("complaint %d cannot be told: %s", complaint.id, exc)
                     continue
             act = Act("peer.complain", None, {"complaint": complaint.id})
-            await self._ledger.post(Posting(sealed=sealed, after=partial(_mark, complaint.id), acts=(act,)))
+            await self._ledger.post(
+                Posting(sealed=sealed, after=partial(self._mark, complaint.id), acts=(act,))
+            )
             count += 1
 
     async def listing(self, against: str | None = None) -> list[Complaint]:
         """The newest complaints, of all or against one node (NodeID), ours too."""
         async with self._pool.acquire() as conn:
-            return await onward.complaints(conn, against, LISTED)
+            return await complaints.listing(conn, self._node_id, against, LISTED)
 
     async def counts(self) -> dict[str, int]:
         """NodeID → how many complaints there are against it."""
         async with self._pool.acquire() as conn:
-            return await onward.complaint_counts(conn)
+            return await complaints.counts(conn)
 
     async def evidence(self, number: int, *, disclose: bool = False) -> bytes:
         """The proof of the entry that is complained of, for anybody.
 
         With `disclose` it shows what the entry holds, as long as that is kept: the report itself. Without, its header:
-        whose log, which report, which marking, to whom. Raises: ComplaintUnknown, NotKept.
+        whose log, which report, which marking, to whom. Raises: ComplaintUnknown, EvidenceGone, NotKept.
         """
         async with self._pool.acquire() as conn:
-            found = await onward.complaint(conn, number)
+            found = await complaints.one(conn, self._node_id, number)
             if found is None:
                 raise ComplaintUnknown
             complaint, kept = found
+            if complaint.report_id is None:
+                raise EvidenceGone
             proof = read_proof(kept.proof) if kept.proof else await self._proof(conn, complaint, kept)
         return write_proof(proof if disclose else replace(proof, disclosed=None))
 
     async def health(self) -> Check:
         """Whether people should look. Anybody may read it: neither at whom nor by whom."""
         async with self._pool.acquire() as conn:
-            count = await onward.complaints_in_a_day(conn)
+            count = await complaints.in_a_day(conn)
         if count:
             hint = (
                 "Reports were passed on against their marking in the last 24 hours: `tocsin peer complaints`."
@@ -148,20 +159,28 @@ class Complaints:
         place = Place(complaint.gen, complaint.idx, complaint.leaf_hash)
         return await self._proving.of_entry(conn, complaint.against, place, kept.leaf, disclosed)
 
-    def _seal(self, complaint: Complaint, content: bytes) -> Sealed:
-        return seal(
-            t="complain",
-            by=self._node_id,
-            id=complaint.report_id,
-            ver=complaint.ver,
+    async def _end(self) -> None:
+        async with self._pool.acquire() as conn:
+            due = await complaints.due(conn, self._node_id)
+        if due:  # under the pen, since entries of our log go with them
+
+            async def end(conn: Connection) -> None:
+                await complaints.end(conn, self._node_id)
+
+            await self._ledger.post(Posting(beside=end, acts=(Act("peer.evidence-end"),)))
+
+    async def _mark(self, number: int, conn: Connection, index: int) -> None:
+        await complaints.mark_told(conn, number, self._ledger.head.gen, index)
+
+    async def _seal(self, complaint: Complaint, content: bytes) -> Sealed:
+        assert complaint.report_id is not None, "it is untold, so it is not ended"
+        assert complaint.ver is not None, "the same"
+        return await self._sealing.seal(
+            "complain",
+            complaint.report_id,
+            complaint.ver,
+            to=[complaint.author],
             tlp=Tlp(complaint.tlp),
             content=content,
-            recipients=self._peering.enc_keys([complaint.author]),
-            now=self._now(),
-            rng=self._rng,
             ref=complaint.leaf_hash,
         )
-
-
-async def _mark(number: int, conn: Connection, index: int) -> None:
-    await onward.mark_told(conn, number, index)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tocsin_node.errors import NodeError
 from tocsin_node.services.naming import never_sent
-from tocsin_node.services.reporting import FindingsRefused, ReportUnknown
+from tocsin_node.services.report_refusals import FindingsRefused, ReportUnknown
 from tocsin_node.storage import likeness, reports
 from tocsin_node.storage.likeness import Decision, Verdict
 from tocsin_node.storage.pool import Connection, Pool

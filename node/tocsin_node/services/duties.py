@@ -21,7 +21,7 @@ from tocsin_node.services.duty_book import NEVER, reckon
 from tocsin_node.services.duty_clock import tell
 from tocsin_node.services.duty_view import duty_as_json, history_as_json
 from tocsin_node.services.ownership import Ownership
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.storage import duties, redactions, reports
 from tocsin_node.storage.duties import Event, StoredDuty
 from tocsin_node.storage.errors import StorageError

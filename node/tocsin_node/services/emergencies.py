@@ -5,7 +5,6 @@ lost answer is done once: the caller names the emergency by a key of its own. A 
 never touches a report, a remark or a duty.
 """
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -19,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from tocsin_federation.calls import CALL, Call, Said, State, emergency_id, milliseconds
-from tocsin_federation.envelope import Sealed, seal
+from tocsin_federation.envelope import Sealed
 from tocsin_federation.errors import FederationError
 from tocsin_federation.sharing import Release, Withheld, release
 from tocsin_node.actor import person as named
@@ -31,9 +30,11 @@ from tocsin_node.services.emergency_ring import ring, steps_of, tell, tell_answe
 from tocsin_node.services.emergency_steps import further_steps, screened, steps_of_bundle, tidy_reason
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.releasing import sealable_only
 from tocsin_node.services.remarks import Remarks
-from tocsin_node.services.reporting import THREAD_FROM, AlreadyWithdrawn, ReportUnknown, sealable_only
+from tocsin_node.services.report_refusals import AlreadyWithdrawn, ReportUnknown
 from tocsin_node.services.screening import ReviewerUnnamed, reviewer
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.storage import audit, emergencies, emergency_answers, remarks, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.emergencies import NewCall, NewEmergency, StoredEmergency
@@ -151,6 +152,7 @@ class Emergencies:
         peering: Peering,
         alarms: Alarms,
         remarks_: Remarks,
+        sealing: Sealing,
         *,
         node_id: str,
         producer: Mapping[str, Any],
@@ -164,6 +166,7 @@ class Emergencies:
         self._remarks = remarks_
         self._node_id = node_id
         self._producer = producer
+        self._sealing = sealing
         self._now = now
         self._rng = rng
         self.on_answered: Callable[[], None] = _nothing
@@ -478,27 +481,17 @@ class Emergencies:
             await tell(conn, self._alarms, stored, caller=caller, ours=True)
 
     async def _seal(self, call: Call, content: bytes, ground: _Ground, audience: Sequence[str]) -> Sealed:
-        recipients = self._peering.enc_keys(audience)
-        aud = self._peering.audience(audience)
         assert ground.place is not None, "what nobody was given is not called about"
-        ref = ground.place.leaf_hash
-
-        def sealing() -> Sealed:
-            return seal(
-                t="call",
-                by=self._node_id,
-                id=call.report_id,
-                ver=call.ver,
-                tlp=ground.tlp,
-                content=content,
-                recipients=recipients,
-                aud=aud,
-                now=self._now(),
-                rng=self._rng,
-                ref=ref,
-            )
-
-        return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()
+        return await self._sealing.seal(
+            "call",
+            call.report_id,
+            call.ver,
+            to=audience,
+            tlp=ground.tlp,
+            content=content,
+            ref=ground.place.leaf_hash,
+            aud=self._peering.audience(audience),
+        )
 
     async def _remark(self, known: StoredEmergency, word: Said, text: str) -> None:
         async with self._pool.acquire() as conn:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from tocsin_federation.calls import ANSWER, CallAnswer, milliseconds
-from tocsin_federation.envelope import seal
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.telling import BATCH, Telling
 from tocsin_node.storage import emergency_answers
@@ -31,19 +30,16 @@ class Answering(Telling):
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
         async with self._pool.acquire() as conn:
             waiting = await emergency_answers.untold(conn, self._node_id, peers, BATCH)
-        return [self._posting(one) for one in waiting], len(waiting) == BATCH
+        return [await self._posting(one) for one in waiting], len(waiting) == BATCH
 
-    def _posting(self, untold: Untold) -> Posting:
-        sealed = seal(
-            t="answer",
-            by=self._node_id,
-            id=untold.report_id,
-            ver=untold.ver,
+    async def _posting(self, untold: Untold) -> Posting:
+        sealed = await self._sealing.seal(
+            "answer",
+            untold.report_id,
+            untold.ver,
+            to=[untold.origin],
             tlp=Tlp.GREEN,
             content=ANSWER.encode(_answer(untold)),
-            recipients=self._peering.enc_keys([untold.origin]),
-            now=self._now(),
-            rng=self._rng,
             ref=untold.leaf_hash,
         )
         return Posting(sealed=sealed, after=partial(_mark, untold))

@@ -16,7 +16,7 @@ from tocsin_federation.calls import (
     Step,
 )
 from tocsin_node.errors import NodeError
-from tocsin_node.services.reporting import FindingsRefused
+from tocsin_node.services.report_refusals import FindingsRefused
 from tocsin_schema import times
 from tocsin_schema.check import check_bundle
 from tocsin_schema.finding import Finding

@@ -14,7 +14,7 @@ from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.alarm_notice import Notice, Notices
-from tocsin_node.storage import audit, deliveries, erasing, erasures
+from tocsin_node.storage import audit, deliveries, erasing, erasures, onward_readers
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.erasures import Erasure
 from tocsin_node.storage.pool import Connection, Pool
@@ -46,8 +46,9 @@ class ReasonTells(NodeError):
 class Erasing:
     """Erases, and keeps the list of what does not come in again."""
 
-    def __init__(self, pool: Pool, data_keys: DataKeys, notices: Notices) -> None:
+    def __init__(self, pool: Pool, data_keys: DataKeys, notices: Notices, *, node_id: str) -> None:
         self._pool = pool
+        self._node_id = node_id
         self._data_keys = data_keys
         self._notices = notices
 
@@ -134,6 +135,8 @@ class Erasing:
         owners = await erasing.owners(conn, report_ids)
         # Who passed it on takes back what it gave, and keeps nobody else from giving it.
         barred = [one for one in report_ids if origin is None or owners.get(one) == origin]
+        for report_id in report_ids:
+            await onward_readers.keep(conn, report_id, self.tag(report_id), self._node_id)
         contents = [self._data_keys.tag(sha256) for sha256 in await erasing.contents(conn, barred)]
         channels = await erasing.told_in(conn, report_ids)
         await erasing.erase(conn, report_ids, origin)

@@ -31,11 +31,12 @@ from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUn
 from tocsin_node.services.ended_logs import ended_from
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.resting import rest
 from tocsin_node.services.taking import EVERY_S, Taking
 from tocsin_node.services.witnessing import Witnessing
-from tocsin_node.settings import FederationSettings
+from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import remote
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool

@@ -27,7 +27,8 @@ from tocsin_federation.merkle import HASH_BYTES
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.services.heads import Heads, log_id
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import remote, witness
 from tocsin_node.storage.pool import Connection, Pool

@@ -17,7 +17,8 @@ from tocsin_federation.errors import FederationError, LogBroken, ProofRefused
 from tocsin_federation.evidence import Evidence, contradict, read_evidence, verify_evidence
 from tocsin_federation.identity import Identity, ended_logs
 from tocsin_node.services.ledger import Ledger
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.trees import ReadLeaves, Trees
 from tocsin_node.storage import log, remote, witness
 from tocsin_node.storage.pool import Connection, Pool

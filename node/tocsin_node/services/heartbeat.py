@@ -11,7 +11,7 @@ from functools import partial
 from tocsin_node.health import Check
 from tocsin_node.links.heartbeat import HeartbeatCaller
 from tocsin_node.secrets import read_secret_at
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage import heartbeats
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.heartbeats import StoredHeartbeat

@@ -14,7 +14,6 @@ from typing import Any
 
 from tocsin_federation.calls import moment
 from tocsin_federation.frames import Frame
-from tocsin_federation.inbox import Outcome
 from tocsin_federation.keys import EncPrivateKey
 from tocsin_federation.recall import Carried
 from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
@@ -25,14 +24,16 @@ from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.arrival import DAMAGE, Arrival, Opening, heavy
 from tocsin_node.services.erasing import Erasing
+from tocsin_node.services.faults import FAULT, OURS, Faults, code_of
 from tocsin_node.services.intake_calls import CallDesk, CallLimits, hear_remarks
 from tocsin_node.services.intake_circles import LATER, TOO_MANY, WAITING, CircleDesk
 from tocsin_node.services.intake_onward import OnwardDesk, OnwardDoor
+from tocsin_node.services.intake_receipts import ReceiptDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.judging import Batch, Hearing
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.peer import Peer
 from tocsin_node.services.peer_policy import lesser_budget
-from tocsin_node.services.peering import Peer
 from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import audit, recalls, receipts, relays, remote, reports, shares
 from tocsin_node.storage.audit import Act
@@ -61,6 +62,7 @@ class Intake:
         ownership: Ownership,
         trusting: Trusting,
         door: OnwardDoor,
+        faults: Faults,
         *,
         node_id: str,
         enc_private: Callable[[], Mapping[str, EncPrivateKey]],
@@ -75,6 +77,7 @@ class Intake:
         self._alarms = alarms
         self._trusting = trusting
         self._door = door
+        self._faults = faults
         self._node_id = node_id
         self._opening = Opening(node_id, ownership, door, now)
         self._enc_private = enc_private
@@ -156,7 +159,7 @@ class Intake:
         False: it does not open either, and the quarantine stays. Raises: StorageError.
         """
         arrival = await asyncio.to_thread(self._opening.open, peer, frame, leaf_hash, self._enc_private())
-        if arrival.code in MENDABLE | LAID_TO_THE_GIVER:
+        if arrival.code in MENDABLE | LAID_TO_THE_GIVER | {FAULT}:
             return False
         via = None if giver is peer else giver
         await self._apply_isolating(peer, log, [arrival], log.next_index, again=True, via=via)
@@ -165,13 +168,15 @@ class Intake:
     async def retry(self, peer: Peer, log: RemoteLog) -> int:
         """Open again what could not be taken when it came, and may be now; returns how many were tried.
 
-        That is what was of a later version of the protocol, and what is addressed to circles that were not known.
+        That is what was of a later version of the protocol, and what is addressed to circles that were not known; at a
+        start also what this program itself could not judge.
         """
         learned = self._learned
+        started = (log.origin, log.gen) not in self._retried
         if self._retried.get((log.origin, log.gen)) == learned:  # nothing was learnt meanwhile
             return 0
         count, after = 0, -1
-        while waiting := await self._waiting(log, after):
+        while waiting := await self._waiting(log, after, OURS if started else ()):
             after = waiting[-1][1].idx
             understood = await asyncio.to_thread(self._understood, peer, waiting, self._enc_private())
             async with self._pool.acquire() as conn:
@@ -190,17 +195,17 @@ class Intake:
         self._learned += 1
         self.on_circles()
 
-    async def _waiting(self, log: RemoteLog, after: int) -> list[tuple[bytes, Frame]]:
+    async def _waiting(self, log: RemoteLog, after: int, faults: Sequence[str]) -> list[tuple[bytes, Frame]]:
         async with self._pool.acquire() as conn:
             full = await CircleDesk.full(conn, log.origin)
-            codes = [code for code in ("unsupported", *WAITING) if not (full and code == TOO_MANY)]
+            codes = [code for code in ("unsupported", *WAITING, *faults) if not (full and code == TOO_MANY)]
             return await remote.waiting(conn, log, after, RETRY_ENTRIES, codes)
 
     def _understood(
         self, peer: Peer, waiting: Sequence[tuple[bytes, Frame]], keys: Mapping[str, EncPrivateKey]
     ) -> list[Arrival]:
         arrivals = [self._opening.open(peer, frame, leaf_hash, keys) for leaf_hash, frame in waiting]
-        return [a for a in arrivals if a.code not in {"unsupported", LATER}]
+        return [a for a in arrivals if a.code not in {"unsupported", LATER, FAULT}]
 
     def _refuse_damage(self, log: RemoteLog, arrivals: Sequence[Arrival]) -> None:
         """All that is damaged is counted at once, so that many bad entries cost three requests together."""
@@ -224,20 +229,30 @@ class Intake:
         again: bool = False,
         via: Peer | None = None,
     ) -> RemoteLog:
-        """Apply; when the database refuses what a batch holds, go entry by entry and set only the bad one aside.
+        """Apply; when that fails over what a batch holds, go entry by entry and set only the bad one aside.
 
-        Only errors that speak about data judge an entry. All others (away, full, a disk that cannot be read, a fault
-        of the server's own) say nothing about it: they are raised, and the batch is taken again.
+        Of the database's errors those that speak about data judge an entry. All others (away, full, a disk that cannot
+        be read, a fault of the server's own) say nothing about it: they are raised, and the batch is taken again. So is
+        what we cannot explain (`faults`), but only so often; then the entry waits for an
+        update, and the stream goes on.
         """
         try:
             return await self._apply(peer, log, arrivals, next_index, again=again, via=via)
         except _LookAgain:
             return await self._apply_isolating(peer, log, arrivals, next_index, again=again, via=via)
-        except StorageError as exc:
-            if not exc.of_data or not arrivals or arrivals[0].code == exc.code:
+        except Exception as exc:
+            code = code_of(exc)
+            if code is None or not arrivals:
                 raise
             if len(arrivals) == 1:
-                aside = replace(arrivals[0], outcome=Outcome.QUARANTINED, code=exc.code)
+                (arrival,) = arrivals
+                if via is not None and not again:
+                    return log  # left for its author to serve
+                if arrival.code == code or not (
+                    again or self._faults.spent(log.origin, log.gen, arrival.frame.idx, exc)
+                ):
+                    raise
+                aside = arrival.set_aside(code)
                 return await self._apply(peer, log, [aside], next_index, again=again, via=via)
             for arrival in arrivals[:-1]:
                 # The cursor is past what is tried again, and before what others hand on.
@@ -256,8 +271,9 @@ class Intake:
         via: Peer | None = None,
     ) -> RemoteLog:
         async with self._pool.transaction() as conn:
+            before: set[tuple[bytes, str, str | None]] = set()
             if again:
-                await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
+                before = await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             elif via is None and log.next_index < log.relayed_to:
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
             arrivals = await self._without_erased(conn, peer.node_id, arrivals)
@@ -272,13 +288,13 @@ class Intake:
                 (a.opened, a.answer) for a in arrivals if a.opened is not None and a.answer is not None
             ]
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
-            told = [item.entry for a in arrivals if a.receipt is not None for item in a.receipt.items]
-            sealed = await receipts.sealed(conn, peer.node_id, told) if told else set()
+            said = [a.receipt for a in arrivals if a.receipt is not None]
+            heard = await ReceiptDesk.open(conn, peer.node_id, self._node_id, moment, said)
             batch = Batch(carried=await _carried(conn, peer.node_id, arrivals))
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
             keys = self._data_keys
-            hearing = Hearing(peer, log, held, sent, sealed, desk, called, passing, belonging, keys, batch)
+            hearing = Hearing(peer, log, held, sent, desk, called, passing, heard, belonging, keys, batch)
             hearing.judge_all(arrivals)
             if via is not None and not again:
                 batch.leave_untaken()
@@ -294,9 +310,9 @@ class Intake:
                 await self._alarms.record_remote_ack(
                     conn, acknowledgement, node_id=peer.node_id, org=peer.called
                 )
-            if batch.told:
-                await receipts.hear(conn, peer.node_id, [(item, moment(item.at)) for item in batch.told])
+            owing = await heard.write(conn, self._erasing.tag)
             await self._keep_recalls(conn, peer.node_id, batch)
+            batch.owed = [one for one in batch.owed if one not in before]  # that was told
             await receipts.owe(conn, peer.node_id, batch.owed)
             await self._record(conn, log, batch, next_index, via)
         for outcome in batch.outcomes:
@@ -315,7 +331,7 @@ class Intake:
         self._door.learn(passing.authors)
         if passing.anything:
             self.on_passed()
-        if batch.owed:
+        if batch.owed or owing:
             self.on_outcomes()
         return replace(log, next_index=next_index)
 

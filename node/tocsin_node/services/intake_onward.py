@@ -28,9 +28,11 @@ from tocsin_federation.proof import Proof, Proven, write_proof
 from tocsin_federation.sharing import PeerPolicy, agree
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.ownership import Ownership
-from tocsin_node.services.peering import Peer, Peering
-from tocsin_node.storage import onward, reports
-from tocsin_node.storage.onward import NewComplaint, Passing, Through
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
+from tocsin_node.storage import complaints, onward, reports
+from tocsin_node.storage.complaints import NewComplaint
+from tocsin_node.storage.onward import Passing, Through
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.check import check_bundle
 from tocsin_schema.report import IncidentReport
@@ -225,7 +227,7 @@ class OnwardDesk:
         for passing in self._passings:
             await onward.record(conn, passing)
         for complaint in self._complaints:
-            await onward.complain(conn, complaint)
+            await complaints.complain(conn, complaint)
 
     def _complain(
         self,

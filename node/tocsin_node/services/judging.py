@@ -13,14 +13,15 @@ from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.messages import Acknowledgement, Header, Progress
 from tocsin_federation.recall import Carried, Recall, recalled
-from tocsin_federation.receipt import Item, about, ours, owed
+from tocsin_federation.receipt import about, owed
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.arrival import Arrival
 from tocsin_node.services.intake_calls import CallDesk
 from tocsin_node.services.intake_circles import CircleDesk
 from tocsin_node.services.intake_onward import OnwardDesk
+from tocsin_node.services.intake_receipts import ReceiptDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_node.storage import reports
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
 
@@ -38,7 +39,6 @@ class Batch:
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
     acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
     confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
-    told: list[Item] = field(default_factory=list)  # what the peer says of entries of ours
     owed: list[tuple[bytes, str, str | None]] = field(default_factory=list)  # what it is to be told
     recalls: list[tuple[bytes, Header, Recall]] = field(default_factory=list)
     carried: dict[bytes, Carried] = field(default_factory=dict)  # by entries of the peer's log
@@ -55,17 +55,17 @@ class Hearing:
     """One batch of a peer's entries before those who judge it; verdicts and what follows gather in `batch`.
 
     `held`: the reports here that the entries speak of. `sent`: (report, version, leaf hash) of what we sealed to the
-    peer, of the reports that are acknowledged here; `sealed`: leaf hashes of the same, of what receipts speak of.
+    peer, of the reports that are acknowledged here.
     """
 
     peer: Peer
     log: RemoteLog
     held: dict[str, reports.Held]
     sent: AbstractSet[tuple[str, int, bytes]]
-    sealed: AbstractSet[bytes]
     remarks: RemarkDesk
     calls: CallDesk
     passing: OnwardDesk
+    receipts: ReceiptDesk
     circles: CircleDesk
     data_keys: DataKeys
     batch: Batch
@@ -130,10 +130,9 @@ class Hearing:
             return self._judge_recall(arrival.leaf_hash, opened.header, arrival.recall)
         if arrival.receipt is not None:
             try:
-                self.batch.told += ours(arrival.receipt, self.sealed)
+                return self.receipts.judge(arrival.receipt), None
             except EntryRefused as exc:
                 return Outcome.REFUSED, exc.code
-            return Outcome.STORED, None
         if arrival.acknowledgement is not None:
             header = opened.header
             if (header.id, header.ver, header.ref) not in self.sent:  # the entry it answers held it (P-85)

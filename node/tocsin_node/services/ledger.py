@@ -32,6 +32,7 @@ from tocsin_schema.report import IncidentReport
 BATCH_POSTINGS = 512
 LOOK_EVERY_S = 1.0
 HELD_S = 10.0  # a caller waits so long for the pen to be let go
+Beside = Callable[[Connection], Awaitable[None]]  # what is written in the same transaction
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ class Posting:
     wider: bool = False
     alert: AlertPlan | None = None
     after: Callable[[Connection, int], Awaitable[None]] | None = None
-    beside: Callable[[Connection], Awaitable[None]] | None = None
+    beside: Beside | None = None
     acts: tuple[Act, ...] = ()
     together: object = None
 

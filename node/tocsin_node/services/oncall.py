@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from tocsin_node.errors import NodeError
 from tocsin_node.services.rota import Override, Rota, Shift, on_call, shifts
-from tocsin_node.settings import OncallSettings, RotaSettings, Settings
+from tocsin_node.settings.oncall import OncallSettings, RotaSettings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage import overrides
 from tocsin_node.storage.overrides import StoredOverride
 from tocsin_node.storage.pool import Connection, Pool

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 from tocsin_schema.duty import duties_of, facts_of
 from tocsin_schema.organisation import Organisation
 from tocsin_schema.report import IncidentReport

@@ -8,9 +8,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from tocsin_federation.envelope import Sealed, seal
+from tocsin_federation.envelope import Sealed
 from tocsin_federation.errors import FederationError, SealRefused
 from tocsin_federation.messages import Header, read_header
 from tocsin_federation.onward import release_onward, write_share
@@ -22,17 +21,14 @@ from tocsin_node.services.audience import split_off
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.releasing import sealable_only
 from tocsin_node.services.report_acts import report_act, review_acts
-from tocsin_node.services.reporting import (
-    THREAD_FROM,
-    RecipientsMissing,
-    Reporting,
-    ReportUnknown,
-    Submission,
-    sealable_only,
-)
+from tocsin_node.services.report_refusals import RecipientsMissing, ReportUnknown
+from tocsin_node.services.reporting import Reporting
 from tocsin_node.services.resting import keep_at
-from tocsin_node.services.screening import Screened
+from tocsin_node.services.screening import Screened, Screening
+from tocsin_node.services.sealing import Sealing
+from tocsin_node.services.submission import Submission
 from tocsin_node.storage import onward, recalls
 from tocsin_node.storage.onward import Passing, StoredPassing, Through
 from tocsin_node.storage.pool import Connection, Pool
@@ -94,19 +90,19 @@ class PassingOn:
         peering: Peering,
         reporting: Reporting,
         proving: Proving,
+        screening: Screening,
+        sealing: Sealing,
         *,
         node_id: str,
-        now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
         self._reporting = reporting
         self._proving = proving
+        self._screening = screening
+        self._sealing = sealing
         self._node_id = node_id
-        self._now = now
-        self._rng = rng
         self._woken = asyncio.Event()
         self._one = asyncio.Lock()  # two at once would seal one version twice
         self._held: set[str] = set()  # withdrawals that a person must look at first
@@ -196,8 +192,12 @@ class PassingOn:
         if stored.disputed:
             raise Disputed
         async with self._pool.acquire() as conn:
-            if await onward.through(conn, [(stored.id, stored.ver)]):
-                raise NotFromAuthor
+            came = (await onward.through(conn, [(stored.id, stored.ver)])).get(stored.id)
+            if came is not None:
+                author, giver = self._peering.name_of(stored.origin), self._peering.name_of(came.through)
+                raise NotFromAuthor(
+                    hint=f"Ask its author, {author}, to share it with them; or {giver}, who passed it on to you."
+                )
             if await recalls.waiting(conn, stored.id):
                 raise Recalled
             proof = await self._proving.of_peer(conn, stored)
@@ -210,9 +210,7 @@ class PassingOn:
     ) -> Submission:
         stored, report = ready.stored, ready.report
         release = await self._release(ready, requested)
-        screened = await self._reporting.screening.screen(
-            report, leaves=bool(release.to), reviewed_by=reviewed_by
-        )
+        screened = await self._screening.screen(report, leaves=bool(release.to), reviewed_by=reviewed_by)
         findings = (*ready.findings, *screened.findings)
         if dry_run:
             needed = screened.needed
@@ -272,23 +270,15 @@ class PassingOn:
             if author is not None and author.active and self._peering.sealable(author.node_id)
             else []
         )
-        recipients = self._peering.enc_keys([*passing.recipients, *told])
-
-        def sealing() -> Sealed:
-            return seal(
-                t="share",
-                by=self._node_id,
-                id=passing.report_id,
-                ver=passing.ver,
-                tlp=ready.header.tlp,
-                content=content,
-                recipients=recipients,
-                now=self._now(),
-                rng=self._rng,
-                ref=ready.stored.leaf_hash,
-            )
-
-        return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()
+        return await self._sealing.seal(
+            "share",
+            passing.report_id,
+            passing.ver,
+            to=[*passing.recipients, *told],
+            tlp=ready.header.tlp,
+            content=content,
+            ref=ready.stored.leaf_hash,
+        )
 
 
 def _keeping(

@@ -8,7 +8,9 @@ somebody else's TLP:AMBER is passed on, `unnamed` when an entry is sealed (P-217
 
 from typing import Any
 
-from tocsin_node.services.peering import BadRequest, Peer, Peering, PeerUnknown, refuse_uncompared
+from tocsin_node.services.peer import Peer, refuse_uncompared
+from tocsin_node.services.peer_refusals import BadRequest, PeerUnknown
+from tocsin_node.services.peering import Peering
 from tocsin_node.storage import peers
 from tocsin_node.storage.peers import PolicyChange
 from tocsin_node.storage.pool import Pool

@@ -1,167 +1,47 @@
-"""Who our peers are: invites, joining, the two approvals, and what is wrong with whom.
+"""Who our peers are, what we hold of each, and what is wrong with whom. How one becomes a peer: `joining.py`.
 
 The peers are few, so all of them live in memory; the database row is written first, then the memory follows. This
 module is where a NodeID becomes an organisation, a key, an address and a policy.
 """
 
-import base64
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from tocsin_federation import peering as handshake
 from tocsin_federation.circle import restore_circle
-from tocsin_federation.errors import AuthRefused, FederationError
-from tocsin_federation.identity import Identity, verify_chain
+from tocsin_federation.errors import AuthRefused, FederationError, IdentityRefused
+from tocsin_federation.identity import Identity, refuse_borrowed_origin, verify_chain
 from tocsin_federation.keys import EncKey
 from tocsin_federation.messages import Audience
 from tocsin_federation.node_id import node_id_of
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.statement import read_statement
-from tocsin_node.errors import NodeError
-from tocsin_node.expiry import stage_of
-from tocsin_node.health import Check
-from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable, parse_chain
 from tocsin_node.services.ended_logs import dispute
-from tocsin_node.services.peer_name import NAME_MAX, NameUnfit, check_name, suggested
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peer_name import NAME_MAX, check_name
+from tocsin_node.services.peer_refusals import BadRequest, PeerExists, PeerUnknown
 from tocsin_node.storage import circles, onward, peers, remote
 from tocsin_node.storage.peers import PeerRow
 from tocsin_node.storage.pool import Pool
-from tocsin_schema.marking import Tlp
 
-UNVERIFIED_CEILING = Tlp.GREEN
-DEFAULT_CEILING = Tlp.AMBER
-WARN_OF_PEERS_DAYS = 7  # before that it is their own operators' business
-SILENT_S = 3600.0
 logger = logging.getLogger(__name__)
 
 
-class PeerUnknown(NodeError):
-    """There is no peer of that name."""
-
-    code = "peer-unknown"
-    hint = "`tocsin peer list` shows the names."
-
-
-class PeerExists(NodeError):
-    """That node or that name is a peer already."""
-
-    code = "peer-exists"
-    hint = "Choose another name, or remove the old peer first: `tocsin peer remove NAME`."
-
-
-class InviteRefused(NodeError):
-    """The invite is not valid here: unknown, expired or used."""
-
-    code = "invite-refused"
-    hint = "Ask for a new invite; each works once and for at most 7 days."
-
-
-class JoinRefused(NodeError):
-    """The invite or whoever answers at its address is not in order."""
-
-    code = "join-refused"
-    hint = "Ask for a new invite."
-
-
-class SasMismatch(NodeError):
-    """The eight words do not match."""
-
-    code = "sas-mismatch"
-    hint = "Compare by voice again. If they truly differ, somebody sits between you: remove the peer and tell them."
-
-
-class BadRequest(NodeError):
-    """The request does not fit."""
-
-    code = "bad-request"
-    hint = "See PROTOCOL.md for the form of this message."
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One peer: its row, and what its statements prove. `sas`: the eight words both operators compare."""
-
-    row: PeerRow
-    identity: Identity
-    sas: tuple[str, ...]
-
-    @property
-    def node_id(self) -> str:
-        """Its NodeID."""
-        return self.row.node_id
-
-    @property
-    def active(self) -> bool:
-        """Approved by us and not stopped."""
-        return self.row.state == "active"
-
-    @property
-    def org(self) -> str:
-        """The organisation's name as its statement claims it."""
-        return self.identity.statement.org.name
-
-    @property
-    def called(self) -> str:
-        """What people here call it; what it calls itself is added where that differs: anybody may claim a name."""
-        return self.row.name if self.row.name == self.org else f"{self.row.name} (it says: {self.org})"
-
-    @property
-    def former_orgs(self) -> list[str]:
-        """The names that its earlier statements claimed, oldest first, other than today's."""
-        names = [statement.org.name for statement in self.identity.statements]
-        return [name for name in dict.fromkeys(names) if name != self.org]
-
-    @property
-    def policy(self) -> PeerPolicy:
-        """What may go to and come from this peer."""
-        return PeerPolicy(
-            node_id=self.row.node_id,
-            name=self.row.name,
-            max_tlp_out=Tlp(self.row.max_tlp_out),
-            max_tlp_in=Tlp(self.row.max_tlp_in),
-            active=self.active,
-            relay=self.row.relay,
-            onward=self.row.onward,
-            client=self.row.client,
-            unnamed=self.row.unnamed,
-        )
-
-
-def refuse_uncompared(out: Tlp, in_: Tlp, *, verified: bool) -> None:
-    """Return when these ceilings may stand for a peer whose words were, or were not, compared. Raises: BadRequest."""
-    if not verified and max(out.rank, in_.rank) > UNVERIFIED_CEILING.rank:
-        raise BadRequest(
-            "Above TLP:GREEN the eight words must have been compared.",
-            hint="Compare them by voice: `tocsin peer approve NAME` shows them.",
-        )
-
-
 class Peering:
-    """The directory of peers and the handshake that fills it."""
+    """The directory of peers."""
 
     def __init__(
         self,
         pool: Pool,
-        client: PeerClient,
         us: Identity,
         *,
-        http_private: bytes,
-        url: str,
         now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
-        silent_s: float = SILENT_S,
     ) -> None:
         self._pool = pool
-        self._client = client
-        self._silent_after = timedelta(seconds=silent_s)
         self._us = us
-        self._http_private = http_private
-        self._url = url
         self._now = now
-        self._rng = rng
         self._peers: dict[str, Peer] = {}
         self._veiled: set[str] = set()  # NodeIDs of members of circles that hide them
         self._fetched: dict[str, tuple[int, int]] = {}
@@ -172,7 +52,7 @@ class Peering:
         """Read all peers; one whose chain no longer verifies (expired) stays, marked."""
         async with self._pool.acquire() as conn:
             for row in await peers.all_peers(conn):
-                self._remember(row)
+                self.remember(row)
             self.strangers.update(await onward.strangers(conn))
             for held in await circles.all_circles(conn):
                 for circle in map(restore_circle, [held.chain, *([held.rival] if held.rival else ())]):
@@ -268,142 +148,22 @@ class Peering:
             return False
         return True
 
-    # The handshake ----------------------------------------------------------------------------------
+    def refuse_taken(self, name: str, *, but: str | None = None) -> None:
+        """Return when a peer may be called `name`. `but`: NodeID of the one that may be so already.
 
-    async def invite(self, name: str, ttl: timedelta) -> tuple[str, datetime]:
-        """Make a single-use invite for whoever we will call `name`; returns its text and its end.
-
-        Raises: PeerExists, NameUnfit, BadRequest (the time to live is over 7 days).
+        Raises: NameUnfit, PeerExists.
         """
-        self._free(name)
-        try:
-            text, record = handshake.mint_invite(
-                self._us.node_id, self._url, now=self._now(), ttl=ttl, rng=self._rng
-            )
-        except FederationError as exc:
-            raise BadRequest(str(exc), code=exc.code, hint=exc.hint) from exc
-        async with self._pool.acquire() as conn:
-            await peers.add_invite(conn, record, name)
-        return text, record.expires_at
+        check_name(name)
+        for peer in self.present():
+            if peer.row.name == name and peer.node_id != but:
+                raise PeerExists(f"There is a peer called {name!r} already.")
 
-    async def join(self, invite_text: str, name: str | None) -> Peer:
-        """Take up an invite: fetch the inviter's chain, prove that we hold the secret, keep the pending peer.
+    def untaken(self, name: str, node_id: str) -> str:
+        """That name, or, when another peer has it, one like it."""
+        taken = {p.row.name for p in self.present() if p.node_id != node_id}
+        return name if name not in taken else f"{name[: NAME_MAX - 9]} {node_id[:8]}"
 
-        Raises: JoinRefused (the invite, who answers there, their no), PeerUnreachable, PeerRefusal, PeerExists,
-        NameUnfit (also for the name that they claim, when none is given); the invite is not spent when this node
-        could not keep the peer.
-        """
-        try:
-            invite = handshake.parse_invite(invite_text, now=self._now())
-            theirs = self._verified(await self._client.chain(invite.url), expected=invite.node_id)
-        except FederationError as exc:
-            raise JoinRefused(str(exc), code=exc.code, hint=exc.hint) from exc
-        if theirs.node_id == self._us.node_id:
-            raise JoinRefused("The invite is this node's own.", hint="Give it to the other organisation.")
-        standing = self.by_id(theirs.node_id)
-        if standing is not None and standing.row.state != "pending":
-            raise PeerExists(f"That node is a peer already, as {standing.row.name!r}.")
-        if name is None:
-            name = _claimed_name(theirs)
-        self._free(name, but=theirs.node_id)
-        nonce = handshake.join_nonce(self._http_private, invite.id)
-        mac = handshake.join_mac(invite.mac_key, invite.node_id, self._us.node_id, nonce)
-        message = {
-            "invite": _b64(invite.id),
-            "chain": [_b64(s) for s in self._us.chain],
-            "nonce": _b64(nonce),
-            "mac": _b64(mac),
-        }
-        try:
-            answer = await self._client.post(invite.url, invite.node_id, "/f1/peer/join", message)
-        except PeerRefusal as exc:
-            raise JoinRefused(f"The other node refused: {exc.said}.", hint=exc.hint) from exc
-        their_nonce = _field(answer, "nonce")
-        try:
-            handshake.check_answer_mac(_field(answer, "mac"), invite, self._us.node_id, nonce, their_nonce)
-        except FederationError as exc:
-            raise JoinRefused(str(exc), code=exc.code, hint=exc.hint) from exc
-        return await self._keep(theirs, name, invite.url, nonce, their_nonce)
-
-    async def invite_named(self, message: Mapping[str, Any]) -> bytes:
-        """The id of the invite of ours that a join names; a stranger cannot name one, and is not worth more work.
-
-        Raises: InviteRefused, BadRequest.
-        """
-        invite_id = _field(message, "invite")
-        async with self._pool.acquire() as conn:
-            invite = await peers.invite(conn, invite_id)
-        if invite is None or invite.expires_at <= self._now():
-            raise InviteRefused
-        return invite_id
-
-    async def accept(
-        self, message: Mapping[str, Any], caller_key: Callable[[Identity], None]
-    ) -> dict[str, str]:
-        """The inviter's half: check chain, invite and proof, keep the pending peer, answer with our proof.
-
-        `caller_key` checks the request's signature against the chain just verified. Raises: InviteRefused and
-        FederationError; outward all of them look alike (PROTOCOL.md, peering).
-        """
-        invite_id, nonce, mac = _field(message, "invite"), _field(message, "nonce"), _field(message, "mac")
-        theirs = self._verified(chain_of(message))
-        caller_key(theirs)
-        if theirs.node_id == self._us.node_id:
-            raise InviteRefused("A node cannot join itself.")
-        async with self._pool.transaction() as conn:
-            invite = await peers.invite(conn, invite_id)
-            if invite is None or invite.expires_at <= self._now():
-                raise InviteRefused
-            handshake.check_join_mac(mac, invite.mac_key, self._us.node_id, theirs.node_id, nonce)
-            if invite.used_by is not None and (invite.used_by, invite.used_nonce) != (theirs.node_id, nonce):
-                raise InviteRefused
-            row = None
-            if invite.used_by is None:
-                await peers.use_invite(conn, invite_id, theirs.node_id, nonce)
-                row = await peers.add(
-                    conn,
-                    node_id=theirs.node_id,
-                    name=self._unique(invite.name, theirs.node_id),
-                    chain=theirs.chain,
-                    url=theirs.statement.urls[0],
-                    our_nonce=invite.nonce,
-                    their_nonce=nonce,
-                    invited=True,
-                )
-            if row is None and (invite.used_by is None or self.by_id(theirs.node_id) is None):
-                raise InviteRefused  # approved by another invite, or removed since: a spent one opens nothing again
-        if row is not None:
-            self._remember(row)
-        answer = handshake.answer_mac(invite.mac_key, self._us.node_id, theirs.node_id, nonce, invite.nonce)
-        return {"nonce": _b64(invite.nonce), "mac": _b64(answer)}
-
-    async def approve(
-        self, name: str, *, sas: str | None, unverified: bool, out: Tlp | None, in_: Tlp | None
-    ) -> Peer:
-        """Our operator's yes. `sas`: the eight words as compared by voice; `unverified`: none, so GREEN at most.
-
-        Raises: PeerUnknown, SasMismatch, BadRequest (neither of the two, or a ceiling above GREEN uncompared).
-        """
-        peer = self.named(name)
-        verified = peer.row.sas_verified
-        if sas is None and not unverified and not verified:
-            raise BadRequest(
-                "The eight words have not been compared.",
-                hint="Compare them by voice and give them (--words), or say --unverified: then TLP:GREEN at most.",
-            )
-        if sas is not None:
-            if sas.lower().replace("-", " ").split() != list(peer.sas):
-                raise SasMismatch
-            verified = True
-        ceiling = DEFAULT_CEILING if verified else UNVERIFIED_CEILING
-        if peer.row.approved_at is None or verified != peer.row.sas_verified:
-            out, in_ = out or ceiling, in_ or ceiling
-        else:  # approved before on the same ground: what is not said stays as it is
-            out, in_ = out or peer.policy.max_tlp_out, in_ or peer.policy.max_tlp_in
-        refuse_uncompared(out, in_, verified=verified)
-        async with self._pool.acquire() as conn:
-            row = await peers.approve(conn, peer.node_id, sas_verified=verified, out=out.value, in_=in_.value)
-        return self.keep(row)
+    # What is wrong, and what is new -------------------------------------------------------------------
 
     async def remove(self, name: str) -> None:
         """Take a peer out: nothing goes to it or comes from it any more. What it sent stays. Raises: PeerUnknown."""
@@ -413,8 +173,6 @@ class Peering:
             rows = await peers.all_peers(conn)
         self.keep(next(row for row in rows if row.node_id == peer.node_id))
 
-    # What is wrong, and what is new -------------------------------------------------------------------
-
     async def note_problem(self, node_id: str, code: str, hint: str, *, suspect: bool = False) -> None:
         """Keep what is wrong with a peer, for `peer status`; `suspect` also stops it until a person resumes it."""
         peer = self._peers[node_id]
@@ -423,7 +181,7 @@ class Peering:
         logger.warning("peer %s: %s (%s)", peer.row.name, code, hint)
         async with self._pool.acquire() as conn:
             row = await peers.set_problem(conn, node_id, code, hint, suspect=suspect)
-        self._remember(row)
+        self.remember(row)
 
     async def convict(
         self, node_id: str, code: str, hint: str, *, held: bytes, offered: bytes, path: Sequence[bytes]
@@ -433,7 +191,7 @@ class Peering:
             await remote.keep_evidence(conn, node_id, code, held=held, offered=offered, path=b"".join(path))
             row = await peers.set_problem(conn, node_id, code, hint, suspect=True)
         logger.warning("peer %s: %s (%s)", row.name, code, hint)
-        self._remember(row)
+        self.remember(row)
 
     async def note_fetched(self, node_id: str, gen: int, next_index: int) -> None:
         """The peer has dealt with every entry of that generation of our log below `next_index`."""
@@ -450,7 +208,7 @@ class Peering:
         async with self._pool.acquire() as conn:
             await peers.note_contact(conn, node_id, clock_skew_s=clock_skew_s)
             if well and self._peers[node_id].row.problem_code is not None:
-                self._remember(await peers.clear_problem(conn, node_id, resume=False))
+                self.remember(await peers.clear_problem(conn, node_id, resume=False))
 
     async def resume(self, name: str) -> Peer:
         """A person has looked: a suspect peer is tried again. Raises: PeerUnknown."""
@@ -470,6 +228,14 @@ class Peering:
             raise AuthRefused("key-unknown")
         return verify_chain(chain, expected=peer.node_id, now=self._now(), known=peer.identity)
 
+    def refuse_borrowed(self, theirs: Identity) -> None:
+        """Return when no log of that node has the name of ours or a peer's. Raises: IdentityRefused `origin-taken`."""
+        try:
+            refuse_borrowed_origin(theirs, [self._us, *(peer.identity for peer in self.present())])
+        except IdentityRefused:
+            logger.warning("%s names its log as another node here does: not taken", theirs.node_id)
+            raise
+
     async def learn_chain(self, node_id: str, chain: list[bytes]) -> Peer:
         """Take a longer statement chain of a peer (new keys, new address); the one we hold must be its start.
 
@@ -479,6 +245,7 @@ class Peering:
         if list(peer.identity.chain) == chain:
             return peer
         identity = verify_chain(chain, expected=node_id, now=self._now(), known=peer.identity)
+        self.refuse_borrowed(identity)
         if len(identity.chain) <= len(peer.identity.chain):
             return peer
         async with self._pool.transaction() as conn:
@@ -497,145 +264,15 @@ class Peering:
         async with self._pool.acquire() as conn:
             return {row.node_id: row for row in await peers.all_peers(conn)}
 
-    async def health(self) -> Check:
-        """Whether any peer needs a person. Anybody may read it: neither which peers nor how many."""
-        if any(p.row.state == "suspect" for p in self.present()):
-            hint = "A peer was stopped: `tocsin peer status` says which, why and what to do."
-            return Check("peers", "degraded", "peer-suspect", hint)
-        if any(p.active and p.row.problem_code is not None for p in self.present()):
-            hint = "A peer cannot be followed at the moment: `tocsin peer status` says which and why."
-            return Check("peers", "degraded", "peer-trouble", hint)
-        ending = [self._ending(p) for p in self.present() if p.active]
-        soonest = min((stage for stage in ending if stage is not None), default=None)
-        if soonest is not None:
-            hint = (
-                "A peer's statement ends soon, and then nothing goes to it: `tocsin peer status` says whose."
-            )
-            return Check("peers", "degraded", "peer-expiring", hint, mark=soonest)
-        rows = await self.rows()
-        if any(self.silent(rows[p.node_id]) for p in self.present() if p.node_id in rows):
-            hint = (
-                "A peer was not heard of for long: `tocsin peer list` says which. Ask there by another way."
-            )
-            return Check("peers", "degraded", "peer-silent", hint)
-        async with self._pool.acquire() as conn:
-            not_taken = await remote.not_taken_in_a_day(conn)
-        if not_taken:
-            hint = "Entries of peers were not taken in the last 24 hours: `tocsin peer status` says which and why."
-            return Check("peers", "degraded", "entries-refused", hint)
-        return Check("peers")
-
-    def silent(self, row: PeerRow) -> bool:
-        """Whether an active peer was not heard of for long; its answers to our questions are the sign of life."""
-        heard_at = row.last_contact_at or row.approved_at or row.added_at
-        return row.state == "active" and self._now() - heard_at > self._silent_after
-
-    async def watch(self) -> list[Check]:
-        """Each peer that the operators should know of, by our name for it; not for everybody, unlike `health`."""
-        rows = await self.rows()
-        checks = []
-        for peer in self.present():
-            row, name = rows.get(peer.node_id, peer.row), f"peer {peer.row.name}"
-            if row.state == "suspect":
-                hint = f"It was stopped: `tocsin peer status {row.name}` says why and what to do."
-                checks.append(Check(name, "down", "peer-suspect", hint))
-            elif self.silent(row):
-                hint = "It was not heard of for long, and may not be able to alert. Ask there by another way."
-                checks.append(Check(name, "degraded", "peer-silent", hint))
-            elif peer.active and (ending := self._ending(peer)) is not None:
-                hint = "Its statement ends soon; then nothing goes to it. Remind its operator of `tocsin key rotate`."
-                checks.append(Check(name, "degraded", "peer-expiring", hint, mark=ending))
-        return checks
-
-    def _ending(self, peer: Peer) -> int | None:
-        """The stage that the end of a peer's statement has come to, when that is near enough to tell."""
-        stage = stage_of(peer.identity.statement.expires_at - self._now())
-        return stage if stage is not None and stage <= WARN_OF_PEERS_DAYS else None
-
-    async def forget_old_invites(self) -> None:
-        """Housekeeping."""
-        async with self._pool.acquire() as conn:
-            await peers.drop_old_invites(conn)
-
-    # -------------------------------------------------------------------------------------------------
-
-    def _verified(self, chain: list[bytes], *, expected: str | None = None) -> Identity:
-        """Whose chain this is. What was ever held of that node must be its beginning (P-22), a removed one's too."""
-        theirs = verify_chain(chain, expected=expected, now=self._now())
-        held = self._peers.get(theirs.node_id)
-        if held is not None:
-            theirs = verify_chain(chain, expected=expected, now=self._now(), known=held.identity)
-        return theirs
-
-    async def _keep(
-        self, theirs: Identity, name: str, url: str, our_nonce: bytes, their_nonce: bytes
-    ) -> Peer:
-        async with self._pool.acquire() as conn:
-            row = await peers.add(
-                conn,
-                node_id=theirs.node_id,
-                name=name,
-                chain=theirs.chain,
-                url=url,
-                our_nonce=our_nonce,
-                their_nonce=their_nonce,
-                invited=False,
-            )
-        if row is None:
-            raise PeerExists
-        return self.keep(row)
-
     def keep(self, row: PeerRow) -> Peer:
         """Go by what was written of a peer; whoever follows it is told."""
-        peer = self._remember(row)
+        peer = self.remember(row)
         self.changed(row.node_id)
         return peer
 
-    def _remember(self, row: PeerRow) -> Peer:
+    def remember(self, row: PeerRow) -> Peer:
+        """The same, of what nobody who follows it needs to be told."""
         identity = verify_chain(row.chain, expected=row.node_id, now=None)
         sas = handshake.sas_words(self._us.node_id, row.node_id, row.our_nonce, row.their_nonce)
         peer = self._peers[row.node_id] = Peer(row, identity, sas)
         return peer
-
-    def _free(self, name: str, *, but: str | None = None) -> None:
-        check_name(name)
-        for peer in self.present():
-            if peer.row.name == name and peer.node_id != but:
-                raise PeerExists(f"There is a peer called {name!r} already.")
-
-    def _unique(self, name: str, node_id: str) -> str:
-        taken = {p.row.name for p in self.present() if p.node_id != node_id}
-        return name if name not in taken else f"{name[: NAME_MAX - 9]} {node_id[:8]}"
-
-
-def _claimed_name(theirs: Identity) -> str:
-    """What the organisation calls itself, if that is fit to be our name for it. Raises: NameUnfit."""
-    claim = theirs.statement.org.name
-    try:
-        check_name(claim)
-    except NameUnfit as exc:
-        name = suggested(claim, theirs.node_id)
-        raise NameUnfit(
-            f"They call themselves {claim!r}, which cannot be their name here: {exc}",
-            hint=f"Choose one: tocsin peer join --name {name}",
-        ) from exc
-    return claim
-
-
-def chain_of(message: Mapping[str, Any]) -> list[bytes]:
-    """The statements in a message of another node. Raises: BadRequest."""
-    try:
-        return parse_chain(message)
-    except PeerUnreachable as exc:
-        raise BadRequest("The field 'chain' is missing or malformed.") from exc
-
-
-def _b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def _field(message: Mapping[str, Any], name: str) -> bytes:
-    try:
-        return base64.b64decode(message[name], validate=True)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise BadRequest(f"The field {name!r} is missing or malformed.") from exc

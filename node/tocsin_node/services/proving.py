@@ -16,7 +16,7 @@ from tocsin_federation.proof import Disclosed, Proof, read_proof, write_proof
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError
 from tocsin_node.services.peering import Peering
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.trees import Trees
 from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import log, onward, recalls, remote, reports, witness

@@ -6,37 +6,41 @@ transaction of the ledger's, or waits for a person where the settings say so.
 """
 
 import asyncio
+import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
-from tocsin_federation.envelope import seal
 from tocsin_federation.recall import What, write_recall
 from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.audience import Left
-from tocsin_node.services.erasing import Erasing, refuse_telling
-from tocsin_node.services.ledger import Posting
+from tocsin_node.services.erasing import Erased, Erasing, refuse_telling
+from tocsin_node.services.faults import code_of
+from tocsin_node.services.ledger import Beside, Ledger, Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.peering import PeerUnknown
-from tocsin_node.services.reporting import Beside, ReportUnknown
+from tocsin_node.services.peer_refusals import PeerUnknown
+from tocsin_node.services.peering import Peering
+from tocsin_node.services.report_refusals import ReportUnknown
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.services.telling import BATCH, Telling
-from tocsin_node.storage import recalls, receipts, redactions, reports
+from tocsin_node.storage import complaints, given_anew, recalls, receipts, redactions, reports
 from tocsin_node.storage.audit import Act
-from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.recalls import NewRecall, OfPeer, Recalled, Untold
 from tocsin_schema.marking import Tlp
 
 DEADLINE_H = 72
 LONGEST_H = 8760.0  # a deadline of a peer may be the end of all calendars
 SOON = timedelta(hours=12)
+STUCK = timedelta(minutes=10)  # what nobody is asked about is done at once
 MARKED = "Its marking was raised."
 PASSED = "Its author recalled it."
 NEVER_ONWARD = frozenset({Tlp.AMBER_STRICT, Tlp.RED})
+logger = logging.getLogger(__name__)
 WITHHELD = frozenset({"above-ceiling", "red-unnamed", "not-named", "peer-removed"})
 
 
@@ -70,11 +74,28 @@ class Recalling(Telling):
 
     what = "recalls"
 
-    def __init__(self, *shared: Any, erasing: Erasing, obeys: bool, **more: Any) -> None:
-        super().__init__(*shared, **more)
+    def __init__(
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        peering: Peering,
+        sealing: Sealing,
+        erasing: Erasing,
+        *,
+        node_id: str,
+        obeys: bool,
+        now: Callable[[], datetime],
+        rng: Callable[[int], bytes],
+    ) -> None:
+        super().__init__(pool, ledger, peering, sealing, node_id=node_id)
         self._erasing = erasing
         self._obeys = obeys
+        self._now = now
+        self._rng = rng
         self._turn = asyncio.Lock()
+        self._failing: set[bytes] = (
+            set()
+        )  # leaf hashes of peers' recalls that could not be done since the start
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -133,7 +154,7 @@ class Recalling(Telling):
         """Leave nothing of a report here, and take it back from all that were sent it by us.
 
         A report of a peer is taken back from those that we passed it on to, and from nobody else.
-        Raises: ReportUnknown, ReasonTells.
+        Raises: ReportUnknown, Erased when that was done before, ReasonTells.
         """
         async with self._pool.acquire() as conn:
             report = await self._known(conn, report_id)
@@ -141,7 +162,11 @@ class Recalling(Telling):
             having = await self._having(conn, report_id, ours=ours)
             made = [one.id for one in await redactions.made_from(conn, report_id)]
         refuse_telling(reason, report_id, report.bundle)
-        new = replace(self._new("purge", report_id, report.tlp, having, reason, by, deadline_h), erased=True)
+        new = replace(
+            self._new("purge", report_id, report.tlp, having, reason, by, deadline_h),
+            erased=True,
+            author=None if ours else report.origin,
+        )
         if not dry_run:
             erase = self._erasing.erasing(
                 [report_id], origin=None, by=by, reason=reason, told=f"{by} erased its report.", key=new.id
@@ -184,9 +209,14 @@ class Recalling(Telling):
             return await recalls.of_report(conn, self._erasing.tag(report_id))
 
     async def ours(self, limit: int) -> list[OfPeer]:
-        """How far our recalls got, newest first."""
+        """How far our recalls got: first where a peer is late, then the newest."""
         async with self._pool.acquire() as conn:
-            return await recalls.newest(conn, limit)
+            return await recalls.newest(conn, limit, self._now())
+
+    async def titles(self, report_ids: Iterable[str]) -> dict[str, str]:
+        """What the reports of these that are held here are called."""
+        async with self._pool.acquire() as conn:
+            return await recalls.titles(conn, list(set(report_ids)))
 
     # Peers' ----------------------------------------------------------------------------------------------
 
@@ -203,6 +233,7 @@ class Recalling(Telling):
             raise RecallUnknown
         if found.done_at is None:
             await self._do(found, by)
+            self._failing.discard(leaf_hash)
         return found
 
     async def tell(self) -> int:
@@ -211,36 +242,79 @@ class Recalling(Telling):
         return await super().tell()
 
     async def obey_all(self, origin: str | None = None) -> None:
-        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError."""
+        """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
+
+        Nobody is asked about what reaches nothing that is held: its author hears at once that it is not here (P-191).
+        One over which this program stumbles stays open, is told of and tried again at the next call: it holds up
+        neither the others nor its author's entries.
+        """
         async with self._turn:
-            while self._obeys:
+            left: set[bytes] = set()
+            while True:
+                most = BATCH + len(left)
                 async with self._pool.acquire() as conn:
-                    waiting = await recalls.open_ones(conn, BATCH, origin)
+                    waiting = await recalls.open_ones(conn, most, origin)
                 for found in waiting:
-                    await self._do(found, None)
-                if len(waiting) < BATCH:
+                    asks = bool(found.report_ids) and not self._obeys
+                    if found.leaf_hash not in left and (asks or not await self._done(found)):
+                        left.add(found.leaf_hash)
+                if len(waiting) < most:
                     break
 
+    async def _done(self, found: Recalled) -> bool:
+        """Whether it could be done. Raises: what says nothing of this recall, such as StorageError."""
+        try:
+            await self._do(found, None)
+        except Exception as exc:
+            if code_of(exc) is None:
+                raise
+            logger.exception("a recall of %s cannot be done", self._peering.name_of(found.origin))
+            self._failing.add(found.leaf_hash)
+            return False
+        self._failing.discard(found.leaf_hash)
+        return True
+
     async def health(self) -> Check:
-        """Whether recalls are done in time: ours at peers, and those that wait for a person here."""
-        now = self._now()
+        """Whether peers do in time what our recalls ask."""
         async with self._pool.acquire() as conn:
-            late = await recalls.overdue(conn, now)
-            waiting = await recalls.open_ones(conn, BATCH)
-        if waiting and not self._obeys:
-            first = min(found.deadline for found in waiting)
-            code = "recall-waits" if first - now > SOON else "recall-due"
-            hint = f"{len(waiting)} recalled by peers wait for a person, the first until {first:%Y-%m-%d %H:%M} UTC: "
-            return Check("recalls", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting))
+            late = await recalls.overdue(conn, self._now())
         if late:
             hint = f"{len(late)} peers have not said that they did what a recall of ours asks: `tocsin report recalls`."
             return Check("recalls", "degraded", "recall-overdue", hint, mark=len(late))
         return Check("recalls")
 
+    async def asked(self) -> Check:
+        """Whether what peers' recalls ask of us is done: nothing waits for a person, or could not be done."""
+        if self._failing:
+            hint = (
+                "Recalls of peers cannot be done, by a fault of this program: update the node. Until then "
+                "`tocsin report recalls` shows them, and `tocsin report erase` removes what they take back."
+            )
+            return Check("recalls-of-peers", "degraded", "recall-failed", hint, mark=len(self._failing))
+        now = self._now()
+        async with self._pool.acquire() as conn:
+            waiting = await recalls.open_ones(conn, BATCH)
+        if self._obeys:
+            waiting = [found for found in waiting if now - found.stored_at > STUCK]
+        if not waiting:
+            return Check("recalls-of-peers")
+        first = min(found.deadline for found in waiting)
+        code = "recall-waits" if first - now > SOON else "recall-due"
+        hint = f"{len(waiting)} recalled by peers are to be done here, the first until {first:%Y-%m-%d %H:%M} UTC: "
+        return Check(
+            "recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting)
+        )
+
     async def _do(self, found: Recalled, by: str | None) -> None:
         ids = found.report_ids
         if found.what == "narrow":
-            act: Beside = partial(recalls.narrow, report_ids=ids, tlp=found.tlp)
+            act: Beside = partial(
+                _in_turn,
+                [
+                    partial(recalls.narrow, report_ids=ids, tlp=found.tlp),
+                    partial(given_anew.narrow_before, leaf_hash=found.leaf_hash, tlp=found.tlp),
+                ],
+            )
         else:
             told = f"{self._peering.name_of(found.origin)} recalled its report."
             key = found.leaf_hash.hex()
@@ -248,7 +322,9 @@ class Recalling(Telling):
                 _in_turn,
                 [
                     self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key),
+                    partial(given_anew.purge_before, leaf_hash=found.leaf_hash),
                     partial(recalls.let_go, origin=found.origin, entries=found.entries),
+                    partial(complaints.asked, against=found.origin, entries=found.entries, us=self._node_id),
                 ],
             )
         state = "narrowed" if found.what == "narrow" else "purged"
@@ -257,7 +333,7 @@ class Recalling(Telling):
                 _in_turn,
                 [
                     partial(self._pass_on, found),  # first: erasing forgets whom it was passed on to
-                    *([act] if ids or found.what == "purge" else []),
+                    act,
                     partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
                 ],
@@ -289,7 +365,8 @@ class Recalling(Telling):
             parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
             for what, told in parts:
                 if told:
-                    await recalls.add(conn, self._new(what, report_id, found.tlp, told, PASSED, by, hours))
+                    new = self._new(what, report_id, found.tlp, told, PASSED, by, hours)
+                    await recalls.add(conn, replace(new, author=found.origin))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""
@@ -311,6 +388,8 @@ class Recalling(Telling):
     async def _known(self, conn: Connection, report_id: str) -> reports.StoredReport:
         report = await reports.get(conn, report_id)
         if report is None:
+            if await self._erasing.among([report_id.encode()], conn):
+                raise Erased  # who did not hear the answer asks again
             raise ReportUnknown
         return report
 
@@ -356,25 +435,22 @@ class Recalling(Telling):
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
         async with self._pool.acquire() as conn:
             waiting = await recalls.untold(conn, peers, BATCH)
-        return [self._posting(one) for one in waiting], len(waiting) == BATCH
+        return [await self._posting(one) for one in waiting], len(waiting) == BATCH
 
-    def _posting(self, untold: Untold) -> Posting:
+    async def _posting(self, untold: Untold) -> Posting:
         refs = [ref for _, ref in untold.peers]
         what: What = "narrow" if untold.what == "narrow" else "purge"
         content = write_recall(what, refs, untold.reason, at=untold.at, deadline=untold.deadline)
         nodes = [node for node, _ in untold.peers]
-        sealed = seal(
-            t="recall",
-            by=self._node_id,
-            id=f"recall--{uuid.UUID(bytes=self._rng(16), version=4)}",
-            ver=1,
+        sealed = await self._sealing.seal(
+            "recall",
+            self._sealing.fresh_id("recall"),
+            1,
+            to=nodes,
             tlp=Tlp(untold.tlp) if what == "narrow" else Tlp.GREEN,
             content=content,
-            recipients=self._peering.enc_keys(nodes),
-            aud=self._peering.audience(nodes),
-            now=self._now(),
-            rng=self._rng,
             ref=refs[0],
+            aud=self._peering.audience(nodes),
         )
         return Posting(sealed=sealed, after=partial(self._mark, untold.id, nodes))
 

@@ -1,22 +1,21 @@
-"""Receipting: tell each author what became of its entries here, and see how far ours got at peers.
+"""Receipting: tell each author what became of its entries here, and see how far ours got at peers, and beyond them.
 
 What is owed is written in the transaction that makes it so. It gathers for a moment, so that a busy author gets one
 receipt for many entries, and a quiet one gets its receipt at once enough.
 """
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
-from tocsin_federation.envelope import seal
 from tocsin_federation.receipt import MAX_ITEMS, write_receipt
 from tocsin_node.services.ledger import Posting
 from tocsin_node.services.ownership import NotOurs
-from tocsin_node.services.reporting import ReportUnknown
+from tocsin_node.services.report_refusals import ReportUnknown
 from tocsin_node.services.telling import Telling
-from tocsin_node.storage import receipts, reports
+from tocsin_node.storage import onward_readers, receipts, reports
+from tocsin_node.storage.onward_readers import Reader
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.receipts import Due, Progress
 from tocsin_schema.marking import Tlp
@@ -50,27 +49,35 @@ class Receipting(Telling):
                 )
             return await receipts.of_report(conn, report_id, self._node_id)
 
+    async def beyond(self, report_id: str, tag: bytes) -> list[Reader]:
+        """How far a report got at those that it was passed on to; `tag`: its keyed hash, for one that is erased."""
+        async with self._pool.acquire() as conn:
+            return await onward_readers.of_report(conn, report_id, tag, self._node_id)
+
     async def _untold(self, peers: list[str]) -> tuple[list[Posting], bool]:
         async with self._pool.acquire() as conn:
-            waiting = await receipts.due(conn, peers, MAX_ITEMS)
-        by_origin = groupby(sorted(waiting, key=lambda one: one.origin), key=lambda one: one.origin)
-        postings = [self._posting(origin, tuple(dues)) for origin, dues in by_origin]
+            unnamed = [node for node in self._peering.known() if self._peering.unnamed(node)]
+            waiting = await receipts.due(conn, peers, MAX_ITEMS, unnamed)
+        together = groupby(sorted(waiting, key=_kind), key=_kind)
+        postings = [await self._posting(origin, tuple(dues)) for (origin, _), dues in together]
         return postings, len(waiting) >= MAX_ITEMS
 
-    def _posting(self, origin: str, dues: Sequence[Due]) -> Posting:
-        sealed = seal(
-            t="receipt",
-            by=self._node_id,
-            id=f"receipt--{uuid.UUID(bytes=self._rng(16), version=4)}",
-            ver=1,
+    async def _posting(self, origin: str, dues: Sequence[Due]) -> Posting:
+        sealed = await self._sealing.seal(
+            "receipt",
+            self._sealing.fresh_id("receipt"),
+            1,
+            to=[origin],
             tlp=Tlp.GREEN,
             content=write_receipt([one.told for one in dues]),
-            recipients=self._peering.enc_keys([origin]),
-            now=self._now(),
-            rng=self._rng,
             ref=dues[0].told.entry,
         )
         return Posting(sealed=sealed, after=partial(_mark, dues))
+
+
+def _kind(due: Due) -> tuple[str, bool]:
+    """What goes into one receipt: whom it is for, and whether it is what readers said of what we passed on."""
+    return due.origin, due.told.by is not None
 
 
 async def _mark(dues: Sequence[Due], conn: Connection, index: int) -> None:

@@ -39,7 +39,8 @@ from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachab
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads, HeldLog, log_id
 from tocsin_node.services.ledger import Ledger
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.services.taking import Taking
 from tocsin_node.storage import reconciling as storage
 from tocsin_node.storage import remote
@@ -69,6 +70,7 @@ class Side:
     """One log, as both hold it for the one who did not write it. `compared`: places; `asked`: questions that it took.
 
     `waiting`: entries of the log that the reader has not worked through yet. `complete`: all differences are listed.
+    `kept_out`: what the reader's people erased and let in no more; they have decided so, and it is no difference.
     """
 
     head: Head
@@ -79,6 +81,7 @@ class Side:
     held: int
     asked: int
     found: tuple[Found, ...] = field(default=())
+    kept_out: tuple[Found, ...] = field(default=())
     complete: bool = True
     trouble: str | None = None
 
@@ -236,7 +239,8 @@ class Reconciling:
         gen = self._ledger.head.gen if ours else peer.identity.statement.log.gen
         ranges, held, asked, listed = whole(side.compared), None, side.asked, []
         found: list[Difference] = []
-        while ranges and len(found) <= SHOWN and asked < MOST_QUESTIONS:
+        kept_out: list[Difference] = []
+        while ranges and asked < MOST_QUESTIONS:
             differing: list[Range] = []
             count = 0
             for several in questions(ranges, listed=False):
@@ -259,10 +263,19 @@ class Reconciling:
             if isinstance(answer, str):
                 return replace(side, asked=asked, trouble=answer)
             here = await self._list(peer, gen, several, ours=ours)
-            found += differences(here, {each.at: each for each in answer[2]}, ours=ours)
+            for each in differences(here, {each.at: each for each in answer[2]}, ours=ours):
+                (kept_out if each.remedy == "kept-out" else found).append(each)
         complete = not ranges and len(found) <= SHOWN and asked < MOST_QUESTIONS
         named = await self._named(peer, gen, found[:SHOWN], ours=ours)
-        return replace(side, held=held or 0, asked=asked, found=tuple(named), complete=complete)
+        decided = await self._named(peer, gen, kept_out[:SHOWN], ours=ours)
+        return replace(
+            side,
+            held=held or 0,
+            asked=asked,
+            found=tuple(named),
+            kept_out=tuple(decided),
+            complete=complete,
+        )
 
     async def _ask(
         self, peer: Peer, name: str, ranges: Sequence[Range], *, listed: bool

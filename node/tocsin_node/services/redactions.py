@@ -78,6 +78,8 @@ class Redactions:
     async def load(self) -> None:
         """Link what an earlier program filed: the identifier of a redaction follows from its record's."""
         async with self._pool.transaction() as conn:
+            if not await redactions.waiting(conn, "", 1):
+                return
             after = ""
             while waiting := await redactions.waiting(conn, after, BATCH):
                 derived = await asyncio.to_thread(_derived, waiting)

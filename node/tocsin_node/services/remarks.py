@@ -7,28 +7,22 @@ are one transaction; a remark that goes to nobody is stored alone. Nothing rings
 What others say about exposure is what a response is steered by: `exposures`.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Literal
 
-from tocsin_federation.envelope import Sealed, seal
+from tocsin_federation.envelope import Sealed
 from tocsin_federation.sharing import Release, Withheld, release
 from tocsin_node.errors import NodeError
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.ownership import ForeignCreator
 from tocsin_node.services.peering import Peering
-from tocsin_node.services.reporting import (
-    THREAD_FROM,
-    FindingsRefused,
-    ReportUnknown,
-    VersionConflict,
-    sealable_only,
-)
+from tocsin_node.services.releasing import sealable_only
+from tocsin_node.services.report_refusals import FindingsRefused, ReportUnknown, VersionConflict
 from tocsin_node.services.screening import look
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.storage import audit, onward, remarks, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection, Pool
@@ -65,17 +59,15 @@ class Remarks:
         pool: Pool,
         ledger: Ledger,
         peering: Peering,
+        sealing: Sealing,
         *,
         node_id: str,
-        now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
+        self._sealing = sealing
         self._node_id = node_id
-        self._now = now
-        self._rng = rng
 
     async def make(
         self, raw: bytes, report_id: str, *, to: Sequence[str] | None, dry_run: bool = False
@@ -168,25 +160,16 @@ class Remarks:
         return sealable_only(replace(released, withheld=tuple(withheld)), self._peering)
 
     async def _seal(self, remark: Remark, spoken: Version, audience: Sequence[str]) -> Sealed:
-        recipients = self._peering.enc_keys(audience)
-        aud = self._peering.audience(audience)
-
-        def sealing() -> Sealed:
-            return seal(
-                t="remark",
-                by=self._node_id,
-                id=remark.incident_id,
-                ver=spoken.ver,
-                tlp=remark.tlp,
-                content=remark.raw,
-                recipients=recipients,
-                aud=aud,
-                now=self._now(),
-                rng=self._rng,
-                ref=spoken.place.leaf_hash,
-            )
-
-        return await asyncio.to_thread(sealing) if len(recipients) >= THREAD_FROM else sealing()
+        return await self._sealing.seal(
+            "remark",
+            remark.incident_id,
+            spoken.ver,
+            to=audience,
+            tlp=remark.tlp,
+            content=remark.raw,
+            ref=spoken.place.leaf_hash,
+            aud=self._peering.audience(audience),
+        )
 
 
 async def _store(new: NewRemark, gen: int, leaf_hash: bytes, conn: Connection, index: int) -> None:

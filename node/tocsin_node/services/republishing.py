@@ -11,7 +11,10 @@ from tocsin_federation.sharing import Release, release
 from tocsin_node.health import Check
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
-from tocsin_node.services.reporting import Reporting, sealable_only
+from tocsin_node.services.releasing import sealable_only
+from tocsin_node.services.report_entries import ReportEntries
+from tocsin_node.services.reporting import Reporting
+from tocsin_node.services.submission import checked
 from tocsin_node.storage import shares
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.shares import Outside
@@ -35,12 +38,21 @@ class Republishing:
     """Puts reports of ours from ended generations of the log into the newest one."""
 
     def __init__(
-        self, pool: Pool, ledger: Ledger, reporting: Reporting, peering: Peering, *, node_id: str, gen: int
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        peering: Peering,
+        reporting: Reporting,
+        entries: ReportEntries,
+        *,
+        node_id: str,
+        gen: int,
     ) -> None:
         self._pool = pool
         self._ledger = ledger
-        self._reporting = reporting
         self._peering = peering
+        self._reporting = reporting
+        self._entries = entries
         self._node_id = node_id
         self._gen = gen
         self._settled = gen == 1
@@ -86,4 +98,7 @@ class Republishing:
 
     async def _posting(self, one: Outside, to: Release) -> Posting:
         stored = await self._reporting.get(one.report_id)
-        return await self._reporting.publish_again(stored, [p.node_id for p in to.to])
+        audience = [p.node_id for p in to.to]
+        return await self._entries.further(
+            checked(stored.bundle)[0], stored.ver, audience, action="report.republish"
+        )

@@ -29,6 +29,13 @@ async def keep_at(
         await rest(woken, every_s)
 
 
+async def go_round(work: Callable[[], Awaitable[float]], woken: asyncio.Event) -> None:
+    """Do `work` now, whenever woken and after the seconds that it gave last, until cancelled. Raises: as `work`."""
+    while True:
+        woken.clear()
+        await rest(woken, await work())
+
+
 async def rest(woken: asyncio.Event, seconds: float | None) -> None:
     """Wait until `woken` is set, for `seconds` at most; None waits for as long as it takes."""
     try:

@@ -26,7 +26,8 @@ from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.services.gossip import Gossip
 from tocsin_node.services.heads import Heads, log_id
 from tocsin_node.services.ledger import Ledger, Unconfirmed
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.storage import log, witness
 from tocsin_node.storage.pool import Pool
 

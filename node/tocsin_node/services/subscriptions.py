@@ -21,8 +21,8 @@ from tocsin_node.links.alert_thread import Saying
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_way import MAIL, MATRIX
 from tocsin_node.services.quiet import due_at
-from tocsin_node.services.resting import rest
-from tocsin_node.settings import Person
+from tocsin_node.services.resting import go_round
+from tocsin_node.settings.kinds import Person
 from tocsin_node.storage import alerts, subscriptions
 from tocsin_node.storage.alerts import StoredAlert
 from tocsin_node.storage.errors import StorageError
@@ -99,14 +99,14 @@ class Subscriptions:
 
     async def run(self) -> None:
         """Offer and tell until cancelled."""
-        while True:
-            self._woken.clear()
-            while await self.offer_next() or await self.tell_next():
-                pass
-            async with self._pool.acquire() as conn:
-                at = await subscriptions.next_at(conn)
-            rest_s = IDLE_S if at is None else min(max((at - self._now()).total_seconds(), 0.0), IDLE_S)
-            await rest(self._woken, rest_s)
+        await go_round(self._all, self._woken)
+
+    async def _all(self) -> float:
+        while await self.offer_next() or await self.tell_next():
+            pass
+        async with self._pool.acquire() as conn:
+            at = await subscriptions.next_at(conn)
+        return IDLE_S if at is None else min(max((at - self._now()).total_seconds(), 0.0), IDLE_S)
 
     async def subscribe(self, wanted: Wanted, *, by: str) -> dict[str, Any]:
         """Keep a subscription; as JSON. Raises: SubscriptionInvalid."""

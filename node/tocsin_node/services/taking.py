@@ -8,7 +8,7 @@ again: what is held already is unchanged, what was withheld arrives.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from tocsin_federation.checkpoint import open_checkpoint
@@ -16,15 +16,17 @@ from tocsin_federation.errors import EntryRefused, FederationError, LogBroken
 from tocsin_federation.following import grow, new_leaves, tiles
 from tocsin_federation.frames import Frame
 from tocsin_federation.merkle import Frontier, leaf_hash
-from tocsin_federation.messages import read_header
-from tocsin_federation.relaying import offered
+from tocsin_federation.messages import Header, read_header
+from tocsin_federation.relaying import handable, offered
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient, PeerRefusal, PeerUnreachable
+from tocsin_node.services.circle_standing import Standing
 from tocsin_node.services.heads import Heads, log_id
 from tocsin_node.services.intake import Intake
-from tocsin_node.services.peering import Peer, Peering
-from tocsin_node.settings import FederationSettings
-from tocsin_node.storage import relays, remote
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
+from tocsin_node.settings.federation import FederationSettings
+from tocsin_node.storage import circles, relays, remote
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool
 from tocsin_node.storage.relays import Mendable
@@ -189,7 +191,7 @@ class Taking:
             due = await relays.mendable(conn, log, again_s=again_s, limit=MENDED)
         mended = 0
         for entry in due:
-            givers = [*([author] if ask_author else []), *self._holders(author, entry)]
+            givers = [*([author] if ask_author else []), *await self._holders(author, entry)]
             mended += await self._mended(author, log, entry, givers)
         return mended
 
@@ -205,7 +207,7 @@ class Taking:
                 return False
             leaf = await relays.leaf_aside(conn, log, idx)
         entry = Mendable(leaves[0], Frame(idx, leaf, b"", b""))
-        return await self._mended(author, log, entry, [author, *self._holders(author, entry)])
+        return await self._mended(author, log, entry, [author, *await self._holders(author, entry)])
 
     async def _mended(self, author: Peer, log: RemoteLog, entry: Mendable, givers: Sequence[Peer]) -> bool:
         name = log_id(author.identity.statement.log.origin)
@@ -222,13 +224,23 @@ class Taking:
                 return True
         return False
 
-    def _holders(self, author: Peer, entry: Mendable) -> list[Peer]:
+    async def _holders(self, author: Peer, entry: Mendable) -> list[Peer]:
         """Peers that may hold the entry: those it is addressed to, or anybody while its header is not known."""
         others = [p for p in self._peering.active() if p.row.relay and p.node_id != author.node_id]
         try:
             if leaf_hash(entry.frame.leaf) == entry.leaf_hash:
-                named = read_header(entry.frame.leaf).aud.nodes
+                named = await self._named(read_header(entry.frame.leaf))
                 others = [p for p in others if p.node_id in named]
         except EntryRefused:
             pass
         return random.sample(others, min(ASKED, len(others)))
+
+    async def _named(self, header: Header) -> Collection[str]:
+        """NodeIDs that the entry is addressed to, by name or as members of its circle."""
+        aud = header.aud
+        if aud.circle is None or aud.epoch is None or not handable(header):
+            return aud.nodes
+        async with self._pool.acquire() as conn:
+            row = await circles.get(conn, aud.circle)
+        manifest = None if row is None else Standing.of(row).circle.at(aud.epoch)
+        return () if manifest is None else manifest.members

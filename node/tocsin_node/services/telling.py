@@ -7,13 +7,12 @@ again or not at all, never half. Peers that nothing can be sealed to at the mome
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from datetime import datetime
 
 from tocsin_federation.errors import FederationError
 from tocsin_node.errors import NodeError
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.sealing import Sealing
 from tocsin_node.storage.pool import Pool
 
 BATCH = 64
@@ -31,17 +30,15 @@ class Telling(ABC):
         pool: Pool,
         ledger: Ledger,
         peering: Peering,
+        sealing: Sealing,
         *,
         node_id: str,
-        now: Callable[[], datetime],
-        rng: Callable[[int], bytes],
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._peering = peering
+        self._sealing = sealing
         self._node_id = node_id
-        self._now = now
-        self._rng = rng
         self._woken = asyncio.Event()
 
     def wake(self) -> None:

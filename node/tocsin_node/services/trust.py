@@ -14,8 +14,9 @@ from tocsin_federation.identity import Identity
 from tocsin_federation.statement import Statement
 from tocsin_federation.witness import Trust, quorum
 from tocsin_node.health import Check
-from tocsin_node.services.peering import Peer, Peering
-from tocsin_node.settings import FederationSettings
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
+from tocsin_node.settings.federation import FederationSettings
 from tocsin_node.storage import witness
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport

@@ -26,7 +26,8 @@ from tocsin_federation.witness import (
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import PeerClient
 from tocsin_node.services.heads import Heads, HeldLog
-from tocsin_node.services.peering import Peer, Peering
+from tocsin_node.services.peer import Peer
+from tocsin_node.services.peering import Peering
 from tocsin_node.storage import witness
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Pool

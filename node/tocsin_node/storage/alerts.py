@@ -82,8 +82,6 @@ NEWEST = """
 select max(b.id) from alert a join alert b on b.incident = a.incident where a.id = $1
 """
 
-OF_REPORT = "select max(id) from alert where report_id = $1 and kind <> 'duty'"
-
 MANY = f"select {_ALERT} {_FROM} where a.id = any($1::bigint[]) order by a.id"
 
 LIST = f"""
@@ -131,12 +129,6 @@ async def get(conn: Connection, alert_id: int | None) -> StoredAlert | None:
 async def newest_of_incident(conn: Connection, alert_id: int) -> int | None:
     """The newest alert about the incident that this one is about."""
     found: int | None = await conn.fetchval(NEWEST, alert_id)
-    return found
-
-
-async def newest_of_report(conn: Connection, report_id: str) -> int | None:
-    """The newest alert about a report, legal clocks aside."""
-    found: int | None = await conn.fetchval(OF_REPORT, report_id)
     return found
 
 

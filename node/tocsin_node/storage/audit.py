@@ -135,6 +135,8 @@ HEAD = "select size, root, frontier, note from audit_head"
 
 LINES = f"select seq, {_LINE}, leaf_hash from audit_line where seq >= $1 and seq < $2 order by seq"
 
+HASHES = "select leaf_hash from audit_line where seq >= $1 and seq < $2 order by seq"
+
 LIST = f"""
 select seq, {_LINE}, leaf_hash from audit_line
 where ($1::bigint is null or seq < $1) and ($2::text is null or who = $2)
@@ -227,6 +229,11 @@ async def set_head(conn: Connection, new: Head) -> None:
 async def lines(conn: Connection, start: int, stop: int) -> list[Row]:
     """The lines [start, stop), as far as there are any, in order."""
     return [Row(*row) for row in await conn.fetch(LINES, start, stop)]
+
+
+async def hashes(conn: Connection, start: int, stop: int) -> list[bytes]:
+    """The leaf hashes of the lines [start, stop), as far as there are any, in order."""
+    return [row[0] for row in await conn.fetch(HASHES, start, stop)]
 
 
 @dataclass(frozen=True, slots=True)

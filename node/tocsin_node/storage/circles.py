@@ -64,6 +64,8 @@ GET = f"select {_COLUMNS} from circle where id = $1"
 HELD = f"select {_COLUMNS} from circle where id = any($1::bytea[])"
 LOCK = "lock table circle in share row exclusive mode"
 EPOCHS = "select id, cardinality(chain) from circle where rival is null"
+CHANGED = "select id, changed_at from circle"
+NEWEST = "select coalesce((select cardinality(chain) from circle where id = $1), 0) - 1"
 OFFERED = "select count(*) from circle where state = 'offered' and told_by = $1"
 
 PUT = """
@@ -87,8 +89,15 @@ on conflict (circle, node) do update set epoch = greatest(circle_told.epoch, exc
 UNTOLD_FORGET = "delete from circle_told where circle = $1"
 TOLD_OF = "select node, epoch from circle_told where circle = $1"
 
+# With how many entries that came after it are known by their hashes alone: each may have had a number.
 LAST_OURS = """
-select cseq, leaf_hash from circle_entry where circle = $1 and ours order by cseq desc limit 1
+with last as (
+    select cseq, leaf_hash, gen, idx from circle_entry where circle = $1 and ours order by cseq desc limit 1
+)
+select coalesce((select cseq from last), 0), (select leaf_hash from last), (
+    select count(*) from log_entry e where e.leaf is null and e.erased_at is null
+        and (not exists (select from last) or (e.gen, e.idx) > (select gen, idx from last))
+)
 """
 
 RECORD = """
@@ -103,6 +112,8 @@ insert into circle_entry (circle, origin, cseq, leaf_hash, cprev, epoch, gen, id
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 
+REGAIN = f"{RECORD_OURS.strip()} on conflict do nothing"
+
 OF_REPORT = """
 select circle from circle_entry where report_id = $1 group by circle order by max(at) desc, circle
 """
@@ -112,7 +123,8 @@ select distinct e.report_id from circle_entry e join report r on r.id = e.report
 where e.circle = $1 and e.ours and ($2::timestamptz is null or r.modified >= $2) order by 1
 """
 
-# Of the newest entries alone, so that it costs the same however many there are. An entry whose `cprev` is not the one
+# Of the newest entries alone, so that it costs the same however many there are; what its author has not served itself
+# yet, and what it disputes, is not counted. An entry whose `cprev` is not the one
 # that was shown here under the number before says that there are two of it.
 COUNTS = """
 select circle, origin, count(*), min(cseq), max(cseq), max(cseq) - min(cseq) + 1 - count(distinct cseq),
@@ -122,6 +134,8 @@ from (
         lag(e.cseq) over numbered as before, lag(e.leaf_hash) over numbered as leaf_before
     from unnest($1::bytea[]) c (circle) cross join unnest($2::text[]) o (origin) cross join lateral (
         select n.cseq, n.leaf_hash, n.cprev from circle_entry n
+        join remote_log l on l.origin = n.origin and l.gen = n.gen and n.idx < l.next_index
+            and (l.disputed_from is null or n.idx < l.disputed_from)
         where n.circle = c.circle and n.origin = o.origin order by n.cseq desc limit $3
     ) e
     window numbered as (partition by c.circle, o.origin order by e.cseq, e.leaf_hash)
@@ -147,6 +161,11 @@ async def held(conn: Connection, ids: Sequence[bytes], *, to_change: bool = True
     if to_change:
         await conn.execute(LOCK)
     return {row["id"]: _row(row) for row in await conn.fetch(HELD, list(ids))}
+
+
+async def changed(conn: Connection) -> dict[bytes, datetime]:
+    """When each circle that is known here changed last."""
+    return {row[0]: row[1] for row in await conn.fetch(CHANGED)}
 
 
 async def get(conn: Connection, circle: bytes) -> CircleRow | None:
@@ -213,10 +232,23 @@ async def told(conn: Connection, circle: bytes) -> dict[str, int]:
     return {row[0]: row[1] for row in await conn.fetch(TOLD_OF, circle)}
 
 
-async def last_ours(conn: Connection, circle: bytes) -> tuple[int, bytes | None]:
-    """The number and the leaf hash of our newest entry to a circle; (0, None) before the first."""
-    row = await conn.fetchrow(LAST_OURS, circle)
-    return (0, None) if row is None else (row[0], row[1])
+async def last_ours(conn: Connection, circle: bytes) -> tuple[int, bytes | None, int]:
+    """The number and the leaf hash of our newest entry to a circle that is known; (0, None) before the first.
+
+    And how many entries of our log after it are lost.
+    """
+    return tuple(await conn.fetchrow(LAST_OURS, circle))
+
+
+async def newest_epoch(conn: Connection, circle: bytes) -> int:
+    """The newest epoch of a circle that is known here; -1 for a circle that is not."""
+    epoch: int = await conn.fetchval(NEWEST, circle)
+    return epoch
+
+
+async def regain(conn: Connection, entry: CircleEntry) -> None:
+    """Put back where an entry of our own stood in our count, unless that is known."""
+    await conn.execute(REGAIN, *(getattr(entry, name) for name in CircleEntry.__dataclass_fields__))
 
 
 async def record(conn: Connection, entries: Sequence[CircleEntry]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tocsin_node.errors import SettingsError
 from tocsin_node.secrets import read_secret_at
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.migrations import migrate, require_current
 from tocsin_node.storage.pool import Address, check_version, connect
 from tocsin_node.storage.postgres import Postgres, run_postgres

@@ -9,32 +9,41 @@ become jobs of the outbox that take them back.
 from collections.abc import Sequence
 from typing import Final
 
+from tocsin_node.storage import complaints
 from tocsin_node.storage.pool import Connection
 
 # Whoever writes about a report while it is erased waits for this lock, and then finds none.
 LOCK = "select id from report where id = any($1::text[]) for update"
 
-_ALERTS = """(
-    select a.id from alert a where a.report_id = any($1::text[]) or a.incident = any($1::text[])
-        or exists (select from unnest($1::text[]) i where strpos(a.facts::text, i) > 0)
-        or a.emergency in (select e.id from emergency e where e.report_id = any($1::text[])))"""
+# Alerts about them, and those that name them in passing; each part by an index of its own: the pen is held meanwhile.
+ALERTS = """
+select a.id from alert a where a.report_id = any($1::text[])
+union select a.id from alert a where a.incident = any($1::text[])
+union select a.id from alert a where report_names(a.facts::text) && $1::text[]
+union select a.id from alert a join emergency e on e.id = a.emergency where e.report_id = any($1::text[])
+"""
+# A statement that has it is given these, all others the reports.
+_ALERTS = "any($1::bigint[])"
 _EMERGENCIES = "(select id from emergency where report_id = any($1::text[]))"
 _DUTIES = "(select id from duty where report_id = any($1::text[]))"
 # The name in a header, as the index `log_entry_about` has it: after `"id":"`.
 _ABOUT = r"""substring(leaf from position('\x226964223a22'::bytea in leaf) + 6 for 46)
     = any(array(select convert_to(i, 'UTF8') from unnest($1::text[]) i))"""
-_IN_LEAF = "exists (select from unnest($1::text[]) i where position(convert_to(i, 'UTF8') in leaf) > 0)"
+# A complaint that its author has not heard yet stays for it (storage/complaints.py).
+_UNHEARD = """not exists (
+    select from complaint c where c.told_gen = e.gen and c.told_idx = e.idx and c.report_id = any($1::text[]))"""
 
 _DIGESTS = f"""(
     select g.id from delivery c join delivery g on g.kind = 'digest' and c.thread in (g.id, g.thread)
-    where c.state = 'covered' and c.alert_id in {_ALERTS})"""
+    where c.state = 'covered' and c.alert_id = {_ALERTS})"""
 
 # What may stand in a room: by its event, or, where the answer was lost, by the transaction that made it.
 UNSAY = f"""
 insert into delivery (channel, room, priority, content, txn, max_tlp, kind)
 select channel, room, 5, jsonb_build_object('event', event_id, 'txn', txn), 'unsay-' || txn, 'clear', 'unsay'
 from delivery
-where (alert_id in {_ALERTS} or id in {_DIGESTS}) and kind <> 'unsay' and state <> 'covered' and room ~ '^[!#]'
+where id in (select id from delivery where alert_id = {_ALERTS} union {_DIGESTS})
+    and kind <> 'unsay' and state <> 'covered' and room ~ '^[!#]'
     and (event_id is not null or first_try_at is not null)
 on conflict (txn) do nothing
 """
@@ -50,23 +59,27 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("delivery", HUSH),
     (
         "delivery",
-        f"""with gone as (select id from delivery where alert_id in {_ALERTS})
+        f"""with gone as (select id from delivery where alert_id = {_ALERTS})
         update delivery set thread = case when thread not in (select id from gone) then thread end,
             edits = case when edits not in (select id from gone) then edits end
-        where thread in (select id from gone) or edits in (select id from gone)""",
+        where id in (
+            select d.id from gone join delivery d on d.thread = gone.id
+            union select d.id from gone join delivery d on d.edits = gone.id)""",
     ),
-    ("subscription_alert", f"delete from subscription_alert where alert_id in {_ALERTS}"),
+    ("subscription_alert", f"delete from subscription_alert where alert_id = {_ALERTS}"),
     (
         "subscription",
         """update subscription set filters = '{}', keys = '{}', ended_at = coalesce(ended_at, now())
         where exists (select from unnest($1::text[]) i where strpos(filters::text || keys::text, i) > 0)""",
     ),
-    ("followup", f"delete from followup where alert_id in {_ALERTS}"),
-    ("cluster_rung", f"delete from cluster_rung where alert_id in {_ALERTS}"),
-    ("duty_warning", f"delete from duty_warning where duty_id in {_DUTIES} or alert_id in {_ALERTS}"),
-    ("act", f"delete from act where report_id = any($1::text[]) or alert_id in {_ALERTS}"),
-    ("delivery", f"delete from delivery where alert_id in {_ALERTS}"),
-    ("alert", f"delete from alert where id in {_ALERTS}"),
+    ("followup", f"delete from followup where alert_id = {_ALERTS}"),
+    ("cluster_rung", f"delete from cluster_rung where alert_id = {_ALERTS}"),
+    ("duty_warning", f"delete from duty_warning where duty_id in {_DUTIES}"),
+    ("duty_warning", f"delete from duty_warning where alert_id = {_ALERTS}"),
+    ("act", "delete from act where report_id = any($1::text[])"),
+    ("act", f"delete from act where alert_id = {_ALERTS}"),
+    ("delivery", f"delete from delivery where alert_id = {_ALERTS}"),
+    ("alert", f"delete from alert where id = {_ALERTS}"),
     ("emergency_told", f"delete from emergency_told where emergency in {_EMERGENCIES}"),
     ("emergency_answer", f"delete from emergency_answer where emergency in {_EMERGENCIES}"),
     ("emergency_call", f"delete from emergency_call where emergency in {_EMERGENCIES}"),
@@ -82,11 +95,8 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("circle_entry", "update circle_entry set report_id = '' where report_id = any($1::text[])"),
     ("onward", "delete from onward where report_id = any($1::text[])"),
     ("passed", "delete from passed where report_id = any($1::text[])"),
-    (  # Who is complained of cannot have it erased before the author is told.
-        "complaint",
-        """delete from complaint
-        where report_id = any($1::text[]) and (ct is null or told_idx is not null or against is distinct from $2)""",
-    ),
+    ("complaint", complaints.ERASE_ASKED),
+    ("complaint", complaints.ERASE),
     (
         "audit_waiting",
         """update audit_waiting set object = null, salt = null
@@ -104,8 +114,9 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     ("report_version", "delete from report_version where report_id = any($1::text[])"),
     (
         "quarantine",
-        f"""delete from quarantine q where {_IN_LEAF} or (origin, gen, idx) in (
-            select origin, gen, idx from remote_entry where report_id = any($1::text[]))""",
+        """delete from quarantine where (origin, gen, idx) in (
+            select origin, gen, idx from remote_entry where report_id = any($1::text[])
+            union select origin, gen, idx from quarantine where report_names(encode(leaf, 'escape')) && $1::text[])""",
     ),
     (
         "remote_entry",
@@ -115,11 +126,12 @@ ERASED: Final[tuple[tuple[str, str], ...]] = (
     (
         "log_wrap",
         f"""update log_wrap w set wrap = '' from log_entry e
-        where e.gen = w.gen and e.idx = w.idx and {_ABOUT.replace("leaf", "e.leaf")}""",
+        where e.gen = w.gen and e.idx = w.idx and {_ABOUT.replace("leaf", "e.leaf")} and {_UNHEARD}""",
     ),
     (
         "log_entry",
-        f"update log_entry set leaf = null, ct = null, data_key = null, erased_at = now() where {_ABOUT}",
+        f"""update log_entry e set leaf = null, ct = null, data_key = null, erased_at = now()
+        where {_ABOUT} and {_UNHEARD}""",
     ),
     ("report", "delete from report where id = any($1::text[])"),
 )
@@ -142,12 +154,14 @@ KEPT: Final[dict[str, str]] = {
     "matrix_heard": "digests of messages",
     "matrix_set_aside": "messages of the room as they are encrypted there",
     "migration": "of the database",
+    "onward_reader": "a keyed hash of what was passed on, to whom, and how far that got",
     "peer": "who the peers are",
     "recall": "a keyed hash of what was recalled, who, when and why",
     "recall_peer": "whom a recall goes to, and the hash of an entry",
     "recalled": "hashes of entries",
     "receipt": "how far an entry got, by its place",
     "receipt_due": "hashes of entries",
+    "regained": "places of entries, and who is to be asked about them",
     "relay": "how many entries went from hand to hand",
     "remote_checkpoint": "heads of peers' logs",
     "remote_leaf": "leaf hashes",
@@ -161,7 +175,7 @@ select sha256 from report where id = any($1::text[])
 union select sha256 from report_version where report_id = any($1::text[])
 """
 
-TOLD_IN = f"select distinct channel from delivery where alert_id in {_ALERTS} and event_id is not null"
+TOLD_IN = "select distinct channel from delivery where alert_id = any($1::bigint[]) and event_id is not null"
 
 
 async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | None = None) -> None:
@@ -171,8 +185,17 @@ async def erase(conn: Connection, report_ids: Sequence[str], asked_by: str | Non
     """
     ids = list(report_ids)
     await conn.execute(LOCK, ids)
+    alerts = await _alerts(conn, ids)
     for _, statement in ERASED:
-        await conn.execute(statement, ids, *([asked_by] if "$2" in statement else []))
+        about = alerts if _ALERTS in statement else ids
+        await conn.execute(statement, about, *([asked_by] if "$2" in statement else []))
+
+
+async def forget_alerts(conn: Connection, alerts: Sequence[int]) -> None:
+    """Leave nothing of these alerts and their messages, inside the caller's transaction."""
+    for _, statement in ERASED:
+        if _ALERTS in statement:
+            await conn.execute(statement, list(alerts))
 
 
 async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
@@ -188,4 +211,8 @@ async def owners(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
 
 async def told_in(conn: Connection, report_ids: Sequence[str]) -> list[str]:
     """The channels in which a message about these reports stands."""
-    return [row[0] for row in await conn.fetch(TOLD_IN, list(report_ids))]
+    return [row[0] for row in await conn.fetch(TOLD_IN, await _alerts(conn, list(report_ids)))]
+
+
+async def _alerts(conn: Connection, report_ids: list[str]) -> list[int]:
+    return [row[0] for row in await conn.fetch(ALERTS, report_ids)]

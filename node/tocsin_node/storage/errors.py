@@ -193,7 +193,7 @@ def _connection_gone(exc: BaseException) -> bool:
 
 def _why_unavailable(exc: BaseException) -> str | None:
     if isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
-        return "The database is read-only: this is a standby, not the primary."
+        return "The database takes no writes: it is a standby, or was set read-only, as a service may when it is full."
     if isinstance(exc, asyncpg.TooManyConnectionsError):
         return "The database has no connection left for the node."
     if isinstance(exc, TimeoutError | asyncpg.QueryCanceledError):

@@ -1,9 +1,8 @@
-"""What is passed on, by whom, to whom; what is held because it was passed on; and complaints."""
+"""What is passed on, by whom, to whom; and what is held because it was passed on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
@@ -45,54 +44,6 @@ class Through:
     data_key: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class NewComplaint:
-    """`by` complains that `against` passed on, in its entry at `place`, what the marking forbids.
-
-    `sealed`: that entry's header, ciphertext and locked data key, when we complain; `proof`: what others showed.
-    """
-
-    by: str
-    against: str
-    place: Place
-    report_id: str
-    ver: int
-    tlp: str
-    author: str
-    recipients: tuple[str, ...]
-    sealed: tuple[bytes, bytes, bytes] | None = field(repr=False, default=None)
-    proof: bytes | None = field(repr=False, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """A complaint as it is shown. `told`: the author was told by an entry of ours."""
-
-    id: int
-    by: str
-    against: str
-    gen: int
-    idx: int
-    leaf_hash: bytes
-    report_id: str
-    ver: int
-    tlp: str
-    author: str
-    recipients: tuple[str, ...]
-    at: datetime
-    told: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a complaint is proven by. Ours: header, ciphertext, locked data key; of others: the proof as it came."""
-
-    leaf: bytes | None
-    ct: bytes | None
-    data_key: bytes | None
-    proof: bytes | None
-
-
 RECORD = """
 insert into onward (by, gen, idx, leaf_hash, report_id, ver, recipients, client)
 values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
@@ -131,39 +82,6 @@ where r.state = 'withdrawn' and r.origin <> $1 and r.tlp not in ('red', 'amber+s
     select from onward t where t.report_id = r.id and t.by = $1 and t.ver = r.ver and one.recipient = any(t.recipients))
 group by r.id order by r.id limit 256
 """
-
-# One for each version: else who passes it on a thousand times has its author told a thousand times, by us.
-COMPLAIN = """
-insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key,
-    proof)
-select $1::text, $2::text, $3::int, $4::bigint, $5::bytea, $6::text, $7::int, $8::text, $9::text, $10::text[],
-    $11::bytea, $12::bytea, $13::bytea, $14::bytea
-where not exists (select from complaint where by = $1 and against = $2 and report_id = $6 and ver = $7)
-on conflict (by, leaf_hash) do nothing
-"""
-
-_COMPLAINT = """id, by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, at,
-    told_idx is not null"""
-
-COMPLAINTS = f"""
-select {_COMPLAINT} from complaint where $1::text is null or against = $1 order by id desc limit $2
-"""
-
-COMPLAINT = f"select {_COMPLAINT} from complaint where id = $1"
-
-EVIDENCE = "select leaf, ct, data_key, proof from complaint where id = $1"
-
-UNTOLD = f"""
-select {_COMPLAINT} from complaint
-where ct is not null and told_idx is null and author = any($1::text[]) and id > $2 order by id limit 1
-"""
-
-# What the marking kept from us is let go of once its author has it.
-TOLD = "update complaint set told_idx = $2, ct = null, data_key = null where id = $1"
-
-IN_A_DAY = "select count(*) from complaint where at > now() - interval '24 hours'"
-
-COUNTS = "select against, count(*) from complaint group by against"
 
 
 async def record(conn: Connection, passing: Passing) -> None:
@@ -214,62 +132,3 @@ async def strangers(conn: Connection) -> dict[str, str]:
 async def stale(conn: Connection, us: str, among: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """(report, NodeIDs of `among`): what was withdrawn since we passed it on, and who is not told; 256 at most."""
     return [(row[0], tuple(row[1])) for row in await conn.fetch(STALE, us, list(among))]
-
-
-async def complain(conn: Connection, new: NewComplaint) -> None:
-    """Keep a complaint; of one node about another, one for each version of a report."""
-    place = new.place
-    await conn.execute(
-        COMPLAIN,
-        new.by,
-        new.against,
-        place.gen,
-        place.index,
-        place.leaf_hash,
-        new.report_id,
-        new.ver,
-        new.tlp,
-        new.author,
-        list(new.recipients),
-        *(new.sealed or (None, None, None)),
-        new.proof,
-    )
-
-
-async def complaints(conn: Connection, against: str | None, limit: int) -> list[Complaint]:
-    """The newest complaints, of all or against one node (NodeID), newest first."""
-    return [_complaint(row) for row in await conn.fetch(COMPLAINTS, against, limit)]
-
-
-async def complaint(conn: Connection, number: int) -> tuple[Complaint, Evidence] | None:
-    """One complaint, with what proves it."""
-    row, kept = await conn.fetchrow(COMPLAINT, number), await conn.fetchrow(EVIDENCE, number)
-    return None if row is None or kept is None else (_complaint(row), Evidence(*kept))
-
-
-async def untold(conn: Connection, authors: Sequence[str], after: int) -> Complaint | None:
-    """The oldest complaint of ours above that number that one of `authors` (NodeIDs) is to be told."""
-    row = await conn.fetchrow(UNTOLD, list(authors), after)
-    return None if row is None else _complaint(row)
-
-
-async def mark_told(conn: Connection, number: int, index: int) -> None:
-    """Our log entry `index` tells the author."""
-    await conn.execute(TOLD, number, index)
-
-
-async def complaints_in_a_day(conn: Connection) -> int:
-    """How many came up in the last 24 hours."""
-    count: int = await conn.fetchval(IN_A_DAY)
-    return count
-
-
-async def complaint_counts(conn: Connection) -> dict[str, int]:
-    """NodeID → how many complaints there are against it."""
-    return {row[0]: row[1] for row in await conn.fetch(COUNTS)}
-
-
-def _complaint(row: Any) -> Complaint:
-    values: list[Any] = list(row)
-    values[10] = tuple(values[10])
-    return Complaint(*values)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import asyncpg
 
-from tocsin_node.settings import Settings
+from tocsin_node.settings.record import Settings
 from tocsin_node.storage.errors import DRIVER_ERRORS, StorageRefused, StorageUnavailable, translate
 
 CONNECT_TIMEOUT_S = 10.0

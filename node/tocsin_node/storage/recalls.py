@@ -10,7 +10,10 @@ from tocsin_node.storage.shares import ENTRIES
 
 @dataclass(frozen=True, slots=True)
 class NewRecall:
-    """A recall about to be kept. `peers`: NodeID → leaf hash of the newest entry about the report that it was sent."""
+    """A recall about to be kept. `peers`: NodeID → leaf hash of the newest entry about the report that it was sent.
+
+    `author`: NodeID of whose report it is, where we passed it on.
+    """
 
     id: str
     tag: bytes
@@ -22,6 +25,7 @@ class NewRecall:
     deadline: datetime
     peers: dict[str, bytes]
     erased: bool = False
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,11 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class OfPeer:
-    """How far a recall of ours got at one peer."""
+    """How far a recall of ours got at one peer. `report_id`: None once the report is erased here."""
 
     recall: str
+    tag: bytes
+    report_id: str | None
     what: str
     tlp: str
     reason: str
@@ -80,8 +86,8 @@ class Recalled:
 
 ADD = """
 with recall as (
-    insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased)
-    values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)
+    insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased, author)
+    values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $12)
 )
 insert into recall_peer (recall, node, ref) select $1::uuid, * from unnest($10::text[], $11::bytea[])
 """
@@ -113,15 +119,24 @@ update report set audience = array(select a from unnest(audience) a where a <> a
 where id = any($1::text[])
 """
 
-_OF_PEER = """
-select r.id::text, r.what, r.tlp, r.reason, r.by, r.at, r.deadline, r.erased, p.node, p.gen, p.idx, c.sent_at,
+# Of a report that is erased here nothing says its name: the header of the entry that was sent is gone.
+_OF_PEER = r"""
+select r.id::text as recall, r.tag,
+    convert_from(substring(e.leaf from position('\x226964223a22'::bytea in e.leaf) + 6 for 46), 'UTF8') as report_id,
+    r.what, r.tlp, r.reason, r.by, r.at, r.deadline, r.erased, p.node, p.gen, p.idx, c.sent_at,
     c.verified_at, c.outcome, c.code, c.waiting_at,
     case r.what when 'purge' then c.purged_at else c.narrowed_at end as done_at
 from recall r join recall_peer p on p.recall = r.id
 left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx
+left join log_entry e on e.leaf_hash = p.ref
 """
 OF_REPORT = f"{_OF_PEER} where r.tag = $1 order by r.at, r.id, p.node"
-ALL = f"{_OF_PEER} order by r.at desc, r.id, p.node limit $1"
+# Who is late comes first: however many there are since, nobody loses sight of them.
+ALL = f"""
+select * from ({_OF_PEER}) o
+order by done_at is null and deadline < $2 and code is distinct from 'not-owner' desc, at desc, recall, node limit $1
+"""
+TITLES = "select id, name from report where id = any($1::text[])"
 # Who has it from its author by now owes us nothing.
 OVERDUE = f"""
 select distinct node from ({_OF_PEER}) o
@@ -175,11 +190,21 @@ from remote_entry e left join report h on h.id = e.report_id
 where e.origin = $1 and e.leaf_hash = any($2::bytea[]) and e.report_id is not null
 """
 
-LET_GO = """
+# The line of the audit log that tells of such an entry forgets the name that its header gave.
+_FORGET = """
+    set object = null, salt = null from gone g
+    where a.object = 'report:' || g.report_id and a.action in ('entry.refused', 'entry.quarantined')
+        and a.who in ('peer:' || $1, 'peer:' || g.via)
+        and (a.detail ->> 'gen', a.detail ->> 'index') = (g.gen::text, g.idx::text)
+"""
+
+LET_GO = f"""
 with gone as (
-    update remote_entry set report_id = null, ver = null
-    where origin = $1 and leaf_hash = any($2::bytea[])
-        and outcome in ('refused', 'quarantined') returning gen, idx
+    select origin, gen, idx, report_id, via from remote_entry
+    where origin = $1 and leaf_hash = any($2::bytea[]) and outcome in ('refused', 'quarantined')
+), lines as (update audit_line a {_FORGET}), waiting as (update audit_waiting a {_FORGET}), nameless as (
+    update remote_entry r set report_id = null, ver = null from gone g
+    where r.origin = g.origin and r.gen = g.gen and r.idx = g.idx
 )
 delete from quarantine q using gone where q.origin = $1 and q.gen = gone.gen and q.idx = gone.idx
 """
@@ -219,6 +244,7 @@ async def add(conn: Connection, new: NewRecall) -> None:
         new.erased,
         list(new.peers),
         list(new.peers.values()),
+        new.author,
     )
 
 
@@ -253,9 +279,14 @@ async def of_report(conn: Connection, tag: bytes) -> list[OfPeer]:
     return [OfPeer(*row) for row in await conn.fetch(OF_REPORT, tag)]
 
 
-async def newest(conn: Connection, limit: int) -> list[OfPeer]:
-    """How far our recalls got, newest first."""
-    return [OfPeer(*row) for row in await conn.fetch(ALL, limit)]
+async def newest(conn: Connection, limit: int, now: datetime) -> list[OfPeer]:
+    """How far our recalls got: first where a peer is late, then the newest."""
+    return [OfPeer(*row) for row in await conn.fetch(ALL, limit, now)]
+
+
+async def titles(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
+    """What the reports of these that are held are called."""
+    return {row[0]: row[1] for row in await conn.fetch(TITLES, list(report_ids))}
 
 
 async def overdue(conn: Connection, now: datetime) -> list[str]:

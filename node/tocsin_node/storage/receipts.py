@@ -41,7 +41,7 @@ class Progress:
 OWE = """
 insert into receipt_due (origin, leaf_hash, state, code)
 select $1, * from unnest($2::bytea[], $3::text[], $4::text[])
-on conflict (origin, leaf_hash, state) do update set code = excluded.code, at = excluded.at
+on conflict (origin, leaf_hash, state, by) do update set code = excluded.code, at = excluded.at
 """
 
 # The first way to people that takes the alert of the version that stands says that it rang. Who never sealed it to us
@@ -53,13 +53,14 @@ join report r on r.id = a.report_id left join report_version v on v.report_id = 
 where d.id = $1 and not a.ours and a.kind in ('raise', 'escalate') and coalesce(v.leaf_hash, r.leaf_hash) is not null
     and not exists (select from passed p where p.report_id = a.report_id and p.ver = a.ver)
     and not exists (select from delivery o where o.alert_id = a.id and o.id <> d.id and o.accepted_at is not null)
-on conflict (origin, leaf_hash, state) do nothing
+on conflict (origin, leaf_hash, state, by) do nothing
 """
 
 DUE = """
-select due.id, o.origin, due.leaf_hash, due.state, due.code, due.at from unnest($1::text[]) as o (origin)
+select due.id, o.origin, due.leaf_hash, due.state, due.code, due.at, due.by from unnest($1::text[]) as o (origin)
 cross join lateral (
-    select id, leaf_hash, state, code, at from receipt_due where origin = o.origin order by id limit $2
+    select id, leaf_hash, state, code, at, by from receipt_due
+    where origin = o.origin and by <> all($3::text[]) order by id limit $2
 ) due order by due.id
 """
 
@@ -126,10 +127,10 @@ async def owe_alerted(conn: Connection, delivery_id: int) -> None:
     await conn.execute(OWE_ALERTED, delivery_id)
 
 
-async def due(conn: Connection, origins: Sequence[str], limit: int) -> list[Due]:
-    """What those authors are to be told, the oldest first, of each `limit` at most."""
-    rows = await conn.fetch(DUE, list(origins), limit)
-    return [Due(row[0], row[1], Told(row[2], row[3], row[5], row[4])) for row in rows]
+async def due(conn: Connection, origins: Sequence[str], limit: int, unnamed: Sequence[str] = ()) -> list[Due]:
+    """What those authors are to be told, the oldest first, of each `limit` at most; nothing of readers `unnamed`."""
+    rows = await conn.fetch(DUE, list(origins), limit, list(unnamed))
+    return [Due(row[0], row[1], Told(row[2], row[3], row[5], row[4], row[6] or None)) for row in rows]
 
 
 async def told(conn: Connection, dues: Sequence[Due]) -> None:

@@ -16,7 +16,7 @@ class HeldEntry:
     """An entry of a peer as it was taken here, with whatever content may belong to it. `data_key`: locked.
 
     `tlp`: how its report is marked here now; `report`, `remark`: exact bytes; `call`: what is kept of a call, as text,
-    in the order of the query.
+    in the order of the query. Of a share `report` is what it passes on, `proof` and `passed_key` (locked) its author's.
     """
 
     idx: int
@@ -27,6 +27,8 @@ class HeldEntry:
     report: bytes | None = field(repr=False)
     remark: bytes | None = field(repr=False)
     call: list[str] | None = field(repr=False)
+    proof: bytes | None = field(repr=False)
+    passed_key: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,17 @@ with looked as (
     order by idx limit $7
 ), taken_back as (
     select e.report_id from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
-    where c.origin = $1 and c.done_at is null and e.report_id is not null
+    where c.done_at is null and e.report_id is not null
 ), reached as (select max(idx) as idx, count(*) as entries from looked)
 select reached.idx, reached.entries, e.idx, e.leaf_hash, e.leaf, e.data_key,
-    (select s.tlp from report s where s.id = e.report_id), coalesce(r.bundle, v.bundle), m.bundle,
+    (select s.tlp from report s where s.id = e.report_id), coalesce(r.bundle, v.bundle, w.bundle), m.bundle,
     case when k.seq is not null then array[
         g.key::text, k.seq::text, k.ver::text, k.state, g.drill::text, k.reason, k.steps::text,
         (extract(epoch from g.since) * 1000)::bigint::text, (extract(epoch from k.at) * 1000)::bigint::text
-    ] end
+    ] end, p.proof, p.data_key
 from reached left join (
-    select * from looked where position(convert_to($5, 'UTF8') in leaf) > 0
+    select * from looked
+    where exists (select from unnest($5::text[]) n where position(convert_to(n, 'UTF8') in leaf) > 0)
         and ($6 or report_id is null or report_id not in (select report_id from taken_back))
 ) e on true
 left join report r on r.id = e.report_id and r.ver = e.ver and r.origin = $1
@@ -77,6 +80,8 @@ left join report_version v on $6 and v.report_id = e.report_id and v.ver = e.ver
 left join remark m on m.report_id = e.report_id and m.node = $1 and m.leaf_hash = e.leaf_hash
 left join emergency_call k on k.leaf_hash = e.leaf_hash
 left join emergency g on g.id = k.emergency and g.origin = $1
+left join passed p on p.report_id = e.report_id and p.ver = e.ver and p.through = $1
+left join report w on w.id = p.report_id and w.ver = p.ver
 order by e.idx
 """
 
@@ -141,13 +146,13 @@ where origin = $1 and gen = $2 and idx >= $3 and via is not null group by via or
 
 
 async def held(
-    conn: Connection, log: RemoteLog, start: int, stop: int, reader: str, *, replaced: bool
+    conn: Connection, log: RemoteLog, start: int, stop: int, names: Sequence[str], *, replaced: bool
 ) -> tuple[list[HeldEntry], int]:
-    """What was taken of [start, stop) and names `reader` (NodeID), and up to where was looked.
+    """What was taken of [start, stop) and names one of `names` in its header, and up to where was looked.
 
     At most `SCANNED` entries are looked at. `replaced`: with versions of reports that do not stand any more.
     """
-    rows = await conn.fetch(HELD, log.origin, log.gen, start, stop, reader, replaced, SCANNED)
+    rows = await conn.fetch(HELD, log.origin, log.gen, start, stop, list(names), replaced, SCANNED)
     entries = [HeldEntry(*row[2:]) for row in rows if row[2] is not None]
     full = rows[0][1] == SCANNED
     return entries, rows[0][0] + 1 if full else stop

@@ -132,7 +132,12 @@ where q.origin = $1 and q.gen = $2 and q.code = any($5::text[]) and q.idx > $3 o
 
 FORGET_OUTCOMES = """
 with released as (delete from quarantine where origin = $1 and gen = $2 and idx = any($3::bigint[]))
-delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[])
+delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[]) returning leaf_hash, outcome, code
+"""
+
+# The codes stand in the text, so that the index of few rows is used however many others are in quarantine.
+SET_ASIDE = """
+select count(*) from quarantine where code in ('judging-failed', 'storage-unfit', 'storage-conflict')
 """
 
 DISPUTE = "update remote_log set disputed_from = $3 where origin = $1 and gen = $2"
@@ -149,9 +154,10 @@ select held, offered, path from evidence where origin = $1 and code = 'log-fork'
 
 COUNTS = "select outcome, code, count(*) from remote_entry where origin = $1 group by outcome, code"
 
+# What our own people erased is kept out because they said so, and nobody has to look at it.
 NOT_TAKEN = """
 select count(*) from remote_entry
-where outcome in ('refused', 'quarantined') and at > now() - interval '24 hours'
+where outcome in ('refused', 'quarantined') and at > now() - interval '24 hours' and code is distinct from 'erased'
 """
 
 RECENT = """
@@ -274,9 +280,20 @@ async def waiting(
     return [(row[1], Frame(row[0], *row[2:])) for row in rows]
 
 
-async def forget_outcomes(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> None:
-    """Take entries out of quarantine, to be given a new outcome inside the caller's transaction."""
-    await conn.execute(FORGET_OUTCOMES, log.origin, log.gen, list(indices))
+async def forget_outcomes(
+    conn: Connection, log: RemoteLog, indices: Sequence[int]
+) -> set[tuple[bytes, str, str | None]]:
+    """Take entries out of quarantine, to be given a new outcome inside the caller's transaction.
+
+    Returns what they had: leaf hash, outcome, code.
+    """
+    return {tuple(row) for row in await conn.fetch(FORGET_OUTCOMES, log.origin, log.gen, list(indices))}
+
+
+async def set_aside(conn: Connection) -> int:
+    """How many entries are in quarantine by a fault of this program."""
+    count: int = await conn.fetchval(SET_ASIDE)
+    return count
 
 
 async def keep_evidence(
@@ -298,7 +315,7 @@ async def outcome_counts(conn: Connection, origin: str) -> list[tuple[str, str |
 
 
 async def not_taken_in_a_day(conn: Connection) -> int:
-    """How many entries addressed to us were refused or quarantined in the last 24 hours."""
+    """How many entries addressed to us were refused or quarantined in the last 24 hours; not what was erased."""
     count: int = await conn.fetchval(NOT_TAKEN)
     return count
 

@@ -83,6 +83,8 @@ CREATOR = """coalesce(nullif(f.creator, ''), (
 DISPUTED = """exists (
     select from remote_log l where l.origin = r.origin and l.gen = r.log_gen and l.disputed_from <= r.log_index)"""
 
+LOCK = "select id from report where id = any($1::text[]) for key share"
+
 HELD = f"""
 select r.id, r.origin, r.ver, r.state, r.grade, r.tlp, r.sha256, r.audience, r.leaf_hash, r.modified, {CREATOR},
     {DISPUTED}
@@ -184,6 +186,11 @@ select bundle from report_version where report_id = $1 and ver > 0 and ver < $2 
 """
 
 ID_TAKEN = "report_pkey"
+
+
+async def lock(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of `ids` are held; they are, until the caller's transaction ends."""
+    return {row[0] for row in await conn.fetch(LOCK, list(ids))}
 
 
 async def held(conn: Connection, ids: Sequence[str]) -> dict[str, Held]:

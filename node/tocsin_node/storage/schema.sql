@@ -54,6 +54,7 @@ create table alert (
 );
 CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
+CREATE INDEX alert_names ON public.alert USING gin (report_names((facts)::text));
 
 create table audit_head (
     one boolean default true not null,
@@ -181,8 +182,8 @@ create table complaint (
     gen integer not null,
     idx bigint not null,
     leaf_hash bytea not null,
-    report_id text not null,
-    ver integer not null,
+    report_id text,
+    ver integer,
     tlp text not null,
     author text not null,
     recipients text[] not null,
@@ -192,6 +193,9 @@ create table complaint (
     data_key bytea,
     proof bytea,
     told_idx bigint,
+    told_gen integer,
+    asked_at timestamp with time zone,
+    ended_at timestamp with time zone,
     constraint complaint_pkey PRIMARY KEY (id),
     constraint complaint_by_leaf_hash_key UNIQUE (by, leaf_hash)
 );
@@ -569,6 +573,24 @@ create table onward (
 );
 CREATE INDEX onward_report ON public.onward USING btree (report_id);
 
+create table onward_reader (
+    by text not null,
+    leaf_hash bytea not null,
+    node text not null,
+    tag bytea not null,
+    ver integer not null,
+    passed_at timestamp with time zone not null,
+    outcome text,
+    code text,
+    outcome_at timestamp with time zone,
+    alerted_at timestamp with time zone,
+    waiting_at timestamp with time zone,
+    narrowed_at timestamp with time zone,
+    purged_at timestamp with time zone,
+    constraint onward_reader_pkey PRIMARY KEY (by, leaf_hash, node)
+);
+CREATE INDEX onward_reader_tag ON public.onward_reader USING btree (tag);
+
 create table passed (
     report_id text not null,
     ver integer not null,
@@ -628,7 +650,9 @@ create table quarantine (
     asked_at timestamp with time zone,
     constraint quarantine_pkey PRIMARY KEY (origin, gen, idx)
 );
+CREATE INDEX quarantine_faults ON public.quarantine USING btree (origin) WHERE (code = ANY (ARRAY['judging-failed'::text, 'storage-unfit'::text, 'storage-conflict'::text]));
 CREATE INDEX quarantine_mendable ON public.quarantine USING btree (origin, gen, asked_at NULLS FIRST, idx) WHERE (code = ANY (ARRAY['bad-wrap'::text, 'commitment'::text, 'hash-mismatch'::text, 'ciphertext-mismatch'::text]));
+CREATE INDEX quarantine_names ON public.quarantine USING gin (report_names(encode(leaf, 'escape'::text)));
 
 create table recall (
     id uuid not null,
@@ -640,6 +664,7 @@ create table recall (
     at timestamp with time zone default now() not null,
     deadline timestamp with time zone not null,
     erased boolean default false not null,
+    author text,
     constraint recall_pkey PRIMARY KEY (id),
     constraint recall_what_check CHECK ((what = ANY (ARRAY['purge'::text, 'narrow'::text])))
 );
@@ -700,8 +725,9 @@ create table receipt_due (
     state text not null,
     code text,
     at timestamp with time zone default now() not null,
+    by text default ''::text not null,
     constraint receipt_due_pkey PRIMARY KEY (id),
-    constraint receipt_due_origin_leaf_hash_state_key UNIQUE (origin, leaf_hash, state)
+    constraint receipt_due_once UNIQUE (origin, leaf_hash, state, by)
 );
 CREATE INDEX receipt_due_origin ON public.receipt_due USING btree (origin, id);
 
@@ -715,6 +741,13 @@ create table redaction (
     constraint redaction_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
 );
 CREATE INDEX redaction_record ON public.redaction USING btree (record_id);
+
+create table regained (
+    gen integer not null,
+    idx bigint not null,
+    node text not null,
+    constraint regained_pkey PRIMARY KEY (gen, idx, node)
+);
 
 create table relay (
     origin text not null,
@@ -941,6 +974,7 @@ create table subscription_alert (
     constraint subscription_alert_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint subscription_alert_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscription(id)
 );
+CREATE INDEX subscription_alert_alert ON public.subscription_alert USING btree (alert_id);
 CREATE INDEX subscription_alert_due ON public.subscription_alert USING btree (due_at) WHERE (told_at IS NULL);
 
 create table token (
@@ -980,6 +1014,13 @@ begin
     end if;
     raise exception 'lines of the audit log stay as they are' using errcode = 'restrict_violation';
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.report_names(said text)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$ select array(select distinct found[1] from regexp_matches(said, '(incident--[0-9a-f-]{36})', 'g') as found) $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.stir_by_act()

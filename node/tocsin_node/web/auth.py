@@ -12,7 +12,7 @@ from tocsin_node.actor import STRANGER, Actor, acting_as, of_peer, of_token
 from tocsin_node.errors import NodeError
 from tocsin_node.services.tokens import Bearer, Tokens
 from tocsin_node.web.access_log import WHO
-from tocsin_node.web.errors import PeerUnauthenticated, ScopeMissing, TokenMissing, TokenUnknown
+from tocsin_node.web.errors import ScopeMissing, TokenMissing, TokenUnknown
 from tocsin_node.web.route import OPEN, PEER, Route
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,11 +37,6 @@ REFUSALS = frozenset(
 def caller(request: web.Request) -> Bearer:
     """Who holds the token that the request came with."""
     return request[CALLER]
-
-
-async def refuse_peers(_request: web.Request) -> str:
-    """The peer check of a node that has no peers: nobody is one."""
-    raise PeerUnauthenticated
 
 
 def auth_middleware(

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.client_exceptions import ClientPayloadError
 
-from tocsin_node.settings import LimitSettings
+from tocsin_node.settings.server import LimitSettings
 from tocsin_node.web.errors import (
     BadJson,
     BodyIncomplete,

@@ -15,7 +15,7 @@ from tocsin_federation.errors import AuthRefused, FederationError
 from tocsin_federation.request_auth import SIGNATURE_INPUT, Caller, NonceCache, verify_request
 from tocsin_node.errors import NodeError
 from tocsin_node.node import NODE, Node
-from tocsin_node.services.peering import Peer
+from tocsin_node.services.peer import Peer
 from tocsin_node.web.body import JSON, read_body
 from tocsin_node.web.errors import BadRequest
 from tocsin_node.web.limits import LongPolls, RateLimit

@@ -80,6 +80,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "peer-unknown": HTTPStatus.NOT_FOUND,
     "not-in-log": HTTPStatus.CONFLICT,
     "proof-not-kept": HTTPStatus.CONFLICT,
+    "evidence-gone": HTTPStatus.GONE,
     "data-key-lost": HTTPStatus.CONFLICT,
     "tlp-forbids": HTTPStatus.FORBIDDEN,
     "evidence-unknown": HTTPStatus.NOT_FOUND,

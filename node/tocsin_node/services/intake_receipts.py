@@ -1,0 +1,72 @@
+"""The intake's desk for receipts: what a peer says of our entries, and what its readers said of what it passed on.
+
+What a peer says of something that we passed on to it is told to the author, in the transaction that hears it.
+"""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+
+from tocsin_federation.inbox import Outcome
+from tocsin_federation.receipt import Item, Receipt, onward, ours
+from tocsin_node.storage import onward_readers, receipts
+from tocsin_node.storage.onward_readers import Passed
+from tocsin_node.storage.pool import Connection
+
+Heard = list[tuple[Item, datetime]]
+
+
+class ReceiptDesk:
+    """The receipts of one peer in one batch."""
+
+    def __init__(
+        self,
+        peer: str,
+        us: str,
+        moment: Callable[[int], datetime],
+        sealed: AbstractSet[bytes],
+        passed: dict[tuple[bytes, str], Passed],
+    ) -> None:
+        self._peer = peer
+        self._us = us
+        self._moment = moment
+        self._sealed = sealed
+        self._passed = passed
+        self._own: Heard = []
+        self._onward: Heard = []
+
+    @classmethod
+    async def open(
+        cls,
+        conn: Connection,
+        peer: str,
+        us: str,
+        moment: Callable[[int], datetime],
+        came: Sequence[Receipt],
+    ) -> "ReceiptDesk":
+        """Read what of ours these receipts may speak of. `peer`, `us`: NodeIDs."""
+        own = [item.entry for receipt in came if receipt.v == 1 for item in receipt.items]
+        beyond = [item.entry for receipt in came if receipt.v != 1 for item in receipt.items]
+        sealed = await receipts.sealed(conn, peer, own) if own else set()
+        passed = await onward_readers.passed(conn, peer, us, beyond) if beyond else {}
+        return cls(peer, us, moment, sealed, passed)
+
+    def judge(self, receipt: Receipt) -> Outcome:
+        """Note what counts of it. Raises: EntryRefused `not-ours`."""
+        own = receipt.v == 1
+        items = ours(receipt, self._sealed) if own else onward(receipt, self._passed.keys())
+        heard = self._own if own else self._onward
+        heard += [(item, self._moment(item.at)) for item in items]
+        return Outcome.STORED
+
+    async def write(self, conn: Connection, tag: Callable[[str], bytes]) -> bool:
+        """Store it all; whether authors are owed something now. `tag`: the keyed hash of a report's id."""
+        if self._own:
+            await receipts.hear(conn, self._peer, self._own)
+        if self._onward:
+            known = {
+                key: (passed.tag or tag(passed.report_id or ""), passed)
+                for key, passed in self._passed.items()
+            }
+            await onward_readers.hear(conn, self._peer, self._onward, known)
+        return await onward_readers.owe(conn, self._peer, self._us, self._own)

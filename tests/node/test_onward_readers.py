@@ -1,0 +1,111 @@
+"""Who has a report that was passed on is told to its author, by who passed it on, up to its being purged there."""
+
+import pytest
+from tests.node.test_complaints import log
+from tests.node.test_passing_on import policy, share
+from tests.node.test_recalls import WHY, gone, until_recall
+from tests.node.test_seams import LINE, NAMES
+from tests.support.circle import circle, filed, seen
+from tests.support.villain import get, peer_status, post, until
+
+from tocsin_federation.receipt import Told, write_receipt
+from tocsin_schema.marking import Tlp
+
+
+async def readers(node, report_id):
+    return (await get(node, f"/v1/reports/{report_id}/receipts"))["readers"]
+
+
+async def until_stage(node, report_id, stage):
+    async def there():
+        found = await readers(node, report_id)
+        return found if [one["stage"] for one in found] == [stage] else None
+
+    return await until(there)
+
+
+async def passed_on(elm, fir, oak):
+    """A report of elm's that fir has passed on to oak, whom elm does not know, when elm knows that oak holds it."""
+    done = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
+    await seen(fir, done["id"])
+    await share(fir, done["id"], "oak")
+    await seen(oak, done["id"])
+    (one,) = await until_stage(elm, done["id"], "stored")
+    assert (one["by"]["name"], one["by"]["ours"], one["ver"], one["code"]) == ("fir", False, 1, None)
+    assert one["peer"]["node_id"] == oak.node.identity.node_id
+    return done["id"]
+
+
+async def test_an_author_learns_who_holds_its_report_through_a_peer_and_that_it_is_purged_there(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        (ours,) = await readers(fir, report_id)
+        assert (ours["by"]["ours"], ours["peer"]["name"], ours["stage"]) == (True, "oak", "stored")
+        await post(elm, f"/v1/reports/{report_id}/recall", WHY)
+        await gone(oak, report_id)
+        (one,) = await until_stage(elm, report_id, "purged")
+        assert one["peer"]["node_id"] == oak.node.identity.node_id
+
+
+async def test_what_the_author_has_erased_is_followed_until_the_last_has_purged_it(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        await post(elm, f"/v1/reports/{report_id}/erase", WHY)
+        (one,) = await until_stage(elm, report_id, "purged")
+        assert (one["by"]["name"], one["ver"]) == ("fir", 1)
+        async with elm.node.pool.acquire() as conn:
+            assert report_id not in str([tuple(row) for row in await conn.fetch("table onward_reader")])
+
+
+async def test_the_author_learns_that_who_passed_it_on_took_it_back_by_himself(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        await post(fir, f"/v1/reports/{report_id}/erase", WHY)
+        await until_stage(elm, report_id, "purged")
+        await gone(oak, report_id)
+
+
+async def test_nothing_is_told_of_a_reader_that_was_promised_to_be_named_to_nobody(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        await policy(fir, "oak", unnamed=True)
+        await post(elm, f"/v1/reports/{report_id}/recall", WHY)
+        await until_recall(fir, report_id, "purged")
+        size = fir.node.ledger.head.size
+        await fir.node.receipting.tell()
+        assert fir.node.ledger.head.size == size
+        async with fir.node.pool.acquire() as conn:
+            due = await conn.fetch("select by, state from receipt_due where by <> ''")
+        assert [tuple(row) for row in due] == [(oak.node.identity.node_id, "purged")]
+        assert [one["stage"] for one in await readers(elm, report_id)] == ["stored"]
+
+
+@pytest.mark.parametrize(
+    "whose", ["a reader that it did not pass it on to", "an entry that passed nothing on"]
+)
+async def test_a_peer_cannot_tell_of_what_it_did_not_pass_on(cluster, tmp_path, whose):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        async with elm.node.pool.acquire() as conn:
+            entry = await conn.fetchval("select leaf_hash from onward")
+        by = oak.node.identity.node_id
+        if whose.startswith("a reader"):
+            by = elm.node.identity.node_id
+        else:
+            entry = bytes(32)
+        told = write_receipt([Told(entry, "purged", elm.node.now(), by=by)])
+        facts = {"id": "receipt--00000000-0000-4000-8000-000000000001", "ver": 1, "tlp": Tlp.GREEN}
+        await log(fir, "receipt", told, ["elm"], ref=entry, **facts)
+
+        async def refused():
+            return [o for o in (await peer_status(elm, "fir"))["recent"] if o["code"] == "not-ours"]
+
+        await until(refused)
+        assert [one["stage"] for one in await readers(elm, report_id)] == ["stored"]
