@@ -35,7 +35,7 @@ Step = Generator[Any, Any, Any]
 class Ending:
     """What a `Node` does about generations of logs. `told`: peers that hold its newest statement, since the start.
 
-    `learnt`: when it took which statement, by NodeID: what a god would see.
+    `learnt`: when it heard that which log has ended, by NodeID and generation: what a god would see.
     """
 
     world: World
@@ -47,7 +47,7 @@ class Ending:
     contradicted: bool
     noted: int
     written: list[Entry]
-    learnt: dict[str, float]
+    learnt: dict[tuple[str, int], float]
     told: set[str]
     following: set[str]
     seal: Callable[..., Sealed]
@@ -189,7 +189,8 @@ class Ending:
             return b"%d" % len(known.chain)
         if len(identity.chain) > len(known.chain):
             self.disk.known[peer] = identity
-            self.learnt.setdefault(peer, self.world.now_s)
+            for log in ended_logs(identity):
+                self.learnt.setdefault((peer, log.key.gen), self.world.now_s)
             self.dispute(peer, identity)
         return b"%d" % len(identity.chain)
 

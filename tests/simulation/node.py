@@ -50,7 +50,7 @@ class Node(Comparing, Ending, Handing, Saying):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
     `signed`: the root that it signed last, by generation and size; `written`: every entry that it ever made; `rang`: when
-    the room was rung for what, `learnt`: when it took which peer's new statement. That is what a god would see, and no
+    the room was rung for what, `learnt`: when it heard that which peer's log has ended. That is what a god would see, and no
     restore takes it back. `player`, `log_keys`: its keys are files, and no restore takes those back either.
     """
 
@@ -62,7 +62,7 @@ class Node(Comparing, Ending, Handing, Saying):
         self.room: list[Bell] = []
         self.rang: list[tuple[float, Bell]] = []
         self.signed: dict[tuple[int, int], bytes] = {}
-        self.learnt: dict[str, float] = {}
+        self.learnt: dict[tuple[str, int], float] = {}
         self.told: set[str] = set()
         self.following: set[str] = set()
         self.log_keys = {1: player.keys.log}

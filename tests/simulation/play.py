@@ -50,7 +50,7 @@ class Play:
     did: Counter[str] = field(default_factory=Counter)
     thieves: dict[str, Thief] = field(default_factory=dict)
     lies: set[bytes] = field(default_factory=set)
-    bells: dict[Bell, str] = field(default_factory=dict)
+    bells: dict[Bell, tuple[str, int]] = field(default_factory=dict)
     backups: dict[str, Disk] = field(default_factory=dict)
     lowest: dict[tuple[str, str], int] = field(
         default_factory=dict

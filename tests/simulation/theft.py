@@ -170,8 +170,8 @@ def robbed(run: Any) -> list[str]:
             if said.raw in run.lies and (at is None or not reader.disk.disputes(by, *at)):
                 wrong.append(f"{reader.player.name} holds a thief's remark as its author's")
         for at_s, bell in reader.rang:
-            victim = run.bells.get(bell)
-            if victim is not None and at_s > reader.learnt.get(victim, at_s):
+            robbed_log = run.bells.get(bell)
+            if robbed_log is not None and at_s > reader.learnt.get(robbed_log, at_s):
                 wrong.append(f"{reader.player.name} was rung by a thief after the recovery")
     return wrong
 
@@ -180,4 +180,4 @@ def note_lie(run: Any, thief: Villain, report_id: str, ver: int, raw: bytes) -> 
     """Remember what was said in a robbed node's name."""
     if isinstance(thief, Thief):
         run.lies.add(raw)
-        run.bells[report_id, ver, sha256(raw).digest()] = thief.node_id
+        run.bells[report_id, ver, sha256(raw).digest()] = thief.node_id, thief.disk.gen
