@@ -20,7 +20,6 @@ from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
 from tocsin_node.actor import of_peer
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
-from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.arrival import DAMAGE, Arrival, Opening, heavy
 from tocsin_node.services.erasing import Erasing
@@ -32,6 +31,7 @@ from tocsin_node.services.intake_receipts import ReceiptDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
 from tocsin_node.services.judging import OURS_LOST, Batch, Hearing
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.pace import URGENT
 from tocsin_node.services.peer import Peer
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.trust import Trusting

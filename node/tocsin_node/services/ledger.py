@@ -21,7 +21,8 @@ from tocsin_federation.messages import read_header
 from tocsin_federation.receipt import about
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
-from tocsin_node.services.alarms import Alarms, AlertPlan
+from tocsin_node.services.alarm_plan import AlertPlan
+from tocsin_node.services.alarms import Alarms
 from tocsin_node.storage import audit, log, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
