@@ -61,6 +61,7 @@ class ReceiptDesk:
 
     async def write(self, conn: Connection, tag: Callable[[str], bytes]) -> bool:
         """Store it all; whether authors are owed something now. `tag`: the keyed hash of a report's id."""
+        owing = await onward_readers.owe(conn, self._peer, self._us, self._own)
         if self._own:
             await receipts.hear(conn, self._peer, self._own)
         if self._onward:
@@ -69,4 +70,4 @@ class ReceiptDesk:
                 for key, passed in self._passed.items()
             }
             await onward_readers.hear(conn, self._peer, self._onward, known)
-        return await onward_readers.owe(conn, self._peer, self._us, self._own)
+        return owing
