@@ -16,6 +16,7 @@ from tests.support.node import open_here, settings_on
 from tests.support.pager import pager
 from tests.support.villain import (
     GRAVE,
+    WITHIN_S,
     entries_body,
     get,
     incident_id_of,
@@ -400,6 +401,58 @@ async def test_a_reader_that_is_behind_and_was_shown_another_beginning_disputes_
     await tell(mallory, acme)
     await holds(acme, incident_id_of(raw), disputed=True)
     assert await disputed_from(acme) == (True, 0)
+
+
+async def test_a_late_answer_of_who_had_the_key_does_not_pass_for_the_good_end(acme, mallory):
+    """A long poll is answered by the thief after the void is known, with as many entries as are good."""
+    true, false = mallory.bundle("True"), mallory.bundle("False")
+    mallory.publish(acme, true)
+    await mallory.ring()
+    await outcomes(acme, 1)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def late(_request):
+        asked.set()
+        await answer.wait()
+        return web.Response(body=note)
+
+    mallory.hooks["checkpoint"] = late
+    await mallory.ring()
+    async with asyncio.timeout(WITHIN_S):
+        await asked.wait()
+    good = [*mallory.leaf_hashes, leaf_hash(b"true as well, and not fetched yet")]
+    mallory.publish(acme, false)
+    note, log, theirs, stolen = mallory.note(), mallory.log, list(mallory.leaf_hashes), list(mallory.entries)
+    mallory.entries.pop()
+    end_log(mallory, 2, good)
+    honest, thrown_out = dict(mallory.hooks), asyncio.Event()
+
+    async def checkpoint(request):
+        if request.path.split("/")[3] == log:
+            thrown_out.set()
+        return await honest["checkpoint"](request)
+
+    def stealing(kind, body):
+        async def hook(request):
+            his = request.path.split("/")[3] == log and not thrown_out.is_set()
+            return web.Response(body=body) if his else await honest[kind](request)
+
+        return hook
+
+    mallory.hooks |= {
+        "checkpoint": checkpoint,
+        "tile": stealing("tile", b"".join(theirs)),
+        "entries": stealing("entries", entries_body(stolen[1:], 2)),
+    }
+    await tell(mallory, acme)
+    answer.set()
+    mallory.publish(acme, raw := mallory.bundle("In the new log"))
+    await mallory.ring()
+    await holds(acme, incident_id_of(raw), disputed=False)
+    assert await disputed_from(acme) == (True, 2)
+    found = await report(acme, incident_id_of(false))
+    assert found is None or found["disputed"]
+    await holds(acme, incident_id_of(true), disputed=False)
 
 
 async def test_the_new_log_is_followed_though_nothing_more_can_be_had_of_the_old_one(acme, mallory):
