@@ -39,8 +39,17 @@ class Output:
         sys.stdout.write(json_text(value, sys.stdout) + "\n")
 
     def line(self, text: object = "", *, lines: bool = False) -> None:
-        """Print one line (or, with `lines`, a paragraph) of data on stdout, cleaned."""
-        sys.stdout.write(clean(text, lines=lines) + "\n")
+        """Print one line (or, with `lines`, paragraphs) of data on stdout, cleaned.
+
+        On a terminal paragraphs are broken between words.
+        """
+        cleaned = clean(text, lines=lines)
+        if lines and on_terminal(sys.stdout):
+            from rich.cells import cell_len
+
+            width = self.console(sys.stdout).width
+            cleaned = "\n".join(line for each in cleaned.split("\n") for line in wrap(each, width, cell_len))
+        sys.stdout.write(cleaned + "\n")
 
     def raw(self, data: bytes) -> None:
         """Print exact bytes on stdout, for what is signed or hashed as it stands."""

@@ -10,9 +10,13 @@ Advance = Callable[[int], None]
 
 
 @contextmanager
-def progress(out: Output, label: str, total: int | None) -> Iterator[Advance]:
-    """Give a function that moves the bar to an absolute position of `total` (None: not known)."""
-    if out.quiet or out.as_json or not on_terminal(sys.stderr):
+def progress(out: Output, label: str, total: int | None, *, printing: bool = False) -> Iterator[Advance]:
+    """Give a function that moves the bar to an absolute position of `total` (None: not known).
+
+    `printing`: data goes to stdout meanwhile, which a bar on the same terminal would be mixed into.
+    """
+    mixed = printing and on_terminal(sys.stdout)
+    if out.quiet or out.as_json or mixed or not on_terminal(sys.stderr):
         yield lambda _position: None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

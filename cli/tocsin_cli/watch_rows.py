@@ -75,6 +75,9 @@ def sections(standing: Standing, look: Look, now: datetime, *, wide: bool) -> li
     ]
 
 
+ID_CHARS = 46  # whole: nobody can copy a piece of one
+
+
 def _section(title: str, part: Part, lines: Sequence[Line], ratios: Sequence[int], nothing: str) -> Section:
     more = part.document.get("next") is not None
     return Section(title, lines, ratios, len(part.items), more, part.fault, nothing)
@@ -170,7 +173,8 @@ def _reports(standing: Standing, part: Part, now: datetime, wide: bool) -> Secti
         cells += [item.get("name"), *([item.get("id")] if wide else [])]
         style = "dim" if item.get("state") == "withdrawn" else ""
         lines.append(Line(cells, standing.is_new(report_key(item), now), style))
-    return _section("Newest reports", part, lines, [0, 0, 0, 0, 3, *([2] if wide else [])], "none yet")
+    section = _section("Newest reports", part, lines, [0, 0, 0, 0, 1, *([0] if wide else [])], "none yet")
+    return replace(section, narrow=ID_CHARS)
 
 
 def _peers(standing: Standing, part: Part, now: datetime, wide: bool) -> Section:

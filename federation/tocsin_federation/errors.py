@@ -147,6 +147,10 @@ class IdentityRefused(FederationError):
         "log-changed": Reason(
             "The log's key or origin changed without a new generation.", "Tell the node's operator."
         ),
+        "origin-taken": Reason(
+            "Its log has the name of a log of another node that is known here.",
+            "Ask both operators, and remove the one that is not who it says: `tocsin peer remove NAME`.",
+        ),
         "root-private-mismatch": Reason(
             "The root key given is not the one that the newest statement announced.",
             "Bring the key that was put away at the last `tocsin init` or `tocsin key rotate`.",

@@ -9,7 +9,7 @@ as in KERI).
 operator.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -31,6 +31,7 @@ from tocsin_federation.keys import (
     load_enc_public,
     public_of,
 )
+from tocsin_federation.merkle import root_of
 from tocsin_federation.node_id import node_id_of
 from tocsin_federation.statement import (
     KEM,
@@ -114,6 +115,15 @@ def ended_logs(identity: Identity) -> tuple[EndedLog, ...]:
     )
 
 
+def disputed_from(void: Void, leaves: Sequence[bytes]) -> int:
+    """From which index on a reader disputes what it holds of a log that was ended by `void` [P-151].
+
+    `leaves`: the leaf hashes that it has verified, from the beginning on. All of it, while they do not give the root
+    that the author calls good: its beginning is another one, or the reader has not fetched as much yet [P-152].
+    """
+    return void.size if root_of(leaves[: void.size]) == void.root else 0
+
+
 # Verifying --------------------------------------------------------------------------------------------
 
 
@@ -131,7 +141,8 @@ def verify_chain(
     1. [P-20] there are 1 to 64 statements, each a DSSE envelope around a canonical statement of version 1, with sound
        verifier keys;
     2. [P-21] statement 0 hashes to the NodeID;
-    3. [P-22] the chain begins with the statements held already, and is not shorter;
+    3. [P-22] the chain begins with the statements held already, and is not shorter; other statements are a fork when
+       they are signed as 4 to 7 ask, and else nobody's;
     4. [P-23] the first is statement 0, signed by at least its threshold of its own root keys;
     5. [P-24] each later one counts on by one and names the hash of the one before, and is not dated before
        it;
@@ -156,7 +167,7 @@ def verify_chain(
     if expected is not None and node_id != expected:
         raise IdentityRefused("wrong-node")
     # (3) P-22
-    held = 0 if known is None else _held(signed, known)
+    held, forked = (0, False) if known is None else _held(signed, known)
     # (4) P-23
     first = statements[0]
     if first.seq != 0:
@@ -181,6 +192,8 @@ def verify_chain(
         spent.update(digest(public) for public in statement.root)
         _refuse_reuse(statement, spent)
         _refuse_changed_log(statement, statements[:n])
+    if forked:
+        raise IdentityRefused("chain-forked")
     # (8) P-27
     newest = statements[-1]
     if now is not None:
@@ -193,14 +206,28 @@ def verify_chain(
     return Identity(node_id, tuple(chain), statements)
 
 
-def _held(signed: Sequence[Signed], known: Identity) -> int:
-    """How many statements are held already, by content: a second signature says nothing new."""
-    for ours, theirs in zip(known.statements, signed, strict=False):
+def refuse_borrowed_origin(theirs: Identity, others: Iterable[Identity]) -> None:
+    """Return when no log of `theirs` has the name of a log of `others`, which are known here already [P-251].
+
+    Logs are asked for, cosigned and compared by name: who took another's would stand between it and its readers.
+    Raises: IdentityRefused `origin-taken`.
+    """
+    taken = {s.log.origin for other in others if other.node_id != theirs.node_id for s in other.statements}
+    if any(statement.log.origin in taken for statement in theirs.statements):
+        raise IdentityRefused("origin-taken")
+
+
+def _held(signed: Sequence[Signed], known: Identity) -> tuple[int, bool]:
+    """How many statements are held already, by content, and whether others follow on these than are held.
+
+    A second signature says nothing new.
+    """
+    for n, (ours, theirs) in enumerate(zip(known.statements, signed, strict=False)):
         if STATEMENT.encode(ours) != theirs.payload:
-            raise IdentityRefused("chain-forked")
+            return n, True
     if len(signed) < len(known.statements):
         raise IdentityRefused("chain-stale")
-    return len(known.statements)
+    return len(known.statements), False
 
 
 def _refuse_unannounced(signed: Signed, before: Statement) -> None:

@@ -201,7 +201,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
     proving = Proving(pool, peering, identity, on.data_keys, heads.trees, base.trusting)
     gen = identity.statement.log.gen
     returned = Returned(pool, peering, on.data_keys, node_id=me, gen=gen, enc_private=on.enc_private, now=now)
-    returned.on_circle = intake.learn_circles
+    returned.on_circle = intake.learn
     return Between(
         joining=Joining(
             pool, peering, client, identity,

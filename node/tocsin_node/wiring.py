@@ -16,7 +16,7 @@ def wire(node: Node) -> None:
     node.intake.on_called = node.emergencies.on_answered = node.answering.wake
     node.intake.on_stored = _both(node.clusters.wake, node.passing_on.wake)
     node.intake.obey = node.recalling.obey_all
-    node.circles.on_learned = node.intake.learn_circles
+    node.circles.on_learned = node.intake.learn
     node.recalling.on_erased = node.alarms.wake
     node.reporting.on_filed = _filed(
         node.recalling.wake,
@@ -34,6 +34,8 @@ def wire(node: Node) -> None:
     node.self_check.on_longer = node.witnessing.wake
     node.self_check.on_lost = node.regaining.wake
     node.circles.ready = node.regaining.settled
+    node.intake.unsure = lambda: node.ledger.held
+    node.self_check.on_sure = node.regaining.on_back = node.intake.learn
 
 
 def watch(node: Node) -> None:

@@ -34,7 +34,6 @@ from tocsin_schema import canonical, times
 from tocsin_schema.agreement import check_agreement
 from tocsin_schema.errors import DuplicateKey, SchemaError, TooLarge
 from tocsin_schema.finding import Finding, show
-from tocsin_schema.form import check_form
 from tocsin_schema.handling import check_markings
 from tocsin_schema.ids import INCIDENT_EXTENSION
 from tocsin_schema.marking import Tlp
@@ -43,8 +42,6 @@ from tocsin_schema.report import IncidentReport, SourceRecord
 from tocsin_schema.severity import CLAIMED, Severity
 from tocsin_schema.shape import few_suggestions, nearest, wrong_type
 from tocsin_schema.survey import Object, Survey
-
-__all__ = ["Checked", "Finding", "check_bundle", "check_form", "release_findings"]
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32

@@ -8,9 +8,10 @@ import nacl.bindings as sodium
 import orjson
 from tests.bench.measure import Limit, rate
 
-from tocsin_federation.envelope import Sealed, pad, seal
+from tocsin_federation.envelope import Sealed, seal
 from tocsin_federation.keys import generate, generate_enc, load_enc_public, public_of, sign, verify
 from tocsin_federation.node_id import node_id_from_bytes
+from tocsin_federation.padding import pad
 from tocsin_schema.marking import Tlp
 
 NONCE = bytes(24)

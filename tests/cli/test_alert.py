@@ -33,6 +33,12 @@ def test_one_alert_in_full(tocsin, node):
     assert json.loads(tocsin("alert", "show", "1", "--json").stdout)["id"] == 1
 
 
+def test_a_mute_for_days_is_refused_with_what_to_say_instead(tocsin, node):
+    node.add_alert()
+    result = tocsin("alert", "mute", "1", "--for", "2d")
+    assert (result.exit_code, "--for 24h" in result.stderr) == (2, True)
+
+
 def test_a_reason_is_taken_for_a_note_where_a_command_knows_but_one(tocsin, node):
     node.add_alert()
     assert tocsin("alert", "ack", "1", "--reason=on it").exit_code == 0

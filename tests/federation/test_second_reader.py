@@ -63,7 +63,10 @@ def header_and(judge, given, **more):
 
 def of_identity(given):
     chain, known = raws(given["chain"]), payloads(raws(given["known"]))
-    return nodes.chain(chain, expected=given["expected"], now=seconds(given["now"]), known=known)
+    said = nodes.chain(chain, expected=given["expected"], now=seconds(given["now"]), known=known)
+    if not isinstance(said, str) and nodes.borrowed(said, raws(given.get("others", []))):
+        return "origin-taken"
+    return said
 
 
 def of_request(given):

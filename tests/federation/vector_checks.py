@@ -29,7 +29,7 @@ from tocsin_federation.evidence import read_evidence, verify_evidence
 from tocsin_federation.frames import Frame, FrameReader
 from tocsin_federation.gossip import read_answer as read_heads
 from tocsin_federation.gossip import read_question, veil
-from tocsin_federation.identity import verify_chain
+from tocsin_federation.identity import refuse_borrowed_origin, verify_chain
 from tocsin_federation.inbox import Held, decide
 from tocsin_federation.keys import check_public, load_enc_private, verify
 from tocsin_federation.merkle import parse_tile_path
@@ -91,6 +91,8 @@ def _identity(given: dict[str, Any]) -> None:
     known = verify_chain(given["known"], expected=None, now=None) if given["known"] else None
     identity = verify_chain(given["chain"], expected=given["expected"], now=_time(given["now"]), known=known)
     assert identity.node_id == given["expected"]
+    others = [verify_chain([chain], expected=None, now=None) for chain in given.get("others", ())]
+    refuse_borrowed_origin(identity, others)
 
 
 def _frames(given: dict[str, Any]) -> None:

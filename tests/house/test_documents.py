@@ -74,6 +74,19 @@ def test_the_links_of_a_document_lead_somewhere(document):
             assert (document.parent / target).exists(), target
 
 
+def headings(document):
+    """The names under which a page shows its headings to links."""
+    found = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_a_link_to_a_part_of_a_document_finds_it(document):
+    for target, part in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", document.read_text("utf-8")):
+        if not re.match(r"[a-z]+:", target):
+            assert part in headings(document.parent / target if target else document), f"{target}#{part}"
+
+
 def test_the_first_page_names_every_group_of_commands():
     page = (ROOT / "README.md").read_text("utf-8")
     for name in cli.list_commands(click.Context(cli)):

@@ -18,7 +18,8 @@ from tests.support.post_office import post_office
 from tocsin_node.links.alert_digest import LISTED, digest_words
 from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.transport import Ready, Sent
-from tocsin_node.services.alarms import Alarms, Carriers
+from tocsin_node.services.alarm_carriers import Carriers
+from tocsin_node.services.alarms import Alarms
 from tocsin_node.settings.alerting import GroupingSettings
 from tocsin_node.settings.channels import MailSettings
 from tocsin_node.settings.oncall import OncallSettings

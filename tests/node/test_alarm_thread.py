@@ -9,7 +9,7 @@ from tests.support.homeserver import open_room
 from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.alert_thread import Saying
 from tocsin_node.links.mail import letter
-from tocsin_node.services.alarms import AlertPlan
+from tocsin_node.services.alarm_plan import AlertPlan
 from tocsin_node.settings.channels import MailSettings
 from tocsin_node.storage import reports
 from tocsin_schema.marking import Tlp

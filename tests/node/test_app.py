@@ -7,8 +7,9 @@ import pytest
 from tests.support.node import open_here, settings_on
 
 from tocsin_federation.request_auth import NONCE_TTL, NONCES_A_KEY
-from tocsin_node.app import PEER_BURST, PEER_REQUESTS_PER_S, build_app
+from tocsin_node.app import build_app
 from tocsin_node.routes import ROUTES
+from tocsin_node.services.peer_policy import PEER_BURST, PEER_REQUESTS_PER_S
 from tocsin_node.services.tokens import SCOPES
 from tocsin_node.web.route import OPEN, PEER, Route, check_routes
 

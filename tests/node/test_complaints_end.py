@@ -6,9 +6,9 @@
 import uuid
 
 import pytest
-from tests.node.test_complaints import NAMES, complaints, log, wide
+from tests.node.test_complaints import complaints, log, wide
 from tests.node.test_erasing import WORDS, database_url, left
-from tests.node.test_passing_on import LINE
+from tests.node.test_passing_on import LINE, NAMES
 from tests.node.test_recalls import gone
 from tests.node.test_share import file
 from tests.support.circle import circle, introduce

@@ -446,6 +446,27 @@ async def test_a_peer_that_trickles_for_ever_is_given_up(database, tmp_path):
         assert await outcomes(acme, 1) == [(0, "stored", None)]
 
 
+async def test_a10_an_answer_of_100_mib_is_cut_off_and_holds_up_nothing(acme, mallory):
+    """A hundred frames, each within its limits: beyond 8 MiB nobody listens any more."""
+    swallowed = []
+
+    async def endless(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for n in range(100):
+            await answer.write(encode_frame(n, bytes(16_384), bytes(4096), bytes(1_048_576)))
+        swallowed.append(request)
+        return answer
+
+    mallory.publish(acme)
+    mallory.hooks["entries"] = endless
+    await mallory.ring()
+    await problem_of(acme, "answer-too-large")
+    mallory.hooks.clear()
+    assert await outcomes(acme, 1) == [(0, "stored", None)]
+    assert not swallowed
+
+
 async def test_a_bomb_in_a_coding_is_not_unpacked(acme, mallory):
     mallory.publish(acme)
     bomb = gzip.compress(bytes(50_000_000))

@@ -496,6 +496,32 @@ async def test_a_peer_cannot_ring_more_often_than_its_budget(database, tmp_path)
         assert (await peer_status(acme))["problem"]["code"] == "alert-budget"
 
 
+async def test_a10_a_thousand_grave_reports_ring_no_more_than_their_budget_and_are_all_kept(
+    database, tmp_path
+):
+    values = {"alerts": {"peer_budget_per_day": 20}, "federation": {"backoff_max_s": 0.3, "long_poll_s": 1.0}}
+    async with open_here(settings_on(tmp_path / "acme", database, values)) as acme, villain() as mallory:
+        await mallory.join(acme)
+        urgent = {**GRAVE, "flags": ["imminent-risk-to-life"]}
+        for n in range(1000):
+            mallory.publish(acme, mallory.bundle(f"Grave {n}", **(urgent if n % 2 else GRAVE)))
+        await mallory.ring()
+
+        async def all_taken():
+            async with acme.node.pool.acquire() as conn:
+                return (
+                    await conn.fetchval("select count(*) from remote_entry where outcome = 'stored'") == 1000
+                )
+
+        await until(all_taken, within_s=300.0)
+        async with acme.node.pool.acquire() as conn:
+            assert await conn.fetchval("select count(*) from alert where report_id is not null") == 20
+            assert (
+                await conn.fetchval("select count(*) from report where origin = $1", mallory.node_id) == 1000
+            )
+        assert (await peer_status(acme))["problem"]["code"] == "alert-budget"
+
+
 async def test_lesser_alerts_cannot_use_up_what_is_kept_for_lives_at_risk(database, tmp_path):
     values = {"alerts": {"peer_budget_per_day": 5}, "federation": {"backoff_max_s": 0.3, "long_poll_s": 1.0}}
     async with open_here(settings_on(tmp_path / "acme", database, values)) as acme, villain() as mallory:

@@ -409,7 +409,7 @@ def test_without_the_extra_the_settings_are_refused_with_what_to_install(tmp_pat
     code = (
         "import sys; sys.modules['mautrix'] = None\n"
         "from pathlib import Path\n"
-        "from tocsin_node.services.alarms import room_transport\n"
+        "from tocsin_node.services.alarm_carriers import room_transport\n"
         "from tocsin_node.settings.channels import MatrixSettings\n"
         "from tocsin_node.settings.record import Settings\n"
         "from tocsin_node.settings.server import NodeSettings\n"

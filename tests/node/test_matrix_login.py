@@ -11,7 +11,7 @@ from tests.support.homeserver import open_room
 from tocsin_cli.main import cli
 from tocsin_node.initialise import initialise
 from tocsin_node.links.transport import Ready
-from tocsin_node.services.alarms import room_transport
+from tocsin_node.services.alarm_carriers import room_transport
 from tocsin_node.settings.loading import load
 
 

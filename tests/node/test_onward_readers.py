@@ -2,9 +2,8 @@
 
 import pytest
 from tests.node.test_complaints import log
-from tests.node.test_passing_on import policy, share
+from tests.node.test_passing_on import LINE, NAMES, policy, share
 from tests.node.test_recalls import WHY, gone, until_recall
-from tests.node.test_seams import LINE, NAMES
 from tests.support.circle import circle, filed, seen
 from tests.support.villain import get, peer_status, post, until
 
@@ -135,3 +134,24 @@ async def test_a_peer_cannot_tell_of_what_it_did_not_pass_on(cluster, tmp_path, 
 
         await until(refused)
         assert [one["stage"] for one in await readers(elm, report_id)] == ["stored"]
+
+
+async def test_who_says_the_same_again_and_again_has_nobody_told_again(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        await passed_on(elm, fir, oak)
+        async with fir.node.pool.acquire() as conn:
+            entry = await conn.fetchval("select leaf_hash from onward")
+        size = fir.node.ledger.head.size
+        for nth, state in enumerate(("stored", "stored", "alerted")):
+            told = write_receipt([Told(entry, state, oak.node.now())])
+            facts = {"id": f"receipt--00000000-0000-4000-8000-00000000000{nth}", "ver": 1, "tlp": Tlp.GREEN}
+            await log(oak, "receipt", told, ["fir"], ref=entry, **facts)
+        (one,) = await until_stage(elm, (await readers_of(elm))[0], "alerted")
+        assert one["since"] is not None
+        assert fir.node.ledger.head.size == size + 1
+
+
+async def readers_of(node):
+    """The ids of the reports that a node holds."""
+    return [item["id"] for item in (await get(node, "/v1/reports"))["items"]]

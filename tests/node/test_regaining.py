@@ -2,21 +2,25 @@
 
 import asyncio
 import itertools
+import uuid
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 from tests.node.test_circles import adopt, file_into, ids, known
+from tests.node.test_intake import taken
 from tests.node.test_passing_on import changed, policy
 from tests.node.test_relaying import Neighbourhood
 from tests.node.test_self_check import Elm, lost_is
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.manifests import Founders
-from tests.support.villain import entries_body, get, until, villain
+from tests.support.villain import entries_body, get, outcomes, until, villain
 
 from tocsin_federation.circle_rules import NOT_KNOWN
 from tocsin_federation.frames import Frame
-from tocsin_federation.messages import read_header
+from tocsin_federation.messages import read_header, write_acknowledgement
+from tocsin_federation.receipt import Told, write_receipt
 
 
 @pytest.fixture
@@ -29,6 +33,12 @@ async def elm(cluster, database, tmp_path):
 async def town(cluster, tmp_path):
     async with Neighbourhood(cluster, tmp_path) as nodes:
         yield nodes
+
+
+async def receipts_of(node, report_id, name):
+    """How far the report got at that peer, once it is known."""
+    items = (await get(node, f"/v1/reports/{report_id}/receipts"))["items"]
+    return [i["stage"] for i in items if i["peer"]["name"] == name and i["outcome_at"] is not None]
 
 
 async def counted(node, name="elm"):
@@ -66,6 +76,7 @@ async def test_a_circle_comes_back_with_its_epochs_its_count_and_wraps_for_who_w
         for title in ("Second", "Third"):
             lost = await file_into(node, title, tlp="amber")
             await seen(fir, lost["id"])
+            await until(lambda: receipts_of(node, lost["id"], "fir"))  # noqa: B023  awaited in its turn
         node_id = node.node.identity.node_id
     elm.restore(dump, node_id)
     async with elm.up() as node:
@@ -75,6 +86,8 @@ async def test_a_circle_comes_back_with_its_epochs_its_count_and_wraps_for_who_w
         assert [(epoch, cseq) for epoch, cseq, _, _ in entries] == [(0, 1), (1, 2), (1, 3), (1, 4)]
         assert entries[3][2] == entries[2][3], "it follows on what came back"
         assert (await known(node, epoch=1))["state"] == "adopted"
+        receipts = await until(lambda: receipts_of(node, lost["id"], "fir"))
+        assert receipts == ["stored"], "what fir had said of it counts again"
         (oak,) = await town.open("oak")
         for other in (fir, oak):
             await seen(other, fourth["id"])
@@ -259,3 +272,32 @@ async def test_a_peer_that_answers_for_ever_is_asked_on_where_its_time_ended(acm
     rounds = sum(later <= before for before, later in itertools.pairwise(asked))
     assert rounds >= 1, "its time was over at least once"
     assert await lost_is(acme, count)
+
+
+async def test_what_answers_a_lost_entry_waits_for_it_and_counts_when_it_is_back(cluster, tmp_path):
+    """An acknowledgement and a receipt come while nothing is known of what they answer."""
+    async with circle(cluster, tmp_path, ["acme", "birch"]) as nodes, villain() as mallory:
+        acme, birch = nodes["acme"], nodes["birch"]
+        await mallory.join(acme)
+        report = await filed(acme, "To both", tlp="green")
+        await seen(birch, report["id"])
+        leaf = bytes.fromhex(report["entry"]["leaf_hash"])
+        await forget_what_was_said(acme)
+        said = write_acknowledgement(report["id"], 1, datetime.now(UTC), revoked=False)
+        for entry in (leaf, bytes(32)):  # the other answers nothing that was ever said
+            mallory.publish(acme, said, t="ack", id=report["id"], ref=entry)
+        told = write_receipt([Told(leaf, "stored", datetime.now(UTC))])
+        mallory.publish(acme, told, t="receipt", id=f"receipt--{uuid.uuid4()}", ref=leaf)
+        assert await taken(acme, mallory) == [
+            ("quarantined", "ours-lost"),
+            ("refused", "not-ours"),
+            ("quarantined", "ours-lost"),
+        ]
+        acme.node.self_check.on_lost()
+
+        async def counted_now():
+            return [o for _, o, _ in await outcomes(acme, 3, "mallory")] == ["stored", "refused", "stored"]
+
+        await until(counted_now)
+        acknowledged = (await get(acme, f"/v1/reports/{report['id']}"))["acknowledgements"]
+        assert [one["by"] for one in acknowledged] == ["mallory"]

@@ -202,6 +202,25 @@ async def test_a_second_root_of_one_size_is_refused_and_convicts(acme, leafy):
     assert (await bring(acme, leafy, 6, 5))[0] == 404
 
 
+async def test_p8_of_an_honest_logs_checkpoints_brought_at_once_one_goes_on_and_none_goes_back(acme, leafy):
+    """Round after round, each from the size cosigned last: the same head may be said again, of larger ones one is taken."""
+    last = 0
+    for _ in range(5):
+        asked = [size for size in range(last, last + 6) for _ in range(2)]
+        answers = await asyncio.gather(*(bring(acme, leafy, size, last) for size in asked))
+        assert {status for status, *_ in answers} <= {200, 409}
+        new = {
+            size for size, (status, *_) in zip(asked, answers, strict=True) if status == 200 and size > last
+        }
+        assert len(new) == 1
+        (last,) = new
+    async with acme.node.pool.acquire() as conn:
+        sizes = [row[0] for row in await conn.fetch("select size from cosignature order by at, size")]
+        rows = await conn.fetch("select size, root from cosigned")
+    assert sizes == sorted(sizes)
+    assert [tuple(row) for row in rows] == [(last, root_of(leafy.leaf_hashes[:last]))]
+
+
 async def test_p8_of_concurrent_checkpoints_one_is_cosigned_a_size_and_no_size_falls(acme, leafy):
     """Many at once, of two logs that differ, from one size on: whatever the order, the words given are one past."""
     assert (await bring(acme, leafy, 3, 0))[0] == 200

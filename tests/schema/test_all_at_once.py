@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.schema.hostile import MINIMAL_RAW
+from tests.schema.samples import MINIMAL_RAW
 
 from tocsin_schema.canonical import parse_exact, parse_lenient
 from tocsin_schema.check import check_bundle

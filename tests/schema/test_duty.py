@@ -10,9 +10,10 @@ from tests.schema.samples import FULL, INCIDENT_ID, NOW, PRODUCER, stix
 from tests.schema.strategies import wild_values
 
 from tocsin_schema.check import check_bundle
-from tocsin_schema.duty import MAX_REPEATS, Facts, duties_of, facts_of, progress
+from tocsin_schema.duty import MAX_REPEATS, duties_of, facts_of, progress
 from tocsin_schema.extension import INCIDENT, SYSTEM
 from tocsin_schema.organisation import ROLE, Organisation, within
+from tocsin_schema.predicate import Facts
 
 T0 = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)
 DEATH = {

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from tests.schema.samples import FULL, MINIMAL
 from tests.schema.strategies import wild_texts, wild_values
 
-from tocsin_schema.check import check_form
-from tocsin_schema.form import FORM, examine
+from tocsin_schema.form import FORM, check_form, examine
 from tocsin_schema.template import examples, form_template
 from tocsin_schema.vocabulary import LIFECYCLE_PHASE, SECTOR
 

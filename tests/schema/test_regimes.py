@@ -9,9 +9,10 @@ import pytest
 
 from tocsin_schema.authority.document import GAPS
 from tocsin_schema.authority.filling import FILL
-from tocsin_schema.duty import AI_ACT_TERMS, Facts, duties_of, triggers
+from tocsin_schema.duty import AI_ACT_TERMS, duties_of, triggers
 from tocsin_schema.errors import RegimeUnknown
 from tocsin_schema.organisation import ROLE, Organisation
+from tocsin_schema.predicate import Facts
 from tocsin_schema.regime import FILLINGS, read, regimes
 
 AWARE = datetime(2028, 9, 5, 8, 0, tzinfo=UTC)  # a Tuesday, after every date of effect

@@ -17,9 +17,10 @@ from tocsin_node.health import utc_now
 from tocsin_node.links.matrix import MatrixTransport
 from tocsin_node.links.transport import Sender
 from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret
+from tocsin_node.services.alarm_carriers import Carriers, other_senders
 from tocsin_node.services.alarm_line import ops_settings
 from tocsin_node.services.alarm_way import MATRIX, MATRIX_2, OPS
-from tocsin_node.services.alarms import Alarms, Carriers, other_senders
+from tocsin_node.services.alarms import Alarms
 from tocsin_node.settings.alerting import AlertSettings, GroupingSettings
 from tocsin_node.settings.channels import MailSettings, MatrixSettings, SecondMatrixSettings, WebhookSettings
 from tocsin_node.settings.oncall import OncallSettings

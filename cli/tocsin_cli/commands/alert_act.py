@@ -14,6 +14,7 @@ from tocsin_cli.commands.report_read import acknowledgement_line
 from tocsin_cli.errors import UsageFault
 from tocsin_cli.session import Session, pass_session
 
+LONGEST = timedelta(days=1)
 _NUMBER = click.argument("alert_id", metavar="ALERT", type=AlertNumber(min=1))
 _NOTE = click.option("--note", metavar="TEXT", help="A word to those who look later.")
 _BY = click.option("--by", metavar="NAME", help="Who it is. [default: your name on this machine]")
@@ -68,6 +69,10 @@ def mute(
     """
     if span is None and not undo:
         raise UsageFault("It is not said for how long.", hint="Say --for 2h, or --undo.")
+    if span is not None and span > LONGEST:
+        raise UsageFault(
+            "Nobody is left uncalled for longer than a day.", hint="Say at most --for 24h, again if need be."
+        )
     minutes = None if span is None else round(span / timedelta(minutes=1))
     _send(session, alert_id, "mute", note=note, by=by, undo=undo, minutes=minutes)
 

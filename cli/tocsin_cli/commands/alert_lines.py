@@ -45,7 +45,10 @@ def tell(session: Session, found: Mapping[str, Any]) -> None:
         ("Alert", f"{found['id']} ({found.get('kind')})"),
         ("Title", found.get("title")),
         ("Grade", f"{found.get('grade')}, level {found.get('level')}; TLP:{str(found.get('tlp')).upper()}"),
-        ("Report", f"{found.get('report_id') or '-'} (version {found.get('ver') or '-'})"),
+        (
+            "Report",
+            f"{found['report_id']} (version {found.get('ver')})" if found.get("report_id") else "none",
+        ),
         ("From", _origin(found)),
         ("Raised", local_time(found.get("raised_at"))),
         ("State", state_words(found)),
@@ -76,7 +79,7 @@ def state_words(found: Mapping[str, Any]) -> str:
 def act_line(each: Mapping[str, Any]) -> str:
     """What was done, by whom, where and when, on one line."""
     kind = str(each.get("kind"))
-    where = f" at {each['node']}" if each.get("node") else ""
+    where = f" at {each['node']}" if each.get("node") and each.get("via") != "peer" else ""
     level = f" to level {each['level']}" if kind == "escalate" and each.get("level") is not None else ""
     until = f" until {local_time(each['until'])}" if each.get("until") else ""
     note = f": {each['note']}" if each.get("note") else ""

@@ -91,7 +91,7 @@ def export(session: Session, out: Path | None, force: bool) -> None:
     from tocsin_cli.audit_log import export as pieces
 
     check_place(out, force=force)
-    with progress(session.out, "Lines", None) as advance:
+    with progress(session.out, "Lines", None, printing=out is None) as advance:
         put(session.out, out, (line + b"\n" for line in pieces(session.client, advance)), force=force)
     if out is not None:
         session.out.next_step(f"tocsin audit verify {out}")

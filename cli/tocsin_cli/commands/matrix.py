@@ -81,6 +81,10 @@ def login_(session: Session, second: bool, new_device: bool, new_identity: bool)
         device_file = settings.path(chosen.access_token_file).with_name(name)
         device = "" if new_device else chosen.device_id or _kept(device_file)
         password = Asker(session.out).secret(f"Password of {chosen.user_id}:")
+        if not password:
+            raise UsageFault(
+                "No password was given.", hint="Type the bot's password, or write it to standard input."
+            )
         given = _log_in(chosen, password, device)
         _keep(settings, chosen, device_file, given)
         made = chosen.encrypted and _identify(

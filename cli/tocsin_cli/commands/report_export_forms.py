@@ -145,7 +145,7 @@ def _run(session: Session, form: str, write: Write, losses: Sequence[str], optio
     wish = _wish(form, options)
     check_place(wish.out, force=wish.force)
     account = Account()
-    with progress(session.out, "Export", None) as advance:
+    with progress(session.out, "Export", None, printing=wish.out is None) as advance:
         admitted = exporting.admitted(_reports(session, wish, account), wish.limits, account, advance)
         put(session.out, wish.out, write(admitted), force=wish.force)
     _tell(session, wish, account)

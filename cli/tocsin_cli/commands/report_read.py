@@ -224,7 +224,7 @@ def _content(session: Session, found: Mapping[str, Any]) -> list[tuple[str, obje
 
 def acknowledgement_line(each: Mapping[str, Any]) -> str:
     """Who acknowledged, where and when, on one line."""
-    where = f" at {each['node']}" if each.get("node") else ""
+    where = f" at {each['node']}" if each.get("node") and each.get("via") != "peer" else ""
     gone = f", taken back {local_time(each['revoked_at'])}" if each.get("revoked_at") else ""
     note = f": {each['note']}" if each.get("note") else ""
     return f"{each.get('by')}{where} via {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"

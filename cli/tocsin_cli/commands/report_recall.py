@@ -175,25 +175,26 @@ def _take_back(
     path = f"/v1/reports/{segment(report_id)}/{verb}"
     tried = session.client.json("POST", path, send={**wanted, "dry_run": True})
     if dry_run:
-        _tell(session, tried)
+        _tell(session, tried, verb)
         return
     if not yes:
-        _tell(session, tried)
+        _tell(session, tried, verb)
         if not Asker(session.out, instead=GIVE_YES).yes(ask, default=False):
             session.out.warn("Nothing is done.")
             return
     done = session.client.json("POST", path, send=dict(wanted))
-    _tell(session, done)
+    _tell(session, done, verb)
     told = bool(done["peers"])
     session.out.next_step(f"tocsin report receipts {report_id}" if told else "tocsin report blocklist list")
 
 
-def _tell(session: Session, told: Mapping[str, Any]) -> None:
+def _tell(session: Session, told: Mapping[str, Any], verb: str) -> None:
     out = session.out
     if out.as_json:
         out.document(told)
         return
-    heading = {"dry-run": "Would be taken back", "recalled": "Recalled", "erased": "Erased"}[told["outcome"]]
+    tried = "Would be erased" if verb == "erase" else "Would be taken back"
+    heading = {"dry-run": tried, "recalled": "Recalled", "erased": "Erased"}[told["outcome"]]
     names = ", ".join(peer["name"] for peer in told["peers"]) or "nobody: no peer has it from us"
     until = [("Until", local_time(told["deadline"]))] if told["peers"] else []
     out.facts([(heading, told["report_id"]), ("Told", names), *until])

@@ -129,7 +129,8 @@ def severity_line(answer: Mapping[str, Any]) -> str:
 def audience_lines(answer: Mapping[str, Any], *, dry_run: bool = False) -> list[tuple[str, object]]:
     """Who gets it, and who does not and why."""
     to = names(answer.get("to"))
-    shared = ", ".join(to) if to else "nobody: it stays at your node"
+    has = any(each.get("code") == _HAS_IT for each in answer.get("withheld") or [])
+    shared = ", ".join(to) or ("nobody else" if has else "nobody: it stays at your node")
     lines: list[tuple[str, object]] = [("Would go to" if dry_run else "Goes to", shared)]
     lines += [
         ("Withheld from", f"{each.get('name')}: {each.get('reason')} [{each.get('code')}]")

@@ -10,10 +10,10 @@ import msgspec
 
 from tocsin_federation.canonical import canon
 from tocsin_federation.identity import RenewedKeys, extend
-from tocsin_federation.keys import VKEY_ED25519, encode_vkey, generate, kid, public_of, sign
+from tocsin_federation.keys import VKEY_ED25519, decode_vkey, encode_vkey, generate, kid, public_of, sign
 from tocsin_federation.statement import STATEMENT, LogKey, digest, read_statement, sign_statement
 from workshop.case import Case, Dice
-from workshop.cast import ALDER, BIRCH, NOW
+from workshop.cast import ALDER, BIRCH, CEDAR, NOW
 
 _LATER: Final = NOW + timedelta(days=80)
 _DAY = 86_400
@@ -121,6 +121,14 @@ def _chains() -> Iterator[Row]:
         "P-22",
         "A second statement 1, rightly signed: the root key was used twice.",
         _given([_ZERO, rival], now=_LATER, known=[_ZERO, one]),
+    )
+    nobodys = _dsse(read_statement(rival).payload, bytes(64), by=public_of(ALDER.keys.next_root))
+    yield (
+        "forked-by-nobody",
+        "root-unannounced",
+        "P-22",
+        "A second statement 1 that nobody signed: whoever answers at Alder's address can write it.",
+        _given([_ZERO, nobodys], now=_LATER, known=[_ZERO, one]),
     )
     yield (
         "rolled-back",
@@ -241,6 +249,7 @@ def _forged() -> Iterator[Row]:
         _given([_ZERO, _second(log=renamed)], now=_LATER),
     )
     yield from _signatures()
+    yield from _borrowed()
     payload = read_statement(_ZERO).payload
     other_type = "application/vnd.example+json"
     message = b"DSSEv1 %d %s %d %s" % (len(other_type), other_type.encode(), len(payload), payload)
@@ -251,6 +260,33 @@ def _forged() -> Iterator[Row]:
         "The signature is over another payload type.",
         _given([_dsse(payload, sign(ALDER.keys.root, message))]),
     )
+
+
+def _borrowed() -> Iterator[Row]:
+    """Birch's next log, under the name of Alder's. Who knows Alder does not take it."""
+    good = read_statement(
+        extend(
+            list(BIRCH.identity.chain),
+            root_private=BIRCH.keys.next_root,
+            now=_LATER,
+            rng=Dice("borrowed"),
+            replace=["log"],
+        )[1]
+    ).statement
+    key = decode_vkey(good.log.vkey).public
+    origin = _FIRST.log.origin
+    log = LogKey(gen=2, origin=origin, vkey=encode_vkey(origin, VKEY_ED25519, key))
+    renewed = sign_statement(msgspec.structs.replace(good, log=log), [BIRCH.keys.next_root])
+    given = _given([*BIRCH.identity.chain, renewed], expected=BIRCH.node_id, now=_LATER)
+    yield (
+        "log-under-anothers-name",
+        "origin-taken",
+        "P-251",
+        "Birch names its log as Alder's.",
+        given | {"others": [_ZERO]},
+    )
+    others = {"others": list(CEDAR.identity.chain)}
+    yield "valid-beside-another", "ok", "P-251", "Cedar's log has another name.", _given([_ZERO]) | others
 
 
 def _signatures() -> Iterator[Row]:

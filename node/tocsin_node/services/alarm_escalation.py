@@ -17,8 +17,9 @@ from tocsin_node.links.alert_thread import ESCALATION, Saying
 from tocsin_node.services.alarm_gatekeeper import about_of, as_urgent
 from tocsin_node.services.alarm_plan import AlarmPlanner
 from tocsin_node.services.alarm_timing import BEHIND_FELLOW_S
-from tocsin_node.services.alarm_way import MAIL, ROOMS, URGENT, WEBHOOK
+from tocsin_node.services.alarm_way import MAIL, ROOMS, WEBHOOK
 from tocsin_node.services.oncall import Oncall
+from tocsin_node.services.pace import URGENT
 from tocsin_node.services.resting import go_round
 from tocsin_node.settings.oncall import OncallSettings
 from tocsin_node.storage import acts, alerts, fellows, followups, silences, threads

@@ -22,7 +22,8 @@ from tocsin_node.services.alarm_gate import (
 )
 from tocsin_node.services.alarm_plan import LOWEST_PRIORITY, PRIORITIES, REFUSED, AlarmPlanner
 from tocsin_node.services.alarm_timing import BEHIND_FELLOW_S
-from tocsin_node.services.alarm_way import URGENT, Way
+from tocsin_node.services.alarm_way import Way
+from tocsin_node.services.pace import URGENT
 from tocsin_node.storage import alerts, clusters, deliveries, fellows, followups, grouping, silences, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import Job, NewDelivery

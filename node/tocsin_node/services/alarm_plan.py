@@ -18,8 +18,9 @@ from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, cut, fore
 from tocsin_node.links.alert_thread import CALL, NOTICE, Saying, letter_words, list_words
 from tocsin_node.services.alarm_rule import AlarmRule
 from tocsin_node.services.alarm_timing import Timing
-from tocsin_node.services.alarm_way import MAIL, MATRIX, ROOMS, URGENT, Root, Telling, Way, marked
+from tocsin_node.services.alarm_way import MAIL, MATRIX, ROOMS, Root, Telling, Way, marked
 from tocsin_node.services.alarm_words import said_of, still_of, told_of, txn_of
+from tocsin_node.services.pace import URGENT
 from tocsin_node.storage import acts, alerts, deliveries, grouping, rerouting, threads
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
@@ -27,7 +28,6 @@ from tocsin_node.storage.pool import Connection
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
-__all__ = ["URGENT", "AlarmPlanner", "AlertPlan"]
 PRIORITIES = {"I": 1, "II": 2, "III": 3, "IV": 4}
 LOWEST_PRIORITY = 9
 ACTS_OF: dict[State, str] = {

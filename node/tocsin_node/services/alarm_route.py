@@ -11,7 +11,8 @@ from tocsin_node.links.alert_text import cut
 from tocsin_node.services.alarm_gate import Circumstances, Digested, Hold, Join, judge
 from tocsin_node.services.alarm_gatekeeper import Gatekeeper, as_urgent
 from tocsin_node.services.alarm_plan import AlarmPlanner, AlertPlan
-from tocsin_node.services.alarm_way import URGENT, Telling, Way
+from tocsin_node.services.alarm_way import Telling, Way
+from tocsin_node.services.pace import URGENT
 from tocsin_node.storage import grouping, silences
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.silences import RANKS, Subject

@@ -27,6 +27,7 @@ from tocsin_node.links.alert_text import (
     words,
 )
 from tocsin_node.links.alert_thread import Saying, as_edit, in_thread, said_words
+from tocsin_node.services.pace import URGENT
 from tocsin_node.settings.channels import MailSettings, MatrixSettings, SecondMatrixSettings, WebhookSettings
 from tocsin_node.settings.record import Settings
 from tocsin_node.storage.deliveries import DeliveryKind
@@ -41,7 +42,6 @@ SPOKEN = {
     MAIL: "e-mail",
     OPS: "the operators' room",
 }
-URGENT = 0  # grade I, or a life at risk
 RANKS = {"I": 1, "II": 2, "III": 3}
 MILDEST = 4
 

@@ -13,21 +13,17 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-from tocsin_node.errors import EncryptionMissing, NodeError, SecretError
+from tocsin_node.errors import NodeError
 from tocsin_node.health import Check, utc_now
 from tocsin_node.links.alert_text import AlertFacts, foreign
 from tocsin_node.links.alert_thread import Saying
-from tocsin_node.links.mail import Mail
-from tocsin_node.links.transport import Sender, Transport
-from tocsin_node.links.webhook import Webhook
-from tocsin_node.secrets import PICKLE_KEY, RECOVERY_KEYS, read_secret, read_secret_at
+from tocsin_node.links.transport import Transport
 from tocsin_node.services import alarm_check
+from tocsin_node.services.alarm_carriers import Carriers, other_senders, room_transport
 from tocsin_node.services.alarm_channel import jitter_s
 from tocsin_node.services.alarm_courier import Courier
 from tocsin_node.services.alarm_desk import Desk
@@ -57,13 +53,9 @@ from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_schema.marking import Tlp
 
-__all__ = ["AlarmPlanner", "Alarms", "AlertPlan", "AlertUnknown", "open_alarms"]
-
 LATE_S = 60.0
 AGAIN_MAX_S = 5.0
 NOTE_BYTES = 500
-CREDENTIAL = "matrix-token"
-SECOND_CREDENTIAL = "matrix-second-token"
 logger = logging.getLogger(__name__)
 
 
@@ -72,14 +64,6 @@ class AlertUnknown(NodeError):
 
     code = "alert-unknown"
     hint = "`tocsin alert list` shows those there are."
-
-
-@dataclass(frozen=True, slots=True)
-class Carriers:
-    """What carries messages, by channel: `rooms` can be read back, `others` cannot."""
-
-    rooms: Mapping[str, Transport] = field(default_factory=dict)
-    others: Mapping[str, Sender] = field(default_factory=dict)
 
 
 class Alarms(AlarmPlanner):
@@ -415,58 +399,6 @@ def _rooms(settings: Settings) -> dict[str, MatrixSettings]:
     """The rooms that the settings name, by channel."""
     named = {MATRIX: settings.matrix, MATRIX_2: settings.matrix_second, OPS: ops_settings(settings)}
     return {name: matrix for name, matrix in named.items() if matrix is not None}
-
-
-def room_transport(settings: Settings, name: str, matrix: MatrixSettings, pool: Pool) -> Transport:
-    """What carries messages into the room of the channel `name`.
-
-    Raises: EncryptionMissing.
-    """
-    credential = SECOND_CREDENTIAL if name == MATRIX_2 else CREDENTIAL
-    token = partial(_read_token, settings.path(matrix.access_token_file), credential)
-    if not matrix.encrypted:
-        from tocsin_node.links.matrix import MatrixTransport  # noqa: PLC0415  nio is slow to import
-
-        return MatrixTransport(matrix, token, rings=name != OPS)
-    try:
-        from tocsin_node.links.matrix_e2ee import EncryptedTransport  # noqa: PLC0415  an extra
-        from tocsin_node.storage.matrix_crypto import KeyStore  # noqa: PLC0415  the same
-    except ImportError as exc:
-        raise EncryptionMissing from exc
-
-    def read(secret: str) -> str:
-        return read_secret(settings.dir, secret).decode("ascii", "replace")
-
-    return EncryptedTransport(
-        matrix,
-        token,
-        lambda: KeyStore(pool, matrix.user_id, read(PICKLE_KEY)),
-        lambda: read(RECOVERY_KEYS[name == MATRIX_2]),
-    )
-
-
-def other_senders(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> dict[str, Sender]:
-    """What carries alerts besides the room, by channel."""
-    senders: dict[str, Sender] = {}
-    webhook, mail = settings.webhook, settings.mail
-    if webhook is not None:
-        secret = partial(read_secret_at, settings.path(webhook.secret_file), credential="webhook-secret")
-        senders[WEBHOOK] = Webhook(webhook, secret, _beside(settings, webhook.ca_file), now=now)
-    if mail is not None:
-        password = partial(read_secret_at, settings.path(mail.password_file), credential="mail-password")
-        senders[MAIL] = Mail(mail, password, _beside(settings, mail.ca_file))
-    return senders
-
-
-def _beside(settings: Settings, file: str) -> Path | None:
-    return settings.path(file) if file else None
-
-
-def _read_token(file: Path, credential: str) -> str:
-    token = read_secret_at(file, credential=credential).decode("ascii", errors="replace")
-    if not token or not token.isprintable() or "\ufffd" in token or " " in token:
-        raise SecretError("The Matrix access token is not one: it has to be one word of plain characters.")
-    return token
 
 
 async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:

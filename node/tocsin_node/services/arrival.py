@@ -64,6 +64,14 @@ class Arrival:
         """The same for the quarantine: nothing of it is looked at any more, and it is kept as it came."""
         return replace(self, outcome=Outcome.QUARANTINED, code=code, **_NOTHING)
 
+    def answers(self) -> tuple[bytes, ...]:
+        """Leaf hashes of the entries that it answers: of ours, but in a remark of a report's author."""
+        if self.receipt is not None:
+            return tuple(item.entry for item in self.receipt.items)
+        spoken = self.acknowledgement is not None or self.answer is not None or self.remark is not None
+        ref = None if self.opened is None else self.opened.header.ref
+        return (ref,) if spoken and ref is not None else ()
+
     def names(self) -> list[bytes]:
         """By what it would be known as erased: its leaf hash, the report's id, its content's SHA-256."""
         report_id, _ = about(self.frame.leaf)

@@ -15,7 +15,8 @@ from datetime import datetime
 from tocsin_node.errors import NodeError
 from tocsin_node.links.alert_text import AlertFacts
 from tocsin_node.links.alert_thread import NOTICE, Saying
-from tocsin_node.services.alarms import Alarms, AlertPlan
+from tocsin_node.services.alarm_plan import AlertPlan
+from tocsin_node.services.alarms import Alarms
 from tocsin_node.settings.alerting import AlertSettings
 from tocsin_node.storage import clusters, grouping
 from tocsin_node.storage.clusters import Group, Member

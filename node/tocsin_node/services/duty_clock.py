@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from tocsin_node.links.alert_text import AlertFacts, cut
-from tocsin_node.services.alarms import AlarmPlanner, AlertPlan
+from tocsin_node.services.alarm_plan import AlarmPlanner, AlertPlan
 from tocsin_node.services.duty_book import OPEN, DutyFacts
 from tocsin_node.storage import duties, reports
 from tocsin_node.storage.duties import Event, StoredDuty

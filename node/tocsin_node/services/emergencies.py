@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tocsin_federation.calls import CALL, Call, Said, State, emergency_id, milliseconds
+from tocsin_federation.calls import CALL, Call, Said, emergency_id, milliseconds
 from tocsin_federation.envelope import Sealed
 from tocsin_federation.errors import FederationError
 from tocsin_federation.sharing import Release, Withheld, release
@@ -26,6 +26,15 @@ from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
 from tocsin_node.services.alarm_orders import RoomAnswer
 from tocsin_node.services.alarms import Alarms
+from tocsin_node.services.emergency_refusals import (
+    AlreadyDeclared,
+    AlreadyStoodDown,
+    EmergencyUnknown,
+    NobodyToCall,
+    NotAuthor,
+    NotCaller,
+    PersonUnnamed,
+)
 from tocsin_node.services.emergency_ring import ring, steps_of, tell, tell_answer
 from tocsin_node.services.emergency_steps import further_steps, screened, steps_of_bundle, tidy_reason
 from tocsin_node.services.ledger import Ledger, Posting
@@ -53,57 +62,6 @@ STEP = {
     "stood-down": "stand-down",
 }  # state → what the audit log calls it
 logger = logging.getLogger(__name__)
-
-
-class EmergencyUnknown(NodeError):
-    """There is no such emergency."""
-
-    code = "emergency-unknown"
-    hint = "`tocsin emergency list` shows those there are."
-
-
-class NotCaller(NodeError):
-    """Only who called the network may update the emergency or stand it down."""
-
-    code = "not-caller"
-    hint = "Ask them: `tocsin emergency show ID` says who. You can answer: `tocsin emergency answer ID`."
-
-
-class NotAuthor(NodeError):
-    """Only the author of a report may call the network about it."""
-
-    code = "not-author"
-    hint = (
-        "Ring your own people alone with --local; tell the author with `tocsin report opinion ID --affected`."
-    )
-
-
-class AlreadyStoodDown(NodeError):
-    """The emergency was stood down; that is final."""
-
-    code = "already-stood-down"
-    hint = "Declare a new one: `tocsin emergency declare REPORT`."
-
-
-class AlreadyDeclared(NodeError):
-    """An emergency about this report is open."""
-
-    code = "already-declared"
-    hint = "`tocsin emergency update ID` tells more; `tocsin emergency list --open` shows it."
-
-
-class PersonUnnamed(NodeError):
-    """Who says so must be a name of 1 to 200 characters."""
-
-    code = "person-unnamed"
-    hint = "Give the name of the person who answers for it: --by 'NAME'."
-
-
-class NobodyToCall(NodeError):
-    """Nobody has the report who could be called about it."""
-
-    code = "nobody-to-call"
-    hint = "Share it first: `tocsin report share ID`; or ring your own people alone with --local."
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,6 +494,3 @@ def _raced() -> NodeError:
 
 def _nothing() -> None:
     """Nobody wants to know."""
-
-
-__all__ = ["Called", "Declaration", "Emergencies", "EmergencyUnknown", "State"]

@@ -10,7 +10,8 @@ from tocsin_federation.calls import Step
 from tocsin_node.links.alert_text import NAME_BYTES, AlertFacts, bare, foreign
 from tocsin_node.links.alert_thread import CALL, Saying
 from tocsin_node.links.emergency_words import said
-from tocsin_node.services.alarm_plan import PRIORITIES, URGENT, AlarmPlanner, AlertPlan
+from tocsin_node.services.alarm_plan import PRIORITIES, AlarmPlanner, AlertPlan
+from tocsin_node.services.pace import URGENT
 from tocsin_node.storage import emergencies, reports
 from tocsin_node.storage.emergencies import StoredEmergency
 from tocsin_node.storage.pool import Connection

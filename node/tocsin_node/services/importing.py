@@ -19,7 +19,7 @@ from tocsin_node.services.screening import NOTHING, Screened, Screening, reviewe
 from tocsin_node.services.submission import Submission, answered, checked, unchanged
 from tocsin_node.storage import reports
 from tocsin_node.storage.pool import Pool
-from tocsin_schema.check import Finding
+from tocsin_schema.finding import Finding
 from tocsin_schema.report import IncidentReport
 
 

@@ -20,7 +20,6 @@ from tocsin_federation.relaying import LAID_TO_THE_GIVER, MENDABLE, handable
 from tocsin_node.actor import of_peer
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.links.peer_client import PeerUnreachable
-from tocsin_node.services.alarm_plan import URGENT
 from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.arrival import DAMAGE, Arrival, Opening, heavy
 from tocsin_node.services.erasing import Erasing
@@ -30,12 +29,14 @@ from tocsin_node.services.intake_circles import LATER, TOO_MANY, WAITING, Circle
 from tocsin_node.services.intake_onward import OnwardDesk, OnwardDoor
 from tocsin_node.services.intake_receipts import ReceiptDesk
 from tocsin_node.services.intake_remarks import RemarkDesk
-from tocsin_node.services.judging import Batch, Hearing
+from tocsin_node.services.judging import OURS_LOST, Batch, Hearing
 from tocsin_node.services.ownership import Ownership
+from tocsin_node.services.pace import URGENT
 from tocsin_node.services.peer import Peer
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.trust import Trusting
 from tocsin_node.storage import audit, recalls, receipts, relays, remote, reports, shares
+from tocsin_node.storage import log as own_log
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
 from tocsin_node.storage.pool import Connection, Pool
@@ -87,6 +88,7 @@ class Intake:
         self._erasing = erasing
         self._obeys = obeys
         self._now = now
+        self.unsure: Callable[[], bool] = lambda: False  # whether our own log may be longer than we know
         self.on_called: Callable[[], None] = _nobody  # after calls of peers were stored
         self._tries: dict[tuple[str, int], int] = {}
         self._retried: dict[tuple[str, int], int] = {}
@@ -169,7 +171,7 @@ class Intake:
         """Open again what could not be taken when it came, and may be now; returns how many were tried.
 
         That is what was of a later version of the protocol, and what is addressed to circles that were not known; at a
-        start also what this program itself could not judge.
+        start also what this program itself could not judge; and what answers entries of ours that were lost.
         """
         learned = self._learned
         started = (log.origin, log.gen) not in self._retried
@@ -190,15 +192,19 @@ class Intake:
         )
         return count
 
-    def learn_circles(self) -> None:
-        """More is known of circles than before."""
+    def learn(self) -> None:
+        """More is known of circles than before, or of what our own log held."""
         self._learned += 1
         self.on_circles()
 
     async def _waiting(self, log: RemoteLog, after: int, faults: Sequence[str]) -> list[tuple[bytes, Frame]]:
         async with self._pool.acquire() as conn:
             full = await CircleDesk.full(conn, log.origin)
-            codes = [code for code in ("unsupported", *WAITING, *faults) if not (full and code == TOO_MANY)]
+            codes = [
+                code
+                for code in ("unsupported", OURS_LOST, *WAITING, *faults)
+                if not (full and code == TOO_MANY)
+            ]
             return await remote.waiting(conn, log, after, RETRY_ENTRIES, codes)
 
     def _understood(
@@ -277,6 +283,11 @@ class Intake:
             elif via is None and log.next_index < log.relayed_to:
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
             arrivals = await self._without_erased(conn, peer.node_id, arrivals)
+            # Before all that is held against it: what comes back between the two is not lost to the later look.
+            answered_to = [entry for a in arrivals for entry in a.answers()]
+            lost = (
+                await own_log.lost_among(conn, answered_to, unknown=self.unsure()) if answered_to else set()
+            )
             ids = [a.opened.header.id for a in arrivals if a.opened is not None]
             held = await reports.held(conn, ids) if ids else {}
             answered = [a.acknowledgement.report_id for a in arrivals if a.acknowledgement is not None]
@@ -294,7 +305,9 @@ class Intake:
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)
             keys = self._data_keys
-            hearing = Hearing(peer, log, held, sent, desk, called, passing, heard, belonging, keys, batch)
+            hearing = Hearing(
+                peer, log, held, sent, desk, called, passing, heard, belonging, keys, batch, lost
+            )
             hearing.judge_all(arrivals)
             if via is not None and not again:
                 batch.leave_untaken()
@@ -325,7 +338,7 @@ class Intake:
         if calls:
             self.on_called()
         if belonging.learned:
-            self.learn_circles()
+            self.learn()
         if batch.versions:
             self.on_stored()
         self._door.learn(passing.authors)

@@ -67,6 +67,7 @@ class ReceiptDesk:
 
         `tag`: the keyed hash of a report's id.
         """
+        owing = await onward_readers.owe(conn, self._peer, self._us, self._own)
         if self._own:
             await receipts.hear(conn, self._peer, self._own)
         if self._onward:
@@ -77,4 +78,4 @@ class ReceiptDesk:
             }
             heard = [(item, at) for item, at in self._onward if (item.entry, item.by) in known]
             await onward_readers.hear(conn, self._peer, heard, known)
-        return await onward_readers.owe(conn, self._peer, self._us, self._own)
+        return owing

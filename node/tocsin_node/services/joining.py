@@ -188,6 +188,7 @@ class Joining:
         held = self._peering.identity_of(theirs.node_id)
         if held is not None:
             theirs = verify_chain(chain, expected=expected, now=self._now(), known=held)
+        self._peering.refuse_borrowed(theirs)
         return theirs
 
     async def _keep(

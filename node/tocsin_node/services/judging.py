@@ -26,6 +26,10 @@ from tocsin_node.storage import reports
 from tocsin_node.storage.remote import EntryOutcome, Quarantined, RemoteLog
 
 Verdict = tuple[Outcome, str | None]
+OURS_LOST: Final = (
+    "ours-lost"  # it answers an entry of ours that is lost, and is tried again when that is back
+)
+_UNGROUNDED: Final = frozenset({"not-ours", "not-recipient", "unknown-report"})
 _NOT_TAKEN: Final = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
 _TAKEN: Final = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 
@@ -56,6 +60,7 @@ class Hearing:
 
     `held`: the reports here that the entries speak of. `sent`: (report, version, leaf hash) of what we sealed to the
     peer, of the reports that are acknowledged here.
+    `lost`: those of the entries that the batch answers which are ours, and lost.
     """
 
     peer: Peer
@@ -69,6 +74,7 @@ class Hearing:
     circles: CircleDesk
     data_keys: DataKeys
     batch: Batch
+    lost: AbstractSet[bytes] = frozenset()
 
     def judge_all(self, arrivals: Sequence[Arrival]) -> None:
         """Give each its one terminal outcome."""
@@ -93,7 +99,7 @@ class Hearing:
         outcome, opened = arrival.outcome, arrival.opened
         barred = self._barred(arrival)
         if outcome is None:
-            return self._judge(arrival) if barred is None else barred
+            return self._grounded(arrival) if barred is None else barred
         if arrival.code == "onward-forbidden" and arrival.onward is not None and opened is not None:
             self.passing.refused(arrival.onward, self._place(arrival), arrival.frame, opened)
         return outcome, arrival.code
@@ -111,6 +117,14 @@ class Hearing:
         if opened.header.aud.circle is None:
             return None
         return self.circles.judge_addressed(opened.header, self._place(arrival))
+
+    def _grounded(self, arrival: Arrival) -> Verdict:
+        """The outcome, but what answers an entry of ours that is lost is kept until that is back [P-247]."""
+        awaited = not self.lost.isdisjoint(arrival.answers())
+        if awaited and arrival.receipt is not None:
+            return Outcome.QUARANTINED, OURS_LOST
+        outcome, code = self._judge(arrival)
+        return (Outcome.QUARANTINED, OURS_LOST) if awaited and code in _UNGROUNDED else (outcome, code)
 
     def _judge(self, arrival: Arrival) -> Verdict:
         """The outcome of an entry that was opened and admitted."""

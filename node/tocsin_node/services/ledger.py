@@ -21,7 +21,8 @@ from tocsin_federation.messages import read_header
 from tocsin_federation.receipt import about
 from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
-from tocsin_node.services.alarms import Alarms, AlertPlan
+from tocsin_node.services.alarm_plan import AlertPlan
+from tocsin_node.services.alarms import Alarms
 from tocsin_node.storage import audit, log, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
@@ -161,6 +162,11 @@ class Ledger:
         call = _Call(postings, asyncio.get_running_loop().create_future())
         await self._calls.put(call)
         return await call.done
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is signed, because it is not known whether our log is whole."""
+        return self._held is not None
 
     def hold(self, why: Unconfirmed) -> None:
         """Sign nothing until `release()`: it is not known whether our log is whole."""

@@ -4,7 +4,7 @@ A few tokens are kept for the most urgent messages. The homeserver's word counts
 that we were too fast, the bucket is empty.
 """
 
-URGENT = 0
+URGENT = 0  # grade I, or a life at risk
 ANY = 32_767
 
 

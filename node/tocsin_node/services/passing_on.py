@@ -33,7 +33,8 @@ from tocsin_node.storage import onward, recalls
 from tocsin_node.storage.onward import Passing, StoredPassing, Through
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.reports import Place, StoredReport
-from tocsin_schema.check import Finding, check_bundle
+from tocsin_schema.check import check_bundle
+from tocsin_schema.finding import Finding
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 

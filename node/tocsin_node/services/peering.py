@@ -11,8 +11,8 @@ from datetime import datetime
 
 from tocsin_federation import peering as handshake
 from tocsin_federation.circle import restore_circle
-from tocsin_federation.errors import AuthRefused, FederationError
-from tocsin_federation.identity import Identity, verify_chain
+from tocsin_federation.errors import AuthRefused, FederationError, IdentityRefused
+from tocsin_federation.identity import Identity, refuse_borrowed_origin, verify_chain
 from tocsin_federation.keys import EncKey
 from tocsin_federation.messages import Audience
 from tocsin_federation.node_id import node_id_of
@@ -228,6 +228,14 @@ class Peering:
             raise AuthRefused("key-unknown")
         return verify_chain(chain, expected=peer.node_id, now=self._now(), known=peer.identity)
 
+    def refuse_borrowed(self, theirs: Identity) -> None:
+        """Return when no log of that node has the name of ours or a peer's. Raises: IdentityRefused `origin-taken`."""
+        try:
+            refuse_borrowed_origin(theirs, [self._us, *(peer.identity for peer in self.present())])
+        except IdentityRefused:
+            logger.warning("%s names its log as another node here does: not taken", theirs.node_id)
+            raise
+
     async def learn_chain(self, node_id: str, chain: list[bytes]) -> Peer:
         """Take a longer statement chain of a peer (new keys, new address); the one we hold must be its start.
 
@@ -237,6 +245,7 @@ class Peering:
         if list(peer.identity.chain) == chain:
             return peer
         identity = verify_chain(chain, expected=node_id, now=self._now(), known=peer.identity)
+        self.refuse_borrowed(identity)
         if len(identity.chain) <= len(peer.identity.chain):
             return peer
         async with self._pool.transaction() as conn:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tocsin_federation.errors import FederationError
@@ -65,6 +66,7 @@ class Regaining:
         self._woken = asyncio.Event()
         self._asked: dict[str, _Asked] = {}
         self._settled = asyncio.Event()
+        self.on_back: Callable[[], None] = lambda: None  # entries are lost no more
 
     def wake(self) -> None:
         """Entries were lost: look now."""
@@ -116,8 +118,10 @@ class Regaining:
                 raise failed
         async with self._pool.acquire() as conn:
             doubts = await regained.left(conn, self._gen)
-        if len(lost) < before and doubts:
-            self._woken.set()  # what came back names nobody: the others are asked for it at once
+        if len(lost) < before:
+            self.on_back()
+            if doubts:
+                self._woken.set()  # what came back names nobody: the others are asked for it at once
         return len(lost) + doubts
 
     async def _ask(self, peer: Peer, lost: dict[int, bytes], slots: asyncio.Semaphore) -> None:

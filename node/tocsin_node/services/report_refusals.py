@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tocsin_node.errors import NodeError
-from tocsin_schema.check import Finding
+from tocsin_schema.finding import Finding
 
 
 class FindingsRefused(NodeError):

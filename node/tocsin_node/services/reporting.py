@@ -38,7 +38,7 @@ from tocsin_node.storage import reports
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.redactions import Link
 from tocsin_node.storage.reports import StoredReport
-from tocsin_schema.check import Finding
+from tocsin_schema.finding import Finding
 from tocsin_schema.report import IncidentReport
 
 

@@ -98,6 +98,7 @@ class SelfCheck:
         self.state: State = "checking"
         self.lost = 0  # entries of which the check fetched no more than the hash
         self.on_lost: Callable[[], None] = lambda: None  # entries came back by their hashes alone
+        self.on_sure: Callable[[], None] = lambda: None  # it is known how long our log is
         self.on_longer: Callable[[], None] = lambda: None  # our log is longer, and signed
         gossip.on_own = self._heard
 
@@ -277,10 +278,13 @@ class SelfCheck:
         self.on_longer()
 
     def _confirmed(self) -> None:
+        news = self.state != "confirmed"
         self.state = "confirmed"
         head = self._ledger.head
         self._continuity.note(head.gen, head.size)
         self._ledger.release()
+        if news:
+            self.on_sure()
 
     def _set(self, state: State) -> None:
         if state != self.state:

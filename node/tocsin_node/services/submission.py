@@ -9,7 +9,8 @@ from tocsin_node.services.ledger import Posted
 from tocsin_node.services.redactions import Redacted
 from tocsin_node.services.report_refusals import FindingsRefused, ReportExists, VersionConflict
 from tocsin_node.storage import reports
-from tocsin_schema.check import Finding, check_bundle
+from tocsin_schema.check import check_bundle
+from tocsin_schema.finding import Finding
 from tocsin_schema.report import IncidentReport
 
 

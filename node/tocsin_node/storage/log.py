@@ -120,6 +120,11 @@ LOST_ENTRIES = """
 select idx, leaf_hash from log_entry where gen = $1 and leaf is null and erased_at is null order by idx limit $2
 """
 
+LOST_AMONG = """
+select h from unnest($1::bytea[]) h left join log_entry e on e.leaf_hash = h
+where e.leaf is null and e.erased_at is null and (e.leaf_hash is not null or $2)
+"""
+
 REGAIN = """
 update log_entry set leaf = $3, ct = $4, data_key = $5
 where gen = $1 and idx = $2 and leaf is null and erased_at is null returning idx
@@ -201,6 +206,11 @@ async def lost(conn: Connection, gen: int) -> int:
 async def lost_entries(conn: Connection, gen: int, limit: int) -> dict[int, bytes]:
     """The places of entries of which only the hash is known, and these hashes."""
     return {row[0]: row[1] for row in await conn.fetch(LOST_ENTRIES, gen, limit)}
+
+
+async def lost_among(conn: Connection, leaf_hashes: Sequence[bytes], *, unknown: bool) -> set[bytes]:
+    """Those that are ours, and of which only the hash is known; `unknown`: with those that are not known at all."""
+    return {row[0] for row in await conn.fetch(LOST_AMONG, list(leaf_hashes), unknown)}
 
 
 async def regain(conn: Connection, gen: int, idx: int, leaf: bytes, ct: bytes, data_key: bytes) -> bool:

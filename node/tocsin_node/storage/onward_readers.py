@@ -30,6 +30,13 @@ _TO_AUTHOR = (
     "exists (select from log_wrap w where w.gen = s.gen and w.idx = s.idx and w.recipient = {author})"
 )
 
+# Only what is news: else who says the same again and again has us write to authors as often.
+_NEWS = """not exists (
+    select from receipt k where k.node = $1 and k.gen = {of}.gen and k.idx = {of}.idx and case said.state
+        when 'alerted' then k.alerted_at is not null when 'waiting' then k.waiting_at is not null
+        when 'narrowed' then k.narrowed_at is not null when 'purged' then k.purged_at is not null
+        else k.outcome = said.state and k.code is not distinct from said.code end)"""
+
 # What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on.
 OWE = f"""
 with said as (
@@ -40,7 +47,7 @@ select r.origin, s.leaf_hash, said.state, said.code, $1, said.at
 from said join log_entry s on s.leaf_hash = said.entry
 join onward o on o.by = $2 and o.gen = s.gen and o.idx = s.idx
 join report r on r.id = o.report_id and r.origin <> $2
-where {_TO_AUTHOR.format(author="r.origin")}
+where {_TO_AUTHOR.format(author="r.origin")} and {_NEWS.format(of="s")}
 union
 select c.author, s.leaf_hash, said.state, null, $1, said.at
 from said join log_entry e on e.leaf_hash = said.entry
@@ -48,6 +55,7 @@ join recall_peer p on p.gen = e.gen and p.idx = e.idx and p.node = $1
 join recall c on c.id = p.recall and c.author is not null
 join log_entry s on s.leaf_hash = p.ref
 where said.state in ('waiting', 'narrowed', 'purged') and {_TO_AUTHOR.format(author="c.author")}
+    and {_NEWS.format(of="e")}
 on conflict (origin, leaf_hash, state, by) do update set code = excluded.code, at = excluded.at
 returning 1
 """
@@ -103,7 +111,10 @@ order by 1, 4, 3, 2
 
 
 async def owe(conn: Connection, node: str, us: str, items: Sequence[tuple[Item, datetime]]) -> bool:
-    """What `node` says of what we passed on to it is owed to the authors; whether anything is."""
+    """What `node` says of what we passed on to it is owed to the authors, if it is news; whether anything is.
+
+    Before it is kept by `receipts.hear`.
+    """
     if not items:
         return False
     columns = [

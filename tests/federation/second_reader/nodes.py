@@ -99,6 +99,12 @@ def form(this: Any) -> bool:
         return False
 
 
+def borrowed(said: Sequence[dict[str, Any]], others: Sequence[bytes]) -> bool:
+    """P-251. `others`: statements of other nodes that are known."""
+    names = {canonical((dsse(envelope, TYPE) or (b"", {}))[0])["log"]["origin"] for envelope in others}
+    return any(this["log"]["origin"] in names for this in said)
+
+
 def log_may_be(earlier: Sequence[dict[str, Any]], this: dict[str, Any]) -> bool:
     """P-26."""
     before, log, void = earlier[-1], this["log"], this.get("void")
@@ -186,9 +192,9 @@ def chain(
         said.append(this)
     if expected is not None and sha(b"tocsin/1/incept\0" + payloads[0]) != node_bytes(expected):
         return "wrong-node"
-    if any(ours != theirs for ours, theirs in zip(known, payloads, strict=False)):
-        return "chain-forked"
-    if len(payloads) < len(known):
+    same = [ours == theirs for ours, theirs in zip(known, payloads, strict=False)]
+    held = same.index(False) if False in same else len(known)
+    if all(same) and len(payloads) < len(known):
         return "chain-stale"
     exposed: set[bytes] = set()
     for n, this in enumerate(said):
@@ -202,15 +208,17 @@ def chain(
                 return "chain-broken"
             roots = [root for root in roots if sha(root) in [unbase64(each) for each in before["next"]]]
             needed = before["threshold"]
-        if n >= len(known) and not all(sound(root) for root in named(roots, signed[n])):
+        if n >= held and not all(sound(root) for root in named(roots, signed[n])):
             return "key-weak"
-        if n >= len(known) and signers(payloads[n], TYPE, signed[n], roots) < needed:
+        if n >= held and signers(payloads[n], TYPE, signed[n], roots) < needed:
             return "root-unannounced"
         exposed |= {sha(unbase64(each) or b"") for each in this["root"]}
         if exposed & {unbase64(each) for each in this["next"]}:
             return "root-reused"
         if before is not None and not log_may_be(said[:n], this):
             return "log-changed"
+    if held < len(known):
+        return "chain-forked"
     if now is not None and now >= said[-1]["exp"]:
         return "statement-expired"
     if now is not None and said[-1]["iat"] > now + DAY:
