@@ -101,7 +101,7 @@ def seal(
     `prev`: leaf hash of the entry with the version before, if it was ever sent; `ref`: leaf hash of the entry
     that an `ack` or a `remark` answers. `aud`: the place in a circle that it is addressed to, or nobody by name
     (P-217); None: to the recipients by name. The release rules are the caller's: see `sharing.release` and
-    `circles.release_into`.
+    `circle_rules.release_into`.
 
     Raises: SealRefused `no-recipient`, `too-many-recipients`, `own-recipient`, `content-too-large`,
     `header-invalid`.
