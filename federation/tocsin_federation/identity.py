@@ -31,6 +31,7 @@ from tocsin_federation.keys import (
     load_enc_public,
     public_of,
 )
+from tocsin_federation.merkle import root_of
 from tocsin_federation.node_id import node_id_of
 from tocsin_federation.statement import (
     KEM,
@@ -112,6 +113,15 @@ def ended_logs(identity: Identity) -> tuple[EndedLog, ...]:
         for before, after in pairwise(statements)
         if after.log.gen != before.log.gen
     )
+
+
+def disputed_from(void: Void, leaves: Sequence[bytes]) -> int:
+    """From which index on a reader disputes what it holds of a log that was ended by `void` [P-151].
+
+    `leaves`: the leaf hashes that it has verified, from the beginning on. All of it, while they do not give the root
+    that the author calls good: its beginning is another one, or the reader has not fetched as much yet [P-152].
+    """
+    return void.size if root_of(leaves[: void.size]) == void.root else 0
 
 
 # Verifying --------------------------------------------------------------------------------------------

@@ -95,6 +95,10 @@ def parse_invite(text: str, *, now: datetime) -> Invite:
     encoded = compact.removeprefix(INVITE_PREFIX)
     try:
         raw = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        if (
+            urlsafe_b64encode(raw).decode().rstrip("=") != encoded
+        ):  # what the decoder passes over stands there too
+            raise HandshakeRefused("invite-malformed")
         payload, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
         node_id = node_id_from_bytes(payload[:32])
         url = payload[_FIXED_BYTES:].decode("ascii")

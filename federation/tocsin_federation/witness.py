@@ -62,12 +62,13 @@ def read_submission(body: bytes) -> Submission:
 def open_submission(submission: Submission, vkey: str) -> Checkpoint:
     """The checkpoint, once the log that `vkey` names is known to have signed it.
 
-    Raises: WitnessRefused `not-signed` [P-164].
+    Raises: WitnessRefused `not-signed` [P-164], `submission-malformed`.
     """
     try:
         return open_checkpoint(submission.note, vkey)
     except CheckpointRefused as exc:
-        code = "submission-malformed" if exc.code == "checkpoint-malformed" else "not-signed"
+        form = exc.code in {"note-malformed", "checkpoint-malformed"}
+        code = "submission-malformed" if form else "not-signed"
         raise WitnessRefused(code) from exc
 
 

@@ -301,7 +301,9 @@ def _circle(given: dict[str, Any]) -> None:
 def _addressed(given: dict[str, Any]) -> None:
     circle = restore_circle(given["chain"]) if given["chain"] else None
     times = {k: None if given[k] is None else _time(given[k]) for k in ("ended_at", "logged_by")}
-    admit_addressed(read_header(given["leaf"]), circle, me=given["me"], frozen_at=given["frozen_at"], **times)
+    header = read_header(given["leaf"])
+    circle = circle if circle is not None and circle.id == header.aud.circle else None
+    admit_addressed(header, circle, me=given["me"], frozen_at=given["frozen_at"], **times)
 
 
 def _receipt(given: dict[str, Any]) -> None:

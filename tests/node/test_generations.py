@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
+import pytest
 from aiohttp import web
 from tests.node.test_exchange import PATIENCE, introduced
 from tests.support.node import open_here, settings_on
 from tests.support.pager import pager
 from tests.support.villain import (
     GRAVE,
+    WITHIN_S,
     entries_body,
     get,
     incident_id_of,
@@ -85,6 +87,16 @@ async def connected(address):
         await conn.close()
 
 
+@pytest.fixture
+async def two_nodes(cluster, database, tmp_path):
+    """The settings of two nodes, each with a database of its own; neither is open."""
+    async with cluster.database() as other:
+        yield (
+            settings_on(tmp_path / "one", database, PATIENCE, org="One"),
+            settings_on(tmp_path / "two", other, PATIENCE, org="Two"),
+        )
+
+
 def steal(settings, home):
     """The thief copies all keys but the offline one."""
     return shutil.copytree(settings.dir, home / "thief", ignore=shutil.ignore_patterns("offline"))
@@ -111,83 +123,79 @@ async def recover(settings, *, size=None, stole=True):
 
 
 async def test_what_a_thief_signed_with_the_stolen_log_key_is_disputed_until_its_author_says_what_is_so(
-    cluster, database, tmp_path
+    two_nodes, cluster, tmp_path
 ):
-    async with cluster.database() as other:
-        victim = settings_on(tmp_path / "victim", database, PATIENCE, org="Victim")
-        peers = settings_on(tmp_path / "peer", other, PATIENCE, org="Peer")
-        async with open_here(peers) as peer:
-            async with open_here(victim) as node:
-                await introduced(node, peer)
-                true = node.bundle("A true report")
-                kept = node.bundle("Another true report")
-                for raw in (true, kept):
-                    await holds(peer, (await file(node, raw))["id"])
-                false = node.bundle("A false report")
-            true_id, kept_id, false_id = map(incident_id_of, (true, kept, false))
+    victim, peers = two_nodes
+    async with open_here(peers) as peer:
+        async with open_here(victim) as node:
+            await introduced(node, peer)
+            true = node.bundle("A true report")
+            kept = node.bundle("Another true report")
+            for raw in (true, kept):
+                await holds(peer, (await file(node, raw))["id"])
+            false = node.bundle("A false report")
+        true_id, kept_id, false_id = map(incident_id_of, (true, kept, false))
 
-            async with stolen(cluster, victim, steal(victim, tmp_path)) as thief:
-                await file(thief, false)
-                await file(thief, next_version(true, "A report turned round"), put=true_id)
-                await holds(peer, false_id, disputed=False)
-                await holds(peer, true_id, ver=2, title="A report turned round", disputed=False)
-            rang = len((await get(peer, "/v1/alerts?limit=500"))["items"])
+        async with stolen(cluster, victim, steal(victim, tmp_path)) as thief:
+            await file(thief, false)
+            await file(thief, next_version(true, "A report turned round"), put=true_id)
+            await holds(peer, false_id, disputed=False)
+            await holds(peer, true_id, ver=2, title="A report turned round", disputed=False)
+        rang = len((await get(peer, "/v1/alerts?limit=500"))["items"])
 
-            await recover(victim)
-            async with open_here(victim) as node:
-                assert node.node.ledger.head.gen == 2
-                assert node.node.ledger.head.size == 0
-                # Before anything is published anew: kept, shown as disputed; what is good is not.
-                for disputed in (false_id, true_id):
-                    await holds(peer, disputed, disputed=True)
-                assert (await report(peer, kept_id))["disputed"] is False
-                listed = (await get(peer, "/v1/reports"))["items"]
-                assert {i["id"] for i in listed if i["disputed"]} == {false_id, true_id}
-                assert {i["id"] for i in listed if i["trust"] == "disputed"} == {false_id, true_id}
-                await until(lambda: _says(node, "republish-waiting"))
-                # The author says what is so.
-                told = await post(node, "/v1/log/republish", {})
-                assert {i["id"]: i["outcome"] for i in told["items"]} == {
-                    true_id: "stored",
-                    kept_id: "stored",
-                }
-                found = await holds(peer, true_id, disputed=False)
-                assert (found["ver"], found["title"]) == (1, "A true report")
-                assert (await report(peer, false_id))["disputed"] is True
-                assert (await post(node, "/v1/log/republish", {}))["items"] == []
-                await until(lambda: _log_is_well(node))
-                # Life goes on in the new generation, over the thief's count too.
-                await file(node, next_version(true, "What we know now"), put=true_id)
-                await holds(peer, true_id, ver=2, title="What we know now", disputed=False)
-                status = await peer_status(peer, "Victim")
-                assert (status["state"], status["problem"]) == ("active", None)
-                async with peer.client.get(f"/v1/reports/{true_id}/proof") as answer:
-                    assert answer.status == 200, await answer.text()
-                async with node.client.get(f"/v1/reports/{kept_id}/proof") as answer:
-                    assert answer.status == 200, await answer.text()
-            assert len((await get(peer, "/v1/alerts?limit=500"))["items"]) == rang
+        await recover(victim)
+        async with open_here(victim) as node:
+            assert node.node.ledger.head.gen == 2
+            assert node.node.ledger.head.size == 0
+            # Before anything is published anew: kept, shown as disputed; what is good is not.
+            for disputed in (false_id, true_id):
+                await holds(peer, disputed, disputed=True)
+            assert (await report(peer, kept_id))["disputed"] is False
+            listed = (await get(peer, "/v1/reports"))["items"]
+            assert {i["id"] for i in listed if i["disputed"]} == {false_id, true_id}
+            assert {i["id"] for i in listed if i["trust"] == "disputed"} == {false_id, true_id}
+            await until(lambda: _says(node, "republish-waiting"))
+            # The author says what is so.
+            told = await post(node, "/v1/log/republish", {})
+            assert {i["id"]: i["outcome"] for i in told["items"]} == {
+                true_id: "stored",
+                kept_id: "stored",
+            }
+            found = await holds(peer, true_id, disputed=False)
+            assert (found["ver"], found["title"]) == (1, "A true report")
+            assert (await report(peer, false_id))["disputed"] is True
+            assert (await post(node, "/v1/log/republish", {}))["items"] == []
+            await until(lambda: _log_is_well(node))
+            # Life goes on in the new generation, over the thief's count too.
+            await file(node, next_version(true, "What we know now"), put=true_id)
+            await holds(peer, true_id, ver=2, title="What we know now", disputed=False)
+            status = await peer_status(peer, "One")
+            assert (status["state"], status["problem"]) == ("active", None)
+            async with peer.client.get(f"/v1/reports/{true_id}/proof") as answer:
+                assert answer.status == 200, await answer.text()
+            async with node.client.get(f"/v1/reports/{kept_id}/proof") as answer:
+                assert answer.status == 200, await answer.text()
+        assert len((await get(peer, "/v1/alerts?limit=500"))["items"]) == rang
 
 
 async def test_the_thief_may_go_on_signing_but_nobody_follows_him_once_the_void_is_known(
-    cluster, database, tmp_path
+    two_nodes, cluster, tmp_path
 ):
-    async with cluster.database() as other:
-        victim = settings_on(tmp_path / "victim", database, PATIENCE, org="Victim")
-        peers = settings_on(tmp_path / "peer", other, PATIENCE, org="Peer")
-        async with open_here(peers) as peer:
-            async with open_here(victim) as node:
-                await introduced(node, peer)
-                await holds(peer, (await file(node, node.bundle("True")))["id"])
-                false = node.bundle("Too late")
-            theirs = steal(victim, tmp_path)
-            await recover(victim)
-            async with open_here(victim):
-                await until(lambda: _follows(peer, 2))
-            async with stolen(cluster, victim, theirs) as thief:
-                await file(thief, false)
-                await post(peer, "/v1/peers/Victim/sync", {})
-                await until(lambda: _trouble(peer))
-            assert await report(peer, incident_id_of(false)) is None
+    victim, peers = two_nodes
+    async with open_here(peers) as peer:
+        async with open_here(victim) as node:
+            await introduced(node, peer)
+            await holds(peer, (await file(node, node.bundle("True")))["id"])
+            false = node.bundle("Too late")
+        theirs = steal(victim, tmp_path)
+        await recover(victim)
+        async with open_here(victim):
+            await until(lambda: _follows(peer, 2))
+        async with stolen(cluster, victim, theirs) as thief:
+            await file(thief, false)
+            await post(peer, "/v1/peers/One/sync", {})
+            await until(lambda: _trouble(peer))
+        assert await report(peer, incident_id_of(false)) is None
 
 
 async def _follows(peer, gen):
@@ -205,96 +213,88 @@ async def _log_is_well(node):
 
 
 async def _trouble(peer):
-    return (await peer_status(peer, "Victim"))["problem"]
+    return (await peer_status(peer, "One"))["problem"]
 
 
-async def test_a_log_key_that_was_lost_begins_a_new_generation_and_disputes_nothing(
-    cluster, database, tmp_path
-):
-    async with cluster.database() as other:
-        one = settings_on(tmp_path / "one", database, PATIENCE, org="One")
-        two = settings_on(tmp_path / "two", other, PATIENCE, org="Two")
-        async with open_here(one) as node:
-            async with open_here(two) as peer:
-                await introduced(node, peer)
-                first = (await file(node, node.bundle("Fetched")))["id"]
-                await holds(peer, first)
-            missed = (await file(node, node.bundle("Not fetched yet")))["id"]
-        await recover(one, stole=False)
-        async with open_here(one) as node, open_here(two) as peer:
-            await holds(peer, missed, disputed=False)  # the ended log is served to its end
-            assert (await report(peer, first))["disputed"] is False
-            later = (await file(node, node.bundle("In the new log")))["id"]
-            await holds(peer, later, disputed=False)
-            async with peer.node.pool.acquire() as conn:
-                rows = await conn.fetch(
-                    "select gen, size, next_index, ended, disputed_from from remote_log order by gen"
-                )
-            assert [tuple(row) for row in rows] == [(1, 2, 2, True, None), (2, 1, 1, False, None)]
-
-
-async def test_the_last_good_entry_may_lie_before_what_the_database_holds(cluster, database, tmp_path):
-    async with cluster.database() as other:
-        one = settings_on(tmp_path / "one", database, PATIENCE, org="One")
-        two = settings_on(tmp_path / "two", other, PATIENCE, org="Two")
+async def test_a_log_key_that_was_lost_begins_a_new_generation_and_disputes_nothing(two_nodes):
+    one, two = two_nodes
+    async with open_here(one) as node:
         async with open_here(two) as peer:
-            async with open_here(one) as node:
-                await introduced(node, peer)
-                ids = [(await file(node, node.bundle(f"Report {n}")))["id"] for n in range(3)]
-                for each in ids:
-                    await holds(peer, each)
-            await recover(one, size=1)
-            async with open_here(one) as node:
-                await holds(peer, ids[1], disputed=True)
-                await holds(peer, ids[2], disputed=True)
-                assert (await report(peer, ids[0]))["disputed"] is False
-                await post(node, "/v1/log/republish", {"reports": [ids[1]]})
-                await holds(peer, ids[1], disputed=False)
-                assert (await report(peer, ids[2]))["disputed"] is True
-                async with node.client.get(f"/v1/reports/{ids[2]}/proof") as answer:
-                    assert (await answer.json())["code"] == "not-in-log"
+            await introduced(node, peer)
+            first = (await file(node, node.bundle("Fetched")))["id"]
+            await holds(peer, first)
+        missed = (await file(node, node.bundle("Not fetched yet")))["id"]
+    await recover(one, stole=False)
+    async with open_here(one) as node, open_here(two) as peer:
+        await holds(peer, missed, disputed=False)  # the ended log is served to its end
+        assert (await report(peer, first))["disputed"] is False
+        later = (await file(node, node.bundle("In the new log")))["id"]
+        await holds(peer, later, disputed=False)
+        async with peer.node.pool.acquire() as conn:
+            rows = await conn.fetch(
+                "select gen, size, next_index, ended, disputed_from from remote_log order by gen"
+            )
+        assert [tuple(row) for row in rows] == [(1, 2, 2, True, None), (2, 1, 1, False, None)]
+
+
+async def test_the_last_good_entry_may_lie_before_what_the_database_holds(two_nodes):
+    one, two = two_nodes
+    async with open_here(two) as peer:
+        async with open_here(one) as node:
+            await introduced(node, peer)
+            ids = [(await file(node, node.bundle(f"Report {n}")))["id"] for n in range(3)]
+            for each in ids:
+                await holds(peer, each)
+        await recover(one, size=1)
+        async with open_here(one) as node:
+            await holds(peer, ids[1], disputed=True)
+            await holds(peer, ids[2], disputed=True)
+            assert (await report(peer, ids[0]))["disputed"] is False
+            await post(node, "/v1/log/republish", {"reports": [ids[1]]})
+            await holds(peer, ids[1], disputed=False)
+            assert (await report(peer, ids[2]))["disputed"] is True
+            async with node.client.get(f"/v1/reports/{ids[2]}/proof") as answer:
+                assert (await answer.json())["code"] == "not-in-log"
 
 
 async def test_a_node_restored_from_a_backup_says_what_is_so_and_peers_keep_what_it_lost(
-    cluster, database, tmp_path
+    two_nodes, cluster, database
 ):
-    async with cluster.database() as other:
-        one = settings_on(tmp_path / "one", database, PATIENCE, org="One")
-        two = settings_on(tmp_path / "two", other, PATIENCE, org="Two")
-        async with open_here(two) as peer:
+    one, two = two_nodes
+    async with open_here(two) as peer:
+        async with open_here(one) as node:
+            await introduced(node, peer)
+            early = node.bundle("Before the backup")
+            early_id = (await file(node, early))["id"]
+            await holds(peer, early_id)
+        async with connected(Address(one.database.url)) as conn:
+            name = await conn.fetchval("select current_database()")
+        async with cluster.database(template=name) as backup:
             async with open_here(one) as node:
-                await introduced(node, peer)
-                early = node.bundle("Before the backup")
-                early_id = (await file(node, early))["id"]
-                await holds(peer, early_id)
-            async with connected(Address(one.database.url)) as conn:
-                name = await conn.fetchval("select current_database()")
-            async with cluster.database(template=name) as backup:
-                async with open_here(one) as node:
-                    await file(node, next_version(early, "Said after it"), put=early_id)
-                    late = node.bundle("After the backup")
-                    late_id = (await file(node, late))["id"]
-                    await holds(peer, early_id, ver=2)
-                    await holds(peer, late_id)
-                toml = one.dir / "node.toml"
-                toml.write_text(toml.read_text().replace(one.database.url, backup.url))
-                restored = load(one.dir, {})
-                await recover(restored)
-                async with open_here(restored) as node:
-                    for each in (early_id, late_id):
-                        await holds(peer, each, disputed=True)
-                    assert await report(node, late_id) is None
-                    await post(node, "/v1/log/republish", {})
-                    await holds(peer, early_id, ver=1, title="Before the backup", disputed=False)
-                    async with peer.client.get(
-                        f"/v1/reports/{late_id}", headers={"Accept": "application/stix+json"}
-                    ) as answer:
-                        lost = await answer.read()
-                    assert lost == late
-                    await file(node, lost)  # asked back from a peer
-                    await holds(peer, late_id, disputed=False)
-                    status = await peer_status(peer, "One")
-                    assert (status["state"], status["problem"]) == ("active", None)
+                await file(node, next_version(early, "Said after it"), put=early_id)
+                late = node.bundle("After the backup")
+                late_id = (await file(node, late))["id"]
+                await holds(peer, early_id, ver=2)
+                await holds(peer, late_id)
+            toml = one.dir / "node.toml"
+            toml.write_text(toml.read_text().replace(one.database.url, backup.url))
+            restored = load(one.dir, {})
+            await recover(restored)
+            async with open_here(restored) as node:
+                for each in (early_id, late_id):
+                    await holds(peer, each, disputed=True)
+                assert await report(node, late_id) is None
+                await post(node, "/v1/log/republish", {})
+                await holds(peer, early_id, ver=1, title="Before the backup", disputed=False)
+                async with peer.client.get(
+                    f"/v1/reports/{late_id}", headers={"Accept": "application/stix+json"}
+                ) as answer:
+                    lost = await answer.read()
+                assert lost == late
+                await file(node, lost)  # asked back from a peer
+                await holds(peer, late_id, disputed=False)
+                status = await peer_status(peer, "One")
+                assert (status["state"], status["problem"]) == ("active", None)
 
 
 # Peers without manners -------------------------------------------------------------------------------------
@@ -401,6 +401,58 @@ async def test_a_reader_that_is_behind_and_was_shown_another_beginning_disputes_
     await tell(mallory, acme)
     await holds(acme, incident_id_of(raw), disputed=True)
     assert await disputed_from(acme) == (True, 0)
+
+
+async def test_a_late_answer_of_who_had_the_key_does_not_pass_for_the_good_end(acme, mallory):
+    """A long poll is answered by the thief after the void is known, with as many entries as are good."""
+    true, false = mallory.bundle("True"), mallory.bundle("False")
+    mallory.publish(acme, true)
+    await mallory.ring()
+    await outcomes(acme, 1)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def late(_request):
+        asked.set()
+        await answer.wait()
+        return web.Response(body=note)
+
+    mallory.hooks["checkpoint"] = late
+    await mallory.ring()
+    async with asyncio.timeout(WITHIN_S):
+        await asked.wait()
+    good = [*mallory.leaf_hashes, leaf_hash(b"true as well, and not fetched yet")]
+    mallory.publish(acme, false)
+    note, log, theirs, stolen = mallory.note(), mallory.log, list(mallory.leaf_hashes), list(mallory.entries)
+    mallory.entries.pop()
+    end_log(mallory, 2, good)
+    honest, thrown_out = dict(mallory.hooks), asyncio.Event()
+
+    async def checkpoint(request):
+        if request.path.split("/")[3] == log:
+            thrown_out.set()
+        return await honest["checkpoint"](request)
+
+    def stealing(kind, body):
+        async def hook(request):
+            his = request.path.split("/")[3] == log and not thrown_out.is_set()
+            return web.Response(body=body) if his else await honest[kind](request)
+
+        return hook
+
+    mallory.hooks |= {
+        "checkpoint": checkpoint,
+        "tile": stealing("tile", b"".join(theirs)),
+        "entries": stealing("entries", entries_body(stolen[1:], 2)),
+    }
+    await tell(mallory, acme)
+    answer.set()
+    mallory.publish(acme, raw := mallory.bundle("In the new log"))
+    await mallory.ring()
+    await holds(acme, incident_id_of(raw), disputed=False)
+    assert await disputed_from(acme) == (True, 2)
+    found = await report(acme, incident_id_of(false))
+    assert found is None or found["disputed"]
+    await holds(acme, incident_id_of(true), disputed=False)
 
 
 async def test_the_new_log_is_followed_though_nothing_more_can_be_had_of_the_old_one(acme, mallory):

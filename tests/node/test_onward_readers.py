@@ -8,6 +8,7 @@ from tests.support.circle import circle, filed, seen
 from tests.support.villain import get, peer_status, post, until
 
 from tocsin_federation.envelope import seal
+from tocsin_federation.onward import write_share
 from tocsin_federation.receipt import Told, write_receipt
 from tocsin_node.services.ledger import Posting
 from tocsin_schema.marking import Tlp
@@ -85,6 +86,29 @@ async def test_nothing_is_told_of_a_reader_that_was_promised_to_be_named_to_nobo
             due = await conn.fetch("select by, state from receipt_due where by <> ''")
         assert [tuple(row) for row in due] == [(oak.node.identity.node_id, "purged")]
         assert [one["stage"] for one in await readers(elm, report_id)] == ["stored"]
+
+
+async def test_what_is_told_of_a_reader_together_with_its_being_given_to_it_counts(cluster, tmp_path):
+    """The author was away: it reads that the report was passed on, and how far that got, in one batch."""
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        done = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
+        await seen(fir, done["id"])
+        us, ready = fir.node, await fir.node.passing_on._ready(await fir.node.reporting.get(done["id"]))
+        reader = oak.node.identity.node_id
+        header = {"by": us.identity.node_id, "ver": 1, "tlp": Tlp.GREEN, "now": us.now(), "rng": us.rng}
+        to = us.peering.enc_keys([elm.node.identity.node_id, reader])
+        content = write_share(ready.proof, client=False)
+        given = seal(
+            t="share", id=done["id"], content=content, recipients=to, ref=ready.stored.leaf_hash, **header
+        )
+        told = write_receipt([Told(given.leaf_hash, "stored", us.now(), by=reader)])
+        name = "receipt--00000000-0000-4000-8000-000000000001"
+        to = us.peering.enc_keys([elm.node.identity.node_id])
+        said = seal(t="receipt", id=name, content=told, recipients=to, ref=given.leaf_hash, **header)
+        await us.ledger.post(Posting(sealed=given), Posting(sealed=said))
+        (one,) = await until_stage(elm, done["id"], "stored")
+        assert one["peer"]["node_id"] == reader
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,11 @@ async def test_a_recall_that_nobody_obeys_is_overdue_and_told(acme, mallory):
     [late] = listed["ours"]
     assert (late["peer"]["name"], late["overdue"], late["report_id"]) == ("mallory", True, done["id"])
     assert listed["titles"] == {done["id"]: "Something happened"}
+    async with acme.client.delete("/v1/peers/mallory") as answer:  # a person has drawn the line
+        assert answer.status == 204
+    assert (await acme.node.recalling.health()).status == "ok"
+    [late] = (await get(acme, "/v1/recalls"))["ours"]
+    assert late["overdue"], "that it never said so stays to be seen"
 
 
 async def test_the_operators_room_is_told_of_a_recall_that_nobody_confirmed(database, tmp_path):

@@ -1,14 +1,15 @@
 """Who plays: identities made once, and reports that are cheap to make and pass the real check."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import shake_256
 from typing import Any
 
-from tocsin_federation.identity import Identity, NodeKeys, incept, verify_chain
-from tocsin_federation.keys import EncPrivateKey, load_enc_private
+from tocsin_federation.identity import Identity, NodeKeys, Role, extend, incept, verify_chain
+from tocsin_federation.keys import EncPrivateKey, Rng, load_enc_private
+from tocsin_federation.statement import Void
 from tocsin_schema.stix import build, node_identity, withdraw
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -57,6 +58,30 @@ def player(name: str) -> Player:
     identity = verify_chain([statement], expected=None, now=START)
     enc = {kid: load_enc_private(seed) for kid, seed in keys.enc.items()}
     return Player(name, keys, identity, enc)
+
+
+def renewed(old: Player, *, now: datetime, rng: Rng, void: Void | None, stolen: bool) -> tuple[Player, bytes]:
+    """That node after the ceremony that ends its log, with the key that was put away; and its new statement.
+
+    `stolen`: every key that was online is replaced; else the log's alone.
+    """
+    roles: tuple[Role, ...] = ("log", "http", "witness", "enc") if stolen else ("log",)
+    chain = old.identity.chain
+    made, statement = extend(
+        chain, root_private=old.keys.next_root, now=now, rng=rng, replace=roles, void=void
+    )
+    identity = verify_chain([*chain, statement], expected=old.node_id, now=now, known=old.identity)
+    keys = replace(
+        old.keys,
+        root=b"",
+        next_root=made.next_root,
+        log=made.log or old.keys.log,
+        http=made.http or old.keys.http,
+        witness=made.witness or old.keys.witness,
+        enc={**old.keys.enc, **made.enc},
+    )
+    enc = {**{kid: load_enc_private(seed) for kid, seed in made.enc.items()}, **old.enc}
+    return Player(old.name, keys, identity, enc), statement
 
 
 @cache

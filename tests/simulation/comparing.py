@@ -18,7 +18,7 @@ from tocsin_federation.checkpoint import (
     parse_checkpoint_text,
 )
 from tocsin_federation.cosignature import cosign, cosignatures, read_lines, with_lines
-from tocsin_federation.errors import FederationError, FramesRefused, WitnessRefused
+from tocsin_federation.errors import CheckpointRefused, FederationError, FramesRefused, WitnessRefused
 from tocsin_federation.evidence import Evidence, contradict, read_evidence, verify_evidence, write_evidence
 from tocsin_federation.following import grow, new_leaves, tiles
 from tocsin_federation.gossip import read_answer, read_question, veil, write_answer, write_question
@@ -57,9 +57,9 @@ class Comparing:
     disk: Disk
     policies: dict[str, Any]
     node_id: str
-    others: Mapping[str, Player]
     ready: bool
     contradicted: bool
+    _work: Callable[[Step], None]
     _commit: Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
     # What it answers -------------------------------------------------------------------------------------
@@ -90,18 +90,18 @@ class Comparing:
             checkpoint = open_submission(submission, self._log_of(src).vkey)
             self.judge(src, submission, checkpoint)
         except WitnessRefused as exc:
-            last = self.disk.cosigned.get(src)
+            last = self.disk.cosigned.get(self._log_of(src).origin)
             return b"409 %d" % (0 if last is None else last.size) if exc.code == "conflict" else b"422 "
-        self.disk.cosigned[src] = Cosigned(checkpoint.size, checkpoint.root, submission.note)
+        self.disk.cosigned[checkpoint.origin] = Cosigned(checkpoint.size, checkpoint.root, submission.note)
         wit = decode_vkey(self.player.identity.statement.wit, VKEY_COSIGNATURE)
         at = int(self.world.now_s)
         line = cosign(checkpoint_text(checkpoint), wit.name, self.player.keys.witness, at=at)
-        self.keep_line(src, checkpoint, self.node_id)
+        self.keep_line(checkpoint, self.node_id)
         return f"200 {line}\n".encode()
 
     def judge(self, src: str, submission: Submission, checkpoint: Checkpoint) -> None:
         """Raise WitnessRefused for what an honest witness does not cosign."""
-        last = self.disk.cosigned.get(src)
+        last = self.disk.cosigned.get(checkpoint.origin)
         before = None if last is None else Checkpoint(checkpoint.origin, last.size, last.root)
         judge(submission, checkpoint, before)
         followed = self.disk.followed.get(src)
@@ -115,11 +115,22 @@ class Comparing:
         for peer in self.policies:
             if veil(question.salt, self._log_of(peer).origin) not in question.logs:
                 continue
-            told = next((e for e in self.disk.evidence if e[0] == peer and e[1] == "log-fork"), None)
+            key = self._log_of(peer).vkey
+            told = next(
+                (
+                    e
+                    for e in self.disk.evidence
+                    if e[0] == peer and e[1] == "log-fork" and signed_by(e[3], key)
+                ),
+                None,
+            )
             if told is not None and peer != request.src:
                 evidence.append(write_evidence(self._evidence(peer, *told[2:])))
                 continue
-            followed, cosigned = self.disk.followed.get(peer), self.disk.cosigned.get(peer)
+            followed, cosigned = (
+                self.disk.followed.get(peer),
+                self.disk.cosigned.get(self._log_of(peer).origin),
+            )
             notes = [(followed.size, followed.note)] if followed is not None and followed.note else []
             notes += [(cosigned.size, cosigned.note)] if cosigned is not None else []
             if notes:
@@ -168,21 +179,20 @@ class Comparing:
 
     def keep_lines(self, author: str, head: Checkpoint, note: bytes) -> None:
         """Inside a transaction: keep who has cosigned a verified head."""
-        wits = {self.others[p].identity.statement.wit: p for p in self.policies if p != author}
+        wits = {self.disk.known[p].statement.wit: p for p in self.policies if p != author}
         for found in cosignatures(note, wits, now=ANY_TIME):
-            self.keep_line(author, head, wits[found.vkey])
-            self.disk.notes[author, head.size, head.root] = with_lines(
-                self.disk.notes.get((author, head.size, head.root), note), [found.line]
-            )
+            self.keep_line(head, wits[found.vkey])
+            key = head.origin, head.size, head.root
+            self.disk.notes[key] = with_lines(self.disk.notes.get(key, note), [found.line])
 
-    def keep_line(self, author: str, head: Checkpoint, witness: str) -> None:
+    def keep_line(self, head: Checkpoint, witness: str) -> None:
         """Inside a transaction: that witness vouches for that head."""
-        self.disk.lines.setdefault((author, head.size, head.root), set()).add(witness)
+        self.disk.lines.setdefault((head.origin, head.size, head.root), set()).add(witness)
 
-    def witnessed(self, author: str) -> list[tuple[int, bytes]]:
-        """(size, root) of the heads that a quorum of whom it knows has cosigned."""
+    def witnessed(self, origin: str) -> list[tuple[int, bytes]]:
+        """(size, root) of the heads of that log that a quorum of whom it knows has cosigned."""
         required = quorum(len(self.policies), FAULTY)
-        return [key[1:] for key, by in self.disk.lines.items() if key[0] == author and len(by) >= required]
+        return [key[1:] for key, by in self.disk.lines.items() if key[0] == origin and len(by) >= required]
 
     # Comparing -----------------------------------------------------------------------------------------------
 
@@ -195,7 +205,8 @@ class Comparing:
                 if teller in self.disk.stopped:
                     continue
                 origins = {self._log_of(p).origin: p for p in names if p != teller}
-                question = write_question(self.world.dice.randbytes(16), origins)
+                own = self.player.identity.statement.log
+                question = write_question(self.world.dice.randbytes(16), [own.origin, *origins])
                 try:
                     body = yield Request(self.node_id, teller, "heads", body=question)
                     answer = read_answer(body)
@@ -204,7 +215,20 @@ class Comparing:
                 for raw in answer.evidence:
                     yield lambda raw=raw: self._learn(raw)
                 for note in answer.heads:
-                    yield from self._compare(teller, note, origins)
+                    if note.startswith(f"{own.origin}\n".encode()):
+                        self._hear_of_own(note, own.vkey)
+                    else:
+                        yield from self._compare(teller, note, origins)
+
+    def _hear_of_own(self, note: bytes, vkey: str) -> None:
+        """A head of its own log that is longer than its database: it signs nothing before it knows more."""
+        if self.ready and signed_by(note, vkey):
+            head = parse_checkpoint_text(note_lines(note)[0])
+            if head.origin == self.player.identity.statement.log.origin and head.size > len(
+                self.disk.entries
+            ):
+                self.ready = False
+                self._work(self.check())
 
     def _compare(self, teller: str, note: bytes, origins: Mapping[str, str]) -> Step:
         try:
@@ -242,14 +266,19 @@ class Comparing:
     def convict(self, author: str, held: bytes, offered: bytes, path: tuple[bytes, ...]) -> None:
         """Inside a transaction: keep evidence that a stranger would believe, and stop its author."""
         try:
+            open_checkpoint(
+                held, self._log_of(author).vkey
+            )  # a log that was given up is judged by its `void`
             verify_evidence(self._evidence(author, held, offered, path), expected=author)
         except FederationError:
             return
-        self.disk.evidence.append((author, "log-fork", held, offered, path))
+        found = author, "log-fork", held, offered, path
+        if found not in self.disk.evidence:
+            self.disk.evidence.append(found)
         self.disk.stopped.setdefault(author, "log-fork")
 
     def _evidence(self, author: str, held: bytes, offered: bytes, path: tuple[bytes, ...]) -> Evidence:
-        chain = tuple(self.others[author].identity.chain)
+        chain = tuple(self.disk.known[author].chain)
         return Evidence(v=1, kind="fork", chain=chain, held=held, offered=offered, path=path)
 
     # Before it signs -----------------------------------------------------------------------------------------
@@ -305,4 +334,13 @@ class Comparing:
         yield adopt
 
     def _log_of(self, peer: str) -> Any:
-        return self.others[peer].identity.statement.log
+        return self.disk.known[peer].statement.log
+
+
+def signed_by(note: bytes, vkey: str) -> bool:
+    """Whether that log has signed it."""
+    try:
+        open_checkpoint(note, vkey)
+    except CheckpointRefused:
+        return False
+    return True

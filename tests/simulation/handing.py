@@ -3,13 +3,14 @@
 The order of calls is the product's (`services/giving.py`, `taking.py`); what decides is the core's.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from tests.simulation.cast import START, Player
 from tests.simulation.comparing import NoAnswerError
-from tests.simulation.state import Disk
+from tests.simulation.state import Disk, Followed
 from tests.simulation.world import Request, World
 
 from tocsin_federation.checkpoint import open_checkpoint
@@ -31,13 +32,15 @@ Step = Generator[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A frame after opening: header, what it holds and its data key, or the code that refuses it."""
+    """A frame after opening: header, what it holds and its data key, or the code that refuses it; and where it stood."""
 
     frame: Frame
     header: Header | None = None
     said: Any = None
     data_key: bytes = b""
     code: str | None = None
+    gen: int = 1
+    leaf_hash: bytes = b""
 
 
 class Handing:
@@ -48,10 +51,9 @@ class Handing:
     disk: Disk
     policies: dict[str, PeerPolicy]
     node_id: str
-    others: Mapping[str, Player]
     handed: list[tuple[str, bytes, str]]
     reached: dict[tuple[str, str], int]  # author, giver: up to where it was asked since the start
-    _open: Callable[[str, Frame], Came]
+    _open: Callable[[str, Frame, Followed], Came]
     apply_handed: Callable[[str, list[Came]], None]
 
     # What it gives ---------------------------------------------------------------------------------------
@@ -61,6 +63,8 @@ class Handing:
         log = self.disk.followed.get(request.about)
         if log is None or request.about in self.disk.stopped:
             return
+        if request.log != self.disk.known[request.about].statement.log.origin:
+            return  # one of us has not heard of its present log
         if request.kind == "relay-checkpoint":
             if log.note:
                 answer(log.note)
@@ -87,7 +91,7 @@ class Handing:
                 continue
             if len(frames) == MOST:
                 return b"".join([*frames, encode_trailer(idx)])
-            key = self.others[request.src].identity.enc_key(START)
+            key = self.disk.known[request.src].enc_key(START + timedelta(seconds=self.world.now_s))
             given = hand_on(header, leaf, stored.raw, data_key, request.src, key)
             self.handed.append((request.about, leaf, request.src))
             frames.append(self.spoil(request, encode_frame(idx, given.leaf, given.wrap, given.ct)))
@@ -114,13 +118,14 @@ class Handing:
                 continue
 
     def _through(self, author: str, giver: str) -> Step:
-        log = self.disk.followed[author]
-        note = yield Request(self.node_id, giver, "relay-checkpoint", about=author)
-        head = open_checkpoint(note, self.others[author].identity.statement.log.vkey)
+        log, key = self.disk.followed[author], self.disk.known[author].statement.log
+        facts = {"about": author, "log": key.origin}
+        note = yield Request(self.node_id, giver, "relay-checkpoint", **facts)
+        head = open_checkpoint(note, key.vkey)
         if offered(log.size, log.frontier, head) == "longer":
             leaves: list[bytes] = []
             for tile in tiles(log.size, head):
-                body = yield Request(self.node_id, giver, "relay-tile", tile.index, tile.width, about=author)
+                body = yield Request(self.node_id, giver, "relay-tile", tile.index, tile.width, **facts)
                 if len(body) != 32 * tile.width:
                     raise FramesRefused("frames-truncated")
                 leaves += new_leaves(tile, body)
@@ -133,11 +138,11 @@ class Handing:
             yield keep
         start = max(log.next, self.reached.get((author, giver), 0))
         while start < log.size:
-            body = yield Request(self.node_id, giver, "relay-entries", start, about=author)
+            body = yield Request(self.node_id, giver, "relay-entries", start, **facts)
             reader = FrameReader(start=start)
             frames = reader.feed(body)
             following = reader.finish()
-            came = [self._open(author, frame) for frame in frames if frame.idx < log.size]
+            came = [self._open(author, frame, log) for frame in frames if frame.idx < log.size]
             yield lambda c=came: self.apply_handed(author, c)
             if following <= start:
                 return

@@ -32,6 +32,9 @@ def _remarks(run: Any, reader: Any) -> list[str]:
         author = run.nodes[by]
         if author is reader or isinstance(author, Villain):
             continue
+        at = reader.disk.remark_at.get((report_id, by, said.kind))
+        if at is not None and reader.disk.disputes(by, *at):
+            continue
         if said.raw not in run.remarked.get((by, report_id), ()):
             wrong.append(f"{reader.player.name} holds a remark of {author.player.name} that it never made")
     names = {said.created_by_ref: by for (_, by, _), said in reader.disk.remarks.items()}
@@ -71,7 +74,7 @@ def _bells(run: Any, node: Any) -> list[str]:
     """However much a peer cries, it rings no more often than its share."""
     rang: Counter[str] = Counter()
     authors = {cried.name: cried.by for cried in node.history}
-    for key, _ in node.disk.alerts:
+    for key, *_ in node.disk.alerts:
         if key in authors:
             rang[f"{authors[key]} emergency"] += 1
         elif (stored := node.disk.reports.get(key)) is not None and stored.held.origin != node.node_id:
@@ -117,6 +120,8 @@ def _observed(run: Any, observer: Any) -> list[str]:
         if observer.node_id in entry.wraps
     }
     for origin, report_id, _ in run.published:
+        if origin in run.thieves:
+            continue  # he who has its keys may tell whom he likes
         if report_id not in meant and report_id.encode() in learnt:
             wrong.append(f"{observer.player.name} learnt of {report_id} of {run.nodes[origin].player.name}")
     if any(said in learnt for texts in run.published.values() for raw in texts for said in (raw[:200],)):

@@ -6,14 +6,16 @@ is only the order in which it is called and what is kept, as the product's servi
 
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from tests.simulation.cast import START, Player
 from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
+from tests.simulation.ending import OPEN, Ending
 from tests.simulation.handing import ASK_OTHERS_S, HANDED, RELAY_AFTER_S, Came, Handing
 from tests.simulation.saying import SPOKEN, Saying
-from tests.simulation.state import Cried, Disk, Entry, Followed, Stored
+from tests.simulation.state import Bell, Cried, Disk, Entry, Followed, Stored
 from tests.simulation.world import Request, World
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -30,6 +32,7 @@ from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import node_named
 
 POLL_S = 30.0
+SWEEP_S = 150.0  # P-77: whatever was told, everybody is looked at anew
 LEAST_ROUND_S = 1.0  # who answers at once is not asked more often
 BACKOFF_MAX_S = 60.0
 BATCH = 64
@@ -38,15 +41,17 @@ DAMAGE = frozenset({"hash-mismatch", "ciphertext-mismatch", "bad-wrap"})
 ALERTS = 20  # of one peer in a day: no run is longer
 TAKEN = frozenset({Outcome.STORED.value, Outcome.UNCHANGED.value, Outcome.SUPERSEDED.value})
 RINGING = frozenset({"I", "II"})
+REFUSED = b""  # what a problem document tells: no such log, or a key that is not in force
 
 Step = Generator[Any, Any, Any]
 
 
-class Node(Comparing, Handing, Saying):
+class Node(Comparing, Ending, Handing, Saying):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
-    `signed`: the root that it signed last, by size; `written`: every entry that it ever made. That is what a god would
-    see, and no restore takes it back.
+    `signed`: the root that it signed last, by generation and size; `written`: every entry that it ever made; `rang`: when
+    the room was rung for what, `learnt`: when it heard that which peer's log has ended. That is what a god would see, and no
+    restore takes it back. `player`, `log_keys`: its keys are files, and no restore takes those back either.
     """
 
     def __init__(self, world: World, player: Player, *, skew_s: float = 0.0, commit_s: float = 0.02) -> None:
@@ -54,8 +59,13 @@ class Node(Comparing, Handing, Saying):
         self.player = player
         self.disk = Disk()
         self.policies: dict[str, PeerPolicy] = {}
-        self.room: list[tuple[str, int]] = []
-        self.signed: dict[int, bytes] = {}
+        self.room: list[Bell] = []
+        self.rang: list[tuple[float, Bell]] = []
+        self.signed: dict[tuple[int, int], bytes] = {}
+        self.learnt: dict[tuple[str, int], float] = {}
+        self.told: set[str] = set()
+        self.following: set[str] = set()
+        self.log_keys = {1: player.keys.log}
         self.history: list[Cried] = []
         self.written: list[Entry] = []
         self.handed: list[tuple[str, bytes, str]] = []
@@ -86,6 +96,8 @@ class Node(Comparing, Handing, Saying):
         self._waiting.clear()
         self._tries.clear()
         self.reached = {}
+        self.told, self.following = set(), set()
+        self.catch_up()
         self.world.servers[self.node_id] = self.serve
         for peer in self.policies:
             self._work(self._follow(peer))
@@ -95,6 +107,9 @@ class Node(Comparing, Handing, Saying):
         self._work(self.check())
         self._work(self.push())
         self._work(self.gossip())
+        self._work(self.tell_chain())
+        self._work(self.republish())
+        self._work(self.look_at_stopped())
 
     def crash(self) -> None:
         """Lose everything that is not on the disk."""
@@ -123,7 +138,8 @@ class Node(Comparing, Handing, Saying):
                 return
             if isinstance(wanted, Request):
                 self.world.ask(
-                    wanted, lambda body: resume(body) if body is not None else resume(error=NoAnswerError())
+                    self._signed(wanted),
+                    lambda body: resume(body) if body is not None else resume(error=NoAnswerError()),
                 )
             elif callable(wanted):
                 self._commit(wanted, resume)
@@ -131,6 +147,10 @@ class Node(Comparing, Handing, Saying):
                 self.world.at(wanted, resume)
 
         resume()
+
+    def _signed(self, request: Request) -> Request:
+        seq = len(self.player.identity.chain) - 1
+        return replace(request, seq=seq) if seq else request
 
     def _commit(self, change: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """One writer: changes of the disk happen whole, one after the other, each after the time that a disk takes."""
@@ -174,7 +194,7 @@ class Node(Comparing, Handing, Saying):
             former = [p for p in stored.audience if p in self.policies]
             if report.tlp is not Tlp.RED or report.revoked:
                 chosen |= {p.node_id for p in release(report.tlp, peers, requested=former).to}
-        leaves = {} if stored is None else dict(stored.leaves)
+        leaves, earlier = ({}, {}) if stored is None else (dict(stored.leaves), stored.earlier)
         if chosen:
             sealed = self.seal(
                 t="revoke" if report.revoked else "publish",
@@ -189,10 +209,13 @@ class Node(Comparing, Handing, Saying):
         held = Held(self.node_id, report.created_by_ref, ver, report.sha256, report.revoked)
         audience = chosen | (set() if stored is None else stored.audience)
         grave = report.severity.grade in RINGING
-        self.disk.reports[report_id] = Stored(held, raw, report.tlp.value, grave, audience, leaves)
+        place = self.disk.gen, len(self.disk.entries) - 1
+        self.disk.reports[report_id] = Stored(
+            held, raw, report.tlp.value, grave, audience, leaves, earlier, *place
+        )
         self.disk.marked[report_id, ver] = report.tlp.value
         if grave and not report.revoked:
-            self.disk.alerts.setdefault((report_id, ver), False)
+            self.disk.alerts.setdefault((report_id, ver, report.sha256), False)
         return True
 
     def seal(self, *, to: set[str], content: bytes, **header: Any) -> Sealed:
@@ -200,7 +223,10 @@ class Node(Comparing, Handing, Saying):
         return seal(
             by=self.node_id,
             content=content,
-            recipients={node: self.others[node].identity.enc_key(START) for node in to},
+            recipients={
+                node: self.disk.known[node].enc_key(START + timedelta(seconds=self.world.now_s))
+                for node in to
+            },
             now=START + timedelta(seconds=self.world.now_s + self._skew_s),
             rng=self.world.dice.randbytes,
             **header,
@@ -213,6 +239,8 @@ class Node(Comparing, Handing, Saying):
 
     def meet(self, player: Player, policy: PeerPolicy) -> None:
         """Hold that peer, approved, from the start."""
+        self.disk.known[player.node_id] = player.identity
+        self.disk.followed[player.node_id] = Followed()
         self._others = {**getattr(self, "_others", {}), player.node_id: player}
         self.policies[player.node_id] = policy
 
@@ -231,8 +259,9 @@ class Node(Comparing, Handing, Saying):
 
     def _sign(self) -> None:
         size, root = self.disk.frontier.size, self.disk.frontier.root()
-        assert self.restored or self.signed.get(size, root) == root, "a node signed two roots for one size"
-        self.signed[size] = root
+        key = self.disk.gen, size
+        assert self.restored or self.signed.get(key, root) == root, "a node signed two roots for one size"
+        self.signed[key] = root
         self.noted = size
         self.disk.note = sign_checkpoint(
             self.player.identity.statement.log.origin, size, root, self.player.keys.log
@@ -243,27 +272,39 @@ class Node(Comparing, Handing, Saying):
     def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
         """A peer asks. Who is not a peer, or was stopped, gets nothing."""
         policy = self.policies.get(request.src)
-        if policy is None or request.src in self.disk.stopped:
+        if policy is None:
             return
-        if request.kind == "checkpoint":
+        if request.kind in OPEN:
+            self.serve_open(request, answer, self._commit)
+        elif request.src in self.disk.stopped:
+            return
+        elif request.seq != len(self.disk.known[request.src].chain) - 1:
+            answer(REFUSED)  # by a key that is not in force here
+        elif request.kind == "checkpoint":
             self._serve_checkpoint(request, answer)
         elif request.kind in KINDS:
             self.serve_comparing(request, answer)
         elif request.kind in HANDED:
             self.serve_handed(request, answer)
+        elif (log := self.log_named(request.log)) is None:
+            answer(REFUSED)
         elif request.kind == "tile":
             start = request.at * TILE_WIDTH
-            if start + request.width <= len(self.disk.entries):
-                answer(b"".join(e.leaf_hash for e in self.disk.entries[start : start + request.width]))
+            if start + request.width <= len(log[0]):
+                answer(b"".join(e.leaf_hash for e in log[0][start : start + request.width]))
         else:
             answer(self._entries(request, policy))
 
     def _serve_checkpoint(self, request: Request, answer: Callable[[bytes], None]) -> None:
-        life = self._life
+        life, origin = self._life, self.player.identity.statement.log.origin
+        if request.log != origin:
+            ended = self.log_named(request.log)
+            answer(REFUSED if ended is None else ended[1])
+            return
 
         def now() -> None:
             if life == self._life:
-                key = self.node_id, self.disk.frontier.size, self.disk.frontier.root()
+                key = origin, self.disk.frontier.size, self.disk.frontier.root()
                 answer(self.disk.notes.get(key, self.disk.note))
 
         if request.at == self.disk.frontier.size and request.wait_s > 0:
@@ -273,9 +314,11 @@ class Node(Comparing, Handing, Saying):
             now()
 
     def _entries(self, request: Request, policy: PeerPolicy) -> bytes:
-        frames, following = [], len(self.disk.entries)
-        for idx in range(request.at, len(self.disk.entries)):
-            entry = self.disk.entries[idx]
+        named = self.log_named(request.log)
+        entries = [] if named is None else named[0]
+        frames, following = [], len(entries)
+        for idx in range(request.at, len(entries)):
+            entry = entries[idx]
             if request.src in entry.wraps and self._servable(entry, policy):
                 if len(frames) == BATCH:
                     following = idx
@@ -291,11 +334,14 @@ class Node(Comparing, Handing, Saying):
     def _follow(self, peer: str) -> Step:
         failures = doubts = 0
         fresh = True
-        heard_s = self.world.now_s
-        self.disk.followed.setdefault(peer, Followed())
+        heard_s = swept_s = self.world.now_s
+        self.following.add(peer)
         while peer not in self.disk.stopped:
             most_s = BACKOFF_MAX_S
             try:
+                if failures or self.world.now_s > swept_s + SWEEP_S:
+                    fresh, swept_s = True, self.world.now_s
+                    yield from self.refresh(peer)
                 began_s = self.world.now_s
                 wait_s = 0.0 if fresh else POLL_S
                 yield from self._round(peer, wait_s, doubted=doubts % DOUBTS == DOUBTS - 1)
@@ -307,6 +353,7 @@ class Node(Comparing, Handing, Saying):
                 doubts += 1
                 failures += 1
                 if exc.proven:
+                    self.following.discard(peer)
                     yield lambda code=exc.code: self.disk.stopped.setdefault(peer, code)
                     return
             except NoAnswerError:
@@ -318,31 +365,41 @@ class Node(Comparing, Handing, Saying):
                 failures += 1
             fresh = True
             yield self.world.dice.uniform(0.05, min(most_s, 2.0**failures / 2))
+        self.following.discard(peer)
 
     def _round(self, peer: str, wait_s: float, *, doubted: bool) -> Step:
-        log, vkey = self.disk.followed[peer], self.others[peer].identity.statement.log.vkey
-        yield from self._take(peer)
-        note = yield self._request(peer, "checkpoint", log.size, wait_s=wait_s)
+        yield from self.end_logs(peer)
+        log, key = self.disk.followed[peer], self.disk.known[peer].statement.log
+        vkey, origin = key.vkey, key.origin
+        yield from self._take(peer, log)
+        if wait_s == 0:
+            for each in [log, *(past for (author, _), past in self.disk.past.items() if author == peer)]:
+                yield from self._mend(peer, each)
+        note = yield self._request(peer, "checkpoint", log.size, wait_s=wait_s, log=origin)
         if note == log.note:
             return
         head = open_checkpoint(note, vkey)
         try:
             look(log.size, log.frontier, head)
-            leaves = yield from self._leaves(peer, log.size, head)
+            leaves = yield from self._leaves(peer, origin, log.size, head)
             frontier = grow(log.frontier, leaves, head)
         except LogBroken as exc:
             path: tuple[bytes, ...] | None = ()
             if exc.code == "log-root":
-                whole = (yield from self._leaves(peer, 0, head)) if doubted else []
+                whole = (yield from self._leaves(peer, origin, 0, head)) if doubted else []
                 path = past_of(log.frontier, whole, head)
             if path is None or not (exc.proven or path):
                 raise
             convicted = LogBroken("log-fork") if path else exc
             evidence = (peer, convicted.code, log.note, note, path)
             yield lambda: self.disk.evidence.append(evidence)
+            if log is not self.disk.followed[peer]:
+                return  # it has ended that log meanwhile
             raise convicted from exc
 
         def keep() -> None:
+            if self.disk.followed[peer] is not log:
+                return  # its author has ended it meanwhile
             if head.size > log.size:
                 log.size, log.frontier, log.note = head.size, frontier, note
                 log.leaves += leaves
@@ -351,37 +408,59 @@ class Node(Comparing, Handing, Saying):
                 self.keep_lines(peer, head, note)
 
         yield keep
-        yield from self._take(peer)
+        yield from self._take(peer, log)
 
-    def _leaves(self, peer: str, size: int, head: Checkpoint) -> Step:
+    def _leaves(self, peer: str, origin: str, size: int, head: Checkpoint) -> Step:
         leaves: list[bytes] = []
         for tile in tiles(size, head):
-            body = yield self._request(peer, "tile", tile.index, width=tile.width)
+            body = yield self._request(peer, "tile", tile.index, width=tile.width, log=origin)
             if len(body) != 32 * tile.width:
                 raise FramesRefused("frames-truncated")
             leaves += new_leaves(tile, body)
         return leaves
 
-    def _take(self, peer: str) -> Step:
-        log = self.disk.followed[peer]
-        while log.next < log.size:
+    def _take(self, peer: str, log: Followed, until: int | None = None) -> Step:
+        origin = self._origin(peer, log) if log.next < log.size else ""
+        while log.next < (log.size if until is None else until):
             start = log.next
-            body = yield self._request(peer, "entries", start)
+            body = yield self._request(peer, "entries", start, log=origin)
             reader = FrameReader(start=start)
             frames = reader.feed(body)
-            frames, following = within(start, log.size, frames, reader.finish())
-            opened = [self._open(peer, frame) for frame in frames]
+            end = log.size if until is None else until
+            frames, following = within(start, end, frames, reader.finish())
+            opened = [self._open(peer, frame, log) for frame in frames]
             self._refuse_damage(peer, opened)
-            yield lambda o=opened, n=following, s=start: self._apply(peer, o, s, n)
+            yield lambda o=opened, n=following, s=start: self._apply(peer, log, o, s, n)
+            if log.next == start:
+                return
+
+    def _origin(self, peer: str, log: Followed) -> str:
+        return next(s.log.origin for s in self.disk.known[peer].statements if s.log.gen == log.gen)
+
+    def _mend(self, peer: str, log: Followed) -> Step:
+        """Ask again for what was damaged on the way (P-224)."""
+        origin = self._origin(peer, log)
+        for idx in [idx for idx, (_, code) in log.outcomes.items() if code in DAMAGE]:
+            body = yield self._request(peer, "entries", idx, log=origin)
+            reader = FrameReader(start=idx)
+            came = [self._open(peer, frame, log) for frame in reader.feed(body) if frame.idx == idx]
+            if came and came[0].code not in DAMAGE:
+                yield lambda came=came[0]: self._mended(peer, log, came)
+
+    def _mended(self, peer: str, log: Followed, came: Came) -> None:
+        if log.outcomes[came.frame.idx][1] in DAMAGE:
+            log.outcomes[came.frame.idx] = self._judged(peer, log, came)
 
     def _request(self, peer: str, kind: str, at: int, **more: Any) -> Request:
         return Request(self.node_id, peer, kind, at, **more)
 
-    def _open(self, peer: str, frame: Frame) -> Came:
+    def _open(self, peer: str, frame: Frame, log: Followed) -> Came:
+        leaf_hash = log.leaves[frame.idx]
+        at = {"gen": log.gen, "leaf_hash": leaf_hash}
         try:
             opened = open_entry(
                 frame,
-                expected_leaf_hash=self.disk.followed[peer].leaves[frame.idx],
+                expected_leaf_hash=leaf_hash,
                 origin=peer,
                 me=self.node_id,
                 enc_private=self.player.enc,
@@ -390,12 +469,12 @@ class Node(Comparing, Handing, Saying):
             if header.t == "ack":
                 said = read_acknowledgement(opened.content)
                 admit_acknowledgement(header, said, policy=policy, me=self.node_id)
-                return Came(frame, header, said)
+                return Came(frame, header, said, **at)
             if header.t in SPOKEN:
-                return Came(frame, header, self.open_spoken(opened, policy))
+                return Came(frame, header, self.open_spoken(opened, policy), **at)
             report = check_bundle(opened.content).report
             if report is None:
-                return Came(frame, code="content-invalid")
+                return Came(frame, code="content-invalid", **at)
             admit(
                 header,
                 content_id=report.id,
@@ -406,8 +485,8 @@ class Node(Comparing, Handing, Saying):
                 me=self.node_id,
             )
         except EntryRefused as exc:
-            return Came(frame, code=exc.code)
-        return Came(frame, header, report, opened.data_key)
+            return Came(frame, code=exc.code, **at)
+        return Came(frame, header, report, opened.data_key, **at)
 
     def _refuse_damage(self, peer: str, opened: list[Came]) -> None:
         damaged = [(peer, came.frame.idx) for came in opened if came.code in DAMAGE]
@@ -416,16 +495,15 @@ class Node(Comparing, Handing, Saying):
         if any(self._tries[key] < DOUBTS for key in damaged):
             raise NoAnswerError
 
-    def _apply(self, peer: str, opened: list[Came], start: int, following: int) -> None:
+    def _apply(self, peer: str, log: Followed, opened: list[Came], start: int, following: int) -> None:
         """Inside a transaction: outcomes, what they store, alerts and the cursor, together."""
-        log = self.disk.followed[peer]
-        if log.next != start:
-            return
+        if log.next != start or self.ends_before(peer, log, following):
+            return  # it was taken, or its author has ended the log meanwhile
         for came in opened:
             idx = came.frame.idx
             assert idx not in log.outcomes or idx in log.via, "an entry got a second outcome"
             log.via.discard(idx)
-            log.outcomes[idx] = self._judged(peer, came)
+            log.outcomes[idx] = self._judged(peer, log, came)
         log.next = following
 
     def apply_handed(self, peer: str, opened: list[Came]) -> None:
@@ -435,12 +513,12 @@ class Node(Comparing, Handing, Saying):
             idx = came.frame.idx
             if came.code is not None or idx in log.outcomes or idx < log.next:
                 continue
-            outcome = self._judged(peer, came)
+            outcome = self._judged(peer, log, came) if came.gen == log.gen else ("", None)
             if outcome[0] in TAKEN:
                 log.outcomes[idx] = outcome
                 log.via.add(idx)
 
-    def _judged(self, peer: str, came: Came) -> tuple[str, str | None]:
+    def _judged(self, peer: str, log: Followed, came: Came) -> tuple[str, str | None]:
         if came.code is not None or came.header is None:
             code = came.code or "unknown"
             policy = EntryRefused(code).by_policy if code in EntryRefused.reasons else False
@@ -448,11 +526,10 @@ class Node(Comparing, Handing, Saying):
         if came.header.t == "ack":
             return self._take_ack(peer, came.header, came.said)
         if came.header.t in SPOKEN:
-            leaf_hash = self.disk.followed[peer].leaves[came.frame.idx]
-            return self.take_spoken(peer, came.header, came.said, leaf_hash)
-        outcome = self._take_report(peer, came.frame, came.header, came.said)
+            return self.take_spoken(peer, came)
+        outcome = self._take_report(peer, came, came.header, came.said)
         if outcome[0] in TAKEN:
-            self.disk.followed[peer].kept[came.frame.idx] = came.frame.leaf, came.data_key
+            log.kept[came.frame.idx] = came.frame.leaf, came.data_key
         return outcome
 
     def _take_ack(self, peer: str, header: Header, said: Any) -> tuple[str, str | None]:
@@ -461,28 +538,38 @@ class Node(Comparing, Handing, Saying):
         if (
             not ours
             or stored is None
-            or stored.leaves.get(header.ver) != header.ref
+            or not stored.carried(header.ver, header.ref)
             or peer not in stored.audience
         ):
             return Outcome.REFUSED.value, "not-ours"
         self.disk.acknowledged.add((header.id, said.ver, peer))
         return Outcome.STORED.value, None
 
-    def _take_report(self, peer: str, frame: Frame, header: Header, report: Any) -> tuple[str, str | None]:
+    def _take_report(self, peer: str, came: Came, header: Header, report: Any) -> tuple[str, str | None]:
         stored = self.disk.reports.get(report.id)
-        held = None if stored is None else stored.held
+        disputed = stored is not None and self.disk.disputed(stored)
+        held = None if stored is None else replace(stored.held, disputed=disputed)
         creator = report.created_by_ref
         outcome, code = decide(held, header, sha256=report.sha256, origin=peer, creator=creator)
+        bell = report.id, header.ver, report.sha256
+        if stored is not None and outcome is Outcome.UNCHANGED and stored.held.origin == peer:
+            stored.gen, stored.idx = came.gen, came.frame.idx
+            stored.earlier |= {leaf: ver for ver, leaf in stored.leaves.items()}
+            stored.leaves[stored.held.ver] = came.leaf_hash
         if outcome is Outcome.STORED:
+            if stored is not None and disputed:
+                self.disk.hushed |= {b for b in self.disk.alerts if b[0] == report.id and b != bell}
+                self.disk.hushed.discard(bell)
             now = Held(peer, creator, header.ver, report.sha256, report.revoked)
             grave = report.severity.grade in RINGING
-            leaf_hash = self.disk.followed[peer].leaves[frame.idx]
-            leaves = {header.ver: leaf_hash}
-            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave, set(), leaves)
+            leaves, place = {header.ver: came.leaf_hash}, (came.gen, came.frame.idx)
+            self.disk.reports[report.id] = Stored(
+                now, report.raw, report.tlp.value, grave, set(), leaves, {}, *place
+            )
             self.disk.marked[report.id, header.ver] = report.tlp.value
-            if grave and not report.revoked and self.within_budget(peer):
-                self.disk.alerts.setdefault((report.id, header.ver), False)
-                self.disk.untold.append((peer, report.id, header.ver, leaf_hash))
+            if grave and not report.revoked and bell not in self.disk.alerts and self.within_budget(peer):
+                self.disk.alerts[bell] = False
+                self.disk.untold.append((peer, report.id, header.ver, came.leaf_hash))
         return outcome.value, code
 
     def within_budget(self, peer: str) -> bool:
@@ -496,25 +583,33 @@ class Node(Comparing, Handing, Saying):
         """Ring the room: under one name a message, until the room is known to have it."""
         while True:
             for key in [key for key, there in self.disk.alerts.items() if not there]:
+                if self.waits(key):
+                    continue
                 if self.world.dice.random() < self.world.faults.lost:
                     continue
                 if key not in self.room:  # the homeserver takes a repeated name for the message it has
                     self.room.append(key)
+                    self.rang.append((self.world.now_s, key))
                 if self.world.dice.random() < self.world.faults.lost:
                     continue  # its answer was lost: the same is sent again
                 yield lambda key=key: self.disk.alerts.__setitem__(key, True)
             yield 5.0
 
+    def waits(self, bell: Bell) -> bool:
+        """Whether what an alert is about is disputed by its author now, or was never said by it."""
+        stored = self.disk.reports.get(bell[0])
+        return bell in self.disk.hushed or (stored is not None and self.disk.disputed(stored))
+
     def _receipts(self) -> Step:
         """Tell origins that somebody saw their report: entry and mark in one transaction."""
         while True:
             if self.disk.untold and self.ready:
-                yield self._tell_one
+                yield self.tell_one
             if self.disk.unanswered and self.ready:
                 yield self.answer_one
             yield 5.0
 
-    def _tell_one(self) -> None:
+    def tell_one(self) -> None:
         if not self.disk.untold or not self.ready:
             return
         origin, report_id, ver, ref = self.disk.untold[0]

@@ -12,8 +12,10 @@ from tests.simulation.cast import NAMES, bundle, player
 from tests.simulation.comparing import FAULTY
 from tests.simulation.hearing import heard
 from tests.simulation.node import Node
+from tests.simulation.remembered import remembered
 from tests.simulation.saying import key_of
-from tests.simulation.state import Disk
+from tests.simulation.state import Bell, Disk, Entry, Followed
+from tests.simulation.theft import Thief, ended, note_lie, recover, robbed, steal
 from tests.simulation.villains import VILLAINS, Villain, new_id
 from tests.simulation.world import TIMEOUT_S, Faults, World
 
@@ -34,7 +36,8 @@ class Play:
     """A run as it ended. `published`: (origin, id, version) → bytes, of honest nodes.
 
     `remarked`: (node, report) → remarks; `cried`: node → calls; of honest nodes, whatever became of them. `keys`: of the
-    emergencies that were declared: node, report, key, whether it is a drill.
+    emergencies that were declared: node, report, key, whether it is a drill. `thieves`: by whom they robbed; `lies`: what
+    they said in that one's name, `bells`: what of it may have rung.
     """
 
     seed: int
@@ -45,6 +48,9 @@ class Play:
     cried: dict[str, set[bytes]] = field(default_factory=dict)
     keys: list[tuple[str, str, str, bool]] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)
+    thieves: dict[str, Thief] = field(default_factory=dict)
+    lies: set[bytes] = field(default_factory=set)
+    bells: dict[Bell, tuple[str, int]] = field(default_factory=dict)
     backups: dict[str, Disk] = field(default_factory=dict)
     lowest: dict[tuple[str, str], int] = field(
         default_factory=dict
@@ -55,8 +61,16 @@ class Play:
         return [n for n in self.nodes.values() if not isinstance(n, Villain)]
 
 
-def play(seed: int, villains: Sequence[type[Villain]] = ()) -> Play:
-    """Play one run to its end. `villains`: who of them plays, one at least, where chance decides otherwise."""
+def play(seed: int, villains: Sequence[type[Villain]] = (), *, theft: bool = False) -> Play:
+    """Play one run to its end. `villains`: who of them plays, one at least, where chance decides otherwise.
+
+    `theft`: keys are stolen in it, where chance decides that too.
+    """
+    with remembered():
+        return _played(seed, villains, theft=theft)
+
+
+def _played(seed: int, villains: Sequence[type[Villain]], *, theft: bool) -> Play:
     world = World(seed)
     dice = world.dice
     world.faults = Faults(
@@ -84,9 +98,9 @@ def play(seed: int, villains: Sequence[type[Villain]] = ()) -> Play:
                 node.meet(other.player, policy)
                 run.lowest[node.node_id, other.node_id] = policy.max_tlp_out.rank
         node.start()
-    _storm(run)
+    _storm(run, theft=theft)
     world.run(STORM_S)
-    world.faults, world.parted = Faults(), set()
+    world.faults, world.parted, world.diverted = Faults(), set(), {}
     for node in run.nodes.values():
         if not node.up:
             node.start()
@@ -94,13 +108,16 @@ def play(seed: int, villains: Sequence[type[Villain]] = ()) -> Play:
     return run
 
 
-def _storm(run: Play) -> None:
+def _storm(run: Play, *, theft: bool) -> None:
     """Lay out everything that people, machines and chance do in the first ten minutes."""
     world, dice = run.world, run.world.dice
     nodes = list(run.nodes.values())
     acts = [_file, _file, _file, _revise, _revise, _withdraw, _crash, _part, _lower, _villainy]
     acts += [_remark, _declare, _go_on]
+    acts += [_steal, _renew] if theft | (dice.random() < 0.25) else []
     acts += [_back_up, _back_up, _restore, _restore] if dice.random() < 0.3 else []
+    if theft:
+        world.at(dice.uniform(60, STORM_S * 0.6), lambda: _steal(run, max(run.honest, key=_filed)))
     for _ in range(dice.randint(10, 60)):
         act, node = dice.choice(acts), dice.choice(nodes)
         world.at(dice.uniform(0, STORM_S * 0.9), lambda act=act, node=node: act(run, node))
@@ -121,17 +138,22 @@ def _publish(
     def change() -> bool:
         stored = node.disk.reports.get(report_id)
         ver = 1 if stored is None else stored.held.ver + 1
-        raw = bundle(
-            node.player.name, report_id, f"Version {ver}", ver, tlp=tlp, grave=grave, revoked=revoked
-        )
+        title = f"A lie {ver}" if isinstance(node, Thief) else f"Version {ver}"
+        raw = bundle(node.player.name, report_id, title, ver, tlp=tlp, grave=grave, revoked=revoked)
         if not node.file(report_id, raw, to=to):
             return False
-        if not isinstance(node, Villain):
+        if isinstance(node, Villain):
+            note_lie(run, node, report_id, ver, raw)
+        else:
             run.published.setdefault((node.node_id, report_id, ver), set()).add(raw)
         run.did["published"] += 1
         return True
 
     node.post(change)
+
+
+def _filed(node: Node) -> int:
+    return sum(s.held.origin == node.node_id for s in node.disk.reports.values())
 
 
 def _own(run: Play, node: Node) -> str | None:
@@ -209,6 +231,17 @@ def _restore(run: Play, node: Node) -> None:
         run.world.at(run.world.dice.uniform(TIMEOUT_S, 120), lambda: None if node.up else node.start())
 
 
+def _steal(run: Play, node: Node) -> None:
+    if run.world.now_s < STORM_S * 0.7:
+        steal(run, node, _publish)
+
+
+def _renew(run: Play, node: Node) -> None:
+    """A log's key is lost, or its node has found that it has forked its log: a new generation."""
+    if node.up and not isinstance(node, Villain) and node.node_id not in run.thieves:
+        recover(run, node, void=node.contradicted)
+
+
 def _part(run: Play, node: Node) -> None:
     other = run.world.dice.choice(sorted(node.policies))
     pair = frozenset((node.node_id, other))
@@ -240,9 +273,14 @@ def _villainy(run: Play, _node: Node) -> None:
 
 def judge(run: Play) -> list[str]:
     """What is wrong with a run; nothing, if the protocol holds."""
+    with remembered():
+        return _judged(run)
+
+
+def _judged(run: Play) -> list[str]:
     return [
         *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
-        *_twice_witnessed(run), *heard(run), *_handed_wrongly(run),
+        *_twice_witnessed(run), *heard(run), *_handed_wrongly(run), *ended(run), *robbed(run),
     ]  # fmt: skip
 
 
@@ -254,37 +292,67 @@ def _lost(run: Play) -> list[str]:
             if reader is origin or origin.node_id in reader.disk.stopped or not origin.ready:
                 continue
             log = reader.disk.followed[origin.node_id]
+            if log.gen != origin.disk.gen:
+                wrong.append(f"{_name(reader)} does not follow the present log of {_name(origin)}")
+                continue
             if log.next != len(origin.disk.entries):
                 wrong.append(
                     f"{_name(reader)} is at {log.next} of {len(origin.disk.entries)} of {_name(origin)}"
                 )
             newest: dict[str, int] = {}
-            for idx, entry in enumerate(origin.disk.entries[: log.next]):
+            said: set[str] = set()  # in the log that is in force
+            for part, idx, entry in [*_good(origin, reader), *_present(origin, log)]:
                 if reader.node_id not in entry.wraps:
                     continue
                 header = read_header(entry.leaf)
-                if idx not in log.outcomes:
+                if idx not in part.outcomes:
+                    thief = run.thieves.get(origin.node_id)
+                    if thief is not None and part.gen < origin.disk.gen and reader.node_id in thief.ever:
+                        continue  # he who answered in its place may have passed over it
                     if header.t == "ack" or header.tlp.rank <= run.lowest[origin.node_id, reader.node_id]:
                         wrong.append(f"an entry of {_name(origin)} has no outcome at {_name(reader)}")
                     continue
-                outcome, code = log.outcomes[idx]
+                outcome, code = part.outcomes[idx]
                 if outcome == "quarantined":
                     wrong.append(f"{_name(reader)} quarantined an honest entry of {_name(origin)}: {code}")
                 if header.t in {"publish", "revoke"} and outcome in {"stored", "unchanged", "superseded"}:
                     newest[header.id] = max(newest.get(header.id, 0), header.ver)
+                    said |= {header.id} if part.gen == origin.disk.gen else set()
             for report_id, ver in newest.items():
                 stored = reader.disk.reports.get(report_id)
                 later = (
                     stored is not None and origin.restored and stored.held.ver > ver
                 )  # of an entry that it lost
-                if stored is None or (stored.held.ver != ver and not later):
+                left = stored is not None and reader.disk.disputed(stored)
+                if left and report_id in said:
+                    wrong.append(
+                        f"{_name(reader)} has passed over what {_name(origin)} said again of {report_id}"
+                    )
+                if stored is None or (stored.held.ver != ver and not later and not left):
                     wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
         for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
             node = run.nodes[by]
-            rang = {*node.disk.alerts, *node.room} if node.restored else set(node.disk.alerts)
+            bells = {*node.disk.alerts, *node.room} if node.restored else set(node.disk.alerts)
+            rang = {bell[:2] for bell in bells}
+            if by in run.thieves:
+                continue  # what a thief acknowledged stays (THREATS.md, 14)
             if node in run.honest and (key[0], key[1]) not in rang:
                 wrong.append(f"{_name(origin)} believes that {by} acknowledged what never rang there")
     return wrong
+
+
+def _present(origin: Node, log: Followed) -> list[tuple[Followed, int, Entry]]:
+    return [(log, idx, entry) for idx, entry in enumerate(origin.disk.entries[: log.next])]
+
+
+def _good(origin: Node, reader: Node) -> list[tuple[Followed, int, Entry]]:
+    """What is good of its ended logs, where the reader holds the beginning of that."""
+    found = []
+    for gen, own in origin.disk.ended.items():
+        log = reader.disk.past.get((origin.node_id, gen))
+        if log is not None and log.disputed_from != 0 and not origin.restored:
+            found += [(log, idx, entry) for idx, entry in enumerate(own.entries)]
+    return found
 
 
 def _leaked(run: Play) -> list[str]:
@@ -301,6 +369,8 @@ def _leaked(run: Play) -> list[str]:
         for report_id, stored in reader.disk.reports.items():
             origin = run.nodes.get(stored.held.origin)
             if origin is None or origin is reader or isinstance(origin, Villain):
+                continue
+            if reader.disk.disputed(stored) or (isinstance(reader, Villain) and stored.raw in run.lies):
                 continue
             if reader.node_id not in sealed.get((report_id, stored.held.ver), set()):
                 wrong.append(f"{_name(reader)} holds {report_id}, which was not for it")
@@ -331,6 +401,8 @@ def _forged(run: Play) -> list[str]:
             origin = run.nodes.get(stored.held.origin)
             if origin is None or isinstance(origin, Villain):
                 continue
+            if reader.disk.disputed(stored) or (isinstance(reader, Villain) and stored.raw in run.lies):
+                continue
             if stored.raw not in run.published.get((origin.node_id, report_id, stored.held.ver), ()):
                 wrong.append(f"{_name(reader)} holds words in the name of {_name(origin)} that it never said")
     return wrong
@@ -344,7 +416,8 @@ def _doubled(run: Play) -> list[str]:
             continue  # what it had rung was forgotten with its disk
         if len(node.room) != len(set(node.room)):
             wrong.append(f"the room of {_name(node)} was rung twice for one thing")
-        if set(node.room) != set(node.disk.alerts):
+        silent = set(node.disk.alerts) - set(node.room)
+        if not set(node.room) <= set(node.disk.alerts) or not all(map(node.waits, silent)):
             wrong.append(f"the room of {_name(node)} was not rung for everything")
     return wrong
 
@@ -365,11 +438,13 @@ def _forked(run: Play) -> list[str]:
     for origin in run.honest:
         own = [entry.leaf_hash for entry in origin.disk.entries]
         for reader in run.nodes.values():
-            if reader is origin:
+            if origin.restored and reader.node_id in origin.disk.stopped:
+                continue  # whoever was convicted is asked nothing any more
+            if reader is origin or reader.disk.followed[origin.node_id].gen != origin.disk.gen:
                 continue
             followed, cosigned = (
                 reader.disk.followed[origin.node_id],
-                reader.disk.cosigned.get(origin.node_id),
+                reader.disk.cosigned.get(origin.player.identity.statement.log.origin),
             )
             heads = [(followed.size, root_of(followed.leaves))]
             heads += [(cosigned.size, cosigned.root)] if cosigned is not None else []
@@ -388,7 +463,8 @@ def _twice_witnessed(run: Play) -> list[str]:
         others = [n for n in run.nodes.values() if n is not origin]
         if sum(isinstance(n, Villain) or bool(n.restored) for n in others) > FAULTY:
             continue
-        heads = {head for node in run.honest if node is not origin for head in node.witnessed(author)}
+        name = origin.player.identity.statement.log.origin
+        heads = {head for node in run.honest if node is not origin for head in node.witnessed(name)}
         logs = [n.disk.followed[author].leaves for n in run.honest if n is not origin]
         for size, root in heads:
             for other, other_root in heads:

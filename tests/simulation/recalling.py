@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tests.simulation.cast import START
 from tests.simulation.node import Came, Node
+from tests.simulation.state import Followed
 
 from tocsin_federation.envelope import open_entry
 from tocsin_federation.errors import EntryRefused
@@ -75,14 +76,14 @@ class Recaller(Node):
     def _name(self, kind: str) -> str:
         return f"{kind}--{UUID(bytes=self.world.dice.randbytes(16), version=4)}"
 
-    def _open(self, peer: str, frame: Frame) -> Came:
+    def _open(self, peer: str, frame: Frame, log: Followed) -> Came:
         try:
             kind = read_header(frame.leaf).t
         except EntryRefused:
             kind = ""
         if kind not in {"recall", "receipt"}:
-            return super()._open(peer, frame)
-        leaf_hash, policy = self.disk.followed[peer].leaves[frame.idx], self.policies[peer]
+            return super()._open(peer, frame, log)
+        leaf_hash, policy = log.leaves[frame.idx], self.policies[peer]
         try:
             opened = open_entry(
                 frame, expected_leaf_hash=leaf_hash, origin=peer, me=self.node_id, enc_private=self.player.enc
@@ -97,10 +98,10 @@ class Recaller(Node):
             return Came(frame, code=exc.code)
         return Came(frame, opened.header, receipt, opened.data_key)
 
-    def _apply(self, peer: str, opened: list[Came], start: int, following: int) -> None:
-        if self.disk.followed[peer].next != start:
+    def _apply(self, peer: str, log: Followed, opened: list[Came], start: int, following: int) -> None:
+        if log.next != start:
             return
-        super()._apply(peer, [self._unerased(one) for one in opened], start, following)
+        super()._apply(peer, log, [self._unerased(one) for one in opened], start, following)
         for came in opened:
             if owed(came.frame.leaf):
                 self._owe(peer, came.frame, self.disk.followed[peer].outcomes[came.frame.idx][0])
@@ -116,12 +117,12 @@ class Recaller(Node):
         )
         self.owing.append((peer, Told(leaf_hash, state, START, code)))
 
-    def _take_report(self, peer: str, frame: Frame, header: Header, report: Any) -> tuple[str, str | None]:
+    def _take_report(self, peer: str, came: Came, header: Header, report: Any) -> tuple[str, str | None]:
         if isinstance(report, Receipt):
             return self._hear(peer, report)
         if isinstance(report, Recall):
-            return self._obey(peer, frame, report)
-        return super()._take_report(peer, frame, header, report)
+            return self._obey(peer, came.frame, report)
+        return super()._take_report(peer, came, header, report)
 
     def _hear(self, peer: str, receipt: Receipt) -> tuple[str, str | None]:
         sealed = {e.leaf_hash for e in self.written if peer in read_header(e.leaf).aud.nodes}

@@ -27,6 +27,7 @@ from tests.simulation.villains import (
 from tocsin_federation.calls import read_call
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.frames import FramesRefused, encode_frame, encode_trailer
+from tocsin_federation.identity import ended_logs
 from tocsin_federation.inbox import Outcome
 from tocsin_schema.remark import check_remark
 
@@ -34,39 +35,37 @@ from tocsin_schema.remark import check_remark
 class Hasty(Node):
     """Moves its cursor first, and keeps what it fetched a little later."""
 
-    def _apply(self, peer, opened, start, following):
-        log = self.disk.followed[peer]
+    def _apply(self, peer, log, opened, start, following):
         if log.next == start:
             log.next = following
             life = self._life
-            self.world.at(5.0, lambda: life == self._life and self._keep(peer, opened, following))
+            self.world.at(5.0, lambda: life == self._life and self._keep(peer, log, opened, following))
 
-    def _keep(self, peer, opened, following):
-        log = self.disk.followed[peer]
+    def _keep(self, peer, log, opened, following):
         reached, log.next = log.next, following - 1
-        super()._apply(peer, opened, following - 1, following)
+        super()._apply(peer, log, opened, following - 1, following)
         log.next = reached
 
 
 class Careless(Node):
     """Takes a cut answer for a whole one."""
 
-    def _take(self, peer):
+    def _take(self, peer, log, until=None):
         try:
-            yield from super()._take(peer)
+            yield from super()._take(peer, log, until)
         except FramesRefused:
-            self.disk.followed[peer].next = self.disk.followed[peer].size
+            log.next = log.size
 
 
 class Gullible(Node):
     """Takes whatever comes under an id, whoever sends it."""
 
-    def _take_report(self, peer, frame, header, report):
+    def _take_report(self, peer, came, header, report):
         stored = self.disk.reports.get(report.id)
         if stored is not None and stored.held.origin != peer and stored.held.sha256 != report.sha256:
             stored.raw = report.raw
             return Outcome.STORED.value, None
-        return super()._take_report(peer, frame, header, report)
+        return super()._take_report(peer, came, header, report)
 
 
 class Chatty(Node):
@@ -209,15 +208,67 @@ class Blabber(Node):
         return b"".join([*frames, encode_trailer(request.at + len(entries))])
 
 
+class Forgetful(Node):
+    """Learns that a peer has ended its log, and goes on counting what stands beyond."""
+
+    def dispute(self, peer, identity):
+        super().dispute(peer, identity)
+        for log in self._past_of(peer):
+            log.disputed_from, log.over = log.size, True
+
+    def _past_of(self, peer):
+        return [log for (author, _), log in self.disk.past.items() if author == peer]
+
+
+class Rash(Forgetful):
+    """Counts what stands in an ended log for as long as it does not know what is good of it."""
+
+    def dispute(self, peer, identity):
+        Node.dispute(self, peer, identity)
+        for ended, log in zip(ended_logs(identity), self._past_of(peer), strict=True):
+            if ended.good is not None and log.size < ended.good and not log.over:
+                log.disputed_from = None
+
+
+class Grudging(Node):
+    """Stops a peer, and never looks again."""
+
+    def look_at_stopped(self):
+        yield 1e9
+
+
+class Bellman(Node):
+    """Rings late, and then for whatever it once wanted to ring for."""
+
+    def waits(self, _bell):
+        return False
+
+    def _courier(self):
+        while True:
+            yield 60.0
+            for key in [key for key, there in self.disk.alerts.items() if not there]:
+                if key not in self.room:
+                    self.room.append(key)
+                    self.rang.append((self.world.now_s, key))
+                yield lambda key=key: self.disk.alerts.__setitem__(key, True)
+
+
+class Loyal(Node):
+    """Keeps to the log that it knows."""
+
+    def learn(self, peer, _body):
+        return b"%d" % len(self.disk.known[peer].chain)
+
+
 class Clockwatcher(Node):
     """Holds what was sealed last by its author's clock for the newest."""
 
-    def _take_report(self, peer, frame, header, report):
+    def _take_report(self, peer, came, header, report):
         seen = self.__dict__.setdefault("_dated", {})
         if seen.get(report.id, header.ts) > header.ts:
             return Outcome.SUPERSEDED.value, None
         seen[report.id] = header.ts
-        return super()._take_report(peer, frame, header, report)
+        return super()._take_report(peer, came, header, report)
 
     def seal(self, **more):
         self._skew_s = -self._skew_s  # somebody sets its clock now and then
@@ -232,13 +283,15 @@ def _identity_of(player: Any) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """`who`: villains, or the wire and the machines themselves. `fault`: what `word` is said of."""
+    """`who`: villains, or the wire and the machines themselves. `fault`: what `word` is said of. `theft`: keys are stolen."""
 
     who: tuple[str | type[Node], ...]
     fault: type[Node]
     word: str
+    theft: bool = False
 
 
+THIEF = ("a thief of online keys, in the name of whoever he robbed",)
 ATTACKERS = {
     "2": Row(("the wire: lost, late, twice, again, cut, flipped",), Careless, "no outcome"),
     "3": Row((Forker,), Slanderer, "who is honest"),
@@ -249,6 +302,7 @@ ATTACKERS = {
     "11a": Row((Forger, Leech), Chatty, "above its limit|was not for it|other wraps"),
     "12": Row(("crashes between any two steps",), Hasty, "no outcome"),
     "13": Row((Colluder, Forker), Weathercock, "are witnessed"),
+    "14": Row(THIEF, Forgetful, "a thief's words as its author's", theft=True),
     "23": Row(("restores of older backups",), Hurried, "another past"),
     "25": Row((Observer,), Blabber, "learnt of"),
     "26": Row((Timeless, "clocks that are days wrong, and set"), Clockwatcher, "does not hold version"),
@@ -257,4 +311,10 @@ ATTACKERS = {
     "29": Row((Libeller,), Credulous, "a remark of .* that it never made|under another's name"),
     "30": Row((Crier,), Forgiving, "took an emergency up again"),
 }
-MORE = {"30 about others' reports": Row((Crier,), Meddled, "about a report that is not its own")}
+MORE = {
+    "30 about others' reports": Row((Crier,), Meddled, "about a report that is not its own"),
+    "14 before the good end is known": Row(THIEF, Rash, "has passed over", theft=True),
+    "14 that had its victim stopped": Row(THIEF, Grudging, "who is honest", theft=True),
+    "14 whose words wait to ring": Row(THIEF, Bellman, "rung by a thief", theft=True),
+    "14 that goes on": Row(THIEF, Loyal, "does not know that it has ended", theft=True),
+}

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from tests.simulation.cast import START, Player
+from tests.simulation.handing import Came
 from tests.simulation.state import Cried, Disk
 from tests.simulation.world import World
 
@@ -144,13 +145,18 @@ class Saying:
         calls.admit_answer(header, answer, policy=policy, me=self.node_id)
         return answer
 
-    def take_spoken(self, peer: str, header: Header, said: Any, leaf_hash: bytes) -> Ended:
+    def take_spoken(self, peer: str, came: Came) -> Ended:
         """Inside a transaction: what becomes of it."""
+        header, said = came.header, came.said
+        assert header is not None
         try:
             if header.t == "remark":
-                return self._take_remark(peer, header, said)
+                outcome = self._take_remark(peer, header, said)
+                if outcome[0] == Outcome.STORED.value:
+                    self.disk.remark_at[header.id, peer, said.kind] = came.gen, came.frame.idx
+                return outcome
             if header.t == "call":
-                return self._take_call(peer, header, *said, leaf_hash)
+                return self._take_call(peer, header, *said, came.leaf_hash)
             return self._take_answer(peer, header, said)
         except EntryRefused as exc:
             return Outcome.REFUSED.value, exc.code
@@ -159,14 +165,15 @@ class Saying:
         stored = self.disk.reports.get(header.id)
         ground = None
         if stored is not None:
-            given = stored.leaves.get(header.ver) == header.ref and peer in stored.audience
+            given = stored.carried(header.ver, header.ref) and peer in stored.audience
             marked = self.disk.marked.get((header.id, header.ver))
             tlp = None if marked is None else Tlp(marked)
             ground = remarks.Ground(stored.held.origin, (peer,) if given else (), header.ver, tlp)
         remarks.refuse_groundless(said, ground, by=peer, me=self.node_id)
         key = header.id, peer, said.kind
         before = self.disk.remarks.get(key)
-        standing = None if before is None else remarks.Standing(before.modified, before.sha256)
+        disputed = key in self.disk.remark_at and self.disk.disputes(peer, *self.disk.remark_at[key])
+        standing = None if before is None or disputed else remarks.Standing(before.modified, before.sha256)
         outcome = remarks.decide_remark(standing, said)
         if outcome is Outcome.STORED:
             self.disk.remarks[key] = said
@@ -188,7 +195,7 @@ class Saying:
             self.disk.calls[name] = _standing(call, content)
             self.history.append(Cried(peer, name, call.state, call.drill, content))
             if new and self.rings(peer):
-                self.disk.alerts.setdefault((name, 0), False)
+                self.disk.alerts.setdefault((name, 0, b""), False)
             self.disk.unanswered.append((peer, name, call.report_id, call.ver, leaf_hash))
         return outcome.value, code
 

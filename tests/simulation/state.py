@@ -3,9 +3,14 @@
 from dataclasses import dataclass, field
 
 from tocsin_federation.calls import Standing
+from tocsin_federation.identity import Identity
 from tocsin_federation.inbox import Held
 from tocsin_federation.merkle import Frontier
 from tocsin_schema.remark import Remark
+
+Bell = tuple[
+    str, int, bytes
+]  # report (or emergency), version, and what it says: the same is never rung twice
 
 
 @dataclass
@@ -20,7 +25,10 @@ class Entry:
 
 @dataclass
 class Stored:
-    """A report that is held. `sent`: NodeIDs that our versions went to, and the leaf hash that carried each version."""
+    """A report that is held. `audience`: NodeIDs that our versions went to; `leaves`: what carried each version.
+
+    `earlier`: the same in ended logs, leaf hash → version. `gen`, `idx`: where in its origin's log the version stands.
+    """
 
     held: Held
     raw: bytes
@@ -28,12 +36,27 @@ class Stored:
     grave: bool
     audience: set[str] = field(default_factory=set)
     leaves: dict[int, bytes] = field(default_factory=dict)
+    earlier: dict[bytes, int] = field(default_factory=dict)
+    gen: int = 1
+    idx: int = 0
+
+    def carried(self, ver: int, leaf_hash: bytes | None) -> bool:
+        """Whether that entry carried that version."""
+        return leaf_hash is not None and (
+            self.leaves.get(ver) == leaf_hash or self.earlier.get(leaf_hash) == ver
+        )
 
 
 @dataclass
 class Followed:
-    """A peer's log as it was verified, and what became of its entries: index → (outcome, code)."""
+    """A generation of a peer's log as it was verified, and what became of its entries: index → (outcome, code).
 
+    `disputed_from`: from where on its author has ended it. `over`: nothing more is to be taken from it.
+    """
+
+    gen: int = 1
+    disputed_from: int | None = None
+    over: bool = False
     size: int = 0
     frontier: bytes = field(default_factory=lambda: Frontier().to_bytes())
     note: bytes = b""
@@ -42,6 +65,15 @@ class Followed:
     outcomes: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     kept: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)  # of what was taken: leaf and data key
     via: set[int] = field(default_factory=set)  # what others handed on, and its author has not served yet
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A generation of one's own log that has ended, up to its good end."""
+
+    origin: str
+    entries: list[Entry]
+    note: bytes
 
 
 @dataclass
@@ -66,8 +98,15 @@ class Cried:
 
 @dataclass
 class Disk:
-    """Everything that survives."""
+    """Everything that survives. `entries`, `frontier`, `note`: of the present log; `known`: peers as their chains prove them.
 
+    `followed`: peers' present logs, `past`: those that have ended, by NodeID and generation.
+    """
+
+    gen: int = 1
+    ended: dict[int, Ended] = field(default_factory=dict)
+    known: dict[str, Identity] = field(default_factory=dict)
+    past: dict[tuple[str, int], Followed] = field(default_factory=dict)
     frontier: Frontier = field(default_factory=Frontier)
     entries: list[Entry] = field(default_factory=list)
     note: bytes = b""
@@ -75,14 +114,13 @@ class Disk:
     followed: dict[str, Followed] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     evidence: list[tuple[str, str, bytes, bytes, tuple[bytes, ...]]] = field(default_factory=list)
-    cosigned: dict[str, Cosigned] = field(default_factory=dict)
+    cosigned: dict[str, Cosigned] = field(default_factory=dict)  # by the log's origin line, as all here
     lines: dict[tuple[str, int, bytes], set[str]] = field(
         default_factory=dict
-    )  # author, size, root → who has cosigned it
+    )  # origin, size, root → who has cosigned it
     notes: dict[tuple[str, int, bytes], bytes] = field(default_factory=dict)  # the same, as notes
-    alerts: dict[tuple[str, int], bool] = field(
-        default_factory=dict
-    )  # → whether the room is known to have it
+    alerts: dict[Bell, bool] = field(default_factory=dict)  # → whether the room is known to have it
+    hushed: set[Bell] = field(default_factory=set)  # alerts for words that their author never said
     untold: list[tuple[str, str, int, bytes]] = field(
         default_factory=list
     )  # acknowledgements: origin, id, ver, ref
@@ -90,8 +128,20 @@ class Disk:
     rung: dict[str, int] = field(default_factory=dict)  # by peer: how many alerts its reports raised
     marked: dict[tuple[str, int], str] = field(default_factory=dict)  # id, ver → the marking it had
     remarks: dict[tuple[str, str, str], Remark] = field(default_factory=dict)  # report, node, kind
+    remark_at: dict[tuple[str, str, str], tuple[int, int]] = field(
+        default_factory=dict
+    )  # the same → gen, index
     calls: dict[str, Standing] = field(default_factory=dict)  # emergency → the call that stands
     called: dict[bytes, tuple[str, int, frozenset[str]]] = field(default_factory=dict)  # ours, by leaf hash
     cried: dict[str, int] = field(default_factory=dict)  # by peer: how many emergencies
     unanswered: list[tuple[str, str, str, int, bytes]] = field(default_factory=list)
     answers: set[tuple[str, str]] = field(default_factory=set)  # emergency, by whom
+
+    def disputes(self, author: str, gen: int, idx: int) -> bool:
+        """Whether the author of that place in its log has ended the log before it (P-151)."""
+        log = self.past.get((author, gen))
+        return log is not None and log.disputed_from is not None and idx >= log.disputed_from
+
+    def disputed(self, stored: Stored) -> bool:
+        """Whether the version of a report that is held is."""
+        return self.disputes(stored.held.origin, stored.gen, stored.idx)

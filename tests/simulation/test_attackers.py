@@ -24,7 +24,7 @@ def test_a_node_that_breaks_a_rule_is_found_out(name, monkeypatch):
     for seed in range(3000, 3000 + RUNS):
         if any(
             re.search(row.word, each)
-            for each in judge(play(seed, [v for v in row.who if isinstance(v, type)]))
+            for each in judge(play(seed, [v for v in row.who if isinstance(v, type)], theft=row.theft))
         ):
             return
     pytest.fail(f"{RUNS} runs, and nobody noticed what {name} does")

@@ -73,12 +73,11 @@ class Trusting(Node):
 class Twice(Node):
     """Rings for what it is handed on, and again when its author comes with it."""
 
-    def _apply(self, peer, opened, start, following):
-        log = self.disk.followed[peer]
+    def _apply(self, peer, log, opened, start, following):
         for came in opened:
             if came.frame.idx in log.via and came.header is not None:
                 self.room += [key for key in self.room if key[0] == came.header.id]
-        super()._apply(peer, opened, start, following)
+        super()._apply(peer, log, opened, start, following)
 
 
 @pytest.mark.parametrize(

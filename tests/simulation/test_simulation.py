@@ -1,4 +1,4 @@
-"""A thousand federations on a bad wire, with crashes and liars: every promise holds in each, and a broken one is found.
+"""Two thousand federations on a bad wire, with crashes, liars and thieves: every promise holds in each, and a broken one is found.
 
 A seed that fails is played again with `python -m tests.simulation SEED`.
 """
@@ -20,13 +20,23 @@ from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
 
 CHUNK = 50
-SEEDS = 1000
+SEEDS = 2000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_every_promise_holds_whatever_happens(first):
     broken = {seed: wrong for seed in range(first, first + CHUNK) if (wrong := judge(play(seed)))}
     assert not broken, f"python -m tests.simulation {min(broken)}"
+
+
+@pytest.mark.parametrize("first", range(8000, 8120, 20))
+def test_a15_after_a_theft_of_online_keys_everybody_knows_what_it_holds_and_who_said_it(first):
+    did = Play(0, None, {}).did
+    for seed in range(first, first + 20):
+        run = play(seed, theft=True)
+        assert judge(run) == [], seed
+        did += run.did
+    assert min(did["thefts"], did["recoveries"]) > 15
 
 
 def test_the_same_seed_is_the_same_run():
@@ -107,6 +117,10 @@ def scene(*kinds, seed=0, until_s=120.0, parted=()):
     return run, nodes
 
 
+def log_of(node):
+    return node.player.identity.statement.log.origin
+
+
 class HalfForker(Forker):
     """Shows its other face to the last of its peers only, from its first entry on."""
 
@@ -131,7 +145,7 @@ def test_a4_a_victim_cut_off_from_all_others_sees_nothing_witnessed_and_learns_i
     forker, eclipsed = nodes[0], nodes[4]
     assert eclipsed.disk.followed[forker.node_id].size == 1
     assert eclipsed.disk.stopped == {}
-    assert [size for size, _ in eclipsed.witnessed(forker.node_id) if size] == []
+    assert [size for size, _ in eclipsed.witnessed(log_of(forker)) if size] == []
     run.world.parted = set()
     run.world.run(run.world.now_s + 120.0)
     assert eclipsed.disk.stopped == {forker.node_id: "log-fork"}
@@ -169,7 +183,7 @@ def twice_witnessed(seed, colluders):
         head
         for n in nodes[1:]
         if not isinstance(n, Villain)
-        for head in n.witnessed(nodes[0].node_id)
+        for head in n.witnessed(log_of(nodes[0]))
         if head[0]
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from tests.simulation.cast import START, bundle
 from tests.simulation.comparing import KINDS
+from tests.simulation.ending import OPEN
 from tests.simulation.node import Node
 from tests.simulation.saying import key_of
 from tests.simulation.state import Entry
@@ -58,11 +59,12 @@ class Forker(Villain):
             self._other.append(self.world.dice.randbytes(32))
 
     def serve(self, request: Request, answer: Callable[[bytes], None]) -> None:
-        if self._other is None or request.src not in self._fooled or request.kind in KINDS:
+        if self._other is None or request.src not in self._fooled or request.kind in KINDS | OPEN:
             super().serve(request, answer)
         elif request.kind == "checkpoint":
             size, root = len(self._other), root_of(self._other)
-            answer(self.disk.notes.get((self.node_id, size, root), self._second()))
+            origin = self.player.identity.statement.log.origin
+            answer(self.disk.notes.get((origin, size, root), self._second()))
         elif request.kind == "tile":
             answer(b"".join(self._other[request.at * 256 : request.at * 256 + request.width]))
         else:
@@ -81,7 +83,7 @@ class Colluder(Villain):
     """Cosigns whatever a log has signed, and forgets what it cosigned before."""
 
     def judge(self, src: str, _submission: Submission, _checkpoint: Checkpoint) -> None:
-        self.disk.cosigned.pop(src, None)
+        self.disk.cosigned.pop(self.disk.known[src].statement.log.origin, None)
 
 
 class Shrinker(Villain):
@@ -259,7 +261,8 @@ class GoBetween(Villain):
         elif request.kind == "relay-entries" and lie == 1 and log is not None:
             answer(encode_trailer(log.size))  # as if there were nothing
         elif request.kind == "relay-entries" and lie == 2:
-            answer(self._entries(request, self.policies[request.src]))  # of its own log
+            own = replace(request, log=self.player.identity.statement.log.origin)
+            answer(self._entries(own, self.policies[request.src]))
         elif request.kind == "relay-checkpoint" and lie == 3:
             answer(self.disk.note)
         elif request.kind == "relay-tile" and lie == 4:
@@ -282,13 +285,16 @@ class Leech(Villain):
         dice = self.world.dice
         for peer in self.policies:
             kind = dice.choice(["entries", "tile", "checkpoint", "relay-entries", "relay-entries"])
+            about = dice.choice(sorted(self.policies))
+            wanted = about if kind.startswith("relay") else peer
             request = Request(
                 self.node_id,
                 peer,
                 kind,
                 dice.choice([0, 1, 10**9]),
                 width=dice.randrange(1, 257),
-                about=dice.choice(sorted(self.policies)),
+                about=about,
+                log=self.disk.known[wanted].statement.log.origin,
             )
             self.world.ask(request, lambda _body: None)
 
@@ -323,7 +329,8 @@ class Flooder(Villain):
         self.post(change)
         for peer in self.policies:
             for _ in range(20):
-                self.world.ask(Request(self.node_id, peer, "entries", 0), lambda _body: None)
+                origin = self.disk.known[peer].statement.log.origin
+                self.world.ask(Request(self.node_id, peer, "entries", 0, log=origin), lambda _body: None)
 
 
 class Observer(Leech):

@@ -31,7 +31,10 @@ class Faults:
 
 @dataclass(frozen=True)
 class Request:
-    """What one node asks of another. `at`, `width`, `about` (a NodeID) and `body` mean what the kind makes of them."""
+    """What one node asks of another. `at`, `width`, `about` (a NodeID) and `body` mean what the kind makes of them.
+
+    `log`: the origin line of the log that is asked for. `seq`: of the statement whose key has signed the request.
+    """
 
     src: str
     dst: str
@@ -41,19 +44,24 @@ class Request:
     wait_s: float = 0.0
     about: str = ""
     body: bytes = b""
+    log: str = ""
+    seq: int = 0
 
 
 @dataclass
 class World:
     """The clock, the dice, the wire. `servers`: by NodeID, who answers requests.
 
-    `taps`: by NodeID, every byte that was ever answered to it.
+    `diverted`: who asks, whom → who answers in that one's place. `taps`: by NodeID, every byte that was ever answered to it.
     """
 
     seed: int
     faults: Faults = Faults()
     now_s: float = 0.0
     servers: dict[str, Callable[[Request, Callable[[bytes], None]], None]] = field(default_factory=dict)
+    diverted: dict[tuple[str, str], Callable[[Request, Callable[[bytes], None]], None]] = field(
+        default_factory=dict
+    )
     parted: set[frozenset[str]] = field(default_factory=set)
     taps: dict[str, bytearray] = field(default_factory=dict)
     events: int = 0
@@ -93,7 +101,7 @@ class World:
             self._carry(request.dst, request.src, lambda: finish(self._touched(body)), len(body))
 
         def arrive() -> None:
-            server = self.servers.get(request.dst)
+            server = self._server(request)
             if server is not None:
                 server(request, answered)
 
@@ -104,9 +112,12 @@ class World:
 
     def _say_again(self, request: Request) -> None:
         """The same request, though nobody waits for its answer any more."""
-        server = self.servers.get(request.dst)
+        server = self._server(request)
         if server is not None:
             server(request, lambda _body: None)
+
+    def _server(self, request: Request) -> Callable[[Request, Callable[[bytes], None]], None] | None:
+        return self.diverted.get((request.src, request.dst)) or self.servers.get(request.dst)
 
     def _carry(self, src: str, dst: str, arrive: Callable[[], None], size: int) -> None:
         dice, faults = self.dice, self.faults

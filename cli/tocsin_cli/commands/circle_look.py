@@ -126,8 +126,8 @@ def gap_text(counted: Mapping[str, Any]) -> str | None:
         )
     if missing := counted.get("missing"):
         return (
-            f"{missing} of {last} entries of {name} did not come to us: its ceiling for us may forbid them, or we were "
-            "left out. Ask its operator. [circle-gap]"
+            f"{missing} of {last} entries of {name} did not come to us: its ceiling for us may forbid them, we were "
+            "left out, or its node was put back from a backup. Ask its operator. [circle-gap]"
         )
     return None
 

@@ -48,6 +48,12 @@ def _spellings() -> Written:
     yield "header-float-version", _CANONICAL, "P-62", "ver 1.0.", _swap(b'"ver":1', b'"ver":1.0')
     null = _swap(b'"t":', b'"prev":null,"t":')
     yield "header-null-prev", _CANONICAL, "P-62", "A field that is absent is not null.", null
+
+    def spare(leaf: bytes) -> bytes:
+        at = leaf.index(b'"kc":"') + 48
+        return leaf[:at] + bytes([leaf[at] + 1]) + leaf[at + 1 :]
+
+    yield "hash-with-spare-bits", _CANONICAL, "P-10", "A second spelling of the commitment.", spare
     escaped = _swap(b'"amber"', b'"\\u0061mber"')
     yield "header-escaped-letter", _CANONICAL, "P-62", "\\u0061mber for amber.", escaped
 

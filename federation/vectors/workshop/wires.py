@@ -220,6 +220,16 @@ def _invites() -> Iterator[tuple[str, str, str, str, str]]:
     )
     yield "version-2", bad, "P-30", "An invite of a later version.", good.replace("tocsin1.", "tocsin2.")
     yield "not-base64", bad, "P-30", "Letters that are none.", "tocsin1.***"
+    comma = f"{good[:50]},{good[50:]}"
+    yield "stray-comma", bad, "P-30", "A comma that many decoders pass over.", comma
+    padded = good + "=" * (-len(good.removeprefix("tocsin1.")) % 4)
+    yield (
+        "padded",
+        bad,
+        "P-30",
+        "A second spelling: base64url is not padded here.",
+        padded + "=" * (padded == good),
+    )
     yield "empty", bad, "P-30", "Nothing after the prefix.", "tocsin1."
     yield "too-long", bad, "P-30", "More than 1,024 letters.", "tocsin1." + "A" * 1024
     for name, comment, url in (

@@ -74,6 +74,7 @@ def _forms() -> Iterator[Row]:
             f"old 5\n{line * (MAX_PROOF_LINES + 1)}\n".encode() + _note(_LEAVES),
         ),
         ("not-a-note", "No signature line.", good.partition(b"\n\n")[0] + b"\n\nalder\n12\n"),
+        ("signature-not-base64", "Letters that are none.", good[:-8] + b"*" + good[-7:]),
         ("not-ascii", "A proof in letters.", good.replace(b"old 5\n", "old 5\n\u00e9\n".encode(), 1)),
     ):
         yield name, malformed, "P-163", comment, body, _HELD

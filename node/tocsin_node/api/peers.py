@@ -277,12 +277,12 @@ def _gap(circle: str, count: Count) -> dict[str, Any]:
     """What is wrong with how a peer's entries to a circle come, in words."""
     if count.doubled:
         hint = (
-            f"It has put two entries under one number of the circle {circle!r}: call its operator; the node may have "
-            "been restored, or it tells members different things."
+            f"It has put two entries under one number of the circle {circle!r}: call its operator; it tells members "
+            "different things, or is an older program that was put back from a backup."
         )
         return {"code": "circle-doubled", "hint": hint}
     hint = (
         f"{count.missing} of its {count.last} entries to the circle {circle!r} did not come to us: its ceiling for us "
-        "may forbid them, or we were left out. Ask its operator."
+        "may forbid them, we were left out, or its node was put back from a backup. Ask its operator."
     )
     return {"code": "circle-gap", "hint": hint}

@@ -2,9 +2,7 @@
 
 import asyncio
 
-from tocsin_federation.identity import EndedLog, Identity, ended_logs
-from tocsin_federation.merkle import root_of
-from tocsin_federation.statement import Void
+from tocsin_federation.identity import EndedLog, Identity, disputed_from, ended_logs
 from tocsin_node.storage import remote
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.remote import RemoteLog
@@ -13,23 +11,19 @@ from tocsin_node.storage.remote import RemoteLog
 async def dispute(conn: Connection, identity: Identity) -> None:
     """Note, in the transaction that takes the statements, from where on the ended logs of a peer are disputed.
 
-    Of a log that we hold up to the last good head or beyond: all after it, or everything when its beginning is not the
-    one that the peer calls good. Of one that we hold less of nothing is known before the rest was fetched.
+    Of a log that we hold up to the last good head or beyond: all after it. Of one whose beginning is not the one that
+    the peer calls good, or that we hold less of, everything; in the second case until the rest is fetched.
     """
     for ended in ended_logs(identity):
         log = await remote.standing(conn, identity.node_id, ended.key.gen)
-        start = None if log is None else await _disputed_from(conn, ended, log)
-        if log is not None and start is not None:
+        if log is not None and not log.ended and (start := await ended_from(conn, ended, log)) is not None:
             await remote.dispute(conn, log.origin, log.gen, start)
 
 
-async def _disputed_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> int | None:
-    void = ended.void
-    if void is None or log.disputed_from is not None or log.size < void.size:
+async def ended_from(conn: Connection, ended: EndedLog, log: RemoteLog) -> int | None:
+    """From where on `log`, as far as it is held, is disputed; None where all of it is good."""
+    if ended.void is None:
         return None
-    return void.size if await _begins_well(conn, log, void) else 0
-
-
-async def _begins_well(conn: Connection, log: RemoteLog, void: Void) -> bool:
-    good = await remote.leaves(conn, log, 0, void.size)
-    return await asyncio.to_thread(root_of, good) == void.root
+    return await asyncio.to_thread(
+        disputed_from, ended.void, await remote.leaves(conn, log, 0, ended.void.size)
+    )

@@ -28,6 +28,7 @@ from tocsin_federation.identity import EndedLog, ended_logs
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
+from tocsin_node.services.ended_logs import ended_from
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peer import Peer
@@ -258,6 +259,8 @@ class Exchange:
         known = answer.body == log.note  # verified when it was kept
         head = None if known else open_checkpoint(answer.body, log_key.vkey)
         self._open.add(peer.node_id)
+        if self._ended_since(peer):
+            return "nothing"  # what came late is of a log that its author has ended: `_end_log` looks at that
         if head is not None:
             log = await self._grown(peer, log, head, answer.body, doubted=doubted)
             await self._cosigned(peer, log, log_key.origin, answer.body)
@@ -343,13 +346,18 @@ class Exchange:
                 if next_index < log.size:
                     coming = asyncio.create_task(self._entries(peer, log.gen, next_index))
                 current = self._peering.by_id(peer.node_id)  # a ceiling may have changed while we waited
-                if current is None or not current.active:
+                if current is None or not current.active or self._ended_since(peer):
                     return log
                 log = await self._intake.take(current, log, frames, next_index)
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
         return log
+
+    def _ended_since(self, peer: Peer) -> bool:
+        """Whether the peer has begun a new generation since this round did: its statement may come at any moment."""
+        current = self._peering.by_id(peer.node_id)
+        return current is not None and current.identity.statement.log.gen > peer.identity.statement.log.gen
 
     # A generation that has ended ----------------------------------------------------------------------
 
@@ -371,8 +379,8 @@ class Exchange:
                 )
 
     async def _end_log(self, peer: Peer, ended: EndedLog, log: RemoteLog) -> None:
-        good, disputed = ended.good, log.disputed_from
-        if good is None or (log.size < good and disputed is None):
+        good, other = ended.good, False
+        if good is None or log.size < good:
             answer = await self._client.checkpoint(
                 peer.row.url, peer.node_id, log_id(ended.key.origin), since=0, wait_s=0
             )
@@ -382,14 +390,14 @@ class Exchange:
                 if shown and head.size > log.size:
                     log = await self._extend(peer, log, head, answer.body)
             except LogBroken:
-                if good is None:
-                    raise
-                disputed = 0  # what we were shown is not the beginning of what is good
-        if good is not None and disputed is None and log.size == good:
-            disputed = good
-        if good is not None and disputed is None:
+                if good is None or await self._other_past(peer, log, head) is None:
+                    raise  # damage on the way is no judgement [P-47]
+                other = True  # what we were shown is not the beginning of what is good
+        if good is not None and log.size < good and not other:
             return
-        until = log.size if good is None else min(good, disputed or 0, log.size)
+        async with self._pool.acquire() as conn:
+            disputed = await ended_from(conn, ended, log)
+        until = log.size if disputed is None else disputed
         if log.next_index < until:
             log = await self._take_entries(peer, replace(log, size=until))
             if log.next_index < until:

@@ -126,6 +126,7 @@ class OnwardDesk:
         self._came = dict(came)  # of what is held: through whom it came
         self._through: dict[tuple[str, int], Through] = {}
         self._passings: list[Passing] = []
+        self._noted: set[tuple[bytes, str]] = set()
         self._complaints: list[NewComplaint] = []
         self._direct: list[tuple[str, int]] = []
         self._authors: dict[str, str] = {}
@@ -197,6 +198,7 @@ class OnwardDesk:
         self._passings.append(
             Passing(self._peer.node_id, place, header.id, header.ver, recipients, came.client)
         )
+        self._noted |= {(place.leaf_hash, node) for node in recipients}
         if not permitted(came.passed.header, by=self._peer.node_id, client=came.client):
             self.refused(came, place, frame, opened)
         return Outcome.STORED
@@ -207,6 +209,11 @@ class OnwardDesk:
         key = self._data_keys.lock(place.leaf_hash, opened.data_key)
         sealed = (frame.leaf, frame.ct, key)
         self._complain(opened.header, place, came.passed.author, by=self._us, sealed=sealed)
+
+    @property
+    def noted(self) -> set[tuple[bytes, str]]:
+        """What is passed on of ours by entries of the batch so far: leaf hash of each, NodeID that it went to."""
+        return self._noted
 
     @property
     def authors(self) -> dict[str, str]:

@@ -51,23 +51,31 @@ class ReceiptDesk:
         passed = await onward_readers.passed(conn, peer, us, beyond) if beyond else {}
         return cls(peer, us, moment, sealed, passed)
 
-    def judge(self, receipt: Receipt) -> Outcome:
-        """Note what counts of it. Raises: EntryRefused `not-ours`."""
+    def judge(self, receipt: Receipt, noted: AbstractSet[tuple[bytes, str]]) -> Outcome:
+        """Note what counts of it. `noted`: what entries of the batch before it pass on of ours.
+
+        Raises: EntryRefused `not-ours`.
+        """
         own = receipt.v == 1
-        items = ours(receipt, self._sealed) if own else onward(receipt, self._passed.keys())
+        items = ours(receipt, self._sealed) if own else onward(receipt, self._passed.keys() | noted)
         heard = self._own if own else self._onward
         heard += [(item, self._moment(item.at)) for item in items]
         return Outcome.STORED
 
     async def write(self, conn: Connection, tag: Callable[[str], bytes]) -> bool:
-        """Store it all; whether authors are owed something now. `tag`: the keyed hash of a report's id."""
+        """Store it all, after what the batch passes on; whether authors are owed something now.
+
+        `tag`: the keyed hash of a report's id.
+        """
         owing = await onward_readers.owe(conn, self._peer, self._us, self._own)
         if self._own:
             await receipts.hear(conn, self._peer, self._own)
         if self._onward:
+            entries = [item.entry for item, _ in self._onward]
+            found = await onward_readers.passed(conn, self._peer, self._us, entries)
             known = {
-                key: (passed.tag or tag(passed.report_id or ""), passed)
-                for key, passed in self._passed.items()
+                key: (passed.tag or tag(passed.report_id or ""), passed) for key, passed in found.items()
             }
-            await onward_readers.hear(conn, self._peer, self._onward, known)
+            heard = [(item, at) for item, at in self._onward if (item.entry, item.by) in known]
+            await onward_readers.hear(conn, self._peer, heard, known)
         return owing

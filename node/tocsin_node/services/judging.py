@@ -144,7 +144,7 @@ class Hearing:
             return self._judge_recall(arrival.leaf_hash, opened.header, arrival.recall)
         if arrival.receipt is not None:
             try:
-                return self.receipts.judge(arrival.receipt), None
+                return self.receipts.judge(arrival.receipt, self.passing.noted), None
             except EntryRefused as exc:
                 return Outcome.REFUSED, exc.code
         if arrival.acknowledgement is not None:

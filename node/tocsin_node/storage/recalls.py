@@ -137,10 +137,11 @@ select * from ({_OF_PEER}) o
 order by done_at is null and deadline < $2 and code is distinct from 'not-owner' desc, at desc, recall, node limit $1
 """
 TITLES = "select id, name from report where id = any($1::text[])"
-# Who has it from its author by now owes us nothing.
+# Who has it from its author by now owes us nothing; who was removed from the peers will say nothing more.
 OVERDUE = f"""
 select distinct node from ({_OF_PEER}) o
 where done_at is null and deadline < $1 and code is distinct from 'not-owner'
+    and exists (select from peer p where p.node_id = o.node and p.state <> 'removed')
 """
 
 STORE = """
@@ -290,7 +291,10 @@ async def titles(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
 
 
 async def overdue(conn: Connection, now: datetime) -> list[str]:
-    """Peers (NodeIDs) that have not said by the deadline that they have done what a recall of ours asks."""
+    """Peers (NodeIDs) that have not said by the deadline that they have done what a recall of ours asks.
+
+    Not those that a person has removed since: the list of recalls goes on to show them.
+    """
     return [row[0] for row in await conn.fetch(OVERDUE, now)]
 
 

@@ -34,6 +34,15 @@ def unbase64(text: Any, length: int | None = None) -> bytes | None:
     return raw if right else None
 
 
+def respelt(text: Any) -> bool:
+    """Base64 whose last letter carries bits that nobody reads: another spelling of the same bytes (P-10)."""
+    try:
+        raw = b64decode(text, validate=True)
+        return len(raw) in {24, 32, 1216} and b64encode(raw).decode() != text
+    except (Error, ValueError, TypeError):
+        return False
+
+
 def node_bytes(node_id: str) -> bytes:
     return b32decode(node_id[2:].upper() + "====")
 

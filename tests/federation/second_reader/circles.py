@@ -65,7 +65,7 @@ def opened(envelopes: Sequence[bytes]) -> str | list[tuple[bytes, dict[str, byte
             this = canonical(parts[0]) if parts is not None and len(parts[0]) <= 24_576 else None
         except ValueError:
             this = None
-        if isinstance(this, dict) and number(this.get("v")) and this["v"] not in {1, 2}:
+        if isinstance(this, dict) and type(this.get("v")) is int and this["v"] not in {1, 2}:
             return "circle-unsupported"
         if parts is None or len(parts[1]) > 32 or not form(this):
             return "circle-malformed"
@@ -89,7 +89,7 @@ def chain(envelopes: Sequence[bytes], *, held: Sequence[bytes], now: int) -> str
             )
             if not linked or this["iat"] < before["iat"] or this.get("roster") != before.get("roster"):
                 return "circle-broken"
-        for judges in said[n - 1 : n + 1] if n else said[:1]:
+        for judges in [this, said[n - 1]] if n else [this]:
             keys = [unbase64(each) or b"" for each in judges["admins"]]
             if not all(sound(key) for key in keys):
                 return "key-weak"
@@ -148,7 +148,7 @@ def manifest(
 ) -> str | None:
     """P-206, P-207, P-218: an entry that brings manifests."""
     said = read(content, 1_048_576)
-    if said is not None and number(said.get("v")) and said["v"] != 1:
+    if said is not None and type(said.get("v")) is int and said["v"] != 1:
         return "circle-unsupported"
     envelopes = many(said["chain"]) if said is not None and set(said) == {"chain", "v"} else None
     if not envelopes or len(envelopes) > 256:

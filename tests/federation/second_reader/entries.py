@@ -19,6 +19,7 @@ from tests.federation.second_reader.basics import (
     canonical,
     node_bytes,
     number,
+    respelt,
     sha,
     unbase64,
 )
@@ -106,6 +107,12 @@ def header_of(leaf: bytes) -> Any:
     if None in (header.get(name, 0) for name in ("prev", "ref")):
         return "not-canonical"
     if isinstance(aud, dict) and (aud.get("unnamed") is False or aud.get("cprev", 0) is None):
+        return "not-canonical"
+    enc = header.get("enc")
+    texts = [header.get("prev"), header.get("ref")]
+    texts += [aud.get(name) for name in ("circle", "cprev")] if isinstance(aud, dict) else []
+    texts += [enc.get(name) for name in ("salt", "kc", "ct")] if isinstance(enc, dict) else []
+    if any(respelt(text) for text in texts):
         return "not-canonical"
     return form(header) or header
 

@@ -20,7 +20,7 @@ def told(content: bytes, most: int) -> dict[str, Any] | str:
         said = canonical(content) if len(content) <= most else None
     except (ValueError, RecursionError):
         said = None
-    return said if isinstance(said, dict) and number(said.get("v")) else "content-invalid"
+    return said if isinstance(said, dict) and type(said.get("v")) is int else "content-invalid"
 
 
 def words(value: Any, most: int) -> bool:

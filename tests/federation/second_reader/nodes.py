@@ -14,6 +14,7 @@ from tests.federation.second_reader.basics import (
     node_bytes,
     number,
     printed,
+    respelt,
     sha,
     signers,
     sound,
@@ -121,6 +122,15 @@ def log_may_be(earlier: Sequence[dict[str, Any]], this: dict[str, Any]) -> bool:
     )
 
 
+def binary(this: dict[str, Any]) -> list[Any]:
+    """The texts in a statement that stand for bytes, if it has its form."""
+    keys = [*this.get("http", ()), *this.get("enc", ())]
+    void = this.get("void")
+    texts = [*this.get("root", ()), *this.get("next", ()), this.get("prev")]
+    texts += [each.get("pk") for each in keys if isinstance(each, dict)]
+    return texts + ([void.get("root")] if isinstance(void, dict) else [])
+
+
 def keys_of(this: dict[str, Any]) -> list[tuple[str, int]]:
     return [(this["log"]["vkey"], 1), (this["wit"], 4)]
 
@@ -179,9 +189,11 @@ def chain(
             this = canonical(opened[0])
         except ValueError:
             return "not-canonical"
-        if isinstance(this, dict) and number(this.get("v")) and this["v"] != 1:
+        if isinstance(this, dict) and type(this.get("v")) is int and this["v"] != 1:
             return "statement-unsupported"
         if isinstance(this, dict) and None in (this.get(name, 0) for name in ("prev", "void")):
+            return "not-canonical"
+        if isinstance(this, dict) and any(respelt(text) for text in binary(this)):
             return "not-canonical"
         if not form(this):
             return "statement-malformed"

@@ -15,7 +15,7 @@ PARTS = {"chain", "content", "data_key", "index", "leaf", "note", "path", "v"}
 def parts(content: bytes, most: int, extra: set[str]) -> dict[str, Any] | str:
     """The parts of a disclosed proof as a share and a complaint carry them, or the code."""
     said = read(content, most)
-    if said is None or not number(said.get("v")):
+    if said is None or type(said.get("v")) is not int:
         return "content-invalid"
     if said["v"] != 1:
         return "unsupported"
@@ -34,6 +34,8 @@ def parts(content: bytes, most: int, extra: set[str]) -> dict[str, Any] | str:
 def proven_parts(found: dict[str, Any], known: Sequence[bytes]) -> dict[str, Any] | None:
     """P-231: the author's header, if all is proven under the longer of two chains that agree; else nothing."""
     longer, other = sorted((list(found["chain"]), list(known)), key=len, reverse=True)
+    if isinstance(judged(found["chain"], expected=None, now=None), str):
+        return None
     payloads = (
         [[b64decode(canonical(each)["payload"]) for each in chain] for chain in (longer, other)]
         if known
