@@ -10,7 +10,7 @@ from tocsin_node.storage.reports import Place
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """A recall of ours as its entry at `place` says it. `id`: that entry's; `tag`: None while the report is not known."""
+    """A recall of ours as its entry at `place` says it. `id`: the entry's; `tag`: None while its report is unknown."""
 
     id: str
     tag: bytes | None
