@@ -59,6 +59,7 @@ class Comparing:
     node_id: str
     ready: bool
     contradicted: bool
+    _work: Callable[[Step], None]
     _commit: Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
     # What it answers -------------------------------------------------------------------------------------
@@ -204,7 +205,8 @@ class Comparing:
                 if teller in self.disk.stopped:
                     continue
                 origins = {self._log_of(p).origin: p for p in names if p != teller}
-                question = write_question(self.world.dice.randbytes(16), origins)
+                own = self.player.identity.statement.log
+                question = write_question(self.world.dice.randbytes(16), [own.origin, *origins])
                 try:
                     body = yield Request(self.node_id, teller, "heads", body=question)
                     answer = read_answer(body)
@@ -213,7 +215,20 @@ class Comparing:
                 for raw in answer.evidence:
                     yield lambda raw=raw: self._learn(raw)
                 for note in answer.heads:
-                    yield from self._compare(teller, note, origins)
+                    if note.startswith(f"{own.origin}\n".encode()):
+                        self._hear_of_own(note, own.vkey)
+                    else:
+                        yield from self._compare(teller, note, origins)
+
+    def _hear_of_own(self, note: bytes, vkey: str) -> None:
+        """A head of its own log that is longer than its database: it signs nothing before it knows more."""
+        if self.ready and signed_by(note, vkey):
+            head = parse_checkpoint_text(note_lines(note)[0])
+            if head.origin == self.player.identity.statement.log.origin and head.size > len(
+                self.disk.entries
+            ):
+                self.ready = False
+                self._work(self.check())
 
     def _compare(self, teller: str, note: bytes, origins: Mapping[str, str]) -> Step:
         try:

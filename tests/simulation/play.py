@@ -438,6 +438,8 @@ def _forked(run: Play) -> list[str]:
     for origin in run.honest:
         own = [entry.leaf_hash for entry in origin.disk.entries]
         for reader in run.nodes.values():
+            if origin.restored and reader.node_id in origin.disk.stopped:
+                continue  # whoever was convicted is asked nothing any more
             if reader is origin or reader.disk.followed[origin.node_id].gen != origin.disk.gen:
                 continue
             followed, cosigned = (

@@ -169,7 +169,9 @@ def robbed(run: Any) -> list[str]:
             at = reader.disk.remark_at.get((report_id, by, said.kind))
             if said.raw in run.lies and (at is None or not reader.disk.disputes(by, *at)):
                 wrong.append(f"{reader.player.name} holds a thief's remark as its author's")
-        for at_s, bell in reader.rang:
+        for at_s, bell in (
+            () if reader.restored else reader.rang
+        ):  # with its disk it forgot that the log had ended
             robbed_log = run.bells.get(bell)
             if robbed_log is not None and at_s > reader.learnt.get(robbed_log, at_s):
                 wrong.append(f"{reader.player.name} was rung by a thief after the recovery")

@@ -149,6 +149,10 @@ class Channel:
         if behind:
             self.recovered()
 
+    def passed_by(self) -> None:
+        """It did not take a message in time, which went another way: it is back when it was heard after that."""
+        self._unwell_s = time.monotonic()
+
     @property
     def caught_up(self) -> bool:
         """Whether the room's stream was read since the last trouble: what is there is known."""

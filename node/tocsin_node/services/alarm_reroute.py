@@ -73,6 +73,8 @@ class Rerouter:
                 alert = await alerts.get(conn, message.alert_id)
                 to = None if alert is None else await self._planner.reroute(conn, alert, message.channel)
                 await rerouting.reroute(conn, message.id, to)
+        for name in {message.channel for message in late} & set(self._lines):
+            self._lines[name].channel.passed_by()
         return bool(late)
 
     async def _come_back(self, line: Line) -> bool:
