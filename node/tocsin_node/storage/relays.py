@@ -158,17 +158,14 @@ async def held(
     At most `SCANNED` entries are looked at. `replaced`: with versions of reports that do not stand any more.
     """
     rows = await conn.fetch(HELD, log.origin, log.gen, start, stop, list(names), replaced, SCANNED)
-    entries = [
-        HeldEntry(*row[2:-5], None if row[-5] is None else tuple(row[-5:]))
-        for row in rows
-        if row[2] is not None
-    ]
+    entries = [_held(row) for row in rows if row[2] is not None]
     full = rows[0][1] == SCANNED
     return entries, rows[0][0] + 1 if full else stop
 
 
 def _held(row: Sequence[Any]) -> HeldEntry:
-    return HeldEntry(*row[2:-5], recall=None if row[-5] is None else tuple(row[-5:]))
+    recall = None if row[-5] is None else tuple(row[-5:])
+    return HeldEntry(*row[2:-5], recall)
 
 
 async def unseen(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> dict[int, bytes]:
