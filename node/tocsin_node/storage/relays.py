@@ -165,7 +165,7 @@ async def held(
 
 def _held(row: Sequence[Any]) -> HeldEntry:
     recall = None if row[-5] is None else tuple(row[-5:])
-    return HeldEntry(*row[2:-5], recall)
+    return HeldEntry(*[*row[2:-5], recall])
 
 
 async def unseen(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> dict[int, bytes]:
