@@ -51,6 +51,7 @@ def watch(node: Node) -> None:
     node.health.add("peers", node.peer_watch.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
+    node.health.add("recalls-back", node.recalling.back)
     node.health.add("recalls-of-peers", node.recalling.asked)
     node.health.add("erasing", node.erasing.health)
     node.health.add("passing-on", node.passing_on.health)

@@ -220,8 +220,7 @@ class Circles:
     @asynccontextmanager
     async def way_of(self, report_id: str) -> AsyncIterator[Way | None]:
         """The way of a report's next version: the circle it was addressed to last, if that is open to us."""
-        if await self.of_report(report_id):
-            await self.ready()
+        await self.ready()  # recalls may come back too, of any report
         standing = next(iter(await self.of_report(report_id)), None)
         if standing is None or standing.closed(self._node_id, self._now()) is not None:
             yield None

@@ -23,6 +23,7 @@ from tocsin_federation.keys import EncKey
 from tocsin_federation.messages import Header, read_header
 from tocsin_federation.onward import write_share
 from tocsin_federation.proof import Disclosed, read_proof
+from tocsin_federation.recall import What, write_recall
 from tocsin_federation.relaying import Handed, hand_on, may_hand_on
 from tocsin_node.data_keys import DataKeyLost, DataKeys
 from tocsin_node.services.circle_standing import Standing, Standings
@@ -163,6 +164,8 @@ class Giving:
                 return [write_file(chains[header.id][: header.ver])] if header.id in chains else []
             case "share":
                 return self._shares(header, entry)
+            case "recall":
+                return [] if entry.recall is None else [_recall(*entry.recall)]
             case _:
                 return []
 
@@ -173,6 +176,10 @@ class Giving:
         disclosed = Disclosed(entry.report, self._data_keys.unlock(header.ref, entry.passed_key))
         proof = replace(read_proof(entry.proof), disclosed=disclosed)
         return [write_share(proof, client=client) for client in (False, True)]
+
+
+def _recall(what: What, entries: Sequence[bytes], reason: str, at: datetime, deadline: datetime) -> bytes:
+    return write_recall(what, list(entries), reason, at=at, deadline=deadline)
 
 
 def _call(header: Header, columns: Sequence[Any]) -> bytes:

@@ -17,8 +17,9 @@ from tocsin_federation.recall import What, write_recall
 from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
 from tocsin_node.health import Check
+from tocsin_node.services import recalls_back
 from tocsin_node.services.audience import Left
-from tocsin_node.services.erasing import Erased, Erasing, refuse_telling
+from tocsin_node.services.erasing import Erased, Erasing, ReasonTells, refuse_telling
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.ledger import Beside, Ledger, Posting
 from tocsin_node.services.ownership import NotOurs
@@ -283,6 +284,10 @@ class Recalling(Telling):
             return Check("recalls", "degraded", "recall-overdue", hint, count=len(late))
         return Check("recalls")
 
+    async def back(self) -> Check:
+        """Whether a restore brought back reports of which recalls of ours came back."""
+        return await recalls_back.health(self._pool, self._now())
+
     async def asked(self) -> Check:
         """Whether what peers' recalls ask of us is done: nothing waits for a person, or could not be done."""
         if self._failing:
@@ -306,7 +311,7 @@ class Recalling(Telling):
         )
 
     async def _do(self, found: Recalled, by: str | None) -> None:
-        ids = found.report_ids
+        ids, keep = found.report_ids, await self._tells_nothing(found)
         if found.what == "narrow":
             act: Beside = partial(
                 _in_turn,
@@ -334,7 +339,7 @@ class Recalling(Telling):
                 [
                     partial(self._pass_on, found),  # first: erasing forgets whom it was passed on to
                     act,
-                    partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids)),
+                    partial(recalls.done, leaf_hash=found.leaf_hash, by=by, reports=len(ids), keep=keep),
                     partial(receipts.owe, origin=found.origin, states=[(found.leaf_hash, state, None)]),
                 ],
             ),
@@ -349,6 +354,20 @@ class Recalling(Telling):
         self.on_done()
 
     # -------------------------------------------------------------------------------------------------------
+
+    async def _tells_nothing(self, found: Recalled) -> bool:
+        """Whether its reason repeats nothing of what goes: then it stays, and its author can have the recall back."""
+        async with self._pool.acquire() as conn:
+            held = [await reports.get(conn, report_id) for report_id in found.report_ids]
+        if found.reason is None or not held:
+            return False
+        try:
+            for one in held:
+                if one is not None:
+                    refuse_telling(found.reason, one.id, one.bundle)
+        except ReasonTells:
+            return False
+        return True
 
     async def _pass_on(self, found: Recalled, conn: Connection) -> None:
         """What a peer recalled and we passed on is recalled from those we passed it to (P-196).

@@ -22,6 +22,7 @@ from tocsin_node.data_keys import DataKeys
 from tocsin_node.services.circle_standing import Standing
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.recalls_back import take_again
 from tocsin_node.storage import circles, log, onward, regained, remarks, reports
 from tocsin_node.storage.circles import CircleEntry
 from tocsin_node.storage.onward import Passing
@@ -86,6 +87,7 @@ class Returned:
                 await regained.ask(conn, place, sorted({p.node_id for p in self._peering.active()} - readers))
             await log.add_wraps(conn, place.gen, place.index, self._wraps(opened, leaf_hash, readers))
             learned = await self._stored(conn, opened, place, tuple(sorted(readers)))
+            await take_again(conn, self._data_keys, opened, place, readers)
         if learned:
             self.on_circle()
         return True
@@ -98,6 +100,7 @@ class Returned:
         async with self._pool.transaction() as conn:
             await log.add_wraps(conn, self._gen, frame.idx, self._wraps(opened, leaf_hash, {node}))
             await regained.add_reader(conn, leaf_hash, node)
+            await take_again(conn, self._data_keys, opened, Place(self._gen, frame.idx, leaf_hash), {node})
             await regained.settle(conn, self._gen, node, [frame.idx])
         return True
 

@@ -173,7 +173,8 @@ where c.done_at is null and e.report_id = $1)
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
 DONE = """
-update recalled set done_at = now(), done_by = $2, reports = $3, reason = null
+update recalled set done_at = now(), done_by = $2, reports = $3,
+    reason = case when $4 then reason end
 where leaf_hash = $1 and done_at is null
 """
 
@@ -361,9 +362,9 @@ async def let_go(conn: Connection, origin: str, entries: Sequence[bytes]) -> Non
     await conn.execute(LET_GO, origin, list(entries))
 
 
-async def done(conn: Connection, leaf_hash: bytes, *, by: str | None, reports: int) -> None:
-    """It was obeyed; `by`: who decided so, None: by itself."""
-    await conn.execute(DONE, leaf_hash, by, reports)
+async def done(conn: Connection, leaf_hash: bytes, *, by: str | None, reports: int, keep: bool) -> None:
+    """It was obeyed; `by`: who decided so, None: by itself. `keep`: the reason, so that its author can have it back."""
+    await conn.execute(DONE, leaf_hash, by, reports, keep)
 
 
 async def narrow(conn: Connection, report_ids: Sequence[str], tlp: str) -> None:

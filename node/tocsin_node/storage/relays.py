@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from tocsin_federation.frames import Frame
 from tocsin_node.storage.pool import Connection
@@ -17,6 +18,7 @@ class HeldEntry:
 
     `tlp`: how its report is marked here now; `report`, `remark`: exact bytes; `call`: what is kept of a call, as text,
     in the order of the query. Of a share `report` is what it passes on, `proof` and `passed_key` (locked) its author's.
+    `recall`: what, entries, reason, at and deadline of a recall of the caller's own.
     """
 
     idx: int
@@ -29,6 +31,7 @@ class HeldEntry:
     call: list[str] | None = field(repr=False)
     proof: bytes | None = field(repr=False)
     passed_key: bytes | None = field(repr=False)
+    recall: tuple[Any, ...] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ select reached.idx, reached.entries, e.idx, e.leaf_hash, e.leaf, e.data_key,
     case when k.seq is not null then array[
         g.key::text, k.seq::text, k.ver::text, k.state, g.drill::text, k.reason, k.steps::text,
         (extract(epoch from g.since) * 1000)::bigint::text, (extract(epoch from k.at) * 1000)::bigint::text
-    ] end, p.proof, p.data_key
+    ] end, p.proof, p.data_key, c.what, c.entries, c.reason, c.at,
+    c.deadline
 from reached left join (
     select * from looked
     where exists (select from unnest($5::text[]) n where position(convert_to(n, 'UTF8') in leaf) > 0)
@@ -82,6 +86,7 @@ left join emergency_call k on k.leaf_hash = e.leaf_hash
 left join emergency g on g.id = k.emergency and g.origin = $1
 left join passed p on p.report_id = e.report_id and p.ver = e.ver and p.through = $1
 left join report w on w.id = p.report_id and w.ver = p.ver
+left join recalled c on $6 and c.leaf_hash = e.leaf_hash and c.origin = $1 and c.reason is not null
 order by e.idx
 """
 
@@ -153,9 +158,14 @@ async def held(
     At most `SCANNED` entries are looked at. `replaced`: with versions of reports that do not stand any more.
     """
     rows = await conn.fetch(HELD, log.origin, log.gen, start, stop, list(names), replaced, SCANNED)
-    entries = [HeldEntry(*row[2:]) for row in rows if row[2] is not None]
+    entries = [_held(row) for row in rows if row[2] is not None]
     full = rows[0][1] == SCANNED
     return entries, rows[0][0] + 1 if full else stop
+
+
+def _held(row: Sequence[Any]) -> HeldEntry:
+    recall = None if row[-5] is None else tuple(row[-5:])
+    return HeldEntry(*[*row[2:-5], recall])
 
 
 async def unseen(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> dict[int, bytes]:

@@ -665,9 +665,12 @@ create table recall (
     deadline timestamp with time zone not null,
     erased boolean default false not null,
     author text,
+    regained_at timestamp with time zone,
+    awaits bytea[],
     constraint recall_pkey PRIMARY KEY (id),
     constraint recall_what_check CHECK ((what = ANY (ARRAY['purge'::text, 'narrow'::text])))
 );
+CREATE INDEX recall_awaits ON public.recall USING gin (awaits) WHERE (awaits IS NOT NULL);
 CREATE INDEX recall_tag ON public.recall USING btree (tag);
 
 create table recall_peer (
