@@ -26,6 +26,7 @@ _RANG = {
     "silent": "over the caller's limit of a day: it rang nobody",
     "late": "it was over, or more than a week old, when it came: it rang nobody",
 }
+DISPUTED = "its caller has ended the log that this was called in, and vouches for it no longer: ask them"
 NODE_COLUMNS = ("who", "says", "stored", "rung", "acknowledged", "answered", "in their words")
 LIST_COLUMNS = ("id", "what", "state", "from", "declared", "called", "title")
 
@@ -38,7 +39,12 @@ def kind(found: Found) -> str:
 def heading(found: Found) -> str:
     """The first line about an emergency."""
     local = ", of our own people alone" if found.get("local") else ""
-    return f"{kind(found)} {found.get('state')}{local}"
+    return f"{kind(found)} {state(found)}{local}"
+
+
+def state(found: Found) -> str:
+    """How it stands, in one word."""
+    return "disputed" if found.get("disputed") else f"{found.get('state')}"
 
 
 def facts(found: Found) -> list[tuple[str, object]]:
@@ -58,7 +64,9 @@ def facts(found: Found) -> list[tuple[str, object]]:
         ("Marking", f"TLP:{str(found.get('tlp')).upper()}"),
         ("Declared", local_time(found.get("declared_at"))),
     ]
-    if not found.get("open"):
+    if found.get("disputed"):
+        pairs.append(("Disputed", DISPUTED))
+    elif not found.get("open"):
         pairs.append(("Stood down", local_time(found.get("said_at"))))
     if found.get("rang") in _RANG:
         pairs.append(("Limit", _RANG[str(found["rang"])]))
@@ -101,7 +109,7 @@ def list_row(item: Found) -> list[object]:
     called = "own people" if item.get("local") else item.get("called")
     if not (item.get("caller") or {}).get("ours"):
         called = "-"
-    facts_ = [item.get("id"), kind(item), item.get("state"), whence(item.get("caller"))]
+    facts_ = [item.get("id"), kind(item), state(item), whence(item.get("caller"))]
     return [*facts_, local_time(item.get("declared_at")), called, item.get("title")]
 
 

@@ -157,6 +157,7 @@ async def _own(on: Ground, base: Base) -> Own:
         pool, ledger, peering, base.alarms, remarks, base.sealing,
         node_id=me, producer=on.producer, now=now, rng=rng,
     )  # fmt: skip
+    base.peering.on_disputed = emergencies.stand_otherwise
     return Own(
         circles=circles,
         recalling=recalling,

@@ -87,6 +87,8 @@ def act_line(each: Mapping[str, Any]) -> str:
     if each.get("revoked_at"):
         by = f" by {each['revoked_by']}" if each.get("revoked_by") else ""
         gone = f", taken back {local_time(each['revoked_at'])}{by}"
+    if each.get("disputed"):
+        gone = ", disputed by its author: it does not count"
     done = f"{DONE.get(kind, kind)}{level}{until}"
     return (
         f"{done} by {each.get('by')}{where} via {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
@@ -94,8 +96,12 @@ def act_line(each: Mapping[str, Any]) -> str:
 
 
 def standing(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The acknowledgements that were not taken back."""
-    return [each for each in found.get("acknowledgements") or [] if each.get("revoked_at") is None]
+    """The acknowledgements that were not taken back and count."""
+    return [
+        each
+        for each in found.get("acknowledgements") or []
+        if each.get("revoked_at") is None and not each.get("disputed")
+    ]
 
 
 def whose(each: Mapping[str, Any]) -> str:

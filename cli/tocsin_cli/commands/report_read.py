@@ -226,6 +226,7 @@ def acknowledgement_line(each: Mapping[str, Any]) -> str:
     """Who acknowledged, where and when, on one line."""
     where = f" at {each['node']}" if each.get("node") and each.get("via") != "peer" else ""
     gone = f", taken back {local_time(each['revoked_at'])}" if each.get("revoked_at") else ""
+    gone = ", disputed by its author: it does not count" if each.get("disputed") else gone
     note = f": {each['note']}" if each.get("note") else ""
     return f"{each.get('by')}{where} via {each.get('via')}, {local_time(each.get('at'))}{gone}{note}"
 

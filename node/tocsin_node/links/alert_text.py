@@ -109,7 +109,8 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     drill: bool = False
     ordinary: bool = False  # of an emergency: over its caller's limit of a day
     called_here: bool = False  # of an emergency: by us
-    over: bool = False  # of an emergency: it was stood down
+    over: bool = False  # of an emergency: it was stood down, or is disputed
+    disputed: bool = False  # of an emergency: its caller vouches for none of its calls
     caller: str = ""  # who called, as we call it
     call: str = ""  # why
     steps: tuple[str, ...] = ()  # what to do
@@ -152,6 +153,7 @@ def _bare(facts: AlertFacts, **kept: Any) -> AlertFacts:
         ordinary=facts.ordinary,
         called_here=facts.called_here,
         over=facts.over,
+        disputed=facts.disputed,
         **kept,
     )
 
@@ -225,6 +227,7 @@ def headline(facts: AlertFacts) -> str:
             drill=facts.drill,
             ordinary=facts.ordinary,
             over=facts.over,
+            disputed=facts.disputed,
             caller=foreign(facts.caller, NAME_BYTES),
             marking=facts.tlp.label,
         )

@@ -18,9 +18,14 @@ ROOM_ANSWERS: Final[Mapping[str, Said]] = {  # what a room writes, after an excl
 }
 
 
-def headline(*, drill: bool, ordinary: bool, over: bool, caller: str, marking: str) -> str:
-    """The first line of the alert. `ordinary`: past its caller's limit of a day; `over`: it was stood down."""
+def headline(*, drill: bool, ordinary: bool, over: bool, disputed: bool, caller: str, marking: str) -> str:
+    """The first line of the alert. `ordinary`: past its caller's limit of a day; `over`: it was stood down.
+
+    `disputed`: whoever is said to have called says that it was somebody else.
+    """
     who = f" called by {caller}" if caller else ""
+    if disputed:
+        return f"⚪ {'DRILL' if drill else 'EMERGENCY'} disputed: it was not{who} · {marking}"
     if over:
         return f"⚪ {'DRILL' if drill else 'EMERGENCY'} over: what was{who} is stood down · {marking}"
     if drill:

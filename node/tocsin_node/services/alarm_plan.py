@@ -25,6 +25,7 @@ from tocsin_node.storage import acts, alerts, deliveries, grouping, rerouting, t
 from tocsin_node.storage.alerts import NewAlert, StoredAlert
 from tocsin_node.storage.deliveries import DeliveryKind, Job, NewDelivery
 from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import Place
 from tocsin_schema.marking import Tlp
 from tocsin_schema.report import IncidentReport
 
@@ -428,6 +429,9 @@ class AlarmPlanner:
     async def begin(self, conn: Connection, alert: StoredAlert, priority: int) -> None:
         """Wait for an answer to an alert that was just recorded, in the caller's transaction."""
 
+    async def settle(self, conn: Connection, alert_id: int) -> None:
+        """Wait for an answer to an alert again, after it came to be open again, in the caller's transaction."""
+
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:  # noqa: ARG002
         """Whom an alert is going to ring in the room; None: those that the room's settings name."""
         return None
@@ -437,7 +441,13 @@ class AlarmPlanner:
         return None
 
     async def record_remote_ack(
-        self, conn: Connection, acknowledgement: Acknowledgement | Progress, *, node_id: str, org: str
+        self,
+        conn: Connection,
+        acknowledgement: Acknowledgement | Progress,
+        *,
+        node_id: str,
+        org: str,
+        place: Place | None = None,
     ) -> None:
         """Keep, inside the caller's transaction, how far a peer's people are with a report, or took that back.
 
@@ -453,6 +463,7 @@ class AlarmPlanner:
             at_ms=acknowledgement.at,
             revoked=acknowledgement.revoked,
             until_ms=acknowledgement.until,
+            place=place,
         )
         alert_id = await grouping.newest(conn, acknowledgement.report_id)
         if kept and alert_id is not None:

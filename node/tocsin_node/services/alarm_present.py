@@ -96,7 +96,7 @@ def _reasons(alert: StoredAlert) -> tuple[str, ...]:
 
 
 def _stands(ack: StoredAct, alert: StoredAlert) -> bool:
-    if ack.revoked_at is not None:
+    if not ack.stands:
         return False
     if ack.node is None:
         return ack.alert_id == alert.id

@@ -37,7 +37,7 @@ def alert_as_json(
     it, and after an hour, an emergency once it is over.
     """
     said = [a for a in acts if a.alert_id == alert.id or _peer_means(a, alert)]
-    standing = [a for a in said if a.revoked_at is None]
+    standing = [a for a in said if a.stands]
     ours = [a for a in standing if a.node is None]
     taken_up = any(a.kind in ANSWERS for a in standing)
     resolved = any(a.kind == "resolve" for a in ours)
@@ -132,5 +132,6 @@ def act_as_json(act: StoredAct) -> dict[str, Any]:
         "level",
         "revoked_at",
         "revoked_by",
+        "disputed",
     )
     return {name: getattr(act, name) for name in names}

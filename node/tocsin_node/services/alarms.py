@@ -208,6 +208,10 @@ class Alarms(AlarmPlanner):
         """Start the timer after which the next are called."""
         await self.escalation.begin(conn, alert, priority)
 
+    async def settle(self, conn: Connection, alert_id: int) -> None:
+        """Set the timer anew."""
+        await self.escalation.settle(conn, alert_id)
+
     async def called(self, conn: Connection, alert: StoredAlert) -> tuple[str, ...] | None:
         """Who is on call rings in the room; when that is nobody of Matrix, those that the settings name."""
         return None if alert.kind == "test" else await self.on_call(conn)

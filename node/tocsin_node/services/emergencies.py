@@ -29,13 +29,14 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.emergency_refusals import (
     AlreadyDeclared,
     AlreadyStoodDown,
+    CallDisputed,
     EmergencyUnknown,
     NobodyToCall,
     NotAuthor,
     NotCaller,
     PersonUnnamed,
 )
-from tocsin_node.services.emergency_ring import ring, steps_of, tell, tell_answer
+from tocsin_node.services.emergency_ring import ring, steps_of, tell, tell_answer, tell_disputed
 from tocsin_node.services.emergency_steps import further_steps, screened, steps_of_bundle, tidy_reason
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
@@ -235,6 +236,8 @@ class Emergencies:
         """
         async with self._pool.acquire() as conn:
             known = await self._known(conn, emergency)
+        if known.disputed:
+            raise CallDisputed
         if not known.open:
             raise AlreadyStoodDown(hint="`tocsin report opinion REPORT` says it without an emergency.")
         if known.drill and text:
@@ -300,6 +303,13 @@ class Emergencies:
             await self.declare(Declaration(report_id, reason, by=BY_RULE, key=key))
         except (NodeError, FederationError) as exc:
             logger.warning("no emergency was declared about %s: %s (%s)", report_id, exc, exc.code)
+
+    async def stand_otherwise(self, conn: Connection, others: Sequence[str]) -> None:
+        """Tell our people of emergencies for which another call stands than before, or none, in that transaction."""
+        for name in others:
+            known = await self._known(conn, name)
+            caller = self._peering.name_of(known.origin)
+            await tell_disputed(conn, self._alarms, known, caller=caller)
 
     # What there is -----------------------------------------------------------------------------------
 

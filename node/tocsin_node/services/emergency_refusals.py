@@ -33,6 +33,13 @@ class AlreadyStoodDown(NodeError):
     hint = "Declare a new one: `tocsin emergency declare REPORT`."
 
 
+class CallDisputed(NodeError):
+    """The node that is said to have called has ended the log that the call stands in, before it."""
+
+    code = "call-disputed"
+    hint = "Ask them whether it is so. If it is, they call again; `tocsin report opinion REPORT` says it without a call."
+
+
 class AlreadyDeclared(NodeError):
     """An emergency about this report is open."""
 

@@ -50,7 +50,50 @@ async def tell(
     who = foreign(caller, NAME_BYTES)
     line = f"update {emergency.seq - 1} by {who}." if emergency.open else f"over: stood down by {who}."
     words = said(line, drill=emergency.drill)
-    saying = Saying(what=f"call {emergency.seq}", line=words, facts=True, instead=facts, seq=emergency.seq)
+    anew = f" of generation {emergency.gen}" if emergency.gen and emergency.gen > 1 and not ours else ""
+    saying = Saying(
+        what=f"call {emergency.seq}{anew}", line=words, facts=True, instead=facts, seq=emergency.seq
+    )
+    await alarms.say(conn, emergency.alert_id, CALL, saying)
+
+
+async def again(conn: Connection, alarms: AlarmPlanner, emergency: StoredEmergency, *, caller: str) -> None:
+    """Tell those whom an emergency rang that it is open after all: a call stands, and people are waited for again."""
+    if emergency.alert_id is None:
+        return
+    facts, _ = await _facts(conn, emergency, caller=caller, ours=False)
+    line = said(
+        f"open: what {foreign(caller, NAME_BYTES)} said as call {emergency.seq} stands.",
+        drill=emergency.drill,
+    )
+    what = f"open {emergency.seq} {emergency.sha256.hex()[:16]}"
+    await alarms.say(conn, emergency.alert_id, CALL, Saying(what=what, line=line, facts=True, instead=facts))
+    await alarms.settle(conn, emergency.alert_id)
+
+
+async def tell_disputed(
+    conn: Connection, alarms: AlarmPlanner, emergency: StoredEmergency, *, caller: str
+) -> None:
+    """Tell those whom an emergency rang how it stands after its caller has ended the log that some call stood in.
+
+    All of its calls are disputed; or an earlier one stands again, or does after all.
+    """
+    if emergency.alert_id is None:
+        return
+    if not emergency.disputed and emergency.open:
+        await again(conn, alarms, emergency, caller=caller)
+        return
+    facts, _ = await _facts(conn, emergency, caller=caller, ours=False)
+    who = foreign(caller, NAME_BYTES)
+    line = f"over: stood down by {who}."
+    if emergency.disputed:
+        line = f"disputed: {who} has ended the log that this was called in, and vouches for it no longer."
+    saying = Saying(
+        what=f"disputed {emergency.disputed} {emergency.seq}",
+        line=said(line, drill=emergency.drill),
+        facts=True,
+        instead=facts,
+    )
     await alarms.say(conn, emergency.alert_id, CALL, saying)
 
 
@@ -95,6 +138,7 @@ async def _facts(
         ordinary=emergency.rang == "ordinary",
         called_here=ours,
         over=not emergency.open,
+        disputed=emergency.disputed,
         caller=caller,
         call=emergency.reason,
         steps=tuple(step.name for step in steps),

@@ -55,6 +55,7 @@ def summary(each: StoredEmergency, house: House) -> dict[str, Any]:
         "title": title(each.name, drill=each.drill),
         "state": each.state,
         "open": each.open,
+        "disputed": each.disputed,
         "caller": house.node(each.origin),
         "local": each.local,
         "report_id": each.report_id,
@@ -96,6 +97,7 @@ def screen(seen: Seen, house: House) -> dict[str, Any]:
                 "at": call.at,
                 "by": call.by,
                 "told": call.told,
+                "disputed": call.disputed,
                 "stored_at": call.heard_at,
             }
             for call in seen.calls
@@ -117,7 +119,7 @@ def times(seen: Seen, house: House) -> dict[str, Any]:
         "caller": house.node(each.origin),
         "state": each.state,
         "declared_at": each.since,
-        "stood_down_at": None if each.open else each.said_at,
+        "stood_down_at": each.said_at if each.state == "stood-down" and not each.disputed else None,
         "stages": {stage: _stage(stage, called) for stage in STAGES},
         "nodes": spans,
     }

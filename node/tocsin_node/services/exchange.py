@@ -28,7 +28,7 @@ from tocsin_federation.identity import EndedLog, ended_logs
 from tocsin_federation.merkle import Frontier
 from tocsin_node.errors import NodeError
 from tocsin_node.links.peer_client import Batch, PeerClient, PeerRefusal, PeerUnreachable
-from tocsin_node.services.ended_logs import ended_from
+from tocsin_node.services.ended_logs import dispute_from, ended_from
 from tocsin_node.services.heads import log_id
 from tocsin_node.services.intake import Intake
 from tocsin_node.services.peer import Peer
@@ -404,7 +404,8 @@ class Exchange:
                 return
         async with self._pool.transaction() as conn:
             if disputed is not None:
-                await remote.dispute(conn, log.origin, log.gen, disputed)
+                others = await dispute_from(conn, log, disputed)
+                await self._peering.on_disputed(conn, others)
             await remote.end(conn, log.origin, log.gen)
 
     async def _entries(self, peer: Peer, gen: int, start: int) -> Batch:

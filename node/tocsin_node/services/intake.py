@@ -319,9 +319,9 @@ class Intake:
             await belonging.write(conn)
             rang = await self._ring(conn, peer, batch, passing, via)
             rang |= await self._hear(conn, peer, desk, called)
-            for acknowledgement in batch.acknowledgements:
+            for acknowledgement, place in batch.acknowledgements:
                 await self._alarms.record_remote_ack(
-                    conn, acknowledgement, node_id=peer.node_id, org=peer.called
+                    conn, acknowledgement, node_id=peer.node_id, org=peer.called, place=place
                 )
             owing = await heard.write(conn, self._erasing.tag)
             await self._keep_recalls(conn, peer.node_id, batch)

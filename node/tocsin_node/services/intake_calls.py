@@ -29,13 +29,13 @@ from tocsin_federation.envelope import Opened
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_node.services.alarm_plan import AlarmPlanner
-from tocsin_node.services.emergency_ring import ring, tell, tell_answer
+from tocsin_node.services.emergency_ring import again, ring, tell, tell_answer
 from tocsin_node.storage import emergencies, emergency_answers, remarks, remote, reports
 from tocsin_node.storage.emergencies import NewCall, NewEmergency, Rang, StoredEmergency
 from tocsin_node.storage.emergency_answers import NewAnswer
 from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.remarks import NewRemark
 from tocsin_schema.marking import Tlp
-from tocsin_schema.remark import Remark
 
 FRESH = timedelta(days=7)  # what was said longer ago is kept and shown, and wakes nobody
 logger = logging.getLogger(__name__)
@@ -69,9 +69,10 @@ class CallDesk:
         self._held = dict(held or {})
         self._tlps = dict(tlps or {})
         self._ours = dict(ours or {})
-        self._standing = {name: _standing(each) for name, each in self._held.items()}
+        # What its author disputes gives way to whatever it says now (P-252).
+        self._standing = {name: _standing(each) for name, each in self._held.items() if not each.disputed}
         self._calls: list[tuple[str, Call, NewCall]] = []
-        self._answers: list[CallAnswer] = []
+        self._answers: list[tuple[CallAnswer, reports.Place]] = []
 
     @classmethod
     async def open(
@@ -120,12 +121,14 @@ class CallDesk:
             self._calls.append((name, call, _row(name, call, opened, digest, place)))
         return outcome, code
 
-    def judge_answer(self, opened: Opened, answer: CallAnswer) -> tuple[Outcome, str | None]:
+    def judge_answer(
+        self, opened: Opened, answer: CallAnswer, place: reports.Place
+    ) -> tuple[Outcome, str | None]:
         """What becomes of an answer: it must answer a call of ours that was sealed to the peer (P-147)."""
         ref = opened.header.ref
         if ref is None or self._ours.get(ref) != (answer.emergency, answer.ver):
             return Outcome.REFUSED, "not-ours"
-        self._answers.append(answer)
+        self._answers.append((answer, place))
         return Outcome.STORED, None
 
     async def write(
@@ -135,15 +138,24 @@ class CallDesk:
         for name in dict.fromkeys(name for name, _, _ in self._calls):
             if name not in self._held:
                 await self._begin(conn, name, limits, now)
-            for row in (row for other, _, row in self._calls if other == name):
+            elif self._held[name].disputed:
+                await emergencies.insert_anew(conn, self._new(name, self._held[name].rang))
+            rows = [row for other, _, row in self._calls if other == name]
+            await emergencies.unsay(conn, name, rows[0].seq)
+            for row in rows:
                 await emergencies.insert_call(conn, row)
             stored = await emergencies.get(conn, name)
             assert stored is not None, "it was written a moment ago"
-            late = name in self._held and stored.rang == "late"
+            held = self._held.get(name)
+            late = held is not None and (stored.rang == "late" or held.disputed and stored.alert_id is None)
             if late:
                 stored = await self._late(conn, stored, limits, now)
-            say = tell if name in self._held and not late else ring
-            await say(conn, alarms, stored, caller=caller, ours=False)
+            if held is None or late:
+                await ring(conn, alarms, stored, caller=caller, ours=False)
+            elif held.disputed and stored.open:
+                await again(conn, alarms, stored, caller=caller)
+            else:
+                await tell(conn, alarms, stored, caller=caller, ours=False)
         await self._hear(conn, alarms, caller)
         return bool(self._calls or self._answers)
 
@@ -151,10 +163,12 @@ class CallDesk:
         return next(call for other, call, _ in reversed(self._calls) if other == name)
 
     async def _begin(self, conn: Connection, name: str, limits: CallLimits, now: datetime) -> None:
+        rang = await self._rings_as(conn, self._last(name), limits, now)
+        await emergencies.insert(conn, self._new(name, rang))
+
+    def _new(self, name: str, rang: Rang) -> NewEmergency:
         last = self._last(name)
-        rang = await self._rings_as(conn, last, limits, now)
-        new = NewEmergency(name, last.key, last.report_id, self._peer, last.drill, moment(last.since), rang)
-        await emergencies.insert(conn, new)
+        return NewEmergency(name, last.key, last.report_id, self._peer, last.drill, moment(last.since), rang)
 
     async def _late(
         self, conn: Connection, stored: StoredEmergency, limits: CallLimits, now: datetime
@@ -178,7 +192,7 @@ class CallDesk:
         return "silent" if call.drill or spent >= limits.budget else "ordinary"
 
     async def _hear(self, conn: Connection, alarms: AlarmPlanner, who: str) -> None:
-        for each in self._answers:
+        for each, place in self._answers:
             new = NewAnswer(
                 each.emergency,
                 self._peer,
@@ -186,6 +200,7 @@ class CallDesk:
                 moment(each.at),
                 said=each.said,
                 revoked=each.revoked,
+                place=place,
             )
             await record_answer(conn, alarms, new, who=who)
 
@@ -205,21 +220,23 @@ async def record_answer(conn: Connection, alarms: AlarmPlanner, new: NewAnswer, 
 
 
 async def hear_remarks(
-    conn: Connection, alarms: AlarmPlanner, said: Sequence[Remark], *, peer: str, us: str, who: str
+    conn: Connection, alarms: AlarmPlanner, said: Sequence[NewRemark], *, peer: str, us: str, who: str
 ) -> bool:
     """Take what a peer says to be (affected or not) as its answer to our open emergencies; whether it was one.
 
     A drill is not answered so: what stands on a report must be true.
     """
-    words = {remark.incident_id: remark for remark in said if remark.kind == "exposure"}
+    words = {one.remark.incident_id: one for one in said if one.remark.kind == "exposure"}
     if not words:
         return False
     heard = False
     for each in await emergencies.open_about(conn, list(words)):
         if each.origin != us or each.drill or peer not in each.audience:
             continue
-        remark = words[each.report_id]
-        new = NewAnswer(each.id, peer, "answered", remark.modified, said=remark.said, revoked=remark.revoked)
+        remark, place = words[each.report_id].remark, words[each.report_id].place
+        new = NewAnswer(
+            each.id, peer, "answered", remark.modified, said=remark.said, revoked=remark.revoked, place=place
+        )
         await record_answer(conn, alarms, new, who=who)
         heard = True
     return heard

@@ -80,9 +80,9 @@ class RemarkDesk:
         return outcome, None
 
     @property
-    def stored(self) -> list[Remark]:
+    def stored(self) -> list[NewRemark]:
         """The remarks of the batch that stand."""
-        return [new.remark for new in self._new.values()]
+        return list(self._new.values())
 
     async def write(self, conn: Connection) -> None:
         """Store those that stand, after the reports of the batch."""

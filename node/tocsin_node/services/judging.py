@@ -41,7 +41,7 @@ class Batch:
     outcomes: list[EntryOutcome] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     versions: list[tuple[reports.NewReport, reports.Held | None]] = field(default_factory=list)
-    acknowledgements: list[Acknowledgement | Progress] = field(default_factory=list)
+    acknowledgements: list[tuple[Acknowledgement | Progress, reports.Place]] = field(default_factory=list)
     confirmed: list[tuple[str, int, reports.Place]] = field(default_factory=list)  # disputed no longer
     owed: list[tuple[bytes, str, str | None]] = field(default_factory=list)  # what it is to be told
     recalls: list[tuple[bytes, Header, Recall]] = field(default_factory=list)
@@ -139,7 +139,7 @@ class Hearing:
                 opened, arrival.call, self._before(opened.header), self._place(arrival)
             )
         if arrival.answer is not None:
-            return self.calls.judge_answer(opened, arrival.answer)
+            return self.calls.judge_answer(opened, arrival.answer, self._place(arrival))
         if arrival.recall is not None:
             return self._judge_recall(arrival.leaf_hash, opened.header, arrival.recall)
         if arrival.receipt is not None:
@@ -151,7 +151,7 @@ class Hearing:
             header = opened.header
             if (header.id, header.ver, header.ref) not in self.sent:  # the entry it answers held it (P-85)
                 return Outcome.REFUSED, "not-ours"
-            self.batch.acknowledgements.append(arrival.acknowledgement)
+            self.batch.acknowledgements.append((arrival.acknowledgement, self._place(arrival)))
             return Outcome.STORED, None
         if arrival.onward is not None and (arrival.report is None or arrival.onward.passed is None):
             place = self._place(arrival)

@@ -5,7 +5,7 @@ module is where a NodeID becomes an organisation, a key, an address and a policy
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from tocsin_node.services.peer_name import NAME_MAX, check_name
 from tocsin_node.services.peer_refusals import BadRequest, PeerExists, PeerUnknown
 from tocsin_node.storage import circles, onward, peers, remote
 from tocsin_node.storage.peers import PeerRow
-from tocsin_node.storage.pool import Pool
+from tocsin_node.storage.pool import Connection, Pool
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class Peering:
         self._fetched: dict[str, tuple[int, int]] = {}
         self.strangers: dict[str, str] = {}  # NodeID → what it calls itself, of authors that were never peers
         self.changed: Callable[[str], None] = lambda _node_id: None
+        # In the transaction that disputes a log: emergencies for which another call stands now, or none.
+        self.on_disputed: Callable[[Connection, Sequence[str]], Awaitable[None]] = _nothing_disputed
 
     async def load(self) -> None:
         """Read all peers; one whose chain no longer verifies (expired) stays, marked."""
@@ -250,7 +252,7 @@ class Peering:
             return peer
         async with self._pool.transaction() as conn:
             row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
-            await dispute(conn, identity)
+            await self.on_disputed(conn, await dispute(conn, identity))
         if row is None or len(row.chain) < len(self._peers[node_id].row.chain):
             return self._peers[node_id]
         logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
@@ -276,3 +278,7 @@ class Peering:
         sas = handshake.sas_words(self._us.node_id, row.node_id, row.our_nonce, row.their_nonce)
         peer = self._peers[row.node_id] = Peer(row, identity, sas)
         return peer
+
+
+async def _nothing_disputed(conn: Connection, others: Sequence[str]) -> None:
+    """Nobody rings here."""

@@ -14,6 +14,7 @@ from tocsin_node.storage import audit
 from tocsin_node.storage.alerts import SAID, StoredAlert
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import Place
 
 Kind = Literal["ack", "take", "mute", "resolve", "escalate", "unanswered"]
 Via = Literal["reaction", "reply", "api", "clock"]
@@ -39,7 +40,7 @@ class NewAct:
 
 @dataclass(frozen=True, slots=True)
 class StoredAct:
-    """An act. `node`: NodeID of the peer it came from; None: ours."""
+    """An act. `node`: NodeID of the peer it came from; None: ours. `disputed`: that peer no longer vouches for it."""
 
     id: int
     kind: str
@@ -55,6 +56,12 @@ class StoredAct:
     level: int | None
     revoked_at: datetime | None
     revoked_by: str | None
+    disputed: bool
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was not taken back, and counts (P-253)."""
+        return self.revoked_at is None and not self.disputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Standing:
 
 
 _ACT = """k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.until, k.level,
-    k.revoked_at, k.revoked_by"""
+    k.revoked_at, k.revoked_by, k.disputed"""
 
 # A peer's word about a version stands for that version and those before it.
 OF_ALERTS = f"""
@@ -130,14 +137,15 @@ select alert_id from act where kind = 'unanswered' and node is null and revoked_
 
 # Only about what we sent them; their clock may say anything, so it says nothing later than ours.
 RECORD_PEER = """
-insert into act (kind, report_id, ver, node, by, via, at, revoked_at, until)
+insert into act (kind, report_id, ver, node, by, via, at, revoked_at, until, log_gen, log_index)
 select $7, r.id, $2, $3, $4, 'peer', said.at, case when $6 then said.at end,
-    said.at + make_interval(secs => ($8::bigint - $5::bigint) / 1000.0)
+    said.at + make_interval(secs => ($8::bigint - $5::bigint) / 1000.0), $9, $10
 from report r, (select least(to_timestamp($5::bigint / 1000.0), now()) as at) said
 where r.id = $1 and $3 = any(r.audience)
 on conflict (report_id, ver, node, kind) where via = 'peer' do update set
     at = case when $6 then act.at else excluded.at end, revoked_at = excluded.revoked_at, by = excluded.by,
-    until = case when $6 then act.until else excluded.until end
+    until = case when $6 then act.until else excluded.until end,
+    log_gen = excluded.log_gen, log_index = excluded.log_index
 returning id
 """
 
@@ -227,11 +235,13 @@ async def record_peer(
     at_ms: int,
     revoked: bool,
     until_ms: int | None = None,
+    place: Place | None = None,
 ) -> bool:
     """Keep what a peer says about its own people: one row a peer, version and kind, the latest word counts.
 
-    `until_ms`: of a mute, which lasts as long as they say from when it is dated here.
+    `until_ms`: of a mute, which lasts as long as they say from when it is dated here. `place`: where their log says so.
     False: nothing is kept about a report that was not sealed to that peer.
     """
-    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked, kind, until_ms)
+    at = (None, None) if place is None else (place.gen, place.index)
+    kept = await conn.fetchval(RECORD_PEER, report_id, ver, node_id, org, at_ms, revoked, kind, until_ms, *at)
     return kept is not None

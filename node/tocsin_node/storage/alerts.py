@@ -8,6 +8,7 @@ from typing import Literal
 from tocsin_node.actor import NODE
 from tocsin_node.storage import audit
 from tocsin_node.storage.audit import Act
+from tocsin_node.storage.disputed import ACT, over
 from tocsin_node.storage.pool import Connection
 
 
@@ -51,16 +52,18 @@ class StoredAlert:
     over: bool
 
 
-_ALERT = """a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
+_ALERT = f"""a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
     (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking,
-    exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down') as over"""
+    {over("a.emergency")} as over"""
 _FROM = "from alert a left join emergency e on e.id = a.emergency"
 # What was done; what a peer said of a redaction it said of its record too, of the version that was redacted.
-SAID = """(
-    select id, kind, alert_id, report_id, ver, node, by, via, note, at, until, level, revoked_at, revoked_by from act
+SAID = f"""(
+    select k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.until, k.level, k.revoked_at,
+        k.revoked_by, {ACT} as disputed
+    from act k
     union all
     select k.id, k.kind, null, d.record_id, case when k.ver >= p.ver then d.record_ver else 1 end, k.node, k.by, k.via,
-        k.note, k.at, k.until, k.level, k.revoked_at, k.revoked_by
+        k.note, k.at, k.until, k.level, k.revoked_at, k.revoked_by, {ACT}
     from act k join redaction d on d.report_id = k.report_id join report p on p.id = k.report_id
     where k.via = 'peer'
 )"""
@@ -88,9 +91,9 @@ LIST = f"""
 select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
-    and not exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down')
+    and not {over("a.emergency")}
     and not exists (select from {SAID} k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
-                    and k.report_id = a.report_id and k.ver >= a.ver and k.revoked_at is null)
+                    and k.report_id = a.report_id and k.ver >= a.ver and k.revoked_at is null and not k.disputed)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (
         select from delivery d where d.alert_id = a.id
             and (d.echoed_at is not null or d.channel not like 'matrix%' and d.accepted_at is not null)))))

@@ -14,6 +14,7 @@ from typing import Literal
 from tocsin_node.actor import NODE
 from tocsin_node.storage import audit
 from tocsin_node.storage.audit import Act
+from tocsin_node.storage.disputed import CALL, over, unvouched
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import DISPUTED
 
@@ -131,10 +132,16 @@ _READY = """
     (root.id is null or root.state in ('accepted', 'echoed', 'seen', 'covered', 'failed', 'superseded', 'rerouted')
      or d.edits is null and greatest(d.created_at, d.not_before) < now() - interval '10 minutes')
 """
-# An alert about a report whose author disputes it waits; one about a version that gave way to another never goes.
+# An alert about a report whose author disputes it, or a call, waits; one about a version that gave way to another never goes.
 _VOUCHED = f"""not exists (
     select from alert a join report r on r.id = a.report_id
-    where a.id = d.alert_id and a.kind in ('raise', 'escalate') and (a.ver < 0 or {DISPUTED}))"""
+    where a.id = d.alert_id and a.kind in ('raise', 'escalate') and (a.ver < 0 or {DISPUTED}))
+and not exists (
+    select from alert a join emergency o on o.id = a.emergency
+    where a.id = d.alert_id and case d.kind
+        when 'call' then exists (
+            select from emergency_call k where k.emergency = o.id and k.seq = (d.said ->> 'seq')::integer and {CALL})
+        else d.kind in ('ring', 'escalation') and {unvouched("o.id")} end)"""
 _ROOT = "left join delivery root on root.id = coalesce(d.edits, d.thread)"
 
 LEASE = f"""
@@ -248,7 +255,7 @@ update delivery set state = 'superseded', last_error = 'room-changed'
 where channel = $1 and room <> $2 and state = 'pending'
 """
 
-UNRUNG = """
+UNRUNG = f"""
 select a.id from alert a
 where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.raised_at > now() - interval '7 days'
   and not exists (select from delivery d where d.alert_id = a.id and d.channel = $2
@@ -256,7 +263,7 @@ where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.rais
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
   and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
-  and not exists (select from emergency_call k where k.emergency = a.emergency and k.state = 'stood-down')
+  and not {over("a.emergency")}
 order by a.id limit 200
 """
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tocsin_node.storage.disputed import CALL, disputed, over
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
@@ -48,7 +49,9 @@ class StoredEmergency:
     """An emergency as its newest call has it. `steps`: JSON; `said_at`: when that call was said, `heard_at` stored.
 
     `audience`: NodeIDs that any call of it was sealed to; `by`: who of us said the newest. `marking`: the report's TLP
-    now; `name`: its title. `said`: the word of everybody who says whether it is affected.
+    now; `name`: its title. `said`: the word of everybody who says whether it is affected. `disputed`: its author has
+    ended the log before each of its calls; else the newest that is not disputed stands.
+    `gen`: the log's in which that call came.
     """
 
     id: str
@@ -78,11 +81,13 @@ class StoredEmergency:
     report_state: str
     marking: str
     said: list[str]
+    disputed: bool
+    gen: int | None
 
     @property
     def open(self) -> bool:
-        """Whether it was not stood down."""
-        return self.state != "stood-down"
+        """Whether it was called and not stood down."""
+        return self.state != "stood-down" and not self.disputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +102,29 @@ class StoredCall:
     by: str | None
     told: int
     heard_at: datetime
+    disputed: bool
 
 
-_EMERGENCY = """
+# The call that stands for the emergency `e`: the newest that its author vouches for, if there is one.
+STANDING_CALL = f"""select k.*, {disputed("e.origin", "k.log_gen", "k.log_index")} as disputed
+    from emergency_call k where k.emergency = e.id order by disputed, k.seq desc limit 1"""
+_ANSWER_DISPUTED = disputed("w.node", "w.log_gen", "w.log_index")
+_REMARK_DISPUTED = disputed("m.node", "m.log_gen", "m.log_index")
+
+_EMERGENCY = f"""
 select e.id::text, e.key::text, e.report_id, e.origin, e.drill, e.local, e.since, e.rang, e.stored_at, e.nth,
     c.seq, c.ver, c.state, c.reason, c.steps::text, c.tlp, c.at, c.stored_at, c.by, c.sha256, c.leaf_hash,
     array(select distinct node from emergency_call k, unnest(k.audience) node where k.emergency = e.id order by 1),
     (select a.id from alert a where a.emergency = e.id), r.name, r.state, r.tlp,
     case when e.drill then array(select w.said from emergency_answer w
-                                 where w.emergency = e.id and w.stage = 'answered' and not w.revoked)
+                                 where w.emergency = e.id and w.stage = 'answered' and not w.revoked
+                                     and not {_ANSWER_DISPUTED})
          else array(select m.said from remark m
-                    where m.report_id = e.report_id and m.kind = 'exposure' and not m.revoked) end
+                    where m.report_id = e.report_id and m.kind = 'exposure' and not m.revoked
+                        and not {_REMARK_DISPUTED}) end,
+    c.disputed, c.log_gen
 from emergency e join report r on r.id = e.report_id
-cross join lateral (select * from emergency_call k where k.emergency = e.id order by k.seq desc limit 1) c
+cross join lateral ({STANDING_CALL}) c
 """
 
 GET = f"{_EMERGENCY} where e.id = $1::uuid"
@@ -119,39 +134,60 @@ GET_MANY = f"{_EMERGENCY} where e.id = any($1::uuid[])"
 OF_ALERT = f"{_EMERGENCY} where e.id = (select a.emergency from alert a where a.id = $1)"
 
 LIST = f"""
-{_EMERGENCY} where ($1::bigint is null or e.nth < $1) and (not $2 or c.state <> 'stood-down')
+{_EMERGENCY} where ($1::bigint is null or e.nth < $1) and (not $2 or c.state <> 'stood-down' and not c.disputed)
     and ($3::bool is null or e.drill = $3)
 order by e.nth desc limit $4
 """
 
-OPEN_ABOUT = f"{_EMERGENCY} where e.report_id = any($1::text[]) and c.state <> 'stood-down' order by e.nth"
+OPEN_ABOUT = f"""{_EMERGENCY} where e.report_id = any($1::text[]) and c.state <> 'stood-down' and not c.disputed
+order by e.nth"""
 
 INSERT = """
 insert into emergency (id, key, report_id, origin, drill, local, since, rang)
 values ($1::uuid, $2::uuid, $3, $4, $5, $6, least($7, now()), $8) on conflict (id) do nothing returning id
 """
 
+# Whoever had the author's keys may have said something else under its name.
+INSERT_ANEW = """
+update emergency set report_id = $2, drill = $3, since = least($4, now()) where id = $1::uuid
+"""
+
 SET_RANG = "update emergency set rang = $2 where id = $1::uuid"
 
-INSERT_CALL = """
-insert into emergency_call (emergency, seq, ver, state, reason, steps, tlp, at, by, sha256, audience, log_gen,
+INSERT_CALL = f"""
+insert into emergency_call as c (emergency, seq, ver, state, reason, steps, tlp, at, by, sha256, audience, log_gen,
     log_index, leaf_hash)
 values ($1::uuid, $2, $3, $4, $5, $6::jsonb, $7, least($8, now()), $9, $10, $11, $12, $13, $14)
-on conflict do nothing returning seq
+on conflict (emergency, seq) do update set ver = excluded.ver, state = excluded.state, reason = excluded.reason,
+    steps = excluded.steps, tlp = excluded.tlp, at = excluded.at, by = excluded.by, sha256 = excluded.sha256,
+    audience = excluded.audience, log_gen = excluded.log_gen, log_index = excluded.log_index,
+    leaf_hash = excluded.leaf_hash, stored_at = now()
+where {disputed("(select o.origin from emergency o where o.id = c.emergency)", "c.log_gen", "c.log_index")}
+returning seq
 """
 
-CALLS = """
-select seq, ver, state, reason, at, by, cardinality(audience), stored_at from emergency_call
-where emergency = $1::uuid order by seq
+# What waits to be said of a call that gives way to another.
+UNSAY = """
+update delivery d set state = 'superseded', held = 'disputed' from alert a
+where a.id = d.alert_id and a.emergency = $1::uuid and d.kind = 'call' and d.state = 'pending'
+    and (d.said ->> 'seq')::integer >= $2
 """
 
-RANG_TODAY = """
-select rang, drill, count(*) from emergency
-where origin = $1 and stored_at > now() - interval '24 hours' group by rang, drill
+CALLS = f"""
+select k.seq, k.ver, k.state, k.reason, k.at, k.by, cardinality(k.audience), k.stored_at, {CALL}
+from emergency_call k join emergency o on o.id = k.emergency where k.emergency = $1::uuid order by k.seq
 """
 
-TOLD_TODAY = """
-select count(*) from emergency_call where emergency = $1::uuid and stored_at > now() - interval '24 hours'
+RANG_TODAY = f"""
+select o.rang, o.drill, count(*) from emergency o
+where o.origin = $1 and o.stored_at > now() - interval '24 hours'
+    and exists (select from emergency_call k where k.emergency = o.id and not {CALL})
+group by o.rang, o.drill
+"""
+
+TOLD_TODAY = f"""
+select count(*) from emergency_call k join emergency o on o.id = k.emergency
+where k.emergency = $1::uuid and k.stored_at > now() - interval '24 hours' and not {CALL}
 """
 
 SEALED_TO = """
@@ -159,12 +195,12 @@ select k.leaf_hash, k.emergency::text, k.ver from emergency_call k join emergenc
 where k.leaf_hash = any($1::bytea[]) and e.origin = $2 and $3 = any(k.audience)
 """
 
-STANDINGS = """
+STANDINGS = f"""
 select count(*) filter (where not e.drill), count(*) filter (where e.drill),
     (select count(*) from emergency o where o.origin <> $1 and o.stored_at > now() - interval '24 hours'
         and o.rang in ('ordinary', 'silent'))
 from emergency e
-where not exists (select from emergency_call k where k.emergency = e.id and k.state = 'stood-down')
+where not {over("e.id")}
 """
 
 
@@ -211,7 +247,7 @@ async def insert(conn: Connection, new: NewEmergency) -> bool:
 
 
 async def insert_call(conn: Connection, new: NewCall) -> bool:
-    """Store a call; False: one of that count is there."""
+    """Store a call, in place of a disputed one; False: one of that count is there."""
     place = new.place
     done = await conn.fetchval(
         INSERT_CALL,
@@ -231,6 +267,16 @@ async def insert_call(conn: Connection, new: NewCall) -> bool:
         None if place is None else place.leaf_hash,
     )
     return done is not None
+
+
+async def insert_anew(conn: Connection, new: NewEmergency) -> None:
+    """What an emergency is about, of which everything that was said before is disputed."""
+    await conn.execute(INSERT_ANEW, new.id, new.report_id, new.drill, new.since)
+
+
+async def unsay(conn: Connection, emergency_id: str, seq: int) -> None:
+    """Nothing that still waits to be told of calls from that count on goes out."""
+    await conn.execute(UNSAY, emergency_id, seq)
 
 
 async def set_rang(conn: Connection, emergency_id: str, rang: Rang) -> None:

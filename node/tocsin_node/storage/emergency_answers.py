@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_federation.calls import Said, Stage
+from tocsin_node.storage.disputed import disputed, over
+from tocsin_node.storage.emergencies import STANDING_CALL
 from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import Place
 
 
 @dataclass(frozen=True, slots=True)
 class NewAnswer:
-    """What a node says about an emergency at one stage. `said`: its word, of the stage answered; `by`: who of us."""
+    """What a node says about an emergency at one stage. `said`: its word, of the stage answered; `by`: who of us.
+
+    `place`: where in its log a peer says so.
+    """
 
     emergency: str
     node: str
@@ -19,11 +25,15 @@ class NewAnswer:
     said: str | None = None
     revoked: bool = False
     by: str | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """How far a call got at a node. `first_at`: when it first got there; `heard_at`: when we first heard of it."""
+    """How far a call got at a node. `first_at`: when it first got there; `heard_at`: when we first heard of it.
+
+    `revoked`: it was taken back, or stands where its node's log is disputed (P-253).
+    """
 
     node: str
     stage: str
@@ -54,13 +64,15 @@ class Untold:
 LOCK = "select id from emergency where id = $1::uuid for update"
 
 # A word is not earlier than the emergency and not later than it comes here: clocks of others may say anything.
-RECORD = """
-insert into emergency_answer (emergency, node, stage, said, first_at, at, by, revoked)
-select e.id, $2, $3, $4, w.at, w.at, $6, $7
+_DISPUTED = disputed("emergency_answer.node", "emergency_answer.log_gen", "emergency_answer.log_index")
+
+RECORD = f"""
+insert into emergency_answer (emergency, node, stage, said, first_at, at, by, revoked, log_gen, log_index)
+select e.id, $2, $3, $4, w.at, w.at, $6, $7, $8, $9
 from emergency e, least(greatest($5::timestamptz, e.since), now()) as w (at) where e.id = $1::uuid
 on conflict (emergency, node, stage) do update set said = excluded.said, at = excluded.at, by = excluded.by,
-    revoked = excluded.revoked,
-    first_at = case when emergency_answer.revoked then excluded.first_at else emergency_answer.first_at end
+    revoked = excluded.revoked, log_gen = excluded.log_gen, log_index = excluded.log_index,
+    first_at = case when emergency_answer.revoked or {_DISPUTED} then excluded.first_at else emergency_answer.first_at end
 """
 
 RECORD_NEWER = f"""
@@ -69,17 +81,17 @@ where emergency_answer.at < excluded.at returning node
 """
 
 # What a room answered in earnest, and nobody said on the report since.
-UNREMARKED = """
+UNREMARKED = f"""
 select w.emergency::text, w.said from emergency_answer w join emergency e on e.id = w.emergency
 where w.node = $1 and w.stage = 'answered' and not w.revoked and not e.drill
-    and not exists (select from emergency_call k where k.emergency = e.id and k.state = 'stood-down')
+    and not {over("e.id")}
     and not exists (select from remark r where r.report_id = e.report_id and r.node = $1 and r.kind = 'exposure'
                     and (not r.revoked and r.said = w.said or r.stored_at > w.at))
 order by w.at
 """
 
-OF_EMERGENCY = """
-select node, stage, said, first_at, at, revoked, heard_at, by from emergency_answer where emergency = $1::uuid
+OF_EMERGENCY = f"""
+select node, stage, said, first_at, at, revoked or {_DISPUTED}, heard_at, by from emergency_answer where emergency = $1::uuid
 order by first_at, node, stage
 """
 
@@ -106,10 +118,10 @@ UNTOLD = f"""
 select e.id::text, e.report_id, e.origin, c.ver, c.leaf_hash, s.stage, coalesce(s.at, now()),
     coalesce(s.said, t.said), s.at is null
 from emergency e
-cross join lateral (select * from emergency_call k where k.emergency = e.id order by k.seq desc limit 1) c
+cross join lateral ({STANDING_CALL}) c
 {_STAGES}
 left join emergency_told t on t.emergency = e.id and t.stage = s.stage
-where e.origin <> $1 and e.origin = any($2::text[]) and c.leaf_hash is not null
+where e.origin <> $1 and e.origin = any($2::text[]) and c.leaf_hash is not null and not c.disputed
     and e.stored_at > now() - interval '30 days' and (e.drill or s.stage <> 'answered')
     and case when t.emergency is null then s.at is not null
              else t.revoked <> (s.at is null) or s.at is not null and t.said is distinct from s.said end
@@ -129,15 +141,13 @@ async def record(conn: Connection, new: NewAnswer) -> None:
     Who says something about the same emergency at the same time waits for the end of this transaction.
     """
     await conn.fetchval(LOCK, new.emergency)
-    await conn.execute(RECORD, new.emergency, new.node, new.stage, new.said, new.at, new.by, new.revoked)
+    await conn.execute(RECORD, *_row(new))
 
 
 async def record_newer(conn: Connection, new: NewAnswer) -> bool:
     """The same, unless as late a word of that node is kept; whether it was."""
     await conn.fetchval(LOCK, new.emergency)
-    done = await conn.fetchval(
-        RECORD_NEWER, new.emergency, new.node, new.stage, new.said, new.at, new.by, new.revoked
-    )
+    done = await conn.fetchval(RECORD_NEWER, *_row(new))
     return done is not None
 
 
@@ -164,3 +174,9 @@ async def untold(conn: Connection, us: str, origins: Sequence[str], limit: int) 
 async def mark_told(conn: Connection, told: Untold, index: int) -> None:
     """Our log entry `index` tells the caller."""
     await conn.execute(MARK_TOLD, told.emergency, told.stage, told.said, told.revoked, index)
+
+
+def _row(new: NewAnswer) -> tuple[object, ...]:
+    place = () if new.place is None else (new.place.gen, new.place.index)
+    said = (new.emergency, new.node, new.stage, new.said, new.at, new.by, new.revoked)
+    return (*said, *(place or (None, None)))

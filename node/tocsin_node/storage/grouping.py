@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_node.storage.deliveries import Job
+from tocsin_node.storage.disputed import STANDS, over
 from tocsin_node.storage.pool import Connection
 
 
@@ -143,12 +144,12 @@ where a.kind = 'cluster' and a.incident = any($1::text[]) and a.level >= $2
 order by a.id desc limit 1
 """
 
-_OPEN = """
-    not exists (select from emergency_call c where c.emergency = a.emergency and c.state = 'stood-down')
+_OPEN = f"""
+    not {over("a.emergency")}
     and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
     and not exists (select from act k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
                     and k.report_id = a.report_id
-                    and k.ver >= a.ver and k.revoked_at is null)
+                    and k.ver >= a.ver and {STANDS})
     and not exists (select from alert newer where newer.incident = a.incident and newer.id > a.id
                     and newer.kind <> 'duty')
 """

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_federation.receipt import Item, Told
+from tocsin_node.storage.disputed import STANDS
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.shares import ENTRIES
 
@@ -99,8 +100,8 @@ OF_REPORT = f"""
 select w.recipient, e.kind, e.ver, e.gen, e.idx, e.leaf_hash, l.at, r.sent_at,
     coalesce(r.verified_at, case when (p.fetched_gen, p.fetched_next) > (e.gen, e.idx) then r.sent_at end),
     r.outcome, r.code, r.outcome_at, r.alerted_at, (
-        select min(a.at) from act a where a.via = 'peer' and a.node = w.recipient and a.report_id = $1 and a.ver = e.ver
-            and a.kind = 'ack' and a.revoked_at is null)
+        select min(k.at) from act k where k.via = 'peer' and k.node = w.recipient and k.report_id = $1 and k.ver = e.ver
+            and k.kind = 'ack' and {STANDS})
 from (
     select 'report' as kind, ver, gen, idx, leaf_hash from ({ENTRIES.replace("any($1::text[])", "$1")}) x
     union all select 'remark', ver, log_gen, log_index, leaf_hash from remark

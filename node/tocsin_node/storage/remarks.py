@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tocsin_node.storage.disputed import disputed
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 from tocsin_schema.remark import Remark
@@ -59,9 +60,7 @@ class Version:
 
 
 # Whether the row of `remark` stands where its node's log is disputed.
-_DISPUTED = """exists (
-    select from remote_log l where l.origin = remark.node and l.gen = remark.log_gen
-        and l.disputed_from <= remark.log_index)"""
+_DISPUTED = disputed("remark.node", "remark.log_gen", "remark.log_index")
 
 # The rule of PROTOCOL.md, P-89, where the table itself keeps it: two writers cannot put the older one on top.
 PUT = f"""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tocsin_node.storage import audit, facets
 from tocsin_node.storage.audit import Act
+from tocsin_node.storage.disputed import disputed
 from tocsin_node.storage.pool import Connection
 from tocsin_schema.report import IncidentReport
 
@@ -80,8 +81,7 @@ CREATOR = """coalesce(nullif(f.creator, ''), (
     where o.value ->> 'id' = r.id limit 1))"""
 
 # Whether the version of the report `r` stands where its origin's log is disputed.
-DISPUTED = """exists (
-    select from remote_log l where l.origin = r.origin and l.gen = r.log_gen and l.disputed_from <= r.log_index)"""
+DISPUTED = disputed("r.origin", "r.log_gen", "r.log_index")
 
 LOCK = "select id from report where id = any($1::text[]) for key share"
 

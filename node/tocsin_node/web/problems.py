@@ -89,6 +89,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "not-caller": HTTPStatus.FORBIDDEN,
     "not-author": HTTPStatus.FORBIDDEN,
     "already-stood-down": HTTPStatus.CONFLICT,
+    "call-disputed": HTTPStatus.CONFLICT,
     "already-declared": HTTPStatus.CONFLICT,
     "nobody-to-call": HTTPStatus.UNPROCESSABLE_ENTITY,
     "call-unfit": HTTPStatus.UNPROCESSABLE_ENTITY,
