@@ -37,7 +37,7 @@ class CallDisputed(NodeError):
     """The node that is said to have called has ended the log that the call stands in, before it."""
 
     code = "call-disputed"
-    hint = "Ask them whether it is so. If it is, they call again; `tocsin report opinion REPORT` says it without a call."
+    hint = "Ask them; if it is so they call again. `tocsin report opinion REPORT` says it without a call."
 
 
 class AlreadyDeclared(NodeError):

@@ -141,13 +141,13 @@ class CallDesk:
             elif self._held[name].disputed:
                 await emergencies.insert_anew(conn, self._new(name, self._held[name].rang))
             rows = [row for other, _, row in self._calls if other == name]
-            await emergencies.unsay(conn, name, rows[0].seq)
+            held = self._held.get(name)
+            await emergencies.unsay(conn, name, rows[0].seq, everything=held is not None and held.disputed)
             for row in rows:
                 await emergencies.insert_call(conn, row)
             stored = await emergencies.get(conn, name)
             assert stored is not None, "it was written a moment ago"
-            held = self._held.get(name)
-            late = held is not None and (stored.rang == "late" or held.disputed and stored.alert_id is None)
+            late = held is not None and (stored.rang == "late" or (held.disputed and stored.alert_id is None))
             if late:
                 stored = await self._late(conn, stored, limits, now)
             if held is None or late:

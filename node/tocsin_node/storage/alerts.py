@@ -58,8 +58,8 @@ _ALERT = f"""a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin
 _FROM = "from alert a left join emergency e on e.id = a.emergency"
 # What was done; what a peer said of a redaction it said of its record too, of the version that was redacted.
 SAID = f"""(
-    select k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.until, k.level, k.revoked_at,
-        k.revoked_by, {ACT} as disputed
+    select k.id, k.kind, k.alert_id, k.report_id, k.ver, k.node, k.by, k.via, k.note, k.at, k.until, k.level,
+        k.revoked_at, k.revoked_by, {ACT} as disputed
     from act k
     union all
     select k.id, k.kind, null, d.record_id, case when k.ver >= p.ver then d.record_ver else 1 end, k.node, k.by, k.via,

@@ -132,7 +132,7 @@ _READY = """
     (root.id is null or root.state in ('accepted', 'echoed', 'seen', 'covered', 'failed', 'superseded', 'rerouted')
      or d.edits is null and greatest(d.created_at, d.not_before) < now() - interval '10 minutes')
 """
-# An alert about a report whose author disputes it, or a call, waits; one about a version that gave way to another never goes.
+# What is about a report or a call that its author disputes waits; one about a version that gave way never goes.
 _VOUCHED = f"""not exists (
     select from alert a join report r on r.id = a.report_id
     where a.id = d.alert_id and a.kind in ('raise', 'escalate') and (a.ver < 0 or {DISPUTED}))

@@ -166,11 +166,11 @@ where {disputed("(select o.origin from emergency o where o.id = c.emergency)", "
 returning seq
 """
 
-# What waits to be said of a call that gives way to another.
+# What waits to be said of a call that gives way to another; $3: of all that was said.
 UNSAY = """
 update delivery d set state = 'superseded', held = 'disputed' from alert a
-where a.id = d.alert_id and a.emergency = $1::uuid and d.kind = 'call' and d.state = 'pending'
-    and (d.said ->> 'seq')::integer >= $2
+where a.id = d.alert_id and a.emergency = $1::uuid and d.state = 'pending' and d.accepted_at is null
+    and (d.kind = 'call' and (d.said ->> 'seq')::integer >= $2 or $3 and d.kind in ('ring', 'escalation', 'call'))
 """
 
 CALLS = f"""
@@ -274,9 +274,9 @@ async def insert_anew(conn: Connection, new: NewEmergency) -> None:
     await conn.execute(INSERT_ANEW, new.id, new.report_id, new.drill, new.since)
 
 
-async def unsay(conn: Connection, emergency_id: str, seq: int) -> None:
-    """Nothing that still waits to be told of calls from that count on goes out."""
-    await conn.execute(UNSAY, emergency_id, seq)
+async def unsay(conn: Connection, emergency_id: str, seq: int, *, everything: bool) -> None:
+    """Nothing that still waits to be told of calls from that count on goes out, or of the whole emergency."""
+    await conn.execute(UNSAY, emergency_id, seq, everything)
 
 
 async def set_rang(conn: Connection, emergency_id: str, rang: Rang) -> None:

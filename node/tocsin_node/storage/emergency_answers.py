@@ -72,7 +72,8 @@ select e.id, $2, $3, $4, w.at, w.at, $6, $7, $8, $9
 from emergency e, least(greatest($5::timestamptz, e.since), now()) as w (at) where e.id = $1::uuid
 on conflict (emergency, node, stage) do update set said = excluded.said, at = excluded.at, by = excluded.by,
     revoked = excluded.revoked, log_gen = excluded.log_gen, log_index = excluded.log_index,
-    first_at = case when emergency_answer.revoked or {_DISPUTED} then excluded.first_at else emergency_answer.first_at end
+    first_at = case when emergency_answer.revoked or {_DISPUTED} then excluded.first_at
+                    else emergency_answer.first_at end
 """
 
 RECORD_NEWER = f"""
@@ -91,8 +92,8 @@ order by w.at
 """
 
 OF_EMERGENCY = f"""
-select node, stage, said, first_at, at, revoked or {_DISPUTED}, heard_at, by from emergency_answer where emergency = $1::uuid
-order by first_at, node, stage
+select node, stage, said, first_at, at, revoked or {_DISPUTED}, heard_at, by from emergency_answer
+where emergency = $1::uuid order by first_at, node, stage
 """
 
 # How far a call got here. When that is taken back, `at` is null.
