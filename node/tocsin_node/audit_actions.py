@@ -117,6 +117,7 @@ LEAVES: dict[str, tuple[str, ...]] = {
     "shareReport": ("report.share",),
     "proveReport": ("report.prove", "report.disclose"),
     "importReports": ("report.import",),
+    "listRecalls": ("report.list",),
     "recallReport": ("report.recall",),
     "eraseReport": ("report.erase",),
     "obeyRecall": ("report.obey",),

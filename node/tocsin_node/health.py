@@ -8,7 +8,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,8 @@ class Check:
     """How one part is. `since`: when it came to be so (aware UTC); filled in by `Health`.
 
     `mark`: what makes it news again while status and code stay as they were, such as the days that are left; not told.
+    `count`: of how many it speaks, where that is no mark: it is news again when it has doubled, and not when it falls.
+    Else who can have it counted up could have people called at will, or never, since what changes is waited for.
     """
 
     name: str
@@ -44,11 +46,23 @@ class Check:
     hint: str | None = None
     since: datetime | None = None
     mark: int | None = None
+    count: int | None = None
 
     @property
     def news(self) -> str:
         """What is told once: the status, the code, and the mark if there is one."""
+        if self.count is not None:
+            return self._counted(self.count.bit_length())
         return f"{self.status}: {self.code}" + ("" if self.mark is None else f" {self.mark}")
+
+    def is_known(self, told: Collection[str]) -> bool:
+        """Whether it is no news to whom these were told; of a count also not where a greater one was."""
+        if self.count is None:
+            return self.news in told
+        return any(self._counted(size) in told for size in range(self.count.bit_length(), 64))
+
+    def _counted(self, size: int) -> str:
+        return f"{self.status}: {self.code} ~{size}"
 
 
 Source = Callable[[], Awaitable[Check | Sequence[Check]]]

@@ -17,7 +17,7 @@ class Reserve:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._end = 0
+        self._end: int | None = None  # before what stands there is known nothing is written over it
         self._lost = 0
 
     @property
@@ -34,7 +34,8 @@ class Reserve:
                 stream.flush()
                 os.fsync(stream.fileno())
             fresh.replace(self._file)
-        content = self._file.read_bytes().ljust(SIZE, b"\0")[:SIZE]
+        with self._file.open("rb") as stream:
+            content = stream.read(SIZE).ljust(SIZE, b"\0")
         *lines, rest = content[:-COUNT_BYTES].rstrip(b"\0").split(b"\n")
         self._end = sum(len(line) + 1 for line in lines)
         digits = content[-COUNT_BYTES:].rstrip(b"\0")
@@ -43,6 +44,8 @@ class Reserve:
 
     def append(self, line: bytes) -> None:
         """Write a line, which has no line feed; where it does not fit, count it."""
+        if self._end is None:
+            raise OSError(f"{self._file} was not read")
         if self._end + len(line) + 1 > SIZE - COUNT_BYTES:
             self._lost += 1
             self._put(SIZE - COUNT_BYTES, str(self._lost).encode().ljust(COUNT_BYTES, b"\0"))

@@ -364,3 +364,10 @@ async def test_a_head_that_was_changed_in_the_database_is_found_at_the_next_line
     await noted(acme.node, Act("silence.add", "silence:2", actor=ANN))
     await acme.node.auditing.seal()
     assert (await acme.node.auditing.health()).code == "audit-contradicted"
+
+
+async def test_who_lists_recalls_which_say_of_which_reports_is_noted(database, tmp_path):
+    async with open_here(settings_on(tmp_path / "acme", database)) as served:
+        async with served.client.get("/v1/recalls") as answer:
+            assert answer.status == 200
+        assert [one["who"] for one in await lines_of(served, action="report.list")] == ["token:init"]

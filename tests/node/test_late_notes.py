@@ -1,6 +1,7 @@
 """Reading works while the database takes no writes, and no reading goes unnoted for it."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from tests.support.villain import until
 
 from tocsin_node.reserve import COUNT_BYTES, SIZE, Reserve
 from tocsin_node.services.late_notes import FILE
+from tocsin_node.storage.audit import Act, set_head
 from tocsin_node.storage.erasing import erase
 from tocsin_node.storage.errors import StorageError, StorageFull
 from tocsin_node.storage.pool import connect
@@ -143,8 +145,9 @@ async def test_a_kill_loses_no_reading_and_what_did_not_fit_is_counted(own_clust
         reserve = Reserve(settings.dir / FILE)
         assert len(reserve.open()) >= 2
         for _ in range(SIZE // 1024 + 3):
-            reserve.append(b"x" * 1024)  # no line of ours: it is passed over
+            reserve.append(b"x" * 1024)  # no line that anybody can read: it is counted
         assert reserve.lost > 0
+        unreadable = sum(line == b"x" * 1024 for line in Reserve(settings.dir / FILE).open())
         conn = await connect(database)
         async with conn.transaction():
             await erase(conn, [erased])
@@ -155,7 +158,7 @@ async def test_a_kill_loses_no_reading_and_what_did_not_fit_is_counted(own_clust
             assert f"report:{kept}" in about
             assert f"report:{erased}" not in about
             (line,) = await lines_of(served, action="audit.unnoted")
-            assert (line["detail"]["count"], line["who"]) == (reserve.lost, "node")
+            assert (line["detail"]["count"], line["who"]) == (reserve.lost + unreadable, "node")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a disk of its own")
@@ -253,3 +256,94 @@ async def test_a_node_that_starts_while_the_database_is_read_only_can_be_read_to
             found = await until(lambda: late_lines(served))
             assert {"node.start", "report.read"} <= {one["action"] for one in found}
             await verified(served.node)
+
+
+def test_over_what_could_not_be_read_nothing_is_written(tmp_path):
+    file = tmp_path / "file"
+    first = Reserve(file)
+    first.open()
+    first.append(b"kept")
+    blind = Reserve(file)
+    with pytest.raises(OSError):
+        blind.append(b"over")
+    assert list(Reserve(file).open()) == [b"kept"]
+
+
+def at_the_time(action: str) -> dict:
+    return {"at": "2026-03-02T10:00:00.000Z", "who": "token:ann", "via": "token:ann", "action": action} | {
+        "object": None,
+        "detail": {},
+    }
+
+
+async def test_a_line_of_a_later_version_or_half_a_line_is_counted_and_keeps_nothing_from_being_sealed(
+    own_cluster, tmp_path
+):
+    async with own_cluster.database() as database:
+        settings = settings_on(tmp_path / "acme", database)
+        async with open_here(settings):
+            pass
+        reserve = Reserve(settings.dir / FILE)
+        reserve.open()
+        whole = json.dumps(at_the_time("alert.list")).encode()
+        reserve.append(bytes(10) + whole[10:])
+        reserve.append(json.dumps(at_the_time("report.foresee")).encode())
+        reserve.append(whole)
+        async with open_here(settings) as served:
+            (line,) = await until(lambda: late_lines(served))
+            assert (line["action"], line["who"]) == ("alert.list", "token:ann")
+            (line,) = await lines_of(served, action="audit.unnoted")
+            assert line["detail"]["count"] == 2
+            await verified(served.node)
+
+
+async def test_readings_that_a_start_could_not_take_up_are_noted_when_their_file_can_be_read(
+    own_cluster, tmp_path
+):
+    async with own_cluster.database() as database:
+        settings = settings_on(tmp_path / "acme", database)
+        async with open_here(settings):
+            pass
+        file, away = settings.dir / FILE, settings.dir / "away"
+        reserve = Reserve(file)
+        reserve.open()
+        reserve.append(json.dumps(at_the_time("alert.list")).encode())
+        file.rename(away)
+        file.mkdir()
+        async with open_here(settings) as served:
+            await served.node.auditing.late.note(Act("duty.list"))
+            async with read_only(own_cluster):
+                await until(lambda: refuses_writes(served))
+                await served.node.auditing.late.note(Act("emergency.list"))
+            assert [one["action"] for one in await until(lambda: late_lines(served))] == ["emergency.list"]
+            file.rmdir()
+            away.rename(file)
+
+            async def both():
+                found = await late_lines(served)
+                return found if len(found) == 2 else None
+
+            assert {one["action"] for one in await until(both)} == {"alert.list", "emergency.list"}
+            assert file.read_bytes() == bytes(SIZE)
+
+
+async def test_who_rolls_the_audit_log_back_is_found_out_though_the_node_starts_without_writes(
+    own_cluster, tmp_path
+):
+    async with own_cluster.database() as database:
+        settings = settings_on(tmp_path / "acme", database)
+        async with open_here(settings) as served:
+            older = await served.node.auditing.seal()
+            await served.node.auditing.note(Act("silence.add", "silence:9"))
+            await served.node.auditing.seal()
+        conn = await connect(database)
+        await conn.execute("alter table audit_line disable trigger user")
+        await conn.execute("delete from audit_line where seq >= $1", older.size)
+        await conn.execute("delete from audit_waiting")
+        await set_head(conn, older)
+        await conn.execute("alter table audit_line enable trigger user")
+        await conn.close()
+        async with read_only(own_cluster), open_here(settings) as served:
+            assert (await served.node.auditing.health()).code == "audit-contradicted"
+        async with open_here(settings) as served:
+            assert (await served.node.auditing.health()).code == "audit-contradicted"

@@ -94,3 +94,32 @@ async def test_acknowledgements_of_before_are_acts_and_stay_told_or_untold(empty
     rows = await session.fetch("select kind, by, event_id, shared_idx from act order by id")
     assert [tuple(row) for row in rows] == [("ack", "@ada:hs", "$1", 7), ("ack", "ops", None, None)]
     assert await session.fetchval("select count(*) from followup") == 0, "nobody is called for what is old"
+
+
+async def test_complaints_receipts_and_what_was_set_aside_of_before_are_kept(empty_database, session):
+    await migrate(empty_database, tuple(takewhile(lambda step: step.name != "faults", steps())))
+    leaf, name = b"\x01" * 32, "incident--00000000-0000-4000-8000-000000000001"
+    for gen in (1, 2):
+        await session.execute(
+            "insert into log_entry (gen, idx, leaf_hash, leaf) values ($1, 7, $2, $3)",
+            *(gen, bytes([gen]) * 32, b'{"id":"' + name.encode() + b'\xff"}'),
+        )
+    for told in (7, None):
+        await session.execute(
+            "insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, told_idx)"
+            " values ('us', 'them', 1, 3, $1, $2, 1, 'amber', 'who', '{}', $3)",
+            *(bytes([told or 0]) * 32, name, told),
+        )
+    await session.execute(
+        "insert into receipt_due (origin, leaf_hash, state) values ('who', $1, 'stored')", leaf
+    )
+    await session.execute(
+        "insert into quarantine (origin, gen, idx, code, leaf, wrap, ct) values ('who', 1, 1, 'malformed', $1, '', '')",
+        b"\x00\xfe " + (name.encode() + b" ") * 200,
+    )
+    await migrate(empty_database)
+    rows = await session.fetch("select told_gen, told_idx, asked_at, ended_at from complaint order by id")
+    assert [tuple(row) for row in rows] == [(2, 7, None, None), (None, None, None, None)]
+    assert await session.fetchval("select by from receipt_due") == ""
+    found = "select count(*) from quarantine where report_names(encode(leaf, 'escape')) && array[$1]"
+    assert await session.fetchval(found, name) == 1

@@ -152,6 +152,32 @@ async def test_who_says_the_same_again_and_again_has_nobody_told_again(cluster, 
         assert fir.node.ledger.head.size == size + 1
 
 
+async def test_a_reader_that_told_one_thing_twice_while_we_were_away_holds_up_nothing(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        async with fir.node.pool.acquire() as conn:
+            entry = await conn.fetchval("select leaf_hash from onward")
+        postings = []
+        for nth, code in enumerate(("one-reason", "another-reason")):
+            sealed = seal(
+                t="receipt",
+                by=oak.node.identity.node_id,
+                content=write_receipt([Told(entry, "refused", oak.node.now(), code)]),
+                recipients=oak.node.peering.enc_keys([fir.node.identity.node_id]),
+                now=oak.node.now(),
+                rng=oak.node.rng,
+                id=f"receipt--00000000-0000-4000-8000-00000000000{nth}",
+                ver=1,
+                tlp=Tlp.GREEN,
+                ref=entry,
+            )
+            postings.append(Posting(sealed=sealed))
+        await oak.node.ledger.post(*postings)
+        (one,) = await until_stage(elm, report_id, "refused")
+        assert one["code"] == "another-reason"
+
+
 async def readers_of(node):
     """The ids of the reports that a node holds."""
     return [item["id"] for item in (await get(node, "/v1/reports"))["items"]]

@@ -99,6 +99,38 @@ async def test_keys_that_end_are_told_at_each_stage(pool, hook):
     assert [text.rpartition("In ")[2].split()[0] for _, text in told(hook)] == ["30", "14", "7", "3", "1"]
 
 
+def complained(count):
+    return Check("complaints", "degraded", "passed-on-against-marking", f"{count} of them.", count=count)
+
+
+async def test_who_can_have_something_counted_up_has_nobody_called_each_time_and_what_falls_calls_nobody(
+    pool, hook
+):
+    ops = ops_of(pool, hook)
+    for count in (*range(1, 101), *range(100, 0, -1), 3, 100):
+        await ops.tell([complained(count)])
+    await heard(hook, 7)
+    assert [text.splitlines()[1].split()[0] for _, text in told(hook)] == [
+        "1",
+        "2",
+        "4",
+        "8",
+        "16",
+        "32",
+        "64",
+    ]
+
+
+async def test_what_is_counted_up_without_a_pause_is_told_all_the_same(pool, hook):
+    ops = ops_of(pool, hook, hold_s=30.0)
+    said = []
+    for count in range(4, 8):
+        said.append(await ops.tell([complained(count)]))
+        async with pool.acquire() as conn:
+            await conn.execute("update trouble set since = since - interval '12 seconds'")
+    assert said == [False, False, False, True]
+
+
 async def test_a_channel_in_trouble_is_not_asked_to_say_so(pool, hook):
     ops = ops_of(pool, hook)
     assert await ops.tell([Check("webhook", "down", "webhook-gone", "x"), BROKEN])

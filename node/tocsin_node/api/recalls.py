@@ -92,6 +92,7 @@ async def listing(request: web.Request) -> web.Response:
     ours, theirs = await node.recalling.ours(MOST), await node.recalling.theirs(MOST)
     named = [one.report_id for one in ours if one.report_id is not None]
     titles = await node.recalling.titles([*named, *(name for one in theirs for name in one.report_ids)])
+    await node.auditing.seen("report.list")
     return json_response(
         {
             "ours": [recall_item(node, one) for one in ours],

@@ -87,26 +87,29 @@ class Auditing:
     # Life --------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Hold the database against the checkpoint in the node's directory, and note that the node starts."""
+        """Hold the database against the checkpoint in the node's directory, and note that the node starts.
+
+        The former asks for no writes: else who rolls lines back would only have to let nothing be written meanwhile.
+        """
+        before = self._kept_checkpoint()
+        async with self._pool.acquire() as conn:
+            self._head = await audit.head(conn)
+        if before is not None and not await self._extends(self._head or self._signed(Frontier()), before):
+            await asyncio.to_thread(self._set_aside, before)
         try:
             await self._open()
         except StorageError as exc:
-            async with self._pool.acquire() as conn:
-                self._head = await audit.head(conn)
             if self._head is None or exc.of_data:
                 raise
             logger.warning("the audit log is not written: %s", exc)
             await self.late.note(_started())
 
     async def _open(self) -> None:
-        before = self._kept_checkpoint()
         async with self._leader.connection() as conn:
             head = await audit.head(conn)
             if head is None:
                 head = self._signed(Frontier())
                 await audit.set_head(conn, head)
-            if before is not None and not await self._extends(head, before):
-                await asyncio.to_thread(self._set_aside, before)
             statement = self._identity.statement
             known = await audit.newest_detail(conn, "key.change")
             if known is None or known.get("statement") != statement.seq:
@@ -143,18 +146,24 @@ class Auditing:
     async def _seal_on(self) -> None:
         while True:
             await asyncio.sleep(SEAL_EVERY_S)
-            try:
-                if time.monotonic() - self._refused_at >= REFUSED_EVERY_S:
-                    await self._tell_refused()
-                await self.late.tell()
-                async with self._pool.acquire() as conn:
-                    waits = await audit.any_waiting(conn)
-                if waits:
-                    await self.seal()
-            except StorageError as exc:
-                logger.warning("the audit log waits for the database: %s", exc)
-            except Exception:
-                logger.exception("lines of the audit log could not be sealed")
+            for step in (self._tell_refused_in_time, self.late.tell, self._seal_waiting):
+                try:
+                    await step()
+                except StorageError as exc:
+                    logger.warning("the audit log waits for the database: %s", exc)
+                    break
+                except Exception:  # what cannot be noted keeps nothing else from being sealed
+                    logger.exception("lines of the audit log could not be sealed")
+
+    async def _tell_refused_in_time(self) -> None:
+        if time.monotonic() - self._refused_at >= REFUSED_EVERY_S:
+            await self._tell_refused()
+
+    async def _seal_waiting(self) -> None:
+        async with self._pool.acquire() as conn:
+            waits = await audit.any_waiting(conn)
+        if waits:
+            await self.seal()
 
     async def _look_on(self) -> None:
         while True:

@@ -145,7 +145,7 @@ class Complaints:
             hint = (
                 "Reports were passed on against their marking in the last 24 hours: `tocsin peer complaints`."
             )
-            return Check("complaints", "degraded", "passed-on-against-marking", hint, mark=count)
+            return Check("complaints", "degraded", "passed-on-against-marking", hint, count=count)
         return Check("complaints")
 
     async def _proof(self, conn: Connection, complaint: Complaint, kept: Evidence) -> Proof:

@@ -118,7 +118,7 @@ class Erasing:
             f"The homeserver refuses to take back {refused} of our messages about reports that were erased: "
             "somebody with power over the room has to remove what the bot wrote."
         )
-        return Check("erasing", "degraded", "message-stays", hint, mark=refused)
+        return Check("erasing", "degraded", "message-stays", hint, count=refused)
 
     async def _erase(
         self,

@@ -61,4 +61,4 @@ class Faults:
             "each start: update the node, and report what its log says. `tocsin peer status` says whose they are: ask "
             "there what they say."
         )
-        return Check("judging", "degraded", "judging-failed", hint, mark=aside)
+        return Check("judging", "degraded", "judging-failed", hint, count=aside)

@@ -8,7 +8,6 @@ and when the reading was. A kill loses none of them. What did not fit is counted
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 
 from tocsin_federation.audit import time_text
 from tocsin_node.actor import NODE, Actor
+from tocsin_node.audit_actions import ACTIONS
 from tocsin_node.health import Check
 from tocsin_node.reserve import Reserve
 from tocsin_node.storage import audit, reports
@@ -54,17 +54,24 @@ class LateNotes:
         self._unkept = 0  # lines that stand in memory alone
         self._over = 0  # lines that stand nowhere
         self._cleared = True
+        self._opened: bool | None = None  # False: it was tried in vain
 
     async def open(self) -> None:
-        """Take up what an earlier run could not note."""
+        """Take up what an earlier run could not note; where the file cannot be read or made, later (`tell`)."""
         try:
             lines = await asyncio.to_thread(self._reserve.open)
         except OSError as exc:
-            logger.warning("no place can be taken for what cannot be noted: %s", exc)
+            if self._opened is None:
+                logger.warning("no place can be taken for what cannot be noted: %s", exc)
+            self._opened = False
             return
+        self._opened = True
         for line in lines:
-            with suppress(msgspec.DecodeError, ValueError):
-                self._waiting.append(msgspec.json.decode(line, type=_Late))
+            late = _read(line)
+            if late is None:  # a power cut took a part of it, or a later version of the program wrote it
+                self._over += 1
+            else:
+                self._waiting.append(late)
 
     async def note(self, act: Act) -> None:
         """Note a reading now, or keep it until that can be done; it never fails."""
@@ -77,6 +84,8 @@ class LateNotes:
     async def tell(self) -> None:
         """Note what is late, if there is something. Raises: StorageError while the database takes no writes."""
         async with self._turn:
+            if self._opened is False:
+                await self.open()
             late, lost = list(self._waiting), self._reserve.lost + self._over
             if not (late or lost):
                 await self._clear()
@@ -133,13 +142,21 @@ class LateNotes:
 
     async def _clear(self) -> None:
         """What is noted is taken out of the file; until then a start would note it once more, with the same time."""
-        if self._cleared:
+        if self._cleared or not self._opened:  # over what was not read nothing is written
             return
         try:
             await asyncio.to_thread(self._reserve.clear)
             self._cleared = True
         except OSError as exc:
             logger.warning("what is noted by now still stands in %s: %s", FILE, exc)
+
+
+def _read(line: bytes) -> _Late | None:
+    try:
+        late = msgspec.json.decode(line, type=_Late)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return late if late.action in ACTIONS else None
 
 
 def _report_of(late: _Late) -> str | None:

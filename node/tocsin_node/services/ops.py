@@ -50,7 +50,7 @@ class Ops:
                 check_now = wrong.get(trouble.name)
                 if check_now is None:
                     said |= await self._end(conn, trouble)
-                elif trouble.code not in trouble.told and trouble.held_s >= self._hold_s:
+                elif not check_now.is_known(trouble.told) and trouble.held_s >= self._hold_s:
                     await self._say(conn, trouble, _begun(check_now))
                     await troubles.told(conn, trouble.name)
                     said = True

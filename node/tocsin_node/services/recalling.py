@@ -281,7 +281,7 @@ class Recalling(Telling):
             late = await recalls.overdue(conn, self._now())
         if late:
             hint = f"{len(late)} peers have not said that they did what a recall of ours asks: `tocsin report recalls`."
-            return Check("recalls", "degraded", "recall-overdue", hint, mark=len(late))
+            return Check("recalls", "degraded", "recall-overdue", hint, count=len(late))
         return Check("recalls")
 
     async def back(self) -> Check:
@@ -295,7 +295,7 @@ class Recalling(Telling):
                 "Recalls of peers cannot be done, by a fault of this program: update the node. Until then "
                 "`tocsin report recalls` shows them, and `tocsin report erase` removes what they take back."
             )
-            return Check("recalls-of-peers", "degraded", "recall-failed", hint, mark=len(self._failing))
+            return Check("recalls-of-peers", "degraded", "recall-failed", hint, count=len(self._failing))
         now = self._now()
         async with self._pool.acquire() as conn:
             waiting = await recalls.open_ones(conn, BATCH)
@@ -307,7 +307,7 @@ class Recalling(Telling):
         code = "recall-waits" if first - now > SOON else "recall-due"
         hint = f"{len(waiting)} recalled by peers are to be done here, the first until {first:%Y-%m-%d %H:%M} UTC: "
         return Check(
-            "recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", mark=len(waiting)
+            "recalls-of-peers", "degraded", code, hint + "`tocsin report recalls`.", count=len(waiting)
         )
 
     async def _do(self, found: Recalled, by: str | None) -> None:

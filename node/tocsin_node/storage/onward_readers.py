@@ -38,24 +38,29 @@ _NEWS = """not exists (
         else k.outcome = said.state and k.code is not distinct from said.code end)"""
 
 # What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on.
+# One batch may say a state of an entry twice, where we were away for a while: the later word is owed (P-280).
 OWE = f"""
 with said as (
-    select * from unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[]) as i (entry, state, code, at)
+    select * from unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[])
+        with ordinality as i (entry, state, code, at, nth)
+), owed as (
+    select r.origin, s.leaf_hash, said.state, said.code, said.at, said.nth
+    from said join log_entry s on s.leaf_hash = said.entry
+    join onward o on o.by = $2 and o.gen = s.gen and o.idx = s.idx
+    join report r on r.id = o.report_id and r.origin <> $2
+    where {_TO_AUTHOR.format(author="r.origin")} and {_NEWS.format(of="s")}
+    union all
+    select c.author, s.leaf_hash, said.state, null, said.at, said.nth
+    from said join log_entry e on e.leaf_hash = said.entry
+    join recall_peer p on p.gen = e.gen and p.idx = e.idx and p.node = $1
+    join recall c on c.id = p.recall and c.author is not null
+    join log_entry s on s.leaf_hash = p.ref
+    where said.state in ('waiting', 'narrowed', 'purged') and {_TO_AUTHOR.format(author="c.author")}
+        and {_NEWS.format(of="e")}
 )
 insert into receipt_due (origin, leaf_hash, state, code, by, at)
-select r.origin, s.leaf_hash, said.state, said.code, $1, said.at
-from said join log_entry s on s.leaf_hash = said.entry
-join onward o on o.by = $2 and o.gen = s.gen and o.idx = s.idx
-join report r on r.id = o.report_id and r.origin <> $2
-where {_TO_AUTHOR.format(author="r.origin")} and {_NEWS.format(of="s")}
-union
-select c.author, s.leaf_hash, said.state, null, $1, said.at
-from said join log_entry e on e.leaf_hash = said.entry
-join recall_peer p on p.gen = e.gen and p.idx = e.idx and p.node = $1
-join recall c on c.id = p.recall and c.author is not null
-join log_entry s on s.leaf_hash = p.ref
-where said.state in ('waiting', 'narrowed', 'purged') and {_TO_AUTHOR.format(author="c.author")}
-    and {_NEWS.format(of="e")}
+select distinct on (origin, leaf_hash, state) origin, leaf_hash, state, code, $1, at from owed
+order by origin, leaf_hash, state, nth desc
 on conflict (origin, leaf_hash, state, by) do update set code = excluded.code, at = excluded.at
 returning 1
 """
