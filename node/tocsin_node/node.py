@@ -19,6 +19,7 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.auditing import Auditing
 from tocsin_node.services.circles import Circles
 from tocsin_node.services.clusters import Clusters
+from tocsin_node.services.comparing import Comparing
 from tocsin_node.services.complaints import Complaints
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
@@ -147,6 +148,7 @@ class Between:
     witnessing: Witnessing
     gossip: Gossip
     reconciling: Reconciling
+    comparing: Comparing
     self_check: SelfCheck
     regaining: Regaining
 

@@ -20,6 +20,7 @@ from tocsin_node.services.acknowledging import Acknowledging
 from tocsin_node.services.alarms import Alarms, open_alarms
 from tocsin_node.services.circles import Circles
 from tocsin_node.services.clusters import Clusters
+from tocsin_node.services.comparing import Comparing
 from tocsin_node.services.complaints import Complaints
 from tocsin_node.services.duplicates import Duplicates
 from tocsin_node.services.duties import Duties
@@ -200,6 +201,9 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
     gossip = Gossip(pool, peering, heads, client, identity, base.trusting, rng=rng)
     taking = Taking(pool, peering, heads, client, intake, settings.federation, now=now)
     proving = Proving(pool, peering, identity, on.data_keys, heads.trees, base.trusting)
+    reconciling = Reconciling(
+        pool, peering, ledger, heads, gossip, client, taking, on.data_keys, identity=identity, now=now
+    )
     gen = identity.statement.log.gen
     returned = Returned(pool, peering, on.data_keys, node_id=me, gen=gen, enc_private=on.enc_private, now=now)
     returned.on_circle = intake.learn
@@ -221,9 +225,8 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
         complaints=Complaints(pool, ledger, peering, proving, on.data_keys, base.sealing, node_id=me),
         witnessing=witnessing,
         gossip=gossip,
-        reconciling=Reconciling(
-            pool, peering, ledger, heads, gossip, client, taking, on.data_keys, identity=identity, now=now
-        ),
+        reconciling=reconciling,
+        comparing=Comparing(reconciling, peering, on.auditing),
         self_check=SelfCheck(
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,

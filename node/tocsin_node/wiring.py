@@ -49,6 +49,7 @@ def watch(node: Node) -> None:
     node.health.add("duties", node.duties.health)
     node.health.add("search", node.finding.health)
     node.health.add("peers", node.peer_watch.health)
+    node.health.add("comparing", node.comparing.health)
     node.health.add("witnesses", node.trusting.health)
     node.health.add("recalls", node.recalling.health)
     node.health.add("recalls-back", node.recalling.back)
@@ -68,6 +69,7 @@ def tasks(node: Node) -> list[Coroutine[Any, Any, None]]:
         node.exchange.run(),
         node.self_check.run(),
         node.regaining.run(),
+        node.comparing.run(),
         node.witnessing.run(),
         node.acknowledging.run(),
         node.circles.run(),

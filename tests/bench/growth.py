@@ -23,6 +23,7 @@ from tests.bench.measure import percentile
 from tests.bench.plot import Line, Panel, draw
 from tests.simulation.cast import bundle, player
 from tests.simulation.node import Node
+from tests.simulation.state import Followed
 from tests.simulation.world import Faults, Request, World
 
 from tocsin_federation.sharing import PeerPolicy
@@ -78,8 +79,8 @@ class Member(Node):
 
         super().serve(request, once)
 
-    def _apply(self, peer: str, opened: list, start: int, following: int) -> None:
-        super()._apply(peer, opened, start, following)
+    def _apply(self, peer: str, log: Followed, opened: list, start: int, following: int) -> None:
+        super()._apply(peer, log, opened, start, following)
         for came in opened:
             if came.code is None:
                 self.held[came.header.id] = self.world.now_s

@@ -54,7 +54,7 @@ def test_recalls_name_the_report_while_anything_here_does_and_whoever_is_late(to
         "done_at": None, "done_by": None, "reports": [REPORT],
     }  # fmt: skip
     found = {
-        "ours": [ours(**late), ours(report_id=None, erased=True)],
+        "ours": [ours(**late), ours(report_id=None, erased=True), ours(report_id=None, tag="")],
         "theirs": [theirs],
         "titles": {REPORT: "Quokkaberry overdose"},
     }
@@ -67,6 +67,7 @@ def test_recalls_name_the_report_while_anything_here_does_and_whoever_is_late(to
     assert shown.exit_code == 0, shown.output
     assert f"{REPORT} (Quokkaberry overdose)" in shown.stdout
     assert "erased here (abababababab), " in shown.stdout
+    assert "not known yet, since a restore" in shown.stdout
     assert "stored (overdue)" in shown.stdout
     assert "Not confirmed by the deadline: gamma." in shown.stderr
     assert f"delta takes back {REPORT} (Quokkaberry overdose): Mine." in shown.stderr

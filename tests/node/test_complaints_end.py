@@ -4,6 +4,7 @@
 """
 
 import uuid
+from contextlib import suppress
 
 import pytest
 from tests.node.test_complaints import complaints, log, wide
@@ -19,6 +20,8 @@ from tocsin_federation.onward import write_share
 from tocsin_federation.proof import read_proof
 from tocsin_federation.recall import write_recall
 from tocsin_node.storage import onward
+from tocsin_node.storage.complaints import asked as asked_of
+from tocsin_node.storage.errors import StorageContention
 from tocsin_node.storage.onward import Passing
 from tocsin_schema.marking import Tlp
 
@@ -192,6 +195,37 @@ async def test_an_author_that_erased_its_report_has_nothing_of_it_by_a_complaint
     await until(ended)
     for node in (elm, fir, oak):
         assert await left(node, report_id, remains) == set()
+
+
+async def test_a_complaint_that_ends_in_the_moment_in_which_it_is_told_leaves_nothing(line, monkeypatch):
+    elm, fir, oak = line
+    _, remains = await against_its_marking(elm, fir, oak)
+    seal = oak.node.complaints._seal
+    ended = []
+
+    async def slow(complaint, content):
+        sealed = await seal(complaint, content)
+        if not ended:
+            ended.append(complaint)
+            await days_go_by(oak, 91)
+            async with oak.node.pool.transaction() as conn:  # as whatever recall of fir's is obeyed now does
+                await asked_of(conn, fir.node.identity.node_id, [], oak.node.identity.node_id)
+        return sealed
+
+    monkeypatch.setattr(oak.node.complaints, "_seal", slow)
+    await introduce("elm", elm, "oak", oak)
+    with suppress(StorageContention):
+        await oak.node.complaints.tell()
+    await until(lambda: _true(ended))
+    assert await oak.node.complaints.tell() == 0
+    assert (await standing(oak))["report_id"] is None
+    assert await own_entries(oak, "complain") == 0
+    values = await database_values(await database_url(oak))
+    assert not any(one in value for one in remains for value in values)
+
+
+async def _true(value):
+    return bool(value)
 
 
 async def taken_back(node, name, entry):

@@ -134,6 +134,7 @@ async def test_what_was_given_anew_after_its_recall_stays_given(elm, town):
         node_id = node.node.identity.node_id
     elm.restore(dump, node_id)
     async with elm.up() as node:
+        await seen(node, report["id"])  # before that it is not known that anything is lost
         await until(lambda: lost_is(node, 0))
         assert await open_wraps(node, report["id"], "oak") == 1, "what was taken back is not served"
         assert await readers_of(node, report["id"]) == {"fir", "oak"}

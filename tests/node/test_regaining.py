@@ -98,6 +98,30 @@ async def test_a_circle_comes_back_with_its_epochs_its_count_and_wraps_for_who_w
         )
 
 
+async def test_of_an_epoch_of_which_two_are_signed_nobody_is_taken_for_a_reader_by_its_list(
+    cluster, tmp_path
+):
+    names = ("elm", "fir", "oak")
+    async with circle(cluster, tmp_path, names, pairs=[("elm", "fir"), ("elm", "oak")]) as nodes:
+        elm, founders = nodes["elm"], Founders()
+        await adopt(elm, founders.next(ids(nodes, *names)))
+        rivals = Founders(admins=founders.admins, chain=list(founders.chain))
+        await file_into(elm, "Before")
+        await adopt(elm, founders.next(ids(nodes, *names)))
+        await file_into(elm, "While it stands")
+
+        async def readers():
+            async with elm.node.pool.acquire() as conn:
+                rows = await conn.fetch("select leaf from log_entry where leaf is not null order by idx")
+                headers = [header for row in rows if (header := read_header(row[0])).aud.circle]
+                return [await elm.node.regaining._returned._readers(conn, header) for header in headers]
+
+        both = set(ids(nodes, "fir", "oak"))
+        assert await readers() == [both, both]
+        await adopt(elm, rivals.next(ids(nodes, "elm", "fir")), status=422)
+        assert await readers() == [both, None]
+
+
 async def test_a_number_that_a_lost_entry_may_have_is_never_given_again(elm, town):
     """The only member that has the entries is away; the hashes come from a peer that is no member."""
     fir, _ = await town.met("fir", "oak")

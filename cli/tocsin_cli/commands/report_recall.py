@@ -209,6 +209,8 @@ def _stage(one: Mapping[str, Any]) -> str:
 def _which(one: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """The report that we took back, as long as anything here says which."""
     report_id = one.get("report_id")
+    if report_id is None and not one["tag"]:
+        return f"not known yet, since a restore ({local_time(one['at'])})"
     if report_id is None:
         return f"erased here ({str(one['tag'])[:12]}), {local_time(one['at'])}"
     return _named(report_id, titles)

@@ -120,8 +120,12 @@ class Returned:
         if aud.nodes:
             return set(aud.nodes)
         row = None if aud.circle is None else await circles.get(conn, aud.circle)
-        manifest = None if row is None or aud.epoch is None else Standing.of(row).circle.at(aud.epoch)
-        if manifest is None:
+        if row is None or aud.epoch is None:
+            return None
+        standing = Standing.of(row)
+        manifest = standing.circle.at(aud.epoch)
+        contested = standing.frozen_at is not None and aud.epoch >= standing.frozen_at
+        if manifest is None or contested:  # of two signed lists of members ours may be the other one [P-208]
             return None
         return {
             p.node_id

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from tocsin_node.storage.errors import StorageContention
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
@@ -97,7 +98,10 @@ UNTOLD = f"""
 """
 
 # What the marking kept from us is let go of once its author has it.
-TOLD = "update complaint set told_gen = $2, told_idx = $3, ct = null, data_key = null where id = $1"
+TOLD = """
+update complaint set told_gen = $2, told_idx = $3, ct = null, data_key = null
+where id = $1 and ended_at is null returning id
+"""
 
 IN_A_DAY = "select count(*) from complaint where at > now() - interval '24 hours'"
 
@@ -186,8 +190,12 @@ async def untold(conn: Connection, us: str, authors: Sequence[str], after: int) 
 
 
 async def mark_told(conn: Connection, number: int, gen: int, index: int) -> None:
-    """Our log entry `index` tells the author."""
-    await conn.execute(TOLD, number, gen, index)
+    """Our log entry `index` tells the author. Raises: StorageContention when the complaint has ended meanwhile.
+
+    Then nothing of its report may be written any more: nobody would come to take it away.
+    """
+    if await conn.fetchval(TOLD, number, gen, index) is None:
+        raise StorageContention("The complaint has ended meanwhile.")
 
 
 async def asked(conn: Connection, against: str, entries: Sequence[bytes], us: str) -> None:

@@ -19,6 +19,8 @@ create table act (
     rota text,
     person text,
     begins_at timestamp with time zone,
+    log_gen integer,
+    log_index bigint,
     constraint act_pkey PRIMARY KEY (id),
     constraint act_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id),
     constraint act_kind_check CHECK ((kind = ANY (ARRAY['ack'::text, 'take'::text, 'mute'::text, 'resolve'::text, 'escalate'::text, 'unanswered'::text, 'override'::text]))),
@@ -29,6 +31,7 @@ CREATE UNIQUE INDEX act_api ON public.act USING btree (alert_id, kind, by) WHERE
 CREATE UNIQUE INDEX act_event ON public.act USING btree (event_id, kind);
 CREATE INDEX act_override ON public.act USING btree (until) WHERE ((kind = 'override'::text) AND (revoked_at IS NULL));
 CREATE UNIQUE INDEX act_peer ON public.act USING btree (report_id, ver, node, kind) WHERE (via = 'peer'::text);
+CREATE INDEX act_place ON public.act USING btree (node, log_gen, log_index) WHERE (log_gen IS NOT NULL);
 CREATE INDEX act_report ON public.act USING btree (report_id);
 CREATE UNIQUE INDEX act_unanswered ON public.act USING btree (alert_id) WHERE ((kind = 'unanswered'::text) AND (node IS NULL) AND (revoked_at IS NULL));
 CREATE INDEX act_unshared ON public.act USING btree (id) WHERE ((shared_idx IS NULL) AND (node IS NULL) AND (kind <> 'override'::text));
@@ -363,6 +366,8 @@ create table emergency_answer (
     by text,
     revoked boolean default false not null,
     heard_at timestamp with time zone default now() not null,
+    log_gen integer,
+    log_index bigint,
     constraint emergency_answer_pkey PRIMARY KEY (emergency, node, stage),
     constraint emergency_answer_emergency_fkey FOREIGN KEY (emergency) REFERENCES emergency(id),
     constraint emergency_answer_said_check CHECK ((said = ANY (ARRAY['affected'::text, 'not-affected'::text, 'investigating'::text]))),

@@ -1,0 +1,82 @@
+"""Comparing by itself: what is missing is had back without anybody asking, and what cannot be had is told."""
+
+import pytest
+from aiohttp import web
+from tests.node.test_relaying import SOON
+from tests.support.circle import circle, filed, seen
+from tests.support.node import open_here, settings_on
+from tests.support.villain import GRAVE, get, outcomes, villain
+
+
+@pytest.fixture
+async def pair(cluster, tmp_path):
+    async with circle(cluster, tmp_path, ["alder", "birch"], SOON) as nodes:
+        yield nodes["alder"], nodes["birch"]
+
+
+async def lose(node, report_id):
+    """What a disk or a fault of old would do: the entry was passed, and nothing is there."""
+    async with node.node.pool.acquire() as conn:
+        for table in ("remote_entry", "report_facet"):
+            await conn.execute(f"delete from {table} where report_id = $1", report_id)
+        await conn.execute("delete from report where id = $1", report_id)
+
+
+async def comparing_of(node):
+    found = await node.node.comparing.health()
+    return found.status, found.code, found.hint or ""
+
+
+async def test_what_was_passed_over_is_had_back_without_anybody_asking_and_that_is_in_the_audit_log(pair):
+    alder, birch = pair
+    lost = (await filed(alder, "Passed over", **GRAVE))["id"]
+    await seen(birch, lost)
+    before = (await get(birch, "/v1/peers/alder"))["log"]
+    await lose(birch, lost)
+    await birch.node.comparing.round()
+    await seen(birch, lost)
+    assert (await get(birch, "/v1/peers/alder"))["log"] == before
+    lines = (await get(birch, "/v1/audit?action=peer.repair"))["items"]
+    assert [line["who"] for line in lines] == ["node"]
+    await birch.node.comparing.round()
+    assert (await comparing_of(birch))[:2] == ("ok", None)
+    assert len((await get(birch, "/v1/audit?action=peer.repair"))["items"]) == 1, "nothing was to be mended"
+
+
+async def test_what_a_peer_does_not_hold_is_told_until_it_does(pair):
+    alder, birch = pair
+    lost = (await filed(alder, "Lost at birch"))["id"]
+    await seen(birch, lost)
+    await lose(birch, lost)
+    await alder.node.comparing.round()
+    status, code, hint = await comparing_of(alder)
+    assert (status, code) == ("degraded", "not-the-same")
+    assert "tocsin peer verify birch" in hint
+    await birch.node.comparing.round()
+    await alder.node.comparing.round()
+    assert (await comparing_of(alder))[:2] == ("ok", None)
+
+
+async def test_who_answers_nonsense_holds_up_nobody(cluster, tmp_path):
+    async with (
+        cluster.database() as database,
+        open_here(settings_on(tmp_path / "acme", database, SOON, org="acme")) as acme,
+        villain("mallory") as mallory,
+        villain("trudy") as trudy,
+    ):
+        asked = []
+
+        async def nonsense(request):
+            asked.append(request)
+            return web.Response(body=b"[]")
+
+        for bad in (mallory, trudy):
+            bad.publish(acme, bad.bundle(f"Of {bad.name}"))
+            await bad.join(acme)
+            await outcomes(acme, 1, bad.name)
+            bad.hooks["compare"] = nonsense
+        await acme.node.comparing.round()
+        assert len(asked) >= 4, "both were asked about both logs"
+        assert (await comparing_of(acme))[:2] == ("ok", None), (
+            "whoever cannot be compared with has lost nothing"
+        )
