@@ -67,7 +67,9 @@ async def again(conn: Connection, alarms: AlarmPlanner, emergency: StoredEmergen
         drill=emergency.drill,
     )
     what = f"open {emergency.seq} {emergency.sha256.hex()[:16]}"
-    await alarms.say(conn, emergency.alert_id, CALL, Saying(what=what, line=line, facts=True, instead=facts))
+    saying = Saying(what=what, line=line, facts=True, instead=facts)
+    ways = await emergencies.ways(conn, emergency.alert_id)  # what has not rung there before rings now
+    await alarms.say(conn, emergency.alert_id, CALL, saying, channels=ways)
     await alarms.settle(conn, emergency.alert_id)
 
 

@@ -152,6 +152,8 @@ INSERT_ANEW = """
 update emergency set report_id = $2, drill = $3, since = least($4, now()) where id = $1::uuid
 """
 
+WAYS = "select distinct channel from delivery where alert_id = $1 and kind = 'ring'"
+
 SET_RANG = "update emergency set rang = $2 where id = $1::uuid"
 
 INSERT_CALL = f"""
@@ -277,6 +279,11 @@ async def insert_anew(conn: Connection, new: NewEmergency) -> None:
 async def unsay(conn: Connection, emergency_id: str, seq: int, *, everything: bool) -> None:
     """Nothing that still waits to be told of calls from that count on goes out, or of the whole emergency."""
     await conn.execute(UNSAY, emergency_id, seq, everything)
+
+
+async def ways(conn: Connection, alert_id: int) -> list[str]:
+    """The channels that an alert was to ring on, whether it did or not."""
+    return [row[0] for row in await conn.fetch(WAYS, alert_id)]
 
 
 async def set_rang(conn: Connection, emergency_id: str, rang: Rang) -> None:
