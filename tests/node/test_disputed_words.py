@@ -17,10 +17,11 @@ from tocsin_federation.messages import write_acknowledgement
 
 
 @asynccontextmanager
-async def ringing(database, tmp_path, *, start=True):
+async def ringing(database, tmp_path, *, start=True, **more):
     """A node that rings a webhook, and its peer, whose keys are stolen in a moment."""
     async with villain() as mallory, pager(start=start) as there:
-        settings = settings_on(tmp_path / "acme", database, {**PATIENCE, "webhook": there.settings(tmp_path)})
+        values = {**PATIENCE, "webhook": there.settings(tmp_path), **more}
+        settings = settings_on(tmp_path / "acme", database, values)
         async with open_here(settings) as acme:
             await mallory.join(acme)
             yield acme, mallory, there
@@ -149,6 +150,23 @@ async def test_a_call_that_has_not_rung_when_it_is_disputed_does_not_ring(databa
         await mallory.ring()
         await told(there, "This is so.")
         assert "All is lost." not in str(there.alerts)
+
+
+async def test_disputed_calls_free_the_limit_of_a_day_once_and_not_as_often_as_a_peer_ends_its_log(
+    database, tmp_path
+):
+    async with ringing(database, tmp_path, emergency={"peer_per_day": 1}) as (acme, mallory, _):
+        report_id = await reported(acme, mallory)
+        rang = []
+        for dispute in (True, True, False):
+            _, name = await cried(acme, mallory, report_id)
+            rang.append((await emergency_at(acme, name))["rang"])
+            async with acme.node.pool.acquire() as conn:
+                if dispute:  # as if it had ended its log here
+                    await conn.execute(
+                        "update remote_log set disputed_from = next_index - 1 where disputed_from is null"
+                    )
+        assert rang == ["emergency", "emergency", "ordinary"]
 
 
 async def test_an_acknowledgement_by_a_thief_is_none_and_one_without_a_place_stays(robbed):

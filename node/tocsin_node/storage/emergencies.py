@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from tocsin_node.storage.disputed import CALL, disputed, over
+from tocsin_node.storage.disputed import CALL, disputed, over, unvouched
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
@@ -181,10 +181,8 @@ from emergency_call k join emergency o on o.id = k.emergency where k.emergency =
 """
 
 RANG_TODAY = f"""
-select o.rang, o.drill, count(*) from emergency o
-where o.origin = $1 and o.stored_at > now() - interval '24 hours'
-    and exists (select from emergency_call k where k.emergency = o.id and not {CALL})
-group by o.rang, o.drill
+select count(*) filter (where not {unvouched("e.id")}), count(*) filter (where {unvouched("e.id")}) from emergency e
+where e.origin = $1 and e.rang = 'emergency' and e.drill = $2 and e.stored_at > now() - interval '24 hours'
 """
 
 TOLD_TODAY = f"""
@@ -291,9 +289,10 @@ async def set_rang(conn: Connection, emergency_id: str, rang: Rang) -> None:
     await conn.execute(SET_RANG, emergency_id, rang)
 
 
-async def rang_today(conn: Connection, origin: str) -> dict[tuple[str, bool], int]:
-    """How many of a node's emergencies of the last 24 hours rang as what: (as what, drill) → count."""
-    return {(row[0], row[1]): row[2] for row in await conn.fetch(RANG_TODAY, origin)}
+async def rang_today(conn: Connection, origin: str, *, drill: bool) -> tuple[int, int]:
+    """How many emergencies (or drills) of a node rang as such within 24 hours: those that count, and disputed ones."""
+    row = await conn.fetchrow(RANG_TODAY, origin, drill)
+    return row[0], row[1]
 
 
 async def said_today(conn: Connection, emergency_id: str) -> int:
