@@ -105,9 +105,9 @@ class StoredCall:
     disputed: bool
 
 
-# The call that stands for the emergency `e`: the newest that its author vouches for, if there is one.
-STANDING_CALL = f"""select k.*, {disputed("e.origin", "k.log_gen", "k.log_index")} as disputed
-    from emergency_call k where k.emergency = e.id order by disputed, k.seq desc limit 1"""
+# `c`, the call that stands for the emergency `e`: the newest that its author vouches for, if there is one.
+STANDING_CALL = f"""cross join lateral (select k.*, {disputed("e.origin", "k.log_gen", "k.log_index")} as disputed
+    from emergency_call k where k.emergency = e.id order by disputed, k.seq desc limit 1) c"""
 _ANSWER_DISPUTED = disputed("w.node", "w.log_gen", "w.log_index")
 _REMARK_DISPUTED = disputed("m.node", "m.log_gen", "m.log_index")
 
@@ -124,7 +124,7 @@ select e.id::text, e.key::text, e.report_id, e.origin, e.drill, e.local, e.since
                         and not {_REMARK_DISPUTED}) end,
     c.disputed, c.log_gen
 from emergency e join report r on r.id = e.report_id
-cross join lateral ({STANDING_CALL}) c
+{STANDING_CALL}
 """
 
 GET = f"{_EMERGENCY} where e.id = $1::uuid"

@@ -119,7 +119,7 @@ UNTOLD = f"""
 select e.id::text, e.report_id, e.origin, c.ver, c.leaf_hash, s.stage, coalesce(s.at, now()),
     coalesce(s.said, t.said), s.at is null
 from emergency e
-cross join lateral ({STANDING_CALL}) c
+{STANDING_CALL}
 {_STAGES}
 left join emergency_told t on t.emergency = e.id and t.stage = s.stage
 where e.origin <> $1 and e.origin = any($2::text[]) and c.leaf_hash is not null and not c.disputed
