@@ -181,3 +181,64 @@ async def test_a_reader_that_told_one_thing_twice_while_we_were_away_holds_up_no
 async def readers_of(node):
     """The ids of the reports that a node holds."""
     return [item["id"] for item in (await get(node, "/v1/reports"))["items"]]
+
+
+async def test_an_author_is_not_told_what_it_has_said_itself(cluster, tmp_path):
+    """It holds the share, too, and says so to who passed on."""
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        author = elm.node.identity.node_id
+
+        async def said():
+            async with fir.node.pool.acquire() as conn:
+                return await conn.fetchval(
+                    "select count(*) from receipt c join onward o on o.by = $1 and o.gen = c.gen and o.idx = c.idx "
+                    "where c.node = $2 and c.outcome = 'stored'",
+                    fir.node.identity.node_id,
+                    author,
+                )
+
+        assert await until(said)
+        await post(elm, f"/v1/reports/{report_id}/erase", WHY)
+        await until_stage(elm, report_id, "purged")
+        async with fir.node.pool.acquire() as conn:
+            assert await conn.fetchval("select count(*) from receipt_due where by = $1", author) == 0
+        async with elm.node.pool.acquire() as conn:
+            assert await conn.fetchval("select count(*) from remote_entry where code = 'not-ours'") == 0
+
+
+async def test_what_is_told_of_the_passing_on_of_what_was_erased_meanwhile_is_kept_out_like_that(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        done = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
+        await seen(fir, done["id"])
+        us, ready = fir.node, await fir.node.passing_on._ready(await fir.node.reporting.get(done["id"]))
+        await post(elm, f"/v1/reports/{done['id']}/erase", WHY)
+        reader = oak.node.identity.node_id
+        header = {"by": us.identity.node_id, "ver": 1, "tlp": Tlp.GREEN, "now": us.now(), "rng": us.rng}
+        to = us.peering.enc_keys([elm.node.identity.node_id, reader])
+        content = write_share(ready.proof, client=False)
+        given = seal(
+            t="share", id=done["id"], content=content, recipients=to, ref=ready.stored.leaf_hash, **header
+        )
+        told = write_receipt([Told(given.leaf_hash, "stored", us.now(), by=reader)])
+        name = "receipt--00000000-0000-4000-8000-000000000001"
+        to = us.peering.enc_keys([elm.node.identity.node_id])
+        said = seal(t="receipt", id=name, content=told, recipients=to, ref=given.leaf_hash, **header)
+        await us.ledger.post(Posting(sealed=given))
+        await us.ledger.post(Posting(sealed=said))
+
+        async def refused():
+            async with elm.node.pool.acquire() as conn:
+                rows = await conn.fetch(
+                    "select code from remote_entry where leaf_hash = any($1::bytea[])",
+                    [given.leaf_hash, said.leaf_hash],
+                )
+            return [row[0] for row in rows] if len(rows) == 2 else None
+
+        assert await until(refused) == ["erased", "erased"]
+        found = await get(elm, "/v1/peers/fir/verify")
+        assert [one["code"] for one in found["their_log"]["differences"]] == []

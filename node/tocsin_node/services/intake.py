@@ -300,7 +300,8 @@ class Intake:
             ]
             called = await CallDesk.open(conn, peer.node_id, self._node_id, calls, answers)
             said = [a.receipt for a in arrivals if a.receipt is not None]
-            heard = await ReceiptDesk.open(conn, peer.node_id, self._node_id, moment, said)
+            kept_out = {a.leaf_hash for a in arrivals if a.code == "erased"}
+            heard = await ReceiptDesk.open(conn, peer.node_id, self._node_id, moment, said, kept_out)
             batch = Batch(carried=await _carried(conn, peer.node_id, arrivals))
             belonging = await self._circle_desk(conn, peer, log, arrivals)
             passing = await OnwardDesk.open(conn, peer, self._node_id, self._data_keys, self._door, held)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
+from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_federation.receipt import Item, Receipt, onward, ours
-from tocsin_node.storage import onward_readers, receipts
+from tocsin_node.storage import onward_readers, receipts, remote
 from tocsin_node.storage.onward_readers import Passed
 from tocsin_node.storage.pool import Connection
 
@@ -17,7 +18,7 @@ Heard = list[tuple[Item, datetime]]
 
 
 class ReceiptDesk:
-    """The receipts of one peer in one batch."""
+    """The receipts of one peer in one batch. `kept_out`: its entries that passed on what was erased here."""
 
     def __init__(
         self,
@@ -26,12 +27,14 @@ class ReceiptDesk:
         moment: Callable[[int], datetime],
         sealed: AbstractSet[bytes],
         passed: dict[tuple[bytes, str], Passed],
+        kept_out: AbstractSet[bytes],
     ) -> None:
         self._peer = peer
         self._us = us
         self._moment = moment
         self._sealed = sealed
         self._passed = passed
+        self._kept_out = kept_out
         self._own: Heard = []
         self._onward: Heard = []
 
@@ -43,24 +46,30 @@ class ReceiptDesk:
         us: str,
         moment: Callable[[int], datetime],
         came: Sequence[Receipt],
+        kept_out: AbstractSet[bytes],
     ) -> "ReceiptDesk":
-        """Read what of ours these receipts may speak of. `peer`, `us`: NodeIDs."""
+        """Read what of ours these receipts may speak of. `peer`, `us`: NodeIDs; `kept_out`: of the batch."""
         own = [item.entry for receipt in came if receipt.v == 1 for item in receipt.items]
         beyond = [item.entry for receipt in came if receipt.v != 1 for item in receipt.items]
         sealed = await receipts.sealed(conn, peer, own) if own else set()
         passed = await onward_readers.passed(conn, peer, us, beyond) if beyond else {}
-        return cls(peer, us, moment, sealed, passed)
+        before = await remote.kept_out(conn, peer, beyond) if beyond else set()
+        return cls(peer, us, moment, sealed, passed, kept_out | before)
 
-    def judge(self, receipt: Receipt, noted: AbstractSet[tuple[bytes, str]]) -> Outcome:
+    def judge(self, receipt: Receipt, noted: AbstractSet[tuple[bytes, str]]) -> tuple[Outcome, str | None]:
         """Note what counts of it. `noted`: what entries of the batch before it pass on of ours.
 
-        Raises: EntryRefused `not-ours`.
+        Refused as `not-ours` when there is nothing; as `erased` when all that there is was kept out here as that.
         """
         own = receipt.v == 1
-        items = ours(receipt, self._sealed) if own else onward(receipt, self._passed.keys() | noted)
+        try:
+            items = ours(receipt, self._sealed) if own else onward(receipt, self._passed.keys() | noted)
+        except EntryRefused as exc:
+            erased = not own and not self._kept_out.isdisjoint(item.entry for item in receipt.items)
+            return Outcome.REFUSED, "erased" if erased else exc.code
         heard = self._own if own else self._onward
         heard += [(item, self._moment(item.at)) for item in items]
-        return Outcome.STORED
+        return Outcome.STORED, None
 
     async def write(self, conn: Connection, tag: Callable[[str], bytes]) -> bool:
         """Store it all, after what the batch passes on; whether authors are owed something now.

@@ -143,10 +143,7 @@ class Hearing:
         if arrival.recall is not None:
             return self._judge_recall(arrival.leaf_hash, opened.header, arrival.recall)
         if arrival.receipt is not None:
-            try:
-                return self.receipts.judge(arrival.receipt, self.passing.noted), None
-            except EntryRefused as exc:
-                return Outcome.REFUSED, exc.code
+            return self.receipts.judge(arrival.receipt, self.passing.noted)
         if arrival.acknowledgement is not None:
             header = opened.header
             if (header.id, header.ver, header.ref) not in self.sent:  # the entry it answers held it (P-85)

@@ -37,7 +37,8 @@ _NEWS = """not exists (
         when 'narrowed' then k.narrowed_at is not null when 'purged' then k.purged_at is not null
         else k.outcome = said.state and k.code is not distinct from said.code end)"""
 
-# What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on.
+# What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on, but not
+# to itself: an author has the share, too.
 # One batch may say a state of an entry twice, where we were away for a while: the later word is owed (P-280).
 OWE = f"""
 with said as (
@@ -48,12 +49,12 @@ with said as (
     from said join log_entry s on s.leaf_hash = said.entry
     join onward o on o.by = $2 and o.gen = s.gen and o.idx = s.idx
     join report r on r.id = o.report_id and r.origin <> $2
-    where {_TO_AUTHOR.format(author="r.origin")} and {_NEWS.format(of="s")}
+    where r.origin <> $1 and {_TO_AUTHOR.format(author="r.origin")} and {_NEWS.format(of="s")}
     union all
     select c.author, s.leaf_hash, said.state, null, said.at, said.nth
     from said join log_entry e on e.leaf_hash = said.entry
     join recall_peer p on p.gen = e.gen and p.idx = e.idx and p.node = $1
-    join recall c on c.id = p.recall and c.author is not null
+    join recall c on c.id = p.recall and c.author <> $1
     join log_entry s on s.leaf_hash = p.ref
     where said.state in ('waiting', 'narrowed', 'purged') and {_TO_AUTHOR.format(author="c.author")}
         and {_NEWS.format(of="e")}

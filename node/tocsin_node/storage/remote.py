@@ -152,6 +152,10 @@ EVIDENCE_OF = """
 select held, offered, path from evidence where origin = $1 and code = 'log-fork' order by id desc limit 1
 """
 
+KEPT_OUT = """
+select leaf_hash from remote_entry where leaf_hash = any($2::bytea[]) and origin = $1 and code = 'erased'
+"""
+
 COUNTS = "select outcome, code, count(*) from remote_entry where origin = $1 group by outcome, code"
 
 # What our own people erased is kept out because they said so, and nobody has to look at it.
@@ -312,6 +316,11 @@ async def evidence_of(conn: Connection, origin: str) -> StoredEvidence | None:
 async def outcome_counts(conn: Connection, origin: str) -> list[tuple[str, str | None, int]]:
     """(outcome, code, how many) over all entries of `origin` addressed to us."""
     return [tuple(row) for row in await conn.fetch(COUNTS, origin)]
+
+
+async def kept_out(conn: Connection, origin: str, entries: Sequence[bytes]) -> set[bytes]:
+    """Those of the entries of a peer's log (leaf hashes) that were refused because they were erased here."""
+    return {row[0] for row in await conn.fetch(KEPT_OUT, origin, list(entries))}
 
 
 async def not_taken_in_a_day(conn: Connection) -> int:
