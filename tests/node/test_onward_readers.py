@@ -38,6 +38,24 @@ async def passed_on(elm, fir, oak):
     return done["id"]
 
 
+async def told_on(elm, fir, oak, report_id):
+    """Postings of fir's, not in its log yet: that it passes elm's report on to oak, and that oak has stored it."""
+    us = fir.node
+    ready = await us.passing_on._ready(await us.reporting.get(report_id))
+    author, reader = elm.node.identity.node_id, oak.node.identity.node_id
+    header = {"by": us.identity.node_id, "ver": 1, "tlp": Tlp.GREEN, "now": us.now(), "rng": us.rng}
+    given = seal(
+        t="share", id=report_id, content=write_share(ready.proof, client=False),
+        recipients=us.peering.enc_keys([author, reader]), ref=ready.stored.leaf_hash, **header,
+    )  # fmt: skip
+    told = write_receipt([Told(given.leaf_hash, "stored", us.now(), by=reader)])
+    said = seal(
+        t="receipt", id="receipt--00000000-0000-4000-8000-000000000001", content=told,
+        recipients=us.peering.enc_keys([author]), ref=given.leaf_hash, **header,
+    )  # fmt: skip
+    return Posting(sealed=given), Posting(sealed=said)
+
+
 async def test_an_author_learns_who_holds_its_report_through_a_peer_and_that_it_is_purged_there(
     cluster, tmp_path
 ):
@@ -94,21 +112,9 @@ async def test_what_is_told_of_a_reader_together_with_its_being_given_to_it_coun
         elm, fir, oak = (nodes[name] for name in NAMES)
         done = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
         await seen(fir, done["id"])
-        us, ready = fir.node, await fir.node.passing_on._ready(await fir.node.reporting.get(done["id"]))
-        reader = oak.node.identity.node_id
-        header = {"by": us.identity.node_id, "ver": 1, "tlp": Tlp.GREEN, "now": us.now(), "rng": us.rng}
-        to = us.peering.enc_keys([elm.node.identity.node_id, reader])
-        content = write_share(ready.proof, client=False)
-        given = seal(
-            t="share", id=done["id"], content=content, recipients=to, ref=ready.stored.leaf_hash, **header
-        )
-        told = write_receipt([Told(given.leaf_hash, "stored", us.now(), by=reader)])
-        name = "receipt--00000000-0000-4000-8000-000000000001"
-        to = us.peering.enc_keys([elm.node.identity.node_id])
-        said = seal(t="receipt", id=name, content=told, recipients=to, ref=given.leaf_hash, **header)
-        await us.ledger.post(Posting(sealed=given), Posting(sealed=said))
+        await fir.node.ledger.post(*await told_on(elm, fir, oak, done["id"]))
         (one,) = await until_stage(elm, done["id"], "stored")
-        assert one["peer"]["node_id"] == reader
+        assert one["peer"]["node_id"] == oak.node.identity.node_id
 
 
 @pytest.mark.parametrize(
@@ -215,27 +221,16 @@ async def test_what_is_told_of_the_passing_on_of_what_was_erased_meanwhile_is_ke
         elm, fir, oak = (nodes[name] for name in NAMES)
         done = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
         await seen(fir, done["id"])
-        us, ready = fir.node, await fir.node.passing_on._ready(await fir.node.reporting.get(done["id"]))
+        given, said = await told_on(elm, fir, oak, done["id"])
         await post(elm, f"/v1/reports/{done['id']}/erase", WHY)
-        reader = oak.node.identity.node_id
-        header = {"by": us.identity.node_id, "ver": 1, "tlp": Tlp.GREEN, "now": us.now(), "rng": us.rng}
-        to = us.peering.enc_keys([elm.node.identity.node_id, reader])
-        content = write_share(ready.proof, client=False)
-        given = seal(
-            t="share", id=done["id"], content=content, recipients=to, ref=ready.stored.leaf_hash, **header
-        )
-        told = write_receipt([Told(given.leaf_hash, "stored", us.now(), by=reader)])
-        name = "receipt--00000000-0000-4000-8000-000000000001"
-        to = us.peering.enc_keys([elm.node.identity.node_id])
-        said = seal(t="receipt", id=name, content=told, recipients=to, ref=given.leaf_hash, **header)
-        await us.ledger.post(Posting(sealed=given))
-        await us.ledger.post(Posting(sealed=said))
+        await fir.node.ledger.post(given)
+        await fir.node.ledger.post(said)
 
         async def refused():
             async with elm.node.pool.acquire() as conn:
                 rows = await conn.fetch(
                     "select code from remote_entry where leaf_hash = any($1::bytea[])",
-                    [given.leaf_hash, said.leaf_hash],
+                    [given.sealed.leaf_hash, said.sealed.leaf_hash],
                 )
             return [row[0] for row in rows] if len(rows) == 2 else None
 

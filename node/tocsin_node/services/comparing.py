@@ -102,7 +102,7 @@ class Comparing:
         name = min(left)
         others = f" and {len(left) - 1} more" if len(left) > 1 else ""
         hint = f"We do not hold the same as {name}{others}: `tocsin peer verify {name}` says what differs, and why."
-        return Check(NAME, "degraded", "not-the-same", hint, mark=entries)
+        return Check(NAME, "degraded", "not-the-same", hint, count=entries)
 
 
 def _left(side: Side) -> int:
