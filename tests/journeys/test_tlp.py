@@ -46,17 +46,17 @@ def test_red_goes_to_those_who_are_named_for_it_and_only_up_to_their_ceiling(tow
 
 
 def test_a_dry_run_tells_the_same_and_sends_nothing(town):
-    before = town.hospital.get("/node")["log"]["size"]
+    before = town.hospital.spoken()
     form = form_text("Only asking", tlp="amber")
     said = town.hospital.json("report", "submit", "--dry-run", "--file", "-", stdin=form)
     assert said["outcome"] == "dry-run"
     assert (recipients(said), reasons(said)) == ({"lab"}, {"school": "above-ceiling"})
     assert town.hospital.get(f"/reports/{said['id']}") is None
-    assert town.hospital.get("/node")["log"]["size"] == before
+    assert town.hospital.spoken() == before
 
 
 def test_an_unknown_marking_goes_to_nobody_and_is_not_even_filed(town):
-    before = town.hospital.get("/node")["log"]["size"]
+    before = town.hospital.spoken()
     other = "marking-definition--00000000-0000-4000-8000-000000000000"
     raw = town.hospital.bundle("Marked somehow").replace(MARKING_IDS[Tlp.GREEN].encode(), other.encode())
     ran = town.hospital.run("report", "submit", "--file", "-", stdin=raw, code=6)
@@ -64,7 +64,7 @@ def test_an_unknown_marking_goes_to_nobody_and_is_not_even_filed(town):
     answer = town.hospital.call("POST", "/v1/reports", raw)
     assert answer.status == 422
     assert "tlp-unknown" in {finding["code"] for finding in answer.json()["findings"]}
-    assert town.hospital.get("/node")["log"]["size"] == before
+    assert town.hospital.spoken() == before
 
 
 def test_a_raised_marking_is_told_to_those_who_may_still_have_it(town):

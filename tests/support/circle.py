@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.support.node import ServedNode, Values, open_here, settings_on
 from tests.support.postgres import Cluster
+from tests.support.spoken import spoken_entries
 from tests.support.villain import get, post, until
 
 from tocsin_node.settings.record import Settings
@@ -69,10 +70,7 @@ async def filed(node: ServedNode, title: str, **fields: Any) -> dict[str, Any]:
 async def spoken(node: ServedNode) -> int:
     """How many entries the node's log holds, but for receipts, which it writes by itself."""
     async with node.node.pool.acquire() as conn:
-        count: int = await conn.fetchval(
-            'select count(*) from log_entry where position(\'"t":"receipt"\'::bytea in leaf) = 0'
-        )
-        return count
+        return await spoken_entries(conn)
 
 
 async def seen(node: ServedNode, report_id: str, **facts: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Everything goes through the doors that an operator has: `tocsin init`, `tocsin n
 the HTTP API. What a test does beyond that (killing, looking into the database) has its own name here.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from urllib.parse import quote
 from deploy.demo.synapse import Synapse, free_port
 from tests.support.homeserver import Room
 from tests.support.node import NodeProcess, environment_of_a_run
+from tests.support.spoken import spoken_at
 from tests.support.wire import Wire
 
 from tocsin_schema.stix import build
@@ -265,6 +267,10 @@ class Neighbour:
         answer = self.call("POST", f"/v1{path}", json.dumps(document or {}).encode(), kind="application/json")
         assert answer.status < 300, answer
         return answer.json()
+
+    def spoken(self, about: str = "") -> int:
+        """How many entries its log holds, receipts left out; `about`: only those about this report."""
+        return asyncio.run(spoken_at(self.database_url, about))
 
     # Reports ---------------------------------------------------------------------------------------------
 
