@@ -52,6 +52,7 @@ class Ending:
     following: set[str]
     seal: Callable[..., Sealed]
     append: Callable[[Sealed], bytes]
+    tell_recalls: Callable[[str], None]
     _sign: Callable[[], None]
     _work: Callable[[Step], None]
     _follow: Callable[[str], Step]
@@ -155,6 +156,7 @@ class Ending:
             or not (to := self._having(stored))
         ):
             return
+        self.tell_recalls(report_id)
         ver = stored.held.ver
         sealed = self.seal(
             t="revoke" if stored.held.final else "publish",

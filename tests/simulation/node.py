@@ -197,6 +197,7 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
         stored = self.disk.reports.get(report_id)
         if report_id in self.disk.erased:
             return False
+        self.tell_recalls(report_id)
         if stored is not None and (stored.held.origin != self.node_id or stored.held.final):
             return False
         ver = 1 if stored is None else stored.held.ver + 1

@@ -55,6 +55,7 @@ class PassingOn:
     seal: Callable[..., Sealed]
     append: Callable[[Sealed], bytes]
     ring: Callable[[str, str, int, Any], bool]
+    tell_recalls: Callable[[str], None]
     _generation: Callable[[str, int], Followed]
 
     # What it passes on -----------------------------------------------------------------------------------------
@@ -77,6 +78,7 @@ class PassingOn:
         to -= had & set(self.disk.passed.get(report_id, {}))
         if not to:
             return False
+        self.tell_recalls(report_id)
         proof = Proof(
             leaf,
             stored.idx,

@@ -312,6 +312,8 @@ def _lost(run: Play) -> list[str]:
                     thief = run.thieves.get(origin.node_id)
                     if thief is not None and part.gen < origin.disk.gen and reader.node_id in thief.ever:
                         continue  # he who answered in its place may have passed over it
+                    if origin.restored and ("took back", header.id, reader.node_id) in origin.story:
+                        continue  # it forgot that it served that no more
                     if header.t == "ack" or header.tlp.rank <= run.lowest[origin.node_id, reader.node_id]:
                         wrong.append(f"an entry of {_name(origin)} has no outcome at {_name(reader)}")
                     continue

@@ -78,6 +78,7 @@ class Recalling:
     def shred(self, report_id: str, nodes: Iterable[str]) -> None:
         """Serve these nothing any more of what stands in its logs of the report."""
         gone = set(nodes)
+        self.story += [("took back", report_id, node) for node in sorted(gone)]
         for log, idx, entry in list(self.own_entries()):
             if gone & set(entry.wraps) and about(entry.leaf)[0] == report_id:
                 if read_header(entry.leaf).t in {"publish", "revoke"}:
@@ -120,20 +121,21 @@ class Recalling:
         if stay := {node: ref for node, ref in having.items() if node in chosen}:
             self.disk.recalls.append(Recall("narrow", tlp, report_id, stay))
 
-    def _tell_recall(self) -> None:
-        """Inside a transaction: the first recall that somebody has not been told of."""
+    def tell_recalls(self, report_id: str | None = None) -> None:
+        """Inside a transaction: every recall that somebody has not been told of; `report_id`: those of that report alone.
+
+        That comes before whatever gives the report anew (P-194), else it would take back what it does not mean.
+        """
         for one in self.disk.recalls:
             to = {n: ref for n, ref in one.refs.items() if n not in one.told and n not in self.disk.stopped}
-            if to and self.ready:
+            if to and self.ready and report_id in {None, one.report_id}:
                 refs = [ref for node in sorted(to) for ref in to[node]]
                 now = self.moment()
-                content = write_recall(
-                    one.what, refs, "It has to go.", at=now, deadline=now + timedelta(hours=1)
-                )
+                till = now + timedelta(hours=1)
+                content = write_recall(one.what, refs, "It has to go.", at=now, deadline=till)
                 leaf = self._say("recall", content, set(to), refs[0], one.tlp)
                 one.told |= dict.fromkeys(to, leaf)
                 self.recalls.append((one, leaf))
-                return
 
     def _say(self, kind: str, content: bytes, to: set[str], ref: bytes, tlp: Tlp = Tlp.GREEN) -> bytes:
         name = f"{kind}--{UUID(bytes=self.world.dice.randbytes(16), version=4)}"
@@ -144,7 +146,7 @@ class Recalling:
         while True:
             yield from self.obey()
             if self.ready and any(set(one.refs) - set(one.told) - set(self.disk.stopped) for one in self.disk.recalls):
-                yield self._tell_recall
+                yield self.tell_recalls
             if self.ready and self.disk.owing:
                 yield self._tell_owed
             yield ROUND_S

@@ -224,6 +224,8 @@ class Forger(Villain):
     def _false_remark(self, _victim: Any) -> None:
         """In another's name, more mildly than the report, about what it was never given, or dated beyond all others."""
         dice = self.world.dice
+        if not self.disk.reports:
+            return  # all was taken back meanwhile
         about = dice.choice(sorted(self.disk.reports))
         stored = self.disk.reports[about]
         report = check_bundle(stored.raw).report

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_federation.messages import MAX_RECIPIENTS
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.shares import ENTRIES
 
@@ -30,7 +31,10 @@ class NewRecall:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A recall of ours that stands in no entry for `peers` yet: (NodeID, leaf hash)."""
+    """A recall of ours that stands in no entry for `peers` yet: (NodeID, leaf hash of the newest entry it was sent).
+
+    `also`: what else any of them was sent about the report.
+    """
 
     id: str
     what: str
@@ -39,6 +43,7 @@ class Untold:
     at: datetime
     deadline: datetime
     peers: tuple[tuple[str, bytes], ...]
+    also: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +89,40 @@ class Recalled:
     report_ids: tuple[str, ...]
 
 
-ADD = """
+# The name in a header, as the index `log_entry_about` has it.
+_NAME = r"substring({0}.leaf from position('\x226964223a22'::bytea in {0}.leaf) + 6 for 46)"
+_GIVES = " or ".join(
+    f"""position(convert_to('"t":"{kind}"', 'UTF8') in e.leaf) > 0""" for kind in ("publish", "revoke", "share")
+)
+
+# A peer may hold an earlier version and have come to no later one: whichever it took has to be named.
+ADD = f"""
 with recall as (
     insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased, author)
     values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $12)
 )
-insert into recall_peer (recall, node, ref) select $1::uuid, * from unnest($10::text[], $11::bytea[])
+insert into recall_peer (recall, node, ref, also)
+select $1::uuid, p.node, p.ref, array(
+    select e.leaf_hash from log_entry o
+    join log_entry e on {_NAME.format("e")} = {_NAME.format("o")}
+    join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.recipient = p.node and w.wrap <> ''
+    where o.leaf_hash = p.ref and e.leaf_hash <> p.ref and ({_GIVES})
+    order by e.gen desc, e.idx desc limit {MAX_RECIPIENTS - 1})
+from unnest($10::text[], $11::bytea[]) as p (node, ref)
 """
 
 UNTOLD = """
 select r.id::text, r.what, r.tlp, r.reason, r.at, r.deadline, array_agg(p.node order by p.node),
-    array_agg(p.ref order by p.node)
+    array_agg(p.ref order by p.node), array(
+        select distinct a from recall_peer b, unnest(b.also) a
+        where b.recall = r.id and b.idx is null and b.node = any($1::text[]))
 from recall r join recall_peer p on p.recall = r.id
 where p.idx is null and p.node = any($1::text[]) group by r.id order by r.at, r.id limit $2
+"""
+
+WAITS = """
+select exists (select from recall r join recall_peer p on p.recall = r.id
+where r.tag = $1 and p.idx is null and p.node = any($2::text[]))
 """
 
 TOLD = "update recall_peer set gen = $2, idx = $3 where recall = $1::uuid and node = any($4::text[])"
@@ -253,7 +279,13 @@ async def add(conn: Connection, new: NewRecall) -> None:
 async def untold(conn: Connection, peers: Sequence[str], limit: int) -> list[Untold]:
     """Recalls that some of `peers` (NodeIDs) have not been told in our log, oldest first."""
     rows = await conn.fetch(UNTOLD, list(peers), limit)
-    return [Untold(*row[:6], tuple(zip(row[6], row[7], strict=True))) for row in rows]  # type: ignore[call-arg]  # six
+    return [Untold(*row[:6], tuple(zip(row[6], row[7], strict=True)), tuple(row[8])) for row in rows]  # type: ignore[call-arg]  # six
+
+
+async def waits(conn: Connection, tag: bytes, peers: Sequence[str]) -> bool:
+    """Whether a recall of the report with this keyed hash has not been told to all of `peers` (NodeIDs) that it is for."""
+    found: bool = await conn.fetchval(WAITS, tag, list(peers))
+    return found
 
 
 async def told(conn: Connection, recall: str, gen: int, index: int, nodes: Sequence[str]) -> None:
