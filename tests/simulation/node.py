@@ -528,6 +528,8 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
         for came in opened:
             idx = came.frame.idx
             assert idx not in log.outcomes or idx in log.via, "an entry got a second outcome"
+            if idx in log.via and came.code in DAMAGE:
+                continue  # the author's bytes came from another
             log.via.discard(idx)
             log.outcomes[idx] = self._judged(peer, log, came)
         log.next = following

@@ -137,6 +137,20 @@ class Recalling:
                 one.told |= dict.fromkeys(to, leaf)
                 self.recalls.append((one, leaf))
 
+    def say_again(self) -> None:
+        """In the transaction that begins a log: what readers of the ended one may never come to, is owed anew (P-154).
+
+        A recall that nobody confirmed, unless the report was given anew since; and that what was recalled is done.
+        """
+        for one in self.disk.recalls:
+            having = self.disk.passed.get(one.report_id, {}) if one.author else self.recipients(one.report_id)
+            lost = {n for n, leaf in one.told.items() if (n, leaf, DONE[one.what]) not in self.disk.heard}
+            for node in lost - set(having) if one.what == "purge" else ():
+                del one.told[node]
+        for leaf, taken in self.disk.recalled.items():
+            if taken.done:
+                self.disk.owing.append((taken.by, Told(leaf, DONE[taken.recall.what], START)))  # type: ignore[arg-type]
+
     def _say(self, kind: str, content: bytes, to: set[str], ref: bytes, tlp: Tlp = Tlp.GREEN) -> bytes:
         name = f"{kind}--{UUID(bytes=self.world.dice.randbytes(16), version=4)}"
         return self.append(self.seal(t=kind, id=name, ver=1, tlp=tlp, content=content, to=to, ref=ref))
@@ -183,7 +197,7 @@ class Recalling:
     def obey(self, peer: str | None = None) -> Step:
         """Do what peers (`peer`: that one) recalled; nobody is asked about what reaches nothing that is held."""
         for leaf_hash, one in list(self.disk.recalled.items()):
-            if one.done or peer not in {None, one.by}:
+            if one.done or peer not in {None, one.by} or self.disk.disputes(one.by, one.gen, one.idx):
                 continue
             if self.world.now_s >= one.at_s + self.asks_s or not self._reached(one):
                 yield lambda key=leaf_hash: self._do(key)
@@ -200,7 +214,7 @@ class Recalling:
     def _do(self, leaf_hash: bytes) -> None:
         """Inside a transaction: do it, pass it on, and owe the receipt."""
         one = self.disk.recalled[leaf_hash]
-        if one.done:
+        if one.done or self.disk.disputes(one.by, one.gen, one.idx):
             return
         one.done = True
         for _, report_id in self._brought(one.by, one.recall.entries):
@@ -287,7 +301,7 @@ class Recalling:
     def note(self, peer: str, came: Came, outcome: Ended) -> None:
         """Inside a transaction: which report an entry brought, and what is owed for it."""
         named, _ = about(came.frame.leaf)
-        if named is not None and outcome[1] != "erased":
+        if named is not None and outcome[1] not in {"erased", "hash-mismatch"}:  # no leaf of its is nobody's word
             self.disk.brought[peer, came.leaf_hash] = named
         if came.header is not None and came.header.t in OWED:
             told = Told(came.leaf_hash, outcome[0], START, outcome[1])  # type: ignore[arg-type]  # a state

@@ -204,7 +204,8 @@ class Disk:
     def waiting(self, report_id: str) -> bool:
         """Whether a recall of it is not done (P-197)."""
         named = {leaf for (_, leaf), brought in self.brought.items() if brought == report_id}
-        return any(not one.done and not named.isdisjoint(one.recall.entries) for one in self.recalled.values())
+        vouched = (one for one in self.recalled.values() if not self.disputes(one.by, one.gen, one.idx))
+        return any(not one.done and not named.isdisjoint(one.recall.entries) for one in vouched)
 
     def disputes(self, author: str, gen: int, idx: int) -> bool:
         """Whether the author of that place in its log has ended the log before it (P-151)."""

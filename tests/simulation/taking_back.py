@@ -157,7 +157,8 @@ def _obeyed(run: Any, author: Node, reader: Node, one: Recall, leaf: bytes) -> l
     if not taken.done:
         return [f"{who}, and has done nothing"]
     stored = reader.disk.reports.get(one.report_id)
-    early = stored is not None and not taken.before(stored) and stored.held.origin == author.node_id
+    giver = None if stored is None else stored.through or stored.held.origin  # of the rest it is he who takes it back
+    early = giver == author.node_id and not (one.author is None and taken.before(stored))
     if early and one.what == "purge":
         wrong.append(f"{who}, and holds it: {one.report_id}")
     if early and one.what == "narrow" and Tlp(stored.tlp).rank < one.tlp.rank:
@@ -166,7 +167,7 @@ def _obeyed(run: Any, author: Node, reader: Node, one: Recall, leaf: bytes) -> l
         return wrong
     if (reader.node_id, leaf, DONE[one.what]) not in author.disk.heard:
         wrong.append(f"{_name(author)} has not heard what {_name(reader)} did with its recall")
-    if one.author is not None:
+    if one.author is not None and author.disk.gen == 1:
         first = run.nodes[one.author]
         told = {e for n, e, state in first.disk.heard if n == reader.node_id and state == DONE[one.what]}
         share = one.refs[reader.node_id][-1]

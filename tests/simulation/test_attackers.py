@@ -7,14 +7,14 @@ from tests.house.repository import ROOT
 from tests.simulation import play as playing
 from tests.simulation.play import judge, play
 from tests.simulation.sabotage import ATTACKERS, MORE, Weathercock
+from tests.simulation.sabotage_recalls import RECALLS
 from tests.simulation.villains import VILLAINS
 
 THREATS = (ROOT / "federation" / "THREATS.md").read_text(encoding="utf-8")
 RUNS = 150
 NOTHING_YET = {"24"}  # of what is not built
-ROWS = {
-    row.fault.__name__: row for row in [*ATTACKERS.values(), *MORE.values()] if row.fault is not Weathercock
-}
+PLAYED = [*ATTACKERS.values(), *MORE.values(), *RECALLS.values()]
+ROWS = {row.fault.__name__: row for row in PLAYED if row.fault is not Weathercock}
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))

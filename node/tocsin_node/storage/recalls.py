@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_federation.messages import MAX_RECIPIENTS
+from tocsin_node.storage.disputed import disputed
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.shares import ENTRIES
 
@@ -125,6 +126,27 @@ select exists (select from recall r join recall_peer p on p.recall = r.id
 where r.tag = $1 and p.idx is null and p.node = any($2::text[]))
 """
 
+# A reader may dispute what a log that has ended says beyond what it holds of it, and never come to it (P-154): recalls
+# that nobody confirmed are told again, but for those who were given the report anew, and that peers' were done.
+SAY_AGAIN = (
+    f"""
+update recall_peer p set gen = null, idx = null from recall r
+where r.id = p.recall and r.what = 'purge' and p.idx is not null
+    and not exists (select from receipt c where (c.node, c.gen, c.idx) = (p.node, p.gen, p.idx)
+        and (c.purged_at is not null or c.code = 'not-owner'))
+    and not exists (
+        select from log_entry o join log_entry e on {_NAME.format("e")} = {_NAME.format("o")}
+        join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.recipient = p.node and w.wrap <> ''
+        where o.leaf_hash = p.ref and ({_GIVES}))
+""",
+    """
+insert into receipt_due (origin, leaf_hash, state)
+select origin, leaf_hash, case what when 'purge' then 'purged' else 'narrowed' end from recalled
+where done_at > now() - interval '90 days'
+on conflict do nothing
+""",
+)
+
 TOLD = "update recall_peer set gen = $2, idx = $3 where recall = $1::uuid and node = any($4::text[])"
 
 # Whom any version was sealed to, with the newest entry that each was sent.
@@ -188,13 +210,16 @@ _RECALLED = f"""
 select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED}
 from recalled r
 """
+# What stands in the disputed part of a log is not its author's word (P-151).
+_VOUCHED = f"""not exists (select from remote_entry m
+    where m.origin = c.origin and m.leaf_hash = c.leaf_hash and {disputed("m.origin", "m.gen", "m.idx")})"""
 OPEN = f"""
-{_RECALLED} where done_at is null and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
+{_RECALLED} where done_at is null and {_VOUCHED.replace("c.", "r.")} and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
-WAITING = """
+WAITING = f"""
 select exists (select from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
-where c.done_at is null and e.report_id = $1)
+where c.done_at is null and e.report_id = $1 and {_VOUCHED})
 """
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
@@ -286,6 +311,12 @@ async def waits(conn: Connection, tag: bytes, peers: Sequence[str]) -> bool:
     """Whether a recall of the report with this keyed hash has not been told to all of `peers` (NodeIDs) that it is for."""
     found: bool = await conn.fetchval(WAITS, tag, list(peers))
     return found
+
+
+async def say_again(conn: Connection) -> None:
+    """In the transaction that begins a log: recalls that nobody confirmed are untold, and that peers' are done is owed."""
+    for statement in SAY_AGAIN:
+        await conn.execute(statement)
 
 
 async def told(conn: Connection, recall: str, gen: int, index: int, nodes: Sequence[str]) -> None:
