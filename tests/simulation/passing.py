@@ -56,6 +56,7 @@ class PassingOn:
     append: Callable[[Sealed], bytes]
     ring: Callable[[str, str, int, Any], bool]
     tell_recalls: Callable[[str], None]
+    shred: Callable[..., None]
     _generation: Callable[[str, int], Followed]
 
     # What it passes on -----------------------------------------------------------------------------------------
@@ -119,6 +120,9 @@ class PassingOn:
         for told, way in ((set(passed) & stay, what), (set(passed) - stay, "purge")):
             if told:
                 refs = {node: passed[node] for node in told}
+                if way == "purge":
+                    self.shred(report_id, told, frozenset({"share"}))
+                    self.disk.passed[report_id] = {n: ref for n, ref in passed.items() if n not in told}
                 self.disk.recalls.append(Recall(way, tlp, report_id, refs, by))  # type: ignore[arg-type]  # one of two
 
     def _may_keep(self, tlp: Tlp) -> set[str]:

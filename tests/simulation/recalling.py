@@ -28,6 +28,7 @@ from tocsin_schema.marking import Tlp
 ROUND_S = 5.0
 MOST_TOLD = 256
 OWED = frozenset({"recall", "share"})  # of all else a run would have receipts by the thousand, and they decide nothing
+GIVES = frozenset({"publish", "revoke"})
 DONE = {"purge": "purged", "narrow": "narrowed"}
 
 Step = Generator[Any, Any, Any]
@@ -70,18 +71,18 @@ class Recalling:
         """Who is served what of an own report: every entry, for a reader may have one and never come to another."""
         having: dict[str, tuple[bytes, ...]] = {}
         for _, _, entry in self.own_entries():
-            if about(entry.leaf)[0] == report_id and read_header(entry.leaf).t in {"publish", "revoke"}:
+            if about(entry.leaf)[0] == report_id and read_header(entry.leaf).t in GIVES:
                 for node in entry.wraps:
                     having[node] = (*having.get(node, ()), entry.leaf_hash)
         return having
 
-    def shred(self, report_id: str, nodes: Iterable[str]) -> None:
+    def shred(self, report_id: str, nodes: Iterable[str], kinds: frozenset[str] = GIVES) -> None:
         """Serve these nothing any more of what stands in its logs of the report."""
         gone = set(nodes)
         self.story += [("took back", report_id, node) for node in sorted(gone)]
         for log, idx, entry in list(self.own_entries()):
             if gone & set(entry.wraps) and about(entry.leaf)[0] == report_id:
-                if read_header(entry.leaf).t in {"publish", "revoke"}:
+                if read_header(entry.leaf).t in kinds:
                     wraps = {node: wrap for node, wrap in entry.wraps.items() if node not in gone}
                     log[idx] = replace(entry, wraps=wraps)
 
@@ -207,8 +208,9 @@ class Recalling:
         found = []
         for report_id in dict.fromkeys(i for _, i in self._brought(one.by, one.recall.entries)):
             stored = self.disk.reports.get(report_id)
-            if stored is not None and self._owner(report_id, one.by) == one.by and not one.before(stored):
-                found.append(report_id)
+            if stored is not None and self._owner(report_id, one.by) == one.by:
+                anew = stored.held.origin == one.by and one.before(stored)
+                found += [] if anew else [report_id]
         return found
 
     def _do(self, leaf_hash: bytes) -> None:

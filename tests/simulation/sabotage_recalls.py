@@ -16,7 +16,7 @@ class Hoarder(Node):
 class Server(Node):
     """Serves on what it has taken back."""
 
-    def shred(self, report_id, nodes):
+    def shred(self, report_id, nodes, kinds=frozenset()):
         """Nothing goes."""
 
 
@@ -75,13 +75,6 @@ class Wordless(Node):
 
     def say_again(self):
         """Nothing is owed anew."""
-
-
-class Misled(Node):
-    """Believes the header of an entry that was damaged on the way."""
-
-    def note(self, peer, came, outcome):
-        super().note(peer, came, outcome if outcome[1] != "hash-mismatch" else (outcome[0], "damaged"))
 
 
 class Broadcaster(Node):

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from tests.simulation.node import Node
-from tests.simulation.recalling import DONE
+from tests.simulation.recalling import DONE, GIVES
 from tests.simulation.state import Passing, Recall
-from tests.simulation.villains import Villain
+from tests.simulation.villains import Villain, new_id
 
 from tocsin_federation.messages import read_header
 from tocsin_federation.receipt import about
@@ -27,13 +27,10 @@ def lay_out(run: Any, storm_s: float, publish: Any) -> None:
         node.asks_s = dice.uniform(20, 200) if dice.random() < THINKS else 0.0
     if dice.random() >= PLAYED:
         return
-    acts = [_pass_on] * 4 + [_recall] * 3 + [_erase, _lie, _lie]
-    for _ in range(dice.randint(4, 16)):
+    acts = [_confide] * 3 + [_pass_on] * 6 + [_recall] * 3 + [_change_of_mind, _erase, _lie, _lie]
+    for _ in range(dice.randint(6, 20)):
         act, node = dice.choice(acts), dice.choice(list(run.nodes.values()))
-        run.world.at(dice.uniform(30, storm_s * 0.9), lambda act=act, node=node: act(run, node))
-    for _ in range(dice.randint(0, 3)):
-        node = dice.choice(list(run.nodes.values()))
-        run.world.at(dice.uniform(100, storm_s * 0.9), lambda node=node: _give_anew(run, node, publish))
+        run.world.at(dice.uniform(10, storm_s * 0.9), lambda act=act, node=node: act(run, node, publish))
 
 
 def clients(run: Any) -> set[tuple[str, str]]:
@@ -47,38 +44,52 @@ def _own(run: Any, node: Node) -> str | None:
     return run.dice.choice(own) if own else None
 
 
-def _recall(run: Any, node: Node) -> None:
+def _confide(run: Any, node: Node, publish: Any) -> None:
+    """Somebody tells one peer alone what that one may pass on, and often does."""
+    dice, peer = run.dice, run.dice.choice(sorted(node.policies))
+    report_id = new_id(dice.randbytes(16))
+    publish(run, node, report_id, dice.choice([Tlp.CLEAR, Tlp.GREEN, Tlp.AMBER]).value, to=[peer])
+    other = run.nodes[peer]
+    run.world.at(dice.uniform(10, 100), lambda: _pass(run, other, report_id))
+
+
+def _recall(run: Any, node: Node, _publish: Any) -> None:
     """A person takes an own report back: from some, or from all."""
     if report_id := _own(run, node):
         nodes = run.dice.choice([None, run.dice.sample(sorted(node.policies), 1)])
         node.post(lambda: _did(run, "recalls", node.recall(report_id, nodes)))
 
 
-def _erase(run: Any, node: Node) -> None:
+def _change_of_mind(run: Any, node: Node, publish: Any) -> None:
+    """What is taken back goes to somebody again, by name, at once or later."""
+    report_id = _own(run, node)
+    if report_id is None or node.disk.reports[report_id].held.final:
+        return
+    tlp, to = node.disk.reports[report_id].tlp, run.dice.sample(sorted(node.policies), 1)
+    node.post(lambda: _did(run, "recalls", node.recall(report_id, None)))
+    later_s = run.dice.choice([0.0, 2.0, run.dice.uniform(0, 100)])
+    run.world.at(later_s, lambda: publish(run, node, report_id, tlp, to=to))
+
+
+def _erase(run: Any, node: Node, _publish: Any) -> None:
     if report_id := _own(run, node):
         node.post(lambda: _did(run, "erasures", node.erase(report_id)))
 
 
-def _pass_on(run: Any, node: Node) -> None:
-    """Somebody passes a peer's report on, to some or to whoever may have it."""
-    theirs = [i for i, s in node.disk.reports.items() if s.held.origin != node.node_id]
+def _pass_on(run: Any, node: Node, _publish: Any) -> None:
+    theirs = [i for i, s in node.disk.reports.items() if s.held.origin != node.node_id and not s.through]
     if theirs:
-        report_id, everybody = run.dice.choice(theirs), sorted(node.policies)
-        nodes = run.dice.choice([everybody, run.dice.sample(everybody, 1)])
-        node.post(lambda: _did(run, "passed on", node.pass_on(report_id, nodes)))
+        _pass(run, node, run.dice.choice(theirs))
 
 
-def _give_anew(run: Any, node: Node, publish: Any) -> None:
-    """What was taken back goes to somebody again, by name."""
-    back = [i for i, s in node.disk.reports.items() if s.taken_back and not s.held.final]
-    if back:
-        stored = node.disk.reports[report_id := run.dice.choice(back)]
-        to = [run.dice.choice(sorted(stored.taken_back))]
-        publish(run, node, report_id, stored.tlp, to=to)
-        run.did["given anew"] += 1
+def _pass(run: Any, node: Node, report_id: str) -> None:
+    """Somebody passes a peer's report on, to some or to whoever may have it."""
+    everybody = sorted(node.policies)
+    nodes = run.dice.choice([everybody, run.dice.sample(everybody, 1)])
+    node.post(lambda: _did(run, "passed on", node.pass_on(report_id, nodes)))
 
 
-def _lie(run: Any, _node: Node) -> None:
+def _lie(run: Any, _node: Node, _publish: Any) -> None:
     """Whoever is bad, or has stolen keys, takes back what is not his, and says that it was done."""
     for bad in [*run.nodes.values(), *run.thieves.values()]:
         if isinstance(bad, Villain) and bad.up:
@@ -143,7 +154,7 @@ def _served(author: Node, one: Recall) -> list[str]:
         said = places.get(one.told.get(node, b""), 0)
         for entry in flat[:said] if one.what == "purge" else []:
             if node in entry.wraps and entry.leaf and about(entry.leaf)[0] == one.report_id:
-                if read_header(entry.leaf).t in ({"share"} if one.author else {"publish", "revoke"}):
+                if read_header(entry.leaf).t in ({"share"} if one.author else GIVES):
                     return [f"{_name(author)} still serves what it took back: {one.report_id}"]
     return []
 

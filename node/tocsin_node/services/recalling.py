@@ -401,6 +401,7 @@ class Recalling(Telling):
                 if told:
                     new = self._new(what, report_id, found.tlp, told, PASSED, by, hours)
                     await recalls.add(conn, replace(new, author=found.origin))
+            await recalls.shred_passed(conn, report_id, self._node_id, list(lost))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""

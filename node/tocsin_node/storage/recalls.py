@@ -162,6 +162,11 @@ update log_wrap w set wrap = '' from ({ENTRIES}) e
 where w.gen = e.gen and w.idx = e.idx and w.recipient = any($2::text[])
 """
 
+SHRED_PASSED = """
+update log_wrap w set wrap = '' from onward o
+where o.by = $2 and o.report_id = $1 and w.gen = o.gen and w.idx = o.idx and w.recipient = any($3::text[])
+"""
+
 LEAVE_OUT = """
 update report set audience = array(select a from unnest(audience) a where a <> all($2::text[]))
 where id = any($1::text[])
@@ -332,6 +337,11 @@ async def recipients(conn: Connection, report_id: str) -> dict[str, bytes]:
 async def shred(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
     """Serve these nothing any more of what stands in our log of the report."""
     await conn.execute(SHRED, [report_id], list(nodes))
+
+
+async def shred_passed(conn: Connection, report_id: str, us: str, nodes: Sequence[str]) -> None:
+    """Serve these nothing any more of what `us` passed on of another's report."""
+    await conn.execute(SHRED_PASSED, report_id, us, list(nodes))
 
 
 async def leave_out(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
