@@ -27,7 +27,9 @@ async def rung(node):
     """How many alerts are here, and how many of those that were count for the day all the same."""
     async with node.node.pool.acquire() as conn:
         return tuple(
-            await conn.fetchrow("select (select count(*) from alert), (select count(*) from spent where what = 'alert')")
+            await conn.fetchrow(
+                "select (select count(*) from alert), (select count(*) from spent where what = 'alert')"
+            )
         )
 
 
@@ -57,7 +59,9 @@ async def test_who_takes_back_what_it_called_an_emergency_cannot_call_another(al
         await until_done(node, n + 1)
     assert await kinds(node) == []
     async with node.node.pool.acquire() as conn:
-        spent = await conn.fetch("select what, count(*) from spent where what <> 'alert' group by what order by what")
+        spent = await conn.fetch(
+            "select what, count(*) from spent where what <> 'alert' group by what order by what"
+        )
         assert [tuple(row) for row in spent] == [("drill", 3), ("emergency", 3)]
         assert await conn.fetchval("select count(*) from emergency") == 0
 
@@ -79,13 +83,17 @@ async def test_who_says_now_this_and_now_that_has_its_author_told_a_few_times_a_
             entry = await conn.fetchval("select leaf_hash from onward")
         for nth in range(10):
             state = ("refused", "stored")[nth % 2]
-            told = write_receipt([Told(entry, state, oak.node.now(), "some-reason" if state == "refused" else None)])
+            told = write_receipt(
+                [Told(entry, state, oak.node.now(), "some-reason" if state == "refused" else None)]
+            )
             facts = {"id": f"receipt--00000000-0000-4000-8000-00000000000{nth}", "ver": 1, "tlp": Tlp.GREEN}
             before = oak.node.ledger.head.size
             await log(oak, "receipt", told, ["fir"], ref=entry, **facts)
             await until(lambda size=before: worked_through(fir, oak, size + 1))
             await fir.node.receipting.tell()
-        assert fir.node.ledger.head.size == size + TURNS - 1, "that it was stored was the first word of the day"
+        assert fir.node.ledger.head.size == size + TURNS - 1, (
+            "that it was stored was the first word of the day"
+        )
         told = write_receipt([Told(entry, "alerted", oak.node.now())])
         facts = {"id": f"receipt--{uuid.uuid4()}", "ver": 1, "tlp": Tlp.GREEN}
         await log(oak, "receipt", told, ["fir"], ref=entry, **facts)

@@ -71,8 +71,8 @@ class Evidence:
     proof: bytes | None
 
 
-# One for each version, also when that one has ended: else who passes it on a thousand times, taking it back each time, has
-# its author told a thousand times, by us.
+# One for each version, also when that one has ended: else who passes it on a thousand times, taking it back each time,
+# has its author told a thousand times, by us.
 COMPLAIN = """
 insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key,
     proof, tag)

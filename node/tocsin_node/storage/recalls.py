@@ -218,7 +218,9 @@ where o.by = $2 and o.report_id = any($1::text[]) order by o.report_id, node, o.
 
 # Whom a recall of ours has told as much already, of the very entry that is the newest that each was sent.
 TOLD_SO = """
-with ranks as (select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank))
+with ranks as (
+    select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
+)
 select p.node, p.ref from recall r join recall_peer p on p.recall = r.id
 where r.tag = $1 and (r.what = 'purge' or $2 = 'narrow'
     and (select rank from ranks where tlp = r.tlp) >= (select rank from ranks where tlp = $3))

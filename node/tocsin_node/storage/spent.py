@@ -6,7 +6,6 @@ who rang, when, as what, and where in its log the call stands, since what is dis
 
 from typing import Final
 
-from tocsin_node.storage.disputed import disputed
 from tocsin_node.storage.emergencies import STANDING_CALL
 
 # Before alerts ($1) go. What was passed on counts as its messenger's, as in `remote.ALERTS_TODAY`.
