@@ -153,7 +153,9 @@ class Circles:
     def _ours(self, adopted: Sequence[Standing]) -> Check:
         frozen = sum(s.state == "frozen" for s in adopted)
         if frozen:
-            hint = "A circle has two manifests of one epoch. `tocsin circle list` says which: call its admins."
+            hint = (
+                "A circle has two manifests of one epoch. `tocsin circle list` says which: call its admins."
+            )
             return Check("circles", "degraded", "circle-frozen", hint, count=frozen)
         end = min((s.newest.expires_at for s in adopted), default=None)
         if end is not None and end - self._now() < SOON:
