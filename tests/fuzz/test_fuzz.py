@@ -1,5 +1,6 @@
 """Whatever bytes come from outside, each parser answers in its own words, and in time that grows no faster than they do."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -50,8 +51,9 @@ def test_time_grows_no_faster_than_the_input(target):
     middle = len(seed) // 2
     for piece in PIECES:
         for before, after in ((b"", b""), (seed[:middle], seed[middle:])):
-            large = _seconds(target, before + piece * (FACTOR * SMALL // len(piece)) + after)
-            if large > NOTICEABLE_S:
+            large = before + piece * (FACTOR * SMALL // len(piece)) + after
+            if _once(target, large) > NOTICEABLE_S:
+                large = _seconds(target, large)
                 small = _seconds(target, before + piece * (SMALL // len(piece)) + after)
                 assert large < SUPERLINEAR * max(small, 0.01), f"{piece!r} {large:.2f} s after {small:.3f} s"
 
@@ -89,6 +91,15 @@ def test_a_parser_that_breaks_is_seen():
 
 
 def _seconds(target, data):
-    began = time.thread_time()
-    target.once(data)
-    return time.thread_time() - began
+    """The better of two, without the collector: what lies in this process's memory is not the parser's."""
+    return min(_once(target, data) for _ in range(2))
+
+
+def _once(target, data):
+    gc.disable()
+    try:
+        began = time.thread_time()
+        target.once(data)
+        return time.thread_time() - began
+    finally:
+        gc.enable()

@@ -152,9 +152,10 @@ def test_a_body_just_over_the_limit_is_refused_without_being_read():
 
 
 def test_a_hundred_megabytes_are_refused_at_once():
-    began = time.perf_counter()
-    assert codes(bytes(100 * 1024 * 1024)) == ["too-large"]
-    assert time.perf_counter() - began < 1
+    raw = bytes(100 * 1024 * 1024)
+    began = time.thread_time()
+    assert codes(raw) == ["too-large"]
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize("number", [2001, 50_000])

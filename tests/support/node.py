@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
-from aiohttp.test_utils import unused_port
+from tests.support.ports import free_port
 from tests.support.reports import report_by
 
 from tocsin_node.app import build_app
@@ -45,7 +45,7 @@ def settings_on(
 ) -> Settings:
     """A new node in `directory` whose database is `database`, on a free port of 127.0.0.1."""
     given = {name: dict(part) for name, part in (values or {}).items()}
-    node = {"org": org, "host": "127.0.0.1", "port": unused_port(), **given.pop("node", {})}
+    node = {"org": org, "host": "127.0.0.1", "port": free_port(), **given.pop("node", {})}
     storage = {"url": database.url, "migrate_at_start": True, "connections": 4, **given.pop("database", {})}
     initialise(directory, {"node": node, "database": storage, **given})
     return load(directory, {})
