@@ -1,15 +1,14 @@
 """Whatever bytes come from outside, each parser answers in its own words, and in time that grows no faster than they do."""
 
-import gc
 import json
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from tests.fuzz.targets import TARGETS, Target
+from tests.support.measured import seconds_of
 
 ROOT = Path(__file__).parents[2]
 PIECES = (
@@ -52,10 +51,10 @@ def test_time_grows_no_faster_than_the_input(target):
     for piece in PIECES:
         for before, after in ((b"", b""), (seed[:middle], seed[middle:])):
             large = before + piece * (FACTOR * SMALL // len(piece)) + after
-            if _once(target, large) > NOTICEABLE_S:
-                large = _seconds(target, large)
-                small = _seconds(target, before + piece * (SMALL // len(piece)) + after)
-                assert large < SUPERLINEAR * max(small, 0.01), f"{piece!r} {large:.2f} s after {small:.3f} s"
+            if seconds_of(lambda data=large: target.once(data)) > NOTICEABLE_S:
+                long = _seconds(target, large)
+                short = _seconds(target, before + piece * (SMALL // len(piece)) + after)
+                assert long < SUPERLINEAR * max(short, 0.01), f"{piece!r} {long:.2f} s after {short:.3f} s"
 
 
 @pytest.mark.skipif(
@@ -91,15 +90,5 @@ def test_a_parser_that_breaks_is_seen():
 
 
 def _seconds(target, data):
-    """The better of two, without the collector: what lies in this process's memory is not the parser's."""
-    return min(_once(target, data) for _ in range(2))
-
-
-def _once(target, data):
-    gc.disable()
-    try:
-        began = time.thread_time()
-        target.once(data)
-        return time.thread_time() - began
-    finally:
-        gc.enable()
+    """The better of two."""
+    return min(seconds_of(lambda: target.once(data)) for _ in range(2))

@@ -1,10 +1,8 @@
 """What seems to be personal data or a secret: found where it can be, never repeated, in time that grows with the text."""
 
 import csv
-import gc
 import json
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from tests.schema import labelled
 from tests.schema.samples import DATA, FULL_RAW, MINIMAL, PRODUCER, WING, build, changed, facts, find
 from tests.schema.strategies import wild_texts, wild_values
+from tests.support.measured import seconds_of
 
 from tocsin_schema import personal, personal_number, secret
 from tocsin_schema.check import check_bundle
@@ -175,17 +174,12 @@ HOSTILE = [
 
 def work(unit, length):
     text = (unit * (length // len(unit) + 1))[:length]
-    took = []
-    gc.disable()  # what else lies in this process's memory is not what is measured
-    try:
-        for _ in range(2):
-            start = time.thread_time()
-            list(secret.secrets(text))
-            list(personal.personal(text, ("DE", "US")))
-            took.append(time.thread_time() - start)
-    finally:
-        gc.enable()
-    return min(took)
+
+    def look():
+        list(secret.secrets(text))
+        list(personal.personal(text, ("DE", "US")))
+
+    return min(seconds_of(look) for _ in range(2))
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
