@@ -41,7 +41,7 @@ class Room:
         """The next alert to reach the responder's client."""
         return await self.wait_for(is_ring, within_s=within_s)
 
-    async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
+    async def said(self, words: str, *, within_s: float = 60) -> dict[str, Any]:
         """The bot's message that holds `words`, as soon as it is in the room."""
         async with asyncio.timeout(within_s):
             while True:

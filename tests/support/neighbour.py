@@ -35,10 +35,10 @@ from tocsin_schema.stix import build
 
 T = TypeVar("T")
 POLL_S = 0.03
-START_S = 60.0
-STOP_S = 30.0
+START_S = 120.0
+STOP_S = 90.0
 COMMAND_S = 120.0
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 STIX = "application/stix+json"
 QUICK = {"TOCSIN_FEDERATION_BACKOFF_MAX_S": "1"}  # what a test would otherwise wait for
 QUICK_ROOM = {

@@ -35,8 +35,8 @@ from tocsin_node.storage.pool import Address
 
 ROOT = Path(__file__).resolve().parents[2]
 WINGS = ("schema", "federation", "node", "cli")
-READY_S = 60.0
-STOP_S = 30.0
+READY_S = 120.0
+STOP_S = 90.0
 Values = Mapping[str, Mapping[str, Any]]
 
 
@@ -95,7 +95,9 @@ class NodeProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, without waiting."""
+        """Start it, without waiting; again, too, when it has ended by itself."""
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._arguments,
