@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import msgspec
 import orjson
 import pytest
-from aiohttp.test_utils import unused_port
 from tests.node.test_recalls import gone
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.node import open_here, settings_on
+from tests.support.ports import free_port
 from tests.support.villain import get, post, problem_of, until
 
 from tocsin_federation.checkpoint import open_checkpoint
@@ -364,7 +364,7 @@ async def test_a24_a_clone_that_signs_beside_the_node_it_was_taken_from_is_found
     """Two machines with one identity: whatever each signs, the first peer to see both holds the proof."""
     async with elm_and_fir(elm, cluster, tmp_path) as (fir, _, _):
         database = msgspec.structs.replace(elm.settings.database, url=(await elm.dump()).url)
-        node = msgspec.structs.replace(elm.settings.node, port=unused_port())
+        node = msgspec.structs.replace(elm.settings.node, port=free_port())
         shutil.copytree(elm.settings.dir, tmp_path / "clone")
         clone = msgspec.structs.replace(elm.settings, dir=tmp_path / "clone", node=node, database=database)
         async with open_here(fir) as other, elm.up() as one, open_here(clone) as two:

@@ -256,6 +256,7 @@ class OnwardDesk:
                 tlp=header.tlp.value,
                 author=author,
                 recipients=tuple(node for node in header.aud.nodes if node != author),
+                tag=self._data_keys.tag(f"{header.id} {header.ver}".encode()),
                 sealed=sealed,
                 proof=proof,
             )

@@ -383,8 +383,11 @@ class Recalling(Telling):
             lost = {node: ref for node, ref in peers.items() if node not in still}
             parts: list[tuple[What, dict[str, bytes]]] = [("narrow", kept), ("purge", lost)]
             for what, told in parts:
-                if told:
-                    new = self._new(what, report_id, found.tlp, told, PASSED, by, hours)
+                # Else who narrows again and again has us write to all of them as often (P-282).
+                known = await recalls.told_so(conn, self._erasing.tag(report_id), what, found.tlp)
+                news = {node: ref for node, ref in told.items() if (node, ref) not in known}
+                if news:
+                    new = self._new(what, report_id, found.tlp, news, PASSED, by, hours)
                     await recalls.add(conn, replace(new, author=found.origin))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:

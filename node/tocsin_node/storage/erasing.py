@@ -9,7 +9,7 @@ become jobs of the outbox that take them back.
 from collections.abc import Sequence
 from typing import Final
 
-from tocsin_node.storage import complaints
+from tocsin_node.storage import complaints, spent
 from tocsin_node.storage.pool import Connection
 
 # Whoever writes about a report while it is erased waits for this lock, and then finds none.
@@ -55,6 +55,8 @@ where id in {_DIGESTS}
 """
 
 ERASED: Final[tuple[tuple[str, str], ...]] = (
+    ("spent", spent.ALERTS),
+    ("spent", spent.EMERGENCIES),
     ("delivery", UNSAY),
     ("delivery", HUSH),
     (

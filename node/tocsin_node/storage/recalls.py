@@ -216,6 +216,16 @@ select distinct on (o.report_id, node) o.report_id, node, o.leaf_hash from onwar
 where o.by = $2 and o.report_id = any($1::text[]) order by o.report_id, node, o.gen desc, o.idx desc
 """
 
+# Whom a recall of ours has told as much already, of the very entry that is the newest that each was sent.
+TOLD_SO = """
+with ranks as (
+    select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
+)
+select p.node, p.ref from recall r join recall_peer p on p.recall = r.id
+where r.tag = $1 and (r.what = 'purge' or $2 = 'narrow'
+    and (select rank from ranks where tlp = r.tlp) >= (select rank from ranks where tlp = $3))
+"""
+
 # The stricter of two markings counts, of earlier versions too.
 NARROW = """
 with ranks as (
@@ -312,6 +322,11 @@ async def passed_on(conn: Connection, report_ids: Sequence[str], us: str) -> dic
     for report_id, node, leaf_hash in await conn.fetch(PASSED_ON, list(report_ids), us):
         found.setdefault(report_id, {})[node] = leaf_hash
     return found
+
+
+async def told_so(conn: Connection, tag: bytes, what: str, tlp: str) -> set[tuple[str, bytes]]:
+    """(NodeID, leaf hash of the entry) of whom a recall of ours tells as much of the report with this keyed hash."""
+    return {tuple(row) for row in await conn.fetch(TOLD_SO, tag, what, tlp)}
 
 
 async def named(conn: Connection, origin: str, entries: Sequence[bytes]) -> set[bytes]:
