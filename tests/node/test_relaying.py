@@ -107,7 +107,10 @@ async def test_an_author_that_tells_one_and_dies_is_heard_by_all_it_told(town):
     (alder,) = await town.open("alder")
     second = await filed(alder, "It goes on", **GRAVE)
     await seen(cedar, second["id"])
-    assert await outcomes_of(cedar, "alder") == [(0, "unchanged"), (1, "stored")]
+    await until(lambda: reached(cedar, "alder", 2))
+    (_, again), (_, new) = await outcomes_of(cedar, "alder")
+    assert again == "unchanged"
+    assert new in {"stored", "unchanged"}, "birch may have been quicker with it, too"
     assert sorted(await alerts_of(cedar)) == sorted([first["id"], second["id"]]), "nothing rang twice"
     assert (await seen(cedar, first["id"]))["through"] is None
 

@@ -506,8 +506,10 @@ create table log_checkpoint (
     frontier bytea not null,
     note bytea not null,
     at timestamp with time zone default now() not null,
+    came_back boolean default false not null,
     constraint log_checkpoint_pkey PRIMARY KEY (gen, size)
 );
+CREATE INDEX log_checkpoint_came_back ON public.log_checkpoint USING btree (gen, size) WHERE came_back;
 
 create table log_confirmation (
     at timestamp with time zone default now() not null,
