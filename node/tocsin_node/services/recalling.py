@@ -364,7 +364,7 @@ class Recalling(Telling):
     # -------------------------------------------------------------------------------------------------------
 
     async def _purge(self, found: Recalled, by: str | None, conn: Connection) -> None:
-        """Leave nothing of what it reaches; of what another passed on, an earlier version that its author gave stays."""
+        """Leave nothing of what it reaches; but what an author gave before another passed it on stays."""
         stay = await fall_back(conn, found.report_ids, found.origin)
         told = f"{self._peering.name_of(found.origin)} recalled its report."
         ids = [one for one in found.report_ids if one not in stay]
