@@ -52,7 +52,10 @@ update remote_entry set leaf = null, data_key = null where report_id = $1 and ve
 async def former(conn: Connection, report_id: str, through: str) -> Former | None:
     """What stands without what `through` (NodeID) passed on; None: nothing does, or the report is its own."""
     row = await conn.fetchrow(FORMER, report_id, through)
-    return None if row is None else Former(*row[:5], Place(*row[5:8]), row[8])
+    if row is None:
+        return None
+    origin, held_ver, ver, tlp, stored_at, gen, index, leaf_hash, bundle = row
+    return Former(origin, held_ver, ver, tlp, stored_at, Place(gen, index, leaf_hash), bundle)
 
 
 async def alerts(conn: Connection, report_id: str, ver: int) -> Sequence[int]:
