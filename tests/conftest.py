@@ -10,8 +10,12 @@ from tocsin_node.settings.record import Settings
 from tocsin_node.settings.server import NodeSettings
 from tocsin_node.storage.pool import Address, Connection, Pool, open_pool
 
-# A machine that stands still for a moment is no finding; what takes too long is for tests/bench.
-settings.register_profile("tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A machine that stands still for a moment is no finding; what takes too long is for tests/bench. What is drawn is the
+# same in each run, so that a change is judged by what it does; `--hypothesis-profile=search` draws anew.
+settings.register_profile(
+    "tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("search", settings.get_profile("tocsin"), derandomize=False, print_blob=True)
 settings.load_profile("tocsin")
 
 

@@ -16,6 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from tocsin_node.errors import NodeError
 from tocsin_node.identity_files import destroy_old_keys
 from tocsin_node.node import Node
+from tocsin_node.services.comparing import NAME as COMPARING
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +118,11 @@ async def _guarded(job: Job, node: Node) -> None:
 
 async def _look_after_health(node: Node) -> None:
     report = await node.health.report()
-    peers = await node.peer_watch.look()  # by name, which /healthz does not say
-    if await node.ops.tell((*(c for c in report.checks if c.name != "peers"), *peers)):
+    named = [
+        *await node.peer_watch.look(),
+        await node.comparing.look(),
+    ]  # by name, which /healthz does not say
+    if await node.ops.tell((*(c for c in report.checks if c.name not in {"peers", COMPARING}), *named)):
         node.alarms.wake()
 
 

@@ -54,7 +54,7 @@ async def file(node, **fields):
 
 async def acknowledged(node):
     """How the only alert was acknowledged, as soon as it is."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             async with node.client.get("/v1/alerts") as answer:
                 [alert] = (await answer.json())["items"]

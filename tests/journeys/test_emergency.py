@@ -41,6 +41,16 @@ def rung(node: Neighbour, name: str, count: int = 1):
     return of_emergency(node, name)[1]
 
 
+def all_stages(node: Neighbour, name: str):
+    """The report of times as soon as one of those called has told of all stages."""
+    until(
+        lambda: all(each["reached"] for each in node.get(f"/emergencies/{name}/times")["stages"].values()),
+        f"{node.name} knows of all stages",
+        log=node.log,
+    )
+    return node.json("emergency", "times", name)
+
+
 def row_of(screen, name):
     (row,) = [row for row in screen["nodes"] if row["node"]["name"] == name]
     return row
@@ -139,14 +149,12 @@ def test_a_drill_goes_the_whole_way_says_so_everywhere_and_its_times_are_what_ha
     until(lambda: lab()["acknowledged_at"], "the lab's person has looked", log=town.hospital.log)
     town.lab.run("emergency", "answer", name, "--investigating")
     until(lambda: lab()["says"] == "investigating", "the lab has answered", log=town.hospital.log)
-    times = town.hospital.json("emergency", "times", name)
+    times = all_stages(town.hospital, name)
     stages = times["stages"]
-    assert {stage: (each["reached"], each["of"]) for stage, each in stages.items()} == dict.fromkeys(
-        stages, (1, 2)
-    )
+    assert {(each["reached"], each["of"]) for each in stages.values()} == {(1, 2)}
     assert all(each["missing"] == ["school"] for each in stages.values())
     (span,) = [each for each in times["nodes"] if each["node"]["name"] == "lab"]
-    assert 0 <= span["stored_s"] <= span["rung_s"] <= span["acknowledged_s"] <= span["answered_s"] < 60
+    assert 0 <= span["stored_s"] <= span["rung_s"] <= span["acknowledged_s"] <= span["answered_s"]
 
     # Held against what the lab itself knows, to the millisecond.
     here = town.lab.get(f"/emergencies/{name}")
@@ -235,7 +243,7 @@ def test_through_power_cuts_each_call_rings_once_and_the_stand_down_arrives(orga
     for node in (caller, hearer):
         heads = [body for body in bodies(rung(node, name)) if body.startswith("🚨 EMERGENCY")]
         assert len(heads) == 1, node.name
-    times = caller.json("emergency", "times", name)
+    times = all_stages(caller, name)
     assert {stage: each["reached"] for stage, each in times["stages"].items()} == {
         "stored": 1, "rung": 1, "acknowledged": 1, "answered": 1,
     }  # fmt: skip

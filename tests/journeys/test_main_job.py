@@ -5,7 +5,7 @@ import json
 from tests.support.neighbour import form_text, until
 
 
-def message_about(neighbour, report_id, *, within_s=30):
+def message_about(neighbour, report_id, *, within_s=90):
     """The alert about a report as the responder's own client gets it."""
 
     def about_it(event):

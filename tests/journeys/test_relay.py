@@ -45,9 +45,12 @@ def test_what_one_peer_heard_before_the_author_died_reaches_the_other_through_it
     hospital.restart()
     after = hospital.file("And now all are told")
     school.await_report(after["id"], within_s=90)
-    assert school.get("/peers/hospital")["outcomes"] == {
-        "stored": 2, "unchanged": 1, "superseded": 0, "refused": {}, "quarantined": {},
-    }  # fmt: skip
+    school.await_all_of(hospital, within_s=90)
+    outcomes = school.get("/peers/hospital")["outcomes"]
+    # What was filed last may have come through the lab too, before the school had reached the hospital itself.
+    assert outcomes.pop("unchanged") in {1, 2}
+    assert outcomes.pop("stored") in {1, 2}
+    assert outcomes == {"superseded": 0, "refused": {}, "quarantined": {}}
     assert school.get(f"/reports/{told['id']}")["through"] is None
     until(lambda: messages_about(school, after["id"]), "it rings", within_s=90, log=school.log)
     for report_id in (before["id"], told["id"], after["id"]):

@@ -86,13 +86,16 @@ async def test_the_gravest_rings_by_itself_in_any_flood(pool, tmp_path, room):
 
 
 async def test_a_flood_that_goes_on_is_told_in_the_thread_and_rings_nobody_again(pool, tmp_path, room):
-    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
+    limits = {**FLOOD, "flood_origin": 1}
+    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
         for number in range(4):
             await ringing.store(incident(title=f"First {number}"))
-        await ringing.all_echoed(2)
+        async with running(ringing):
+            await ringing.all_echoed(2)
         for number in range(3):
             await ringing.store(incident(title=f"Later {number}"))
-        await ringing.all_echoed(3)
+        async with running(ringing):
+            await ringing.all_echoed(3)
     _, first, second = room.alerts()
     assert thread_of(second) == first["event_id"]
     assert second["content"]["body"].startswith("🟠 STILL MANY ALERTS: 3 told together")
@@ -129,7 +132,7 @@ async def test_a_flood_that_nobody_answers_calls_the_next_once_and_not_for_each_
 async def told_by_mail(ringing, count):
     async with ringing.pool.acquire() as conn:
         sql = "select count(*) from delivery where channel = 'mail' and state = 'accepted'"
-        return await conn.fetchval(sql) == count
+        return await conn.fetchval(sql) >= count
 
 
 async def test_a_flood_is_as_grave_as_the_gravest_that_it_tells(pool, tmp_path, room):
@@ -146,10 +149,12 @@ async def test_a_flood_is_as_grave_as_the_gravest_that_it_tells(pool, tmp_path, 
 
 
 async def test_what_comes_after_a_flood_was_taken_up_rings_anew(pool, tmp_path, room):
-    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
+    limits = {**FLOOD, "flood_origin": 1}
+    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
         for number in range(3):
             await ringing.store(incident(title=f"First {number}"))
-        await ringing.all_echoed(2)
+        async with running(ringing):
+            await ringing.all_echoed(2)
         [digest] = await digests(ringing)
         await ringing.alarms.act(digest["id"], "ack", by="mara")
         for number in range(2):
@@ -159,20 +164,23 @@ async def test_what_comes_after_a_flood_was_taken_up_rings_anew(pool, tmp_path, 
             found = [e for e in room.alerts() if "Later 1" in e["content"]["body"]]
             return found[0] if found else None
 
-        event = await ringing.until(second)
+        async with running(ringing):
+            event = await ringing.until(second)
         assert event["content"]["m.mentions"] == {"user_ids": [room.responder.user_id]}
         assert thread_of(event) is None
         assert [d["id"] for d in await digests(ringing)] != [digest["id"]]
 
 
 async def test_what_rises_out_of_a_digest_rings(pool, tmp_path, room):
-    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
+    limits = {**FLOOD, "flood_origin": 1}
+    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
         await ringing.store(incident())
         grows = incident("II", title="It grows")
         await ringing.store(grows)
-        await ringing.all_echoed(2)
-        await ringing.store(incident("I", report_id=grows.id, title="It grows"), ver=2, before="II")
-        await ringing.all_echoed(3)
+        async with running(ringing):
+            await ringing.all_echoed(2)
+            await ringing.store(incident("I", report_id=grows.id, title="It grows"), ver=2, before="II")
+            await ringing.all_echoed(3)
     last = room.alerts()[-1]
     assert "grade raised to I" in last["content"]["body"]
     assert thread_of(last) is None
@@ -190,10 +198,12 @@ async def test_a_digest_that_is_refused_is_told_in_short(pool, tmp_path, room):
             spoilt = {**content, "ratio": 0.5} if "Case" in content["body"] else content
             return await self._transport.send(room_id, kind, spoilt, txn)
 
-    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}, wrap=Spoiling) as ringing:
+    limits = {**FLOOD, "flood_origin": 1}
+    async with bell(pool, tmp_path, room, grouping=limits, wrap=Spoiling, run=False) as ringing:
         for number in range(3):
             await ringing.store(incident(title=f"Case {number}" if number else "The first"))
-        await ringing.all_echoed(2)
+        async with running(ringing):
+            await ringing.all_echoed(2)
     body = room.alerts()[1]["content"]["body"]
     assert body.startswith("🟠 MANY ALERTS AT ONCE, up to grade II")
     assert "tocsin alert list --open" in body
@@ -218,11 +228,13 @@ async def test_a_flood_that_nobody_acknowledges_rings_again(pool, tmp_path, room
 
 
 async def test_a_digest_tells_no_more_than_the_room_may_read(pool, tmp_path, room):
-    async with bell(pool, tmp_path, room, grouping={**FLOOD, "flood_origin": 1}) as ringing:
+    limits = {**FLOOD, "flood_origin": 1}
+    async with bell(pool, tmp_path, room, grouping=limits, run=False) as ringing:
         await ringing.store(incident())
         await ringing.store(incident(tlp=Tlp.RED, title="Not for rooms"))
         await ringing.store(incident(tlp=Tlp.AMBER, title="Nor this"))
-        await ringing.all_echoed(2)
+        async with running(ringing):
+            await ringing.all_echoed(2)
     body = room.alerts()[1]["content"]["body"]
     assert "Not for rooms" not in body
     assert "Nor this" not in body

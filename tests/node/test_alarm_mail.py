@@ -110,7 +110,7 @@ async def test_nothing_is_lost_or_doubled_while_the_mail_server_is_dead_and_the_
 
 async def test_a_server_that_hangs_or_asks_for_patience_gets_the_same_mail_again(pool, tmp_path):
     async with post_office(data=["451 later", "421 too much"], hang=1) as office:
-        async with bell(pool, tmp_path, None, mail=office.settings(request_timeout_s=0.4)) as ringing:
+        async with bell(pool, tmp_path, None, mail=office.settings()) as ringing:
             await ringing.store(incident())
             await ringing.all_taken(1, "mail")
             await ringing.check("mail", None)

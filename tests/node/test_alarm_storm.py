@@ -19,9 +19,8 @@ BLOWS = ("kill the node", "pause the homeserver", "kill the homeserver") * 2
 ECHOED = "select count(*) from delivery where kind = 'ring' and state = 'echoed'"
 
 
-async def passed(proxy, sends):
-    """Wait until that many more messages were sent."""
-    before = len(proxy.seen)
+async def passed(proxy, before, sends):
+    """Wait until that many more messages were sent than `before`."""
     async with asyncio.timeout(60):
         while sum("/send/" in line for line in proxy.seen[before:]) < sends:
             await asyncio.sleep(0.01)
@@ -77,8 +76,9 @@ async def test_hundreds_of_alerts_through_every_fault_stand_in_the_room_once(
             for nth, blow in enumerate(blows):
                 for fault in faults[nth :: len(blows)]:
                     proxy.fail(fault)
+                before = len(proxy.seen)
                 filed += await file(url, token, [f"{nth}.{n}: it went wrong" for n in range(each)])
-                await passed(proxy, chance.randint(1, each // 2))
+                await passed(proxy, before, chance.randint(1, each // 2))
                 await strike(blow, node, url, homeserver)
             async with pool.acquire() as conn, asyncio.timeout(200):
                 while await conn.fetchval(ECHOED) < REPORTS:

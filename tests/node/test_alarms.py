@@ -238,7 +238,9 @@ async def test_the_shipped_rate_limit_delays_and_loses_nothing(pool, tmp_path, l
 
 async def test_our_own_brake_stays_below_the_shipped_limit(pool, tmp_path, limited_homeserver):
     room = open_room(limited_homeserver)
-    async with bell(pool, tmp_path, room, sends_per_s=0.005, send_burst=8, run=False) as ringing:
+    async with bell(
+        pool, tmp_path, room, sends_per_s=0.005, send_burst=8, request_timeout_s=30, run=False
+    ) as ringing:
         for number in range(9):
             await ringing.store(incident("II" if number else "I"))
         async with running(ringing):

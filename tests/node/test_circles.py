@@ -225,7 +225,9 @@ async def test_two_manifests_of_one_epoch_freeze_the_circle_until_a_person_says_
     frozen = await known(nodes["Birch"], state="frozen")
     assert (frozen["frozen_at"], frozen["closed"]) == (1, "circle-frozen")
     health = await get(nodes["Birch"], "/healthz")
-    assert "circle-frozen" in {check.get("code") for check in health["checks"]}
+    checks = {check["name"]: check for check in health["checks"]}
+    assert (checks["circles"].get("code"), checks["circles-offered"]["code"]) == (None, "circle-frozen")
+    assert "Vigil" not in str(health), "anybody may read it"
     done = await file_into(nodes["Alder"], "Which one")
 
     async def waits() -> bool:
@@ -235,6 +237,19 @@ async def test_two_manifests_of_one_epoch_freeze_the_circle_until_a_person_says_
     await until(waits)
     await adopt(nodes["Birch"], founders.file, query="?resolve=1")
     await seen(nodes["Birch"], done["id"])
+
+
+async def test_who_offers_a_circle_that_contradicts_itself_hides_nothing_of_those_that_were_adopted(nodes):
+    ours, theirs = Founders(), Founders()
+    await adopt(nodes["Birch"], theirs.next(ids(nodes, *NAMES), days=60))
+    rival = Founders(admins=theirs.admins, chain=list(theirs.chain)).next(ids(nodes, "Birch"), days=60)
+    await adopt(nodes["Birch"], theirs.next(ids(nodes, *NAMES), days=60))
+    await adopt(nodes["Birch"], rival, status=422)
+    async with nodes["Birch"].node.pool.acquire() as conn:
+        await conn.execute("update circle set state = 'offered'")  # as if a peer had brought both
+    await adopt(nodes["Birch"], ours.next(ids(nodes, *NAMES), days=10))
+    mine, offered = await nodes["Birch"].node.circles.health()
+    assert (mine.code, offered.code) == ("circle-expiring", "circle-frozen")
 
 
 async def test_a_member_that_is_skipped_sees_the_gap(nodes):

@@ -51,7 +51,10 @@ async def test_what_a_peer_does_not_hold_is_told_until_it_does(pair):
     await alder.node.comparing.round()
     status, code, hint = await comparing_of(alder)
     assert (status, code) == ("degraded", "not-the-same")
-    assert "tocsin peer verify birch" in hint
+    assert "birch" not in hint, "anybody may read it"
+    named = await alder.node.comparing.look()
+    assert (named.name, named.code) == ("comparing", "not-the-same")
+    assert "tocsin peer verify birch" in named.hint
     await birch.node.comparing.round()
     await alder.node.comparing.round()
     assert (await comparing_of(alder))[:2] == ("ok", None)

@@ -72,7 +72,7 @@ async def test_whoever_refers_to_a_report_by_a_key_is_erased_from(pool):
 
 SMALL = {
     "stirred", "silence", "subscription", "cluster_rung", "duty_warning", "audit_waiting", "complaint", "emergency",
-    "unnest", "gone", "ended", "told",
+    "unnest", "gone", "ended", "told", "spent",
 }  # fmt: skip
 
 
@@ -247,7 +247,7 @@ insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, au
 values ('n1elder', $2, 1, 1, '\\x05', $1, 1, 'amber', $3, '{}', $4, $4, $4),
     ('n1elder', 'n1friend', 1, 1, '\\x06', $1, 1, 'amber', $3, '{}', $4, $4, $4)
 """
-PASSING = {"audit_waiting"}  # sealed within a second
+PASSING = {"audit_waiting", "spent"}  # sealed within a second; filled by erasing itself
 
 
 async def passed_further(acme, birch, elder, report_id):

@@ -108,9 +108,11 @@ async def test_who_passes_on_dies_at_each_commit_and_nothing_is_lost_or_said_twi
     elm, fir, oak = await line("fir")
 
     # What comes is acknowledged, and its author told once.
-    first = (await filed(elm, WORDS["title"], **GRAVE, tlp=Tlp.GREEN))["id"]
+    async def told_something_grave():
+        return (await filed(elm, WORDS["title"], **GRAVE, tlp=Tlp.GREEN))["id"]
+
+    first = await fir.dies_at(receipts.TOLD, moment, told_something_grave)
     await seen(fir, first)
-    await fir.dies_at(receipts.TOLD, moment)
 
     async def rung():
         items = (await get(fir, "/v1/alerts?limit=100"))["items"]

@@ -217,7 +217,7 @@ async def test_only_one_leader_has_the_pen(database):
     with pytest.raises(NodeRunning, match=r"session is \d+"):
         await second.open(wait_s=0)
     await first.close()
-    await second.open(wait_s=5)
+    await second.open(wait_s=60)
     assert second.leading
     await second.close()
 
@@ -230,7 +230,7 @@ async def test_losing_the_connection_loses_the_pen_and_what_was_being_written(da
         async with leader.connection() as pen, pen.transaction():
             await pen.execute("insert into thing values (1)")
             await cut(database, pen.get_server_pid())
-            await rival.open(wait_s=5)  # another process takes over at once
+            await rival.open(wait_s=60)  # another process takes over at once
             await pen.execute("insert into thing values (2)")
     assert await conn.fetchval("select count(*) from thing") == 0
     with pytest.raises(StorageUnavailable, match="Another process"):

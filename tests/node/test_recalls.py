@@ -487,7 +487,9 @@ async def test_who_never_came_to_the_newest_version_gives_back_the_one_that_it_h
                 assert await refusal(birch, "GET", f"/v1/reports/{done['id']}") == (404, "report-unknown")
 
 
-async def test_what_is_given_anew_stands_in_the_log_behind_the_recall_that_waited(cluster, tmp_path, monkeypatch):
+async def test_what_is_given_anew_stands_in_the_log_behind_the_recall_that_waited(
+    cluster, tmp_path, monkeypatch
+):
     """A recall behind it would take back what it does not mean."""
     async with circle(cluster, tmp_path, ["acme", "birch"]) as nodes:
         acme, birch = nodes["acme"], nodes["birch"]

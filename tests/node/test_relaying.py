@@ -107,7 +107,10 @@ async def test_an_author_that_tells_one_and_dies_is_heard_by_all_it_told(town):
     (alder,) = await town.open("alder")
     second = await filed(alder, "It goes on", **GRAVE)
     await seen(cedar, second["id"])
-    assert await outcomes_of(cedar, "alder") == [(0, "unchanged"), (1, "stored")]
+    await until(lambda: reached(cedar, "alder", 2))
+    (_, again), (_, new) = await outcomes_of(cedar, "alder")
+    assert again == "unchanged"
+    assert new in {"stored", "unchanged"}, "birch may have been quicker with it, too"
     assert sorted(await alerts_of(cedar)) == sorted([first["id"], second["id"]]), "nothing rang twice"
     assert (await seen(cedar, first["id"]))["through"] is None
 
@@ -200,7 +203,7 @@ async def test_what_was_marked_more_strictly_since_goes_back_to_its_author_alone
     body = await birch.node.giving.entries(caller, author, 0, 512)
     assert [f.idx for f in FrameReader().feed(body)] == [0]
     async with birch.node.pool.acquire() as conn:
-        await recalls.narrow(conn, [report["id"]], "red")
+        await recalls.narrow(conn, [report["id"]], "red", alder.node.identity.node_id)
     body = await birch.node.giving.entries(caller, author, 0, 512)
     assert FrameReader().feed(body) == []
     body = await birch.node.giving.entries(author, author, 0, 512)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 from tests.support.node import NodeProcess, environment_of_a_run
+from tests.support.ports import free_port
 from tests.support.postgres import copy_stopped
 
 from tocsin_node import throwaway
@@ -34,7 +34,7 @@ def made(tmp_path_factory):
 def home(made, tmp_path):
     """A stopped node on a port of its own."""
     directory = tmp_path / "node"
-    initialise(directory, {"node": {"org": "Acme", "port": unused_port()}})
+    initialise(directory, {"node": {"org": "Acme", "port": free_port()}})
     copy_stopped(made / "postgres", directory / "postgres")
     return directory
 
@@ -61,7 +61,7 @@ def processes_in(directory):
     return found
 
 
-async def nothing_left(directory, within_s=15):
+async def nothing_left(directory, within_s=60):
     async with asyncio.timeout(within_s):
         while await asyncio.to_thread(processes_in, directory):
             await asyncio.sleep(0.05)
@@ -181,12 +181,15 @@ async def test_a_request_in_flight_is_ended_before_the_node_stops(home, url, tmp
         body = b'{"name": "slowly"}'
         writer.write(
             f"POST /v1/peers/invites HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode()
         )
         await writer.drain()
-        await asyncio.sleep(0.3)  # the handler has begun and waits for the body; nothing tells us so
+        async with asyncio.timeout(60):
+            assert b" 100 " in await reader.readuntil(b"\r\n\r\n"), (
+                "the handler begins, and waits for the body"
+            )
         stopping = asyncio.create_task(node.stop())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await lets_in(url):
                 await asyncio.sleep(0.02)
         writer.write(body)
@@ -317,7 +320,7 @@ def test_init_and_rotate_from_the_command_line(tmp_path):
 async def test_a_node_whose_keys_are_encrypted_starts_with_the_passphrase_alone_and_recovers(tmp_path):
     """The whole of it as its operator does it: lock, start, steal, stop, recover, start, say it again."""
     home, words = tmp_path / "made", tmp_path / "words"
-    port = unused_port()
+    port = free_port()
     assert tocsin("init", home, "--org", "Acme", "--listen", f"127.0.0.1:{port}").returncode == 0
     words.touch(0o600)
     words.write_text("correct horse battery staple\n")

@@ -1,6 +1,5 @@
 import copy
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.schema.samples import (
     parsed,
 )
 from tests.schema.strategies import wild_values
+from tests.support.measured import seconds_of
 
 from tocsin_schema import canonical, check, ids
 from tocsin_schema.check import MAX_FINDINGS, check_bundle, release_findings
@@ -152,9 +152,9 @@ def test_a_body_just_over_the_limit_is_refused_without_being_read():
 
 
 def test_a_hundred_megabytes_are_refused_at_once():
-    began = time.perf_counter()
-    assert codes(bytes(100 * 1024 * 1024)) == ["too-large"]
-    assert time.perf_counter() - began < 1
+    raw = bytes(100 * 1024 * 1024)
+    assert codes(raw) == ["too-large"]
+    assert seconds_of(lambda: codes(raw)) < 1
 
 
 @pytest.mark.parametrize("number", [2001, 50_000])

@@ -66,7 +66,12 @@ def _calls(run: Any, reader: Any) -> list[str]:
     for name, by in reader.disk.answers:
         other = run.nodes[by]
         gone = (name, 0, b"") in other.forgotten
-        if not isinstance(other, Villain) and not other.restored and name not in other.disk.calls and not gone:
+        if (
+            not isinstance(other, Villain)
+            and not other.restored
+            and name not in other.disk.calls
+            and not gone
+        ):
             wrong.append(f"{reader.player.name} believes that {other.player.name} has a call that it has not")
     return wrong
 

@@ -595,7 +595,9 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
         if outcome in {Outcome.STORED, Outcome.UNCHANGED}:
             self.story.append(("took", report.id, peer))
         if stored is not None and outcome is Outcome.UNCHANGED and stored.held.origin == peer:
-            stored.gen, stored.idx, stored.through = came.gen, came.frame.idx, None
+            if stored.through is not None:
+                stored.tlp = self.disk.marked[report.id, header.ver] = report.tlp.value  # as its author says
+            stored.gen, stored.idx, stored.through, stored.under = came.gen, came.frame.idx, None, None
             stored.earlier |= {leaf: ver for ver, leaf in stored.leaves.items()}
             stored.leaves[stored.held.ver] = came.leaf_hash
         if outcome is Outcome.STORED:

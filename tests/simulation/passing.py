@@ -17,7 +17,15 @@ from tocsin_federation.identity import Identity
 from tocsin_federation.inbox import Held, Outcome, decide
 from tocsin_federation.merkle import inclusion_proof
 from tocsin_federation.messages import read_header
-from tocsin_federation.onward import NEVER, Passed, admit_share, read_share, refuse_onward, release_onward, write_share
+from tocsin_federation.onward import (
+    NEVER,
+    Passed,
+    admit_share,
+    read_share,
+    refuse_onward,
+    release_onward,
+    write_share,
+)
 from tocsin_federation.proof import Disclosed, Proof
 from tocsin_federation.recall import What
 from tocsin_federation.receipt import Item, Told
@@ -75,7 +83,12 @@ class PassingOn:
         leaf, data_key = log.kept[stored.idx]
         header = read_header(leaf)
         to, client = self.may_have(header, nodes, Tlp(stored.tlp))
-        had = {n for p in self.disk.shares.values() if (p.report_id, p.ver) == (report_id, header.ver) for n in p.to}
+        had = {
+            n
+            for p in self.disk.shares.values()
+            if (p.report_id, p.ver) == (report_id, header.ver)
+            for n in p.to
+        }
         to -= had & set(self.disk.passed.get(report_id, {}))
         if not to:
             return False
@@ -133,7 +146,11 @@ class PassingOn:
         """Inside a transaction: what a reader says of a share, or of its recall, is owed to the author (P-272)."""
         share = self.disk.shares.get(item.entry)
         if share is None:
-            known = (one.refs[peer][-1] for one in self.disk.recalls if one.author and one.told.get(peer) == item.entry)
+            known = (
+                one.refs[peer][-1]
+                for one in self.disk.recalls
+                if one.author and one.told.get(peer) == item.entry
+            )
             share = self.disk.shares.get(next(known, b""))
         if share is None or peer not in share.to or peer == share.author:
             return
@@ -183,7 +200,10 @@ class PassingOn:
             now = Held(header.by, creator, header.ver, report.sha256, report.revoked)
             place = {header.ver: passed.leaf_hash}, {}, passed.gen, passed.index, peer
             grave = self.ring(peer, report.id, header.ver, report)
-            self.disk.reports[report.id] = Stored(now, report.raw, report.tlp.value, grave, set(), *place)
+            under = stored if stored is None or stored.through is None else stored.under
+            self.disk.reports[report.id] = Stored(
+                now, report.raw, report.tlp.value, grave, set(), *place, under=under
+            )
             self.disk.marked[report.id, header.ver] = report.tlp.value
             self.story.append(("took", report.id, peer))
         return outcome.value, code

@@ -96,7 +96,10 @@ def _played(seed: int, villains: Sequence[type[Villain]], *, theft: bool) -> Pla
     for node in run.nodes.values():
         for other in run.nodes.values():
             if other is not node:
-                limits, client = (dice.choice(LIMITS), dice.choice(LIMITS)), (node.node_id, other.node_id) in served
+                limits, client = (
+                    (dice.choice(LIMITS), dice.choice(LIMITS)),
+                    (node.node_id, other.node_id) in served,
+                )
                 policy = PeerPolicy(other.node_id, other.player.name, *limits, active=True, client=client)
                 node.meet(other.player, policy)
                 run.lowest[node.node_id, other.node_id] = policy.max_tlp_out.rank

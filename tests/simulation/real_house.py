@@ -15,10 +15,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import unused_port
 from tests.support.database_wire import DatabaseWire, database_wire
 from tests.support.node import NodeProcess, settings_on
 from tests.support.pager import Pager, pager
+from tests.support.ports import free_port
 from tests.support.wire import Direction, Wire
 
 from tocsin_node.identity_files import load_identity
@@ -145,7 +145,7 @@ async def house(
     name: str, home: Path, database: Address, dice: Random, skew_s: float
 ) -> AsyncIterator[House]:
     """A node, made but not started, for the block."""
-    port = unused_port()
+    port = free_port()
     directory, socket = home / name, home / f"{name}-db"
     socket.mkdir(mode=0o755)
     with Wire(port) as wire:

@@ -20,14 +20,16 @@ from tocsin_federation.envelope import Opened, Sealed
 from tocsin_federation.errors import EntryRefused
 from tocsin_federation.inbox import Outcome
 from tocsin_federation.messages import read_header
-from tocsin_federation.receipt import Told, about, write_receipt
 from tocsin_federation.recall import Carried, What, recalled, stricter, write_recall
+from tocsin_federation.receipt import Told, about, write_receipt
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
 
 ROUND_S = 5.0
 MOST_TOLD = 256
-OWED = frozenset({"recall", "share"})  # of all else a run would have receipts by the thousand, and they decide nothing
+OWED = frozenset(
+    {"recall", "share"}
+)  # of all else a run would have receipts by the thousand, and they decide nothing
 GIVES = frozenset({"publish", "revoke"})
 DONE = {"purge": "purged", "narrow": "narrowed"}
 
@@ -71,7 +73,7 @@ class Recalling:
         """Who is served what of an own report: every entry, for a reader may have one and never come to another."""
         having: dict[str, tuple[bytes, ...]] = {}
         for _, _, entry in self.own_entries():
-            if about(entry.leaf)[0] == report_id and read_header(entry.leaf).t in GIVES:
+            if gives(entry, report_id, GIVES):
                 for node in entry.wraps:
                     having[node] = (*having.get(node, ()), entry.leaf_hash)
         return having
@@ -81,10 +83,9 @@ class Recalling:
         gone = set(nodes)
         self.story += [("took back", report_id, node) for node in sorted(gone)]
         for log, idx, entry in list(self.own_entries()):
-            if gone & set(entry.wraps) and about(entry.leaf)[0] == report_id:
-                if read_header(entry.leaf).t in kinds:
-                    wraps = {node: wrap for node, wrap in entry.wraps.items() if node not in gone}
-                    log[idx] = replace(entry, wraps=wraps)
+            if gone & set(entry.wraps) and gives(entry, report_id, kinds):
+                wraps = {node: wrap for node, wrap in entry.wraps.items() if node not in gone}
+                log[idx] = replace(entry, wraps=wraps)
 
     def recall(self, report_id: str, nodes: list[str] | None) -> bool:
         """Inside a transaction: take an own report back from `nodes`, or from all that were sent it."""
@@ -160,7 +161,9 @@ class Recalling:
         """Obey, tell of recalls, tell what is owed: each in transactions of its own."""
         while True:
             yield from self.obey()
-            if self.ready and any(set(one.refs) - set(one.told) - set(self.disk.stopped) for one in self.disk.recalls):
+            if self.ready and any(
+                set(one.refs) - set(one.told) - set(self.disk.stopped) for one in self.disk.recalls
+            ):
                 yield self.tell_recalls
             if self.ready and self.disk.owing:
                 yield self._tell_owed
@@ -177,7 +180,9 @@ class Recalling:
     def take_recall(self, peer: str, came: Came) -> Ended:
         """Inside a transaction: keep a recall until it is done."""
         assert came.header is not None
-        brought = {entry: Carried(i, self._owner(i, peer)) for entry, i in self._brought(peer, came.said.entries)}
+        brought = {
+            entry: Carried(i, self._owner(i, peer)) for entry, i in self._brought(peer, came.said.entries)
+        }
         try:
             recalled(came.said, brought, by=peer)
         except EntryRefused as exc:
@@ -228,6 +233,11 @@ class Recalling:
             self.recall_onward(report_id, one.recall.what, one.tlp, one.by)
             if one.recall.what == "narrow":
                 self._mark(report_id, stored, one.tlp)
+            elif stored.held.origin != one.by and stored.under is not None:
+                self._unsay({bell for bell in self.disk.alerts if bell[:2] == (report_id, stored.held.ver)})
+                self.disk.reports[report_id] = (
+                    stored.under
+                )  # what its author gave itself stands again (P-284)
             else:
                 self.forget(report_id, one.by if stored.held.origin == one.by else None)
         if one.recall.what == "purge":
@@ -303,7 +313,10 @@ class Recalling:
     def note(self, peer: str, came: Came, outcome: Ended) -> None:
         """Inside a transaction: which report an entry brought, and what is owed for it."""
         named, _ = about(came.frame.leaf)
-        if named is not None and outcome[1] not in {"erased", "hash-mismatch"}:  # no leaf of its is nobody's word
+        if named is not None and outcome[1] not in {
+            "erased",
+            "hash-mismatch",
+        }:  # no leaf of its is nobody's word
             self.disk.brought[peer, came.leaf_hash] = named
         if came.header is not None and came.header.t in OWED:
             told = Told(came.leaf_hash, outcome[0], START, outcome[1])  # type: ignore[arg-type]  # a state
@@ -337,7 +350,14 @@ class Recalling:
         if not self.disk.owing or not self.ready:
             return
         peer, first = self.disk.owing[0]
-        due = [t for p, t in self.disk.owing if p == peer and (t.by is None) == (first.by is None)][:MOST_TOLD]
+        due = [t for p, t in self.disk.owing if p == peer and (t.by is None) == (first.by is None)][
+            :MOST_TOLD
+        ]
         self.disk.owing = [one for one in self.disk.owing if one[0] != peer or one[1] not in due]
         if peer not in self.disk.stopped:
             self._say("receipt", write_receipt(due), {peer}, due[0].entry)
+
+
+def gives(entry: Entry, report_id: str, kinds: frozenset[str]) -> bool:
+    """Whether an entry is of those kinds and about that report."""
+    return about(entry.leaf)[0] == report_id and read_header(entry.leaf).t in kinds

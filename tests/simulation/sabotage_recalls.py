@@ -42,13 +42,6 @@ class Forward(Node):
         """Says nothing."""
 
 
-class Porous(Node):
-    """Lets in again what was taken back."""
-
-    def kept_out(self, _peer, _came):
-        return False
-
-
 class Mute(Node):
     """Does what it is asked, and says nothing of it."""
 
@@ -103,9 +96,10 @@ RECALLS = {
     "24 who keeps it": Row(("its recipient",), Hoarder, "and holds it|which had been taken back"),
     "24 who serves it on": Row(("its author",), Server, "still serves"),
     "24 of an older version": Row(("its author",), Brief, "and holds it|does not leave with it"),
-    "24 behind what is given anew": Row(("its author",), Slow, "does not hold version|which .* does not leave"),
+    "24 behind what is given anew": Row(
+        ("its author",), Slow, "does not hold version|which .* does not leave"
+    ),
     "24 passed on": Row(("a messenger",), Forward, "through .* who took it back"),
-    "24 by another door": Row(("a peer that was not told yet",), Porous, "again, which was purged"),
     "24 without a word": Row(("its recipient",), Mute, "has not heard what"),
     "24 marked": Row(("its recipient",), Lax, "and marks it"),
     "24 not done": Row(("its recipient",), Idle, "has done nothing"),

@@ -33,7 +33,8 @@ class Stored:
     """A report that is held. `audience`: NodeIDs that our versions went to; `leaves`: what carried each version.
 
     `earlier`: the same in ended logs, leaf hash → version. `gen`, `idx`: where in its origin's log the version stands.
-    `through`: the peer that passed it on, while it did not come from its author. `taken_back`: from whom a person took it.
+    `through`: the peer that passed it on, while it did not come from its author; `under`: what that one gave before.
+    `taken_back`: from whom a person took it.
     """
 
     held: Held
@@ -47,6 +48,7 @@ class Stored:
     idx: int = 0
     through: str | None = None
     taken_back: set[str] = field(default_factory=set)
+    under: "Stored | None" = None
 
     def carried(self, ver: int, leaf_hash: bytes | None) -> bool:
         """Whether that entry carried that version."""
@@ -197,8 +199,12 @@ class Disk:
     owing: list[tuple[str, Told]] = field(default_factory=list)  # receipts
     heard: set[tuple[str, bytes, str]] = field(default_factory=set)  # by whom, entry, state
     shares: dict[bytes, Passing] = field(default_factory=dict)  # what was passed on, by leaf hash
-    passed: dict[str, dict[str, tuple[bytes, ...]]] = field(default_factory=dict)  # report → who has it from here, by what
-    readers: set[tuple[bytes, str]] = field(default_factory=set)  # entry of a peer's, whom it passed an own report on to
+    passed: dict[str, dict[str, tuple[bytes, ...]]] = field(
+        default_factory=dict
+    )  # report → who has it from here, by what
+    readers: set[tuple[bytes, str]] = field(
+        default_factory=set
+    )  # entry of a peer's, whom it passed an own report on to
     told_onward: set[tuple[str, Told]] = field(default_factory=set)
 
     def waiting(self, report_id: str) -> bool:

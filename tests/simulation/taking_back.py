@@ -7,12 +7,11 @@ from random import Random
 from typing import Any
 
 from tests.simulation.node import Node
-from tests.simulation.recalling import DONE, GIVES
+from tests.simulation.recalling import DONE, GIVES, gives
 from tests.simulation.state import Passing, Recall
 from tests.simulation.villains import Villain, new_id
 
 from tocsin_federation.messages import read_header
-from tocsin_federation.receipt import about
 from tocsin_schema.marking import Tlp
 
 THINKS = 0.25
@@ -153,9 +152,10 @@ def _served(author: Node, one: Recall) -> list[str]:
     for node in one.refs:
         said = places.get(one.told.get(node, b""), 0)
         for entry in flat[:said] if one.what == "purge" else []:
-            if node in entry.wraps and entry.leaf and about(entry.leaf)[0] == one.report_id:
-                if read_header(entry.leaf).t in ({"share"} if one.author else GIVES):
-                    return [f"{_name(author)} still serves what it took back: {one.report_id}"]
+            if node in entry.wraps and gives(
+                entry, one.report_id, frozenset({"share"}) if one.author else GIVES
+            ):
+                return [f"{_name(author)} still serves what it took back: {one.report_id}"]
     return []
 
 
@@ -168,7 +168,9 @@ def _obeyed(run: Any, author: Node, reader: Node, one: Recall, leaf: bytes) -> l
     if not taken.done:
         return [f"{who}, and has done nothing"]
     stored = reader.disk.reports.get(one.report_id)
-    giver = None if stored is None else stored.through or stored.held.origin  # of the rest it is he who takes it back
+    giver = (
+        None if stored is None else stored.through or stored.held.origin
+    )  # of the rest it is he who takes it back
     early = giver == author.node_id and not (one.author is None and taken.before(stored))
     if early and one.what == "purge":
         wrong.append(f"{who}, and holds it: {one.report_id}")
@@ -196,7 +198,9 @@ def _believed(giver: Node, reader: Node) -> list[str]:
             continue
         if stored.through is None and stored.held.origin == giver.node_id:
             if reader.node_id not in giver.recipients(report_id):
-                wrong.append(f"{_name(reader)} holds {report_id}, which {_name(giver)} does not leave with it")
+                wrong.append(
+                    f"{_name(reader)} holds {report_id}, which {_name(giver)} does not leave with it"
+                )
         elif stored.through == giver.node_id and reader.node_id not in giver.disk.passed.get(report_id, {}):
             wrong.append(f"{_name(reader)} holds {report_id} through {_name(giver)}, who took it back")
     return wrong
@@ -212,7 +216,13 @@ def _heard(run: Any, author: Node) -> list[str]:
         if (by, leaf) not in sent:
             wrong.append(f"{_name(author)} believes {_name(reader)} about what it was never sent")
         mine = any(leaf == told for _, told in author.recalls)
-        if mine and state in DONE.values() and reader in run.honest and not reader.restored and by not in run.thieves:
+        if (
+            mine
+            and state in DONE.values()
+            and reader in run.honest
+            and not reader.restored
+            and by not in run.thieves
+        ):
             taken = reader.disk.recalled.get(leaf)
             if taken is None or not taken.done:
                 wrong.append(f"{_name(author)} believes that {_name(reader)} did what it did not")
@@ -238,4 +248,3 @@ def due(run: Any, reader: Node, origin: Node, report_id: str, *, said: bool) -> 
 
 def _name(node: Node) -> str:
     return str(node.player.name)
-

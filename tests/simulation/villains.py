@@ -47,7 +47,9 @@ class Villain(Node):
 
     def recallable(self) -> list[bytes]:
         """What it takes back falsely: entries of others, and its own that speak of others' reports."""
-        return [leaf for log in self.disk.followed.values() for leaf in log.leaves] + [e.leaf_hash for e in self.disk.entries]
+        return [leaf for log in self.disk.followed.values() for leaf in log.leaves] + [
+            e.leaf_hash for e in self.disk.entries
+        ]
 
     def take_back_falsely(self) -> bool:
         """Inside a transaction: a recall of what is not its to take back, and a receipt that says that it is done."""

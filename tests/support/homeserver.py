@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from deploy.demo.synapse import Person, Synapse
+from tests.support.ports import free_port
 
 _numbers = itertools.count(1)
 
@@ -40,7 +41,7 @@ class Room:
         """The next alert to reach the responder's client."""
         return await self.wait_for(is_ring, within_s=within_s)
 
-    async def said(self, words: str, *, within_s: float = 30) -> dict[str, Any]:
+    async def said(self, words: str, *, within_s: float = 60) -> dict[str, Any]:
         """The bot's message that holds `words`, as soon as it is in the room."""
         async with asyncio.timeout(within_s):
             while True:
@@ -81,7 +82,7 @@ def open_room(synapse: Synapse, **options: Any) -> Room:
 @pytest.fixture(scope="session")
 def _synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     pytest.importorskip("synapse", reason="no homeserver is installed here")
-    with Synapse(tmp_path_factory.mktemp("synapse")) as running:
+    with Synapse(tmp_path_factory.mktemp("synapse"), port=free_port()) as running:
         yield running
 
 
@@ -94,7 +95,7 @@ def homeserver(_synapse: Synapse) -> Iterator[Synapse]:
 @pytest.fixture(scope="session")
 def _second_synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     pytest.importorskip("synapse", reason="no homeserver is installed here")
-    with Synapse(tmp_path_factory.mktemp("second")) as running:
+    with Synapse(tmp_path_factory.mktemp("second"), port=free_port()) as running:
         yield running
 
 
@@ -117,7 +118,7 @@ def _alive_again(synapse: Synapse) -> Iterator[Synapse]:
 def limited_homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     """A homeserver with the rate limits that Synapse ships with."""
     pytest.importorskip("synapse", reason="no homeserver is installed here")
-    with Synapse(tmp_path_factory.mktemp("limited"), limited=True) as running:
+    with Synapse(tmp_path_factory.mktemp("limited"), limited=True, port=free_port()) as running:
         yield running
 
 

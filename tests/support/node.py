@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
-from aiohttp.test_utils import unused_port
+from tests.support.ports import free_port
 from tests.support.reports import report_by
 
 from tocsin_node.app import build_app
@@ -35,8 +35,8 @@ from tocsin_node.storage.pool import Address
 
 ROOT = Path(__file__).resolve().parents[2]
 WINGS = ("schema", "federation", "node", "cli")
-READY_S = 60.0
-STOP_S = 30.0
+READY_S = 120.0
+STOP_S = 90.0
 Values = Mapping[str, Mapping[str, Any]]
 
 
@@ -45,7 +45,7 @@ def settings_on(
 ) -> Settings:
     """A new node in `directory` whose database is `database`, on a free port of 127.0.0.1."""
     given = {name: dict(part) for name, part in (values or {}).items()}
-    node = {"org": org, "host": "127.0.0.1", "port": unused_port(), **given.pop("node", {})}
+    node = {"org": org, "host": "127.0.0.1", "port": free_port(), **given.pop("node", {})}
     storage = {"url": database.url, "migrate_at_start": True, "connections": 4, **given.pop("database", {})}
     initialise(directory, {"node": node, "database": storage, **given})
     return load(directory, {})
@@ -95,7 +95,9 @@ class NodeProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, without waiting."""
+        """Start it, without waiting; again, too, when it has ended by itself."""
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._arguments,

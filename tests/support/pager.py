@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Pager:
     """`alerts`: each once, as it was taken; `tries`: (headers, body) of every POST; `answers`: what is said instead."""
 
     secret: str
-    port: int = field(default_factory=unused_port)
+    port: int = field(default_factory=free_port)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     tries: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)

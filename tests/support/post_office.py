@@ -13,8 +13,8 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
-from aiohttp.test_utils import unused_port
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from tests.support.ports import free_port
 
 USER, PASSWORD = "tocsin", "hush-hush"
 
@@ -23,7 +23,7 @@ USER, PASSWORD = "tocsin", "hush-hush"
 class PostOffice:
     """`mails`: as they were taken. `data`, `recipients`: what is answered instead, each once; `hang`: nothing is."""
 
-    port: int = field(default_factory=unused_port)
+    port: int = field(default_factory=free_port)
     mails: list[EmailMessage] = field(default_factory=list)
     envelopes: list[list[str]] = field(default_factory=list)
     data: list[str] = field(default_factory=list)

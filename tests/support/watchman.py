@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from aiohttp.test_utils import unused_port
+from tests.support.ports import free_port
 
 SECRET = "beat-9f1c2"
 
@@ -16,7 +16,7 @@ SECRET = "beat-9f1c2"
 class Watchman:
     """`calls`: method, path and headers of each; `status`: what is answered."""
 
-    port: int = field(default_factory=unused_port)
+    port: int = field(default_factory=free_port)
     calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     status: int = 200
 

@@ -17,8 +17,8 @@ Direction = Literal["request", "answer"]
 Spoil = Callable[[Direction, bytes], bytes | None]
 
 CHUNK_BYTES = 65_536
-READY_S = 5.0
-REPLAY_S = 5.0
+READY_S = 30.0
+REPLAY_S = 30.0
 
 
 @dataclass

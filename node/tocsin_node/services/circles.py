@@ -140,20 +140,37 @@ class Circles:
         always = all(self._node_id in m.members for m in standing.circle.manifests)
         return replace(count, missing=count.missing + count.first - 1) if always else count
 
-    async def health(self) -> Check:
-        """Whether a circle of ours is frozen, or ends soon."""
-        now = self._now()
-        for standing in await self.all():
-            name = standing.newest.name
-            if standing.state == "frozen":
-                hint = f"Two manifests of one epoch of {name!r} are known: `tocsin circle show`. Call its admins."
-                return Check("circles", "degraded", "circle-frozen", hint)
-            left = standing.newest.expires_at - now
-            if standing.state == "adopted" and left < SOON:
-                end = f"{standing.newest.expires_at:%Y-%m-%d}"
-                hint = f"The manifest of {name!r} ends {end}: its admins must sign the next."
-                return Check("circles", "degraded", "circle-expiring", hint, mark=max(0, left.days))
+    async def health(self) -> Sequence[Check]:
+        """Whether a circle of ours is frozen, or ends soon; and whether one that is only offered is frozen.
+
+        Anybody may read it: not which. Who offers circles of its own that contradict themselves hides nothing of ours.
+        """
+        known = await self.all()
+        return self._ours([s for s in known if s.row.state == "adopted"]), self._offered(
+            [s for s in known if s.row.state == "offered"]
+        )
+
+    def _ours(self, adopted: Sequence[Standing]) -> Check:
+        frozen = sum(s.state == "frozen" for s in adopted)
+        if frozen:
+            hint = (
+                "A circle has two manifests of one epoch. `tocsin circle list` says which: call its admins."
+            )
+            return Check("circles", "degraded", "circle-frozen", hint, count=frozen)
+        end = min((s.newest.expires_at for s in adopted), default=None)
+        if end is not None and end - self._now() < SOON:
+            hint = f"A manifest ends {end:%Y-%m-%d}, its admins must sign the next: `tocsin circle list` says whose."
+            days = (end - self._now()).days
+            return Check("circles", "degraded", "circle-expiring", hint, mark=max(0, days))
         return Check("circles")
+
+    @staticmethod
+    def _offered(offered: Sequence[Standing]) -> Check:
+        frozen = sum(s.state == "frozen" for s in offered)
+        if not frozen:
+            return Check("circles-offered")
+        hint = "Of a circle that nobody here has adopted two manifests of one epoch are known: `tocsin circle list`."
+        return Check("circles-offered", "degraded", "circle-frozen", hint, count=frozen)
 
     # Changing ------------------------------------------------------------------------------------------
 

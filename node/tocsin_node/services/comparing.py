@@ -87,21 +87,38 @@ class Comparing:
                 "%d entries of %s that were missing here were fetched again", mended, peer.row.name
             )
         if left.entries or left.contradicted:
+            logger.warning("%s and this node do not hold the same: `tocsin peer verify`", peer.row.name)
             self._amiss[peer.node_id] = left
         else:
             self._amiss.pop(peer.node_id, None)
 
     async def health(self) -> Check:
-        """Whether some peer and we do not hold the same, as it was when they were compared."""
-        left = {
+        """Whether some peer and we do not hold the same, as it was when they were compared.
+
+        Anybody may read it: not which.
+        """
+        return self._check(
+            self._left(),
+            "a peer: the operators' room and this node's log say which; `tocsin peer verify NAME` says what",
+        )
+
+    async def look(self) -> Check:
+        """The same by our name for the peer; not for everybody."""
+        left = self._left()
+        name = min(left, default="")
+        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        return self._check(left, f"{name}{others}: `tocsin peer verify {name}` says what")
+
+    def _left(self) -> dict[str, _Amiss]:
+        return {
             p.row.name: self._amiss[p.node_id] for p in self._peering.active() if p.node_id in self._amiss
         }
+
+    def _check(self, left: dict[str, _Amiss], whom: str) -> Check:
         if not left:
             return Check(NAME)
         entries = sum(each.entries for each in left.values())
-        name = min(left)
-        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        hint = f"We do not hold the same as {name}{others}: `tocsin peer verify {name}` says what differs, and why."
+        hint = f"We do not hold the same as {whom} differs, and why."
         return Check(NAME, "degraded", "not-the-same", hint, count=entries)
 
 

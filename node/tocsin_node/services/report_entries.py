@@ -22,7 +22,14 @@ class ReportEntries:
     """Makes postings; whoever asks for one brings it to the ledger."""
 
     def __init__(
-        self, pool: Pool, peering: Peering, alarms: Alarms, sealing: Sealing, recalling: Recalling, *, org: str
+        self,
+        pool: Pool,
+        peering: Peering,
+        alarms: Alarms,
+        sealing: Sealing,
+        recalling: Recalling,
+        *,
+        org: str,
     ) -> None:
         self._pool = pool
         self._recalling = recalling

@@ -21,6 +21,7 @@ ASKED_DAYS: Final = 30  # once the report was taken back, while the author does 
 class NewComplaint:
     """`by` complains that `against` passed on, in its entry at `place`, what the marking forbids.
 
+    `tag`: keyed hash of the report's id and the version.
     `sealed`: that entry's header, ciphertext and locked data key, when we complain; `proof`: what others showed.
     """
 
@@ -32,6 +33,7 @@ class NewComplaint:
     tlp: str
     author: str
     recipients: tuple[str, ...]
+    tag: bytes
     sealed: tuple[bytes, bytes, bytes] | None = field(repr=False, default=None)
     proof: bytes | None = field(repr=False, default=None)
 
@@ -69,13 +71,15 @@ class Evidence:
     proof: bytes | None
 
 
-# One for each version: else who passes it on a thousand times has its author told a thousand times, by us.
+# One for each version, also when that one has ended: else who passes it on a thousand times, taking it back each time,
+# has its author told a thousand times, by us.
 COMPLAIN = """
 insert into complaint (by, against, gen, idx, leaf_hash, report_id, ver, tlp, author, recipients, leaf, ct, data_key,
-    proof)
+    proof, tag)
 select $1::text, $2::text, $3::int, $4::bigint, $5::bytea, $6::text, $7::int, $8::text, $9::text, $10::text[],
-    $11::bytea, $12::bytea, $13::bytea, $14::bytea
-where not exists (select from complaint where by = $1 and against = $2 and report_id = $6 and ver = $7)
+    $11::bytea, $12::bytea, $13::bytea, $14::bytea, $15::bytea
+where not exists (
+    select from complaint where by = $1 and against = $2 and (report_id = $6 and ver = $7 or tag = $15))
 on conflict (by, leaf_hash) do nothing
 """
 
@@ -169,6 +173,7 @@ async def complain(conn: Connection, new: NewComplaint) -> None:
         list(new.recipients),
         *(new.sealed or (None, None, None)),
         new.proof,
+        new.tag,
     )
 
 

@@ -181,8 +181,14 @@ from emergency_call k join emergency o on o.id = k.emergency where k.emergency =
 """
 
 RANG_TODAY = f"""
-select count(*) filter (where not {unvouched("e.id")}), count(*) filter (where {unvouched("e.id")}) from emergency e
-where e.origin = $1 and e.rang = 'emergency' and e.drill = $2 and e.stored_at > now() - interval '24 hours'
+select count(*) filter (where not disputed), count(*) filter (where disputed) from (
+    select {unvouched("e.id")} as disputed from emergency e
+    where e.origin = $1 and e.rang = 'emergency' and e.drill = $2 and e.stored_at > now() - interval '24 hours'
+    union all
+    select {disputed("s.node", "s.gen", "s.idx")} from spent s
+    where s.node = $1 and s.what = case when $2 then 'drill' else 'emergency' end
+        and s.at > now() - interval '24 hours'
+) rang
 """
 
 TOLD_TODAY = f"""

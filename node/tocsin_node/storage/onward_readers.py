@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from tocsin_federation.receipt import Item
 from tocsin_node.storage.pool import Connection
@@ -30,12 +31,16 @@ _TO_AUTHOR = (
     "exists (select from log_wrap w where w.gen = s.gen and w.idx = s.idx and w.recipient = {author})"
 )
 
-# Only what is news: else who says the same again and again has us write to authors as often.
-_NEWS = """not exists (
-    select from receipt k where k.node = $1 and k.gen = {of}.gen and k.idx = {of}.idx and case said.state
+TURNS: Final = 4  # ends of one entry that a reader may say in a day, and its author is told
+
+# Only what is news, and of what turns and turns again no more than a few a day: else who says the same again and again,
+# or now this and now that, has us write to authors as often (P-281).
+_NEWS = f"""not exists (
+    select from receipt k where k.node = $1 and k.gen = {{of}}.gen and k.idx = {{of}}.idx and case said.state
         when 'alerted' then k.alerted_at is not null when 'waiting' then k.waiting_at is not null
         when 'narrowed' then k.narrowed_at is not null when 'purged' then k.purged_at is not null
-        else k.outcome = said.state and k.code is not distinct from said.code end)"""
+        else k.outcome = said.state and k.code is not distinct from said.code
+            or k.turned_on = current_date and k.turns >= {TURNS} end)"""
 
 # What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on, but not
 # to itself: an author has the share, too.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_federation.messages import MAX_RECIPIENTS
-from tocsin_node.storage.disputed import disputed
+from tocsin_node.storage.disputed import unsaid
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.shares import ENTRIES
 
@@ -74,7 +74,7 @@ class OfPeer:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a peer took back. `report_ids`: what it reaches here now."""
+    """What a peer took back. `report_ids`: what it reaches here now. `disputed`: it vouches for that no longer."""
 
     leaf_hash: bytes
     origin: str
@@ -88,12 +88,14 @@ class Recalled:
     done_at: datetime | None
     done_by: str | None
     report_ids: tuple[str, ...]
+    disputed: bool
 
 
 # The name in a header, as the index `log_entry_about` has it.
 _NAME = r"substring({0}.leaf from position('\x226964223a22'::bytea in {0}.leaf) + 6 for 46)"
 _GIVES = " or ".join(
-    f"""position(convert_to('"t":"{kind}"', 'UTF8') in e.leaf) > 0""" for kind in ("publish", "revoke", "share")
+    f"""position(convert_to('"t":"{kind}"', 'UTF8') in e.leaf) > 0"""
+    for kind in ("publish", "revoke", "share")
 )
 
 # A peer may hold an earlier version and have come to no later one: whichever it took has to be named.
@@ -212,19 +214,18 @@ _REACHED = """array(
             select from remote_entry m where h.origin = r.origin and m.origin = r.origin and m.leaf_hash = r.leaf_hash
                 and (m.gen, m.idx) < (h.log_gen, h.log_index)) order by 1)"""
 _RECALLED = f"""
-select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED}
+select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED},
+    {unsaid("r")}
 from recalled r
 """
-# What stands in the disputed part of a log is not its author's word (P-151).
-_VOUCHED = f"""not exists (select from remote_entry m
-    where m.origin = c.origin and m.leaf_hash = c.leaf_hash and {disputed("m.origin", "m.gen", "m.idx")})"""
 OPEN = f"""
-{_RECALLED} where done_at is null and {_VOUCHED.replace("c.", "r.")} and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
+{_RECALLED} where done_at is null and ($2::text is null or origin = $2) and not {unsaid("r")}
+order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
 WAITING = f"""
 select exists (select from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
-where c.done_at is null and e.report_id = $1 and {_VOUCHED})
+where c.done_at is null and e.report_id = $1 and not {unsaid("c")})
 """
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
@@ -272,16 +273,30 @@ select distinct on (o.report_id, node) o.report_id, node, o.leaf_hash from onwar
 where o.by = $2 and o.report_id = any($1::text[]) order by o.report_id, node, o.gen desc, o.idx desc
 """
 
-# The stricter of two markings counts, of earlier versions too.
+# Whom a recall of ours has told as much already, of the very entry that is the newest that each was sent.
+TOLD_SO = """
+with ranks as (
+    select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
+)
+select p.node, p.ref from recall r join recall_peer p on p.recall = r.id
+where r.tag = $1 and (r.what = 'purge' or $2 = 'narrow'
+    and (select rank from ranks where tlp = r.tlp) >= (select rank from ranks where tlp = $3))
+"""
+
+# The stricter of two markings counts, of earlier versions too; but who passed a version on ($3) speaks of that alone.
 NARROW = """
 with ranks as (
         select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
     ),
     milder as (select tlp from ranks where rank < (select rank from ranks where tlp = $2)),
     versions as (
-        update report_version set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+        update report_version v set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+            and (exists (select from report r where r.id = v.report_id and r.origin = $3) or exists (
+                select from passed p where p.report_id = v.report_id and p.ver = v.ver and p.through = $3))
     ), said as (
-        update remark set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+        update remark k set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+            and (exists (select from report r where r.id = k.report_id and r.origin = $3) or exists (
+                select from passed p where p.report_id = k.report_id and p.ver = k.ver and p.through = $3))
     )
 update report set tlp = $2 where id = any($1::text[]) and tlp in (select tlp from milder)
 """
@@ -313,13 +328,13 @@ async def untold(conn: Connection, peers: Sequence[str], limit: int) -> list[Unt
 
 
 async def waits(conn: Connection, tag: bytes, peers: Sequence[str]) -> bool:
-    """Whether a recall of the report with this keyed hash has not been told to all of `peers` (NodeIDs) that it is for."""
+    """Whether a recall of the report with this keyed hash is still to be told to one of `peers` (NodeIDs)."""
     found: bool = await conn.fetchval(WAITS, tag, list(peers))
     return found
 
 
 async def say_again(conn: Connection) -> None:
-    """In the transaction that begins a log: recalls that nobody confirmed are untold, and that peers' are done is owed."""
+    """In the transaction that begins a log: recalls that nobody confirmed wait again, and that peers' are done is owed."""
     for statement in SAY_AGAIN:
         await conn.execute(statement)
 
@@ -387,6 +402,11 @@ async def passed_on(conn: Connection, report_ids: Sequence[str], us: str) -> dic
     return found
 
 
+async def told_so(conn: Connection, tag: bytes, what: str, tlp: str) -> set[tuple[str, bytes]]:
+    """(NodeID, leaf hash of the entry) of whom a recall of ours tells as much of the report with this keyed hash."""
+    return {tuple(row) for row in await conn.fetch(TOLD_SO, tag, what, tlp)}
+
+
 async def named(conn: Connection, origin: str, entries: Sequence[bytes]) -> set[bytes]:
     """Which entries of `origin`'s log it has taken back: whoever hands them on now, they are not taken any more."""
     return {row[0] for row in await conn.fetch(NAMED, origin, list(entries))}
@@ -440,9 +460,9 @@ async def done(conn: Connection, leaf_hash: bytes, *, by: str | None, reports: i
     await conn.execute(DONE, leaf_hash, by, reports, keep)
 
 
-async def narrow(conn: Connection, report_ids: Sequence[str], tlp: str) -> None:
-    """What is held of these reports is marked at least so."""
-    await conn.execute(NARROW, list(report_ids), tlp)
+async def narrow(conn: Connection, report_ids: Sequence[str], tlp: str, by: str) -> None:
+    """What is held of these reports is marked at least so; `by`: NodeID of their author, or of who passed them on."""
+    await conn.execute(NARROW, list(report_ids), tlp, by)
 
 
 def _recalled(row: tuple[object, ...]) -> Recalled:

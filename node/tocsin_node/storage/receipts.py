@@ -77,8 +77,12 @@ select e.leaf_hash from log_entry e join log_wrap w on w.gen = e.gen and w.idx =
 where e.leaf_hash = any($2::bytea[])
 """
 
+# Whether it says another end than before.
+_TURNS = """(excluded.outcome is not null
+    and (excluded.outcome, excluded.code) is distinct from (receipt.outcome, receipt.code))"""
+
 # The last word on an entry's end counts, and the first on everything else.
-HEAR = """
+HEAR = f"""
 insert into receipt (node, gen, idx, verified_at, outcome, code, outcome_at, alerted_at, waiting_at, narrowed_at,
     purged_at)
 select $1, e.gen, e.idx, now(), i.outcome, i.code, i.outcome_at, i.alerted_at, i.waiting_at, i.narrowed_at, i.purged_at
@@ -93,7 +97,10 @@ on conflict (node, gen, idx) do update set verified_at = coalesce(receipt.verifi
     alerted_at = coalesce(receipt.alerted_at, excluded.alerted_at),
     waiting_at = coalesce(receipt.waiting_at, excluded.waiting_at),
     narrowed_at = coalesce(receipt.narrowed_at, excluded.narrowed_at),
-    purged_at = coalesce(receipt.purged_at, excluded.purged_at)
+    purged_at = coalesce(receipt.purged_at, excluded.purged_at),
+    turns = case when not {_TURNS} then receipt.turns
+        when receipt.turned_on = current_date then receipt.turns + 1 else 1 end,
+    turned_on = case when {_TURNS} then current_date else receipt.turned_on end
 """
 
 OF_REPORT = f"""

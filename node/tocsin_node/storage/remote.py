@@ -170,10 +170,14 @@ select idx, outcome, code, report_id, at from remote_entry where origin = $1 ord
 
 # What was passed on counts as its messenger's.
 ALERTS_TODAY = """
-select count(*) from alert a left join report r on r.id = a.report_id left join emergency e on e.id = a.emergency
-left join passed p on p.report_id = a.report_id and p.ver = a.ver
-where (coalesce(p.through, r.origin) = $1 or e.origin = $1 and e.rang = 'ordinary')
-    and a.raised_at > now() - interval '24 hours'
+select (
+    select count(*) from alert a left join report r on r.id = a.report_id left join emergency e on e.id = a.emergency
+    left join passed p on p.report_id = a.report_id and p.ver = a.ver
+    where (coalesce(p.through, r.origin) = $1 or e.origin = $1 and e.rang = 'ordinary')
+        and a.raised_at > now() - interval '24 hours'
+) + (
+    select count(*) from spent where node = $1 and what = 'alert' and at > now() - interval '24 hours'
+)
 """
 
 

@@ -58,6 +58,7 @@ create table alert (
 CREATE UNIQUE INDEX alert_emergency ON public.alert USING btree (emergency) WHERE (emergency IS NOT NULL);
 CREATE INDEX alert_incident ON public.alert USING btree (incident, id);
 CREATE INDEX alert_names ON public.alert USING gin (report_names((facts)::text));
+CREATE INDEX alert_raised ON public.alert USING btree (raised_at);
 
 create table audit_head (
     one boolean default true not null,
@@ -199,6 +200,7 @@ create table complaint (
     told_gen integer,
     asked_at timestamp with time zone,
     ended_at timestamp with time zone,
+    tag bytea,
     constraint complaint_pkey PRIMARY KEY (id),
     constraint complaint_by_leaf_hash_key UNIQUE (by, leaf_hash)
 );
@@ -504,8 +506,10 @@ create table log_checkpoint (
     frontier bytea not null,
     note bytea not null,
     at timestamp with time zone default now() not null,
+    came_back boolean default false not null,
     constraint log_checkpoint_pkey PRIMARY KEY (gen, size)
 );
+CREATE INDEX log_checkpoint_came_back ON public.log_checkpoint USING btree (gen, size) WHERE came_back;
 
 create table log_confirmation (
     at timestamp with time zone default now() not null,
@@ -721,6 +725,8 @@ create table receipt (
     waiting_at timestamp with time zone,
     narrowed_at timestamp with time zone,
     purged_at timestamp with time zone,
+    turned_on date,
+    turns integer default 0 not null,
     constraint receipt_pkey PRIMARY KEY (node, gen, idx),
     constraint receipt_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
@@ -896,7 +902,6 @@ create table report_share (
     gen integer not null,
     idx bigint not null,
     leaf_hash bytea not null,
-    shared_at timestamp with time zone default now() not null,
     constraint report_share_pkey PRIMARY KEY (report_id, ver, gen, idx),
     constraint report_share_report_id_fkey FOREIGN KEY (report_id) REFERENCES report(id)
 );
@@ -945,6 +950,16 @@ create table silence (
     constraint silence_pkey PRIMARY KEY (id)
 );
 CREATE INDEX silence_until ON public.silence USING btree (until);
+
+create table spent (
+    node text not null,
+    what text not null,
+    at timestamp with time zone not null,
+    gen integer,
+    idx bigint,
+    constraint spent_what_check CHECK ((what = ANY (ARRAY['alert'::text, 'emergency'::text, 'drill'::text])))
+);
+CREATE INDEX spent_at ON public.spent USING btree (at);
 
 create table stirred (
     id bigint generated always as identity not null,

@@ -1,10 +1,8 @@
 import base64
-import gc
 import io
 import itertools
 import json
 import re
-import tracemalloc
 import warnings
 from collections import Counter
 
@@ -17,6 +15,7 @@ from stix2validator import ValidationOptions, validate_string
 from tests.schema import strategies
 from tests.schema.exports.reports import report, rich, rich_raw, sound
 from tests.schema.samples import DATA, FULL_RAW, LATER, NOW, PRODUCER, build, find
+from tests.support.measured import memory_of
 
 from tocsin_schema import ids, stix
 from tocsin_schema.errors import FormRefused
@@ -257,12 +256,7 @@ def test_memory_does_not_grow_with_the_number_of_reports():
 
     def measured(count):
         """What was written, and the most memory that it took meanwhile, in bytes."""
-        gc.collect()
-        tracemalloc.start()
-        size = sum(map(len, export.write(many(count))))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size, peak
+        return memory_of(lambda: sum(map(len, export.write(many(count)))))
 
     measured(300)  # fills the caches that are bounded
     (few, peak_of_few), (more, peak_of_many) = measured(75), measured(300)

@@ -2,12 +2,12 @@ import csv
 import io
 import itertools
 import json
-import tracemalloc
 from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 from tests.schema.samples import DATA, facts, find
+from tests.support.measured import memory_of
 
 from tocsin_schema.check import check_bundle
 from tocsin_schema.errors import ImportUnreadable
@@ -246,11 +246,8 @@ def test_a_file_that_is_no_classification_is_unreadable():
 def test_memory_does_not_grow_with_the_file():
     def peak(rows: int) -> int:
         stream = table(*({"incident_id": str(n + 1), "description": "d" * 40_000} for n in range(rows)))
-        tracemalloc.start()
-        for record in aiid.read(stream):
-            assert record.bundle
-        _, highest = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        whole, highest = memory_of(lambda: all(record.bundle for record in aiid.read(stream)))
+        assert whole
         return highest
 
     peak(100)  # fills some of the caches of the check, which are bounded

@@ -1,6 +1,5 @@
 import io
 import json
-import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.schema.samples import DATA, facts, find
 from tests.schema.strategies import wild_values
+from tests.support.measured import memory_of
 
 from tocsin_schema import ids
 from tocsin_schema.check import check_bundle
@@ -247,12 +247,7 @@ class Generated(io.RawIOBase):
 
 
 def test_memory_does_not_grow_with_the_file():
-    tracemalloc.start()
-    try:
-        size = sum(len(record.bundle) for record in avid.read(Generated(150)))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    size, peak = memory_of(lambda: sum(len(record.bundle) for record in avid.read(Generated(150))))
     assert size > 6_000_000
     assert peak < size / 4
 

@@ -1,12 +1,12 @@
 import io
 import json
-import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.schema.samples import DATA, FULL, FULL_RAW, MINIMAL_RAW, build, examples, facts, find, parsed
 from tests.schema.strategies import wild_values
+from tests.support.measured import memory_of
 
 from tocsin_schema import ids
 from tocsin_schema.check import check_bundle
@@ -346,10 +346,7 @@ def test_memory_does_not_grow_with_the_file():
         raw = json.dumps(bundle(*objects)).encode()
         stream = io.BytesIO(raw)
         del objects
-        tracemalloc.start()
-        count = sum(record.bundle is not None for record in stix.read(stream))
-        _, highest = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        count, highest = memory_of(lambda: sum(record.bundle is not None for record in stix.read(stream)))
         assert count == number
         return highest
 
