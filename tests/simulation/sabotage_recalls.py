@@ -1,7 +1,12 @@
 """Nodes that break one rule of recalls or of passing on each: the judge has to see every one, as of those in `sabotage`."""
 
 from tests.simulation.node import Node
+from tests.simulation.passing import Shared
 from tests.simulation.sabotage import THIEF, Row
+from tests.simulation.villains import GoBetween
+
+from tocsin_federation.onward import admit_share, read_share
+from tocsin_schema.check import check_bundle
 
 
 class Hoarder(Node):
@@ -70,22 +75,10 @@ class Wordless(Node):
         """Nothing is owed anew."""
 
 
-class Broadcaster(Node):
-    """Passes on to everybody, as if all were its clients."""
-
-    def may_have(self, header, nodes, _marked):
-        return set(nodes) - {header.by, *header.aud.nodes}, True
-
-
 class Obliging(Node):
     """Takes whatever is passed on."""
 
     def open_share(self, opened, policy):
-        from tests.simulation.passing import Shared
-
-        from tocsin_federation.onward import admit_share, read_share
-        from tocsin_schema.check import check_bundle
-
         share = read_share(opened.content)
         passed = admit_share(opened.header, share, policy=policy, me=self.node_id, known=self._known)
         mine = passed.author == self.node_id
@@ -104,6 +97,5 @@ RECALLS = {
     "24 marked": Row(("its recipient",), Lax, "and marks it"),
     "24 not done": Row(("its recipient",), Idle, "has done nothing"),
     "24 in a log that ended": Row(THIEF, Wordless, "has not heard what|does not leave", theft=True),
-    "11b passes on what it must not": Row(("a messenger",), Broadcaster, "which was not for it"),
-    "11b is believed": Row(("a messenger",), Obliging, "which was not for it"),
+    "11b is believed": Row((GoBetween,), Obliging, "which was not for it"),
 }

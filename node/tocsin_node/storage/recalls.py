@@ -334,7 +334,7 @@ async def waits(conn: Connection, tag: bytes, peers: Sequence[str]) -> bool:
 
 
 async def say_again(conn: Connection) -> None:
-    """In the transaction that begins a log: recalls that nobody confirmed wait again, and that peers' are done is owed."""
+    """In the transaction that begins a log: recalls that nobody confirmed wait again; that peers' are done is owed."""
     for statement in SAY_AGAIN:
         await conn.execute(statement)
 
