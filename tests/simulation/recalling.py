@@ -247,6 +247,8 @@ class Recalling:
 
     def _before_anew(self, one: Taken, report_id: str, stored: Stored) -> None:
         """What came before a version that was given anew goes, or is marked, all the same (P-250)."""
+        if stored.under is not None and not one.before(stored.under) and one.recall.what == "purge":
+            stored.under = None
         log = self._generation(one.by, one.gen)
         early = {ver for ver, leaf in stored.leaves.items() if leaf in log.leaves[: one.idx]}
         for ver in early - {stored.held.ver}:

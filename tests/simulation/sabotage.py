@@ -283,12 +283,16 @@ def _identity_of(player: Any) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """`who`: villains, or the wire and the machines themselves. `fault`: what `word` is said of. `theft`: keys are stolen."""
+    """`who`: villains, or the wire and the machines themselves. `fault`: what `word` is said of. `theft`: keys are stolen.
+
+    `first`: the seed from which on it is looked for.
+    """
 
     who: tuple[str | type[Node], ...]
     fault: type[Node]
     word: str
     theft: bool = False
+    first: int = 3000
 
 
 THIEF = ("a thief of online keys, in the name of whoever he robbed",)

@@ -88,14 +88,16 @@ class Obliging(Node):
 RECALLS = {
     "24 who keeps it": Row(("its recipient",), Hoarder, "and holds it|which had been taken back"),
     "24 who serves it on": Row(("its author",), Server, "still serves"),
-    "24 of an older version": Row(("its author",), Brief, "and holds it|does not leave with it"),
+    "24 of an older version": Row(("its author",), Brief, "and holds it|does not leave with it", first=3050),
     "24 behind what is given anew": Row(
-        ("its author",), Slow, "does not hold version|which .* does not leave"
+        ("its author",), Slow, "does not hold version|which .* does not leave", first=3100
     ),
-    "24 passed on": Row(("a messenger",), Forward, "through .* who took it back"),
+    "24 passed on": Row(("a messenger",), Forward, "through .* who took it back", first=3110),
     "24 without a word": Row(("its recipient",), Mute, "has not heard what"),
     "24 marked": Row(("its recipient",), Lax, "and marks it"),
     "24 not done": Row(("its recipient",), Idle, "has done nothing"),
-    "24 in a log that ended": Row(THIEF, Wordless, "has not heard what|does not leave", theft=True),
+    "24 in a log that ended": Row(
+        THIEF, Wordless, "has not heard what|does not leave", theft=True, first=3035
+    ),
     "11b is believed": Row((GoBetween,), Obliging, "which was not for it"),
 }
