@@ -337,8 +337,10 @@ class Emergencies:
                 "not at all. `tocsin emergency list` shows them; speak with the peer."
             )
             return Check("emergencies", "degraded", "calls-over-limit", hint)
-        parts = [f"{earnest} emergencies are open"] if earnest else []
-        parts += [f"{drills} DRILLS are open"] if drills else []
+        parts = (
+            ["an emergency is open" if earnest == 1 else f"{earnest} emergencies are open"] if earnest else []
+        )
+        parts += ["a DRILL is open" if drills == 1 else f"{drills} DRILLS are open"] if drills else []
         if not parts:
             return Check("emergencies")
         code = "emergency-open" if earnest else "drill-open"
