@@ -40,8 +40,8 @@ SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
 DIGESTED = "Several incidents came at once and were told together. See each: tocsin alert list --open"
 ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
 DISPUTED_NOTE = (
-    "Its author has ended the log that this stands in (its key was stolen, or its database restored) and vouches for it "
-    "no longer. Ask them before you act on it."
+    "Its author has ended the log that this stands in (its key was stolen, or its database restored) and vouches for "
+    "it no longer. Ask them before you act on it."
 )
 HEADLINES = {
     "raise": "ALERT, grade {grade}",
