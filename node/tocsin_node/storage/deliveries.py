@@ -269,14 +269,16 @@ where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.rais
 order by a.id limit 200
 """
 
-BACKLOG = """
+# What waits for its author to vouch for it waits for no channel.
+BACKLOG = f"""
 select
     coalesce(extract(epoch from now() - min(greatest(created_at, not_before))
-        filter (where state in ('pending', 'sending') and coalesce(not_before, now()) <= now())), 0)::float8,
+        filter (where state in ('pending', 'sending') and coalesce(not_before, now()) <= now() and {_VOUCHED})),
+        0)::float8,
     count(*) filter (where channel like 'matrix%' and state = 'accepted'
                      and accepted_at < now() - interval '60 seconds'),
     count(*) filter (where state = 'failed')
-from delivery where created_at > now() - interval '7 days' and channel = any($1::text[]) and alert_id is not null
+from delivery d where created_at > now() - interval '7 days' and channel = any($1::text[]) and alert_id is not null
 """
 
 
