@@ -493,7 +493,9 @@ async def test_an_alert_about_a_disputed_report_waits_and_goes_when_its_author_s
             for raw in raws:
                 await holds(acme, incident_id_of(raw), disputed=True)
             async with acme.node.pool.acquire() as conn:  # it waits for its author, and for no channel
-                await conn.execute("update delivery set created_at = now() - interval '1 hour'")
+                await conn.execute(
+                    "update delivery set created_at = now() - interval '1 hour', not_before = null"
+                )
                 assert (await deliveries.backlog(conn, ["webhook"])).waiting_s == 0
             await there.start()
             true = [mallory.bundle("Two people died elsewhere", **GRAVE), raws[1]]
