@@ -17,7 +17,7 @@ def compared_text(peer: Mapping[str, Any]) -> str:
     """What was found the last time, and what to do; of one that could not be compared since, why."""
     found = peer.get("comparison")
     if not found:
-        return "not yet: it is done once a day, the first time within 15 minutes of a start"
+        return "not yet; it is done once a day, first within 15 minutes of a start"
     again = f"tocsin peer verify {shlex.quote(str(peer.get('name')))}"
     words = []
     if found.get("at"):
