@@ -338,9 +338,9 @@ class Emergencies:
             )
             return Check("emergencies", "degraded", "calls-over-limit", hint)
         parts = (
-            ["an emergency is open" if earnest == 1 else f"{earnest} emergencies are open"] if earnest else []
+            ["1 emergency is open" if earnest == 1 else f"{earnest} emergencies are open"] if earnest else []
         )
-        parts += ["a DRILL is open" if drills == 1 else f"{drills} DRILLS are open"] if drills else []
+        parts += ["1 DRILL is open" if drills == 1 else f"{drills} DRILLS are open"] if drills else []
         if not parts:
             return Check("emergencies")
         code = "emergency-open" if earnest else "drill-open"
