@@ -21,6 +21,13 @@ CALL = disputed("o.origin", "k.log_gen", "k.log_index")
 STANDS = f"k.revoked_at is null and not {ACT}"
 
 
+def unsaid(recall: str) -> str:
+    """The condition that a peer's recall (a row of `recalled`, its alias) stands where that peer's log is disputed."""
+    return f"""exists (
+    select from remote_entry said join remote_log l on l.origin = said.origin and l.gen = said.gen
+    where said.origin = {recall}.origin and said.leaf_hash = {recall}.leaf_hash and l.disputed_from <= said.idx)"""
+
+
 def unvouched(emergency: str) -> str:
     """The condition that all calls of an emergency are disputed: nobody called. `emergency`: SQL, its id or null."""
     return f"""exists (
