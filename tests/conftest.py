@@ -1,5 +1,6 @@
 """Fixtures for every ring: the session's cluster, a database a test, a pool on it."""
 
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,6 +18,12 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("tocsin"), derandomize=False, print_blob=True)
 settings.load_profile("tocsin")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what stays to the end: a million objects, over which the collector would walk for seconds at any moment."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
