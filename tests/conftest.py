@@ -1,7 +1,7 @@
 """Fixtures for every ring: the session's cluster, a database a test, a pool on it."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +22,18 @@ settings.load_profile("tocsin")
 
 def pytest_collection_finish() -> None:
     """Set aside what stays to the end: a million objects, over which the collector would walk for seconds at any moment."""
+    set_aside()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_to_collect() -> Iterator[None]:
+    """What a module leaves is collected at its end, and not within some later test that has a time limit."""
+    yield
+    set_aside()
+
+
+def set_aside() -> None:
+    """Collect what can be; the collector walks over the rest no more."""
     gc.collect()
     gc.freeze()
 
