@@ -1,6 +1,7 @@
 """Fixtures for every ring: the session's cluster, a database a test, a pool on it."""
 
 import gc
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -18,6 +19,12 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("tocsin"), derandomize=False, print_blob=True)
 settings.load_profile("tocsin")
+
+# What ignores a signal hands that down to all that it starts; a node or a demonstration then rightly goes on when a test
+# asks it to stop. A run in the background (`make test &`, nohup) still ignores it, and its children do not.
+for _sign in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_sign) is signal.SIG_IGN:
+        signal.signal(_sign, lambda *_: None)
 
 
 def pytest_collection_finish() -> None:
