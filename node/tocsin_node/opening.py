@@ -152,7 +152,6 @@ async def _own(on: Ground, base: Base) -> Own:
         pool, ledger, peering, ownership, base.erasing, recalling, screening, releasing, entries,
         node_id=me, org=org,
     )  # fmt: skip
-    gen = on.identity.statement.log.gen
     remarks = Remarks(pool, ledger, peering, base.sealing, node_id=me)
     emergencies = Emergencies(
         pool, ledger, peering, base.alarms, remarks, base.sealing,
@@ -168,7 +167,7 @@ async def _own(on: Ground, base: Base) -> Own:
         entries=entries,
         reporting=reporting,
         importing=importing,
-        republishing=Republishing(pool, ledger, peering, reporting, entries, node_id=me, gen=gen),
+        republishing=Republishing(pool, ledger, peering, reporting, entries, identity=on.identity),
         remarks=remarks,
         emergencies=emergencies,
         answering=Answering(pool, ledger, peering, base.sealing, node_id=me),
@@ -226,7 +225,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
         witnessing=witnessing,
         gossip=gossip,
         reconciling=reconciling,
-        comparing=Comparing(reconciling, peering, on.auditing),
+        comparing=Comparing(pool, reconciling, peering, on.auditing),
         self_check=SelfCheck(
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,

@@ -3,7 +3,7 @@
 The node must be stopped meanwhile: what it would add to the old log would be disputed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,13 @@ class LastGoodUnknown(NodeError):
     hint = "Give one up to what `tocsin log verify` showed last; left out, it is all that the database holds."
 
 
+class CameBackInDoubt(NodeError):
+    """Entries of this log came back from peers; whoever has its key may have written them."""
+
+    code = "last-good-unsaid"
+    hint = "Say which are good: --last-good SIZE."
+
+
 @dataclass(frozen=True, slots=True)
 class LastGood:
     """The head up to which a log is good, and how many entries of the node's own database lie beyond it."""
@@ -37,12 +44,13 @@ class LastGood:
 
 
 @asynccontextmanager
-async def last_good(directory: Path, size: int | None) -> AsyncIterator[LastGood]:
+async def last_good(directory: Path, size: int | None, *, stolen: bool = False) -> AsyncIterator[LastGood]:
     """The newest checkpoint over at most `size` entries (None: of all) that the database holds, with the pen held.
 
-    What a thief signed with the stolen key is not in this database unless he had that too.
+    What a thief signed with the stolen key is not in this database unless he had that too, or it came back from peers:
+    then, `stolen`, a person has to name the size.
 
-    Raises: LastGoodUnknown, NodeRunning, NotInitialised, SettingsError, SecretError, StorageError.
+    Raises: LastGoodUnknown, CameBackInDoubt, NodeRunning, NotInitialised, SettingsError, SecretError, StorageError.
     """
     settings = load(directory)
     gen = verify_chain(read_chain(directory), expected=None, now=None).statement.log.gen
@@ -53,6 +61,9 @@ async def last_good(directory: Path, size: int | None) -> AsyncIterator[LastGood
             await bring_up_to_date(settings, database)
             async with leader.connection() as conn:
                 held, good = await log.head(conn, gen), await log.head_within(conn, gen, size)
+                back = [each for each in await log.came_back(conn) if each.gen == gen]
+                if stolen and size is None and held and back:
+                    raise in_doubt(back, held.size)
                 if held is None or good is None or (size is not None and size > held.size):
                     entries = held.size if held else 0
                     raise LastGoodUnknown(f"The log in this node's database has {entries} entries.")
@@ -61,3 +72,15 @@ async def last_good(directory: Path, size: int | None) -> AsyncIterator[LastGood
             yield LastGood(Void(gen=gen, size=good.size, root=good.root), held.size - good.size)
         finally:
             await leader.close()
+
+
+def in_doubt(back: Sequence[log.CameBack], size: int) -> CameBackInDoubt:
+    """What a person has to decide about entries that came back, in a log of `size` entries."""
+    first = back[0]
+    count = sum(each.stop - each.start for each in back)
+    return CameBackInDoubt(
+        f"{count} entries of this log came back from peers, the first at {first.at:%Y-%m-%d %H:%M} UTC: "
+        "this database had not known them.",
+        hint=f"If a backup had been put back then, they are yours: --last-good {size}. If not, a thief wrote them: "
+        f"--last-good {first.start}.",
+    )

@@ -42,6 +42,7 @@ def watch(node: Node) -> None:
     """Say what `/healthz` looks at, beside what is watched since the start."""
     node.health.add("judging", node.faults.health)
     node.health.add("log", node.self_check.health)
+    node.health.add("log-back", node.self_check.health_back)
     node.health.add("ended-log", node.republishing.health)
     node.health.add("circles", node.circles.health)
     node.health.add("alerts", node.alarms.health)

@@ -54,7 +54,7 @@ def test_every_exit_code_is_used():
 NEVER_SERVED = {
     "address-unavailable", "already-initialised", "e2ee-missing", "identity-expired", "node-running", "not-initialised",
     "secret-unreadable", "settings-invalid", "token-invalid", "token-name-unknown",
-    "key-locked", "passphrase-wrong", "passphrase-weak", "paper-unread", "rotation-running", "last-good-unknown",
+    "key-locked", "passphrase-wrong", "passphrase-weak", "paper-unread", "rotation-running", "last-good-unknown", "last-good-unsaid",
     "log-fork", "log-growth", "log-rollback", "log-root",
     "database-newer", "database-not-migrated", "migration-changed", "migration-failed",
     "postgres-failed", "postgres-missing", "postgres-user-missing", "postgres-version",

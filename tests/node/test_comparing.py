@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 from tests.node.test_relaying import SOON
-from tests.support.circle import circle, filed, seen
+from tests.support.circle import circle, filed, introduce, seen
 from tests.support.node import open_here, settings_on
 from tests.support.villain import GRAVE, get, outcomes, villain
 
@@ -83,3 +83,33 @@ async def test_who_answers_nonsense_holds_up_nobody(cluster, tmp_path):
         assert (await comparing_of(acme))[:2] == ("ok", None), (
             "whoever cannot be compared with has lost nothing"
         )
+
+
+async def test_what_was_found_is_kept_and_shown_of_each_peer_also_after_a_start_and_when_a_person_had_it_compared(
+    cluster, database, tmp_path
+):
+    async with cluster.database() as other:
+        alder_on = settings_on(tmp_path / "alder", database, SOON, org="alder")
+        birch_on = settings_on(tmp_path / "birch", other, SOON, org="birch")
+        async with open_here(birch_on) as birch:
+            async with open_here(alder_on) as alder:
+                await introduce("alder", alder, "birch", birch)
+                assert (await get(alder, "/v1/peers"))["items"][0]["comparison"] is None
+                lost = (await filed(alder, "Lost at birch"))["id"]
+                await seen(birch, lost)
+                await lose(birch, lost)
+                await alder.node.comparing.round()
+            async with open_here(alder_on) as alder:
+                assert (await comparing_of(alder))[1] == "not-the-same", "a start forgets nothing"
+                found = (await get(alder, "/v1/peers/birch"))["comparison"]
+                assert (found["same"], found["amiss"], found["trouble"]) == (False, 1, None)
+                await birch.node.comparing.round()
+                assert (await get(birch, "/v1/peers/alder"))["comparison"]["mended"] == 1
+                assert (await get(alder, "/v1/peers/birch/verify"))["same"]
+                assert (await comparing_of(alder))[:2] == ("ok", None), "a person had it compared"
+                assert (await get(alder, "/v1/peers/birch"))["comparison"]["same"]
+        async with open_here(alder_on) as alder:
+            await alder.node.comparing.round()
+            found = (await get(alder, "/v1/peers/birch"))["comparison"]
+            assert (found["same"], found["trouble"]) == (True, "peer-unreachable")
+            assert found["at"] < found["tried_at"]

@@ -116,7 +116,7 @@ async def test_what_its_author_marked_more_strictly_since_goes_on_to_nobody(clus
         said = await filed(elm, "Told to fir", tlp=Tlp.GREEN)
         await seen(fir, said["id"])
         async with fir.node.pool.acquire() as conn:
-            await recalls.narrow(conn, [said["id"]], "amber+strict")
+            await recalls.narrow(conn, [said["id"]], "amber+strict", elm.node.identity.node_id)
         done = await share(fir, said["id"], "oak", status=200)
         assert ("oak", "onward-forbidden") in [(w["name"], w["code"]) for w in done["withheld"]]
         assert done["to"] == []

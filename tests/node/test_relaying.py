@@ -203,7 +203,7 @@ async def test_what_was_marked_more_strictly_since_goes_back_to_its_author_alone
     body = await birch.node.giving.entries(caller, author, 0, 512)
     assert [f.idx for f in FrameReader().feed(body)] == [0]
     async with birch.node.pool.acquire() as conn:
-        await recalls.narrow(conn, [report["id"]], "red")
+        await recalls.narrow(conn, [report["id"]], "red", alder.node.identity.node_id)
     body = await birch.node.giving.entries(caller, author, 0, 512)
     assert FrameReader().feed(body) == []
     body = await birch.node.giving.entries(author, author, 0, 512)

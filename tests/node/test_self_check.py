@@ -19,6 +19,9 @@ from tocsin_federation.checkpoint import open_checkpoint
 from tocsin_federation.evidence import read_evidence, verify_evidence
 from tocsin_federation.proof import read_proof, verify_proof
 from tocsin_node.continuity import Continuity
+from tocsin_node.recovery import CameBackInDoubt, last_good
+from tocsin_node.rotation import Change, rotate
+from tocsin_node.storage.log import came_back
 from tocsin_schema.check import check_bundle
 from tocsin_schema.remarks import exposure
 from tocsin_schema.stix import withdraw
@@ -83,6 +86,13 @@ async def health_of(node, code):
         return [c for c in checks if c["code"] == code]
 
     return (await until(there))[0]
+
+
+async def over(node, code):
+    async def told_no_more():
+        return not [c for c in (await get_health(node))["checks"] if c["code"] == code]
+
+    await until(told_no_more)
 
 
 async def get_health(node):
@@ -444,3 +454,104 @@ async def test_a16_a_backup_of_before_a_recall_hears_of_it_again_and_purges_anew
         elm.put_back(dump)
         async with elm.up() as node:
             await gone(node, done["id"])
+
+
+@asynccontextmanager
+async def robbed(elm, cluster, tmp_path):
+    """Elm's keys and database were copied, and fir was told something in its name. Gives fir's settings, and what it was told."""
+    async with elm_and_fir(elm, cluster, tmp_path) as (fir, node_id, _):
+        noted = elm.notes(node_id).file.read_bytes()
+        shutil.copytree(elm.settings.dir, tmp_path / "thief")
+        copy = await elm.dump()
+        database = msgspec.structs.replace(elm.settings.database, url=copy.url)
+        thief = msgspec.structs.replace(elm.settings, dir=tmp_path / "thief", database=database)
+        async with open_here(thief) as node, open_here(fir) as other:
+            told = await filed(node, "Invented")
+            await seen(other, told["id"])
+        elm.notes(node_id).file.write_bytes(noted)  # he did that on a machine of his own
+        yield fir, told["id"], node_id
+
+
+async def test_a_node_that_wrote_last_takes_a_thiefs_entries_for_nobodys_but_his(elm, cluster, tmp_path):
+    async with robbed(elm, cluster, tmp_path) as (fir, told, _):
+        async with open_here(fir), elm.up() as node:
+            check = await health_of(node, "log-elsewhere")
+            assert (check["status"], "--stolen log" in check["hint"]) == ("down", True)
+            node.node.self_check.nudge()
+            async with node.client.post("/v1/log/confirm", json={"by": "Ada"}) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (503, "log-elsewhere")
+            size = node.node.ledger.head.size
+            assert told not in [each["id"] for each in (await get(node, "/v1/reports"))["items"]]
+        async with last_good(elm.settings.dir, None, stolen=True) as good:
+            assert (good.void.size, good.beyond) == (size, 0)
+
+
+async def test_a_running_node_that_signed_last_takes_a_thiefs_entries_for_nobodys_but_his(
+    elm, cluster, tmp_path
+):
+    async with elm_and_fir(elm, cluster, tmp_path) as (fir, node_id, _):
+        elm.move(node_id)  # the machine does not vouch for it, and its peers do
+        async with elm.up() as node, open_here(fir) as other:
+            await seen(other, (await filed(node, "Signed here"))["id"])
+            assert node.node.self_check._wrote_last
+
+
+async def test_what_a_person_vouches_for_is_taken_back_from_a_node_that_ran_elsewhere(elm, cluster, tmp_path):
+    async with robbed(elm, cluster, tmp_path) as (fir, told, _), open_here(fir) as other, elm.up() as node:
+        await health_of(node, "log-elsewhere")
+        async with node.client.post("/v1/log/confirm", json={"by": "Ada", "take_back": True}) as answer:
+            assert (await answer.json())["state"] == "restored"
+        await until_held(node, told)
+        await seen(other, (await filed(node, "And on"))["id"])
+        await over(node, "log-came-back")
+
+
+async def test_what_came_back_is_told_of_until_somebody_says_that_it_is_ours_and_no_theft_is_ended_without_a_size(
+    elm, cluster, tmp_path
+):
+    async with robbed(elm, cluster, tmp_path) as (fir, told, node_id):
+        elm.reboot(node_id)  # the machine was off, and vouches for nothing
+        async with open_here(fir), elm.up() as node:
+            await until_held(node, told)
+            check = await health_of(node, "log-came-back")
+            assert check["status"] == "degraded"
+            (back,) = await came_back_at(node)
+        with pytest.raises(CameBackInDoubt) as refused:
+            async with last_good(elm.settings.dir, None, stolen=True):
+                pass
+        assert f"--last-good {back.start}" in refused.value.hint
+        async with last_good(elm.settings.dir, back.start, stolen=True) as good:
+            rotate(elm.settings.dir, change=Change(("log",), good.void))
+        async with open_here(fir) as other, elm.up() as node:
+            async with node.client.post("/v1/log/republish", json={}) as answer:
+                outcomes = {i["id"]: i["outcome"] for i in (await answer.json())["items"]}
+            assert outcomes.pop(told) == "came-back"
+            assert set(outcomes.values()) == {"stored"}
+            said = await filed(node, "By its author")
+            await seen(other, said["id"])
+            assert (await get(other, f"/v1/reports/{told}"))["disputed"]
+            await over(node, "republish-waiting")
+            async with node.client.post("/v1/log/republish", json={"reports": [told]}) as answer:
+                assert [i["outcome"] for i in (await answer.json())["items"]] == ["stored"]
+
+
+async def test_a_person_who_put_a_backup_back_says_that_what_came_back_is_ours(elm, cluster, tmp_path):
+    async with elm_and_fir(elm, cluster, tmp_path) as (fir, node_id, dump):
+        elm.restore(dump, node_id)
+        async with open_here(fir), elm.up() as node:
+            await health_of(node, "log-came-back")
+            async with node.client.post("/v1/log/confirm", json={"by": "Ada"}) as answer:
+                assert (await answer.json())["state"] == "confirmed"
+            await over(node, "log-came-back")
+
+
+async def came_back_at(node):
+    async with node.node.pool.acquire() as conn:
+        return await came_back(conn)
+
+
+async def until_held(node, report_id):
+    async def there():
+        return report_id in [each["id"] for each in (await get(node, "/v1/reports"))["items"]]
+
+    await until(there)

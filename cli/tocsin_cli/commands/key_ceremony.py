@@ -106,7 +106,7 @@ def rehearse(session: Session, /, directory: Path | None, **given: Any) -> None:
     metavar="SIZE",
     type=click.IntRange(0),
     help="How many of the log's entries are good, after a theft or a restored backup. Left out: all that the database "
-    "holds.",
+    "holds. After a theft it has to be said if entries came back from peers.",
 )
 @click.option(
     "--last-good-root",
@@ -155,7 +155,8 @@ async def _recover(
         if given["last_good_root"]:
             known = _void(directory, given["last_good"], given["last_good_root"])
             return _hold(session, directory, Change(roles, known), given)
-        async with last_good(directory, given["last_good"]) as good:
+        stolen = bool({"log", "all"} & set(given["stolen"]))
+        async with last_good(directory, given["last_good"], stolen=stolen) as good:
             if good.beyond:
                 session.out.warn(
                     f"{good.beyond} entries of this node's own database lie beyond the last good one:\n"

@@ -26,6 +26,12 @@ def republish(session: Session, reports: Sequence[str], dry_run: bool) -> None:
         return
     rows = [(i["outcome"], i["id"], i["ver"], i["title"], ", ".join(i["to"]) or "-") for i in items]
     session.out.table(("outcome", "report", "ver", "title", "to"), rows)
+    if any(item["outcome"] == "came-back" for item in items):
+        session.out.say(
+            "What came back from peers beyond the last good entry was not given out: a thief may have written it.\n"
+            "What you know to be yours: tocsin key republish ID. What is not: tocsin report show ID, then update,\n"
+            "withdraw or erase it."
+        )
     for item in items:
         for withheld in item["withheld"]:
             session.out.detail(f"{item['id']}: not to {withheld['name']}: {withheld['reason']}")

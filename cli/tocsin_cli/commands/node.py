@@ -69,16 +69,32 @@ def run(
 
 @node.command("confirm")
 @click.option("--by", metavar="NAME", required=True, help="Who says so; it is kept.")
+@click.option(
+    "--take-back",
+    is_flag=True,
+    help="What peers hold of our log beyond this database is ours: the node ran elsewhere, and nobody stole its key.",
+)
 @pass_session
-def confirm(session: Session, by: str) -> None:
+def confirm(session: Session, by: str, take_back: bool) -> None:
     """Let the log go on although no peer could be asked how long it is.
 
     After a start on another machine a node asks its peers whether they hold a longer log than its database: then it was
     restored from a backup, and would sign a second past. If none can be reached, it waits. Say this only when you know
     that the database is the newest there is; when a longer log is known, it is refused.
+
+    A node that knows that it wrote last takes a longer log for the work of somebody who has its key, and stops
+    (log-elsewhere). Say --take-back only when you know who wrote that: it becomes yours.
     """
-    found = session.client.json("POST", "/v1/log/confirm", send={"by": by})
+    asked = {"by": by} | ({"take_back": True} if take_back else {})
+    found = session.client.json("POST", "/v1/log/confirm", send=asked)
     if session.out.as_json:
         session.out.document(found)
+        return
+    if found.get("state") != "confirmed":
+        size = found.get("size")
+        session.out.line(
+            f"What peers hold of the log beyond {size} entries is taken back, on the word of {by}."
+        )
+        session.out.next_step("tocsin report list, and the check `log` of /healthz")
         return
     session.out.line(f"The log goes on from {found.get('size')} entries, on the word of {by}.")

@@ -132,7 +132,7 @@ def recalls(session: Session) -> None:
         for one in theirs
     ]
     session.out.table(["by", "of", "what", "how far", "until", "report"], rows)
-    waiting = [one for one in theirs if not one["done_at"]]
+    waiting = [one for one in theirs if not one["done_at"] and not one.get("disputed")]
     for one in waiting:
         reports = _reports(one, titles) or "nothing that is held here"
         session.out.say(f"{one['peer']['name']} takes back {reports}: {one['reason']}")
@@ -227,4 +227,6 @@ def _named(report_id: str, titles: Mapping[str, str]) -> str:
 def _done(one: Mapping[str, Any]) -> str:
     if one["done_at"]:
         return f"done by {one['done_by']}" if one["done_by"] else "done"
+    if one.get("disputed"):
+        return "disputed: not obeyed"
     return "waits for a person here"

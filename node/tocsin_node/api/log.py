@@ -31,16 +31,17 @@ async def checkpoint(request: web.Request) -> web.Response:
 
 
 class ConfirmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`by`: who says that the database is the newest there is."""
+    """`by`: who says that the database is the newest there is; `take_back`: that a longer log is ours, too."""
 
     by: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    take_back: bool = False
 
 
 async def confirm(request: web.Request) -> web.Response:
     """POST /v1/log/confirm: a named person lets the log go on although no peer could be asked."""
     node = request.app[NODE]
     wanted = await read_json(request, ConfirmRequest)
-    await node.self_check.confirm(wanted.by)
+    await node.self_check.confirm(wanted.by, take_back=wanted.take_back)
     return json_response({"state": node.self_check.state, "size": node.ledger.head.size})
 
 

@@ -183,6 +183,7 @@ def _theirs(node: Node, one: Recalled) -> dict[str, Any]:
         "done_at": one.done_at,
         "done_by": one.done_by,
         "reports": list(one.report_ids),
+        "disputed": one.disputed,
     }
 
 

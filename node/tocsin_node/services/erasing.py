@@ -18,6 +18,7 @@ from tocsin_node.storage import audit, deliveries, erasing, erasures, onward_rea
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.erasures import Erasure
 from tocsin_node.storage.pool import Connection, Pool
+from tocsin_schema.ids import node_identity_id
 
 _TELLING_WORDS = 4
 
@@ -133,8 +134,10 @@ class Erasing:
         if not report_ids:
             return
         owners = await erasing.owners(conn, report_ids)
-        # Who passed it on takes back what it gave, and keeps nobody else from giving it.
-        barred = [one for one in report_ids if origin is None or owners.get(one) == origin]
+        # Who passed it on, or published what nobody's node created, takes back what it gave, and keeps nobody else from
+        # giving it.
+        its_own = None if origin is None else (origin, node_identity_id(origin))
+        barred = [one for one in report_ids if its_own is None or owners.get(one) == its_own]
         for report_id in report_ids:
             await onward_readers.keep(conn, report_id, self.tag(report_id), self._node_id)
         contents = [self._data_keys.tag(sha256) for sha256 in await erasing.contents(conn, barred)]

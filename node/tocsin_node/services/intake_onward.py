@@ -128,7 +128,7 @@ class OnwardDesk:
         self._passings: list[Passing] = []
         self._noted: set[tuple[bytes, str]] = set()
         self._complaints: list[NewComplaint] = []
-        self._direct: list[tuple[str, int]] = []
+        self._direct: list[tuple[str, int, str]] = []
         self._authors: dict[str, str] = {}
 
     @classmethod
@@ -173,14 +173,14 @@ class OnwardDesk:
         )
         self._through[report.report.id, report.ver] = self._came[report.report.id] = through
 
-    def direct(self, report_id: str, ver: int) -> bool:
-        """A version that is held has come from its author; whether it had come through somebody before."""
+    def direct(self, report_id: str, ver: int, tlp: str) -> bool:
+        """A version that is held has come from its author, marked so; whether it had come through somebody before."""
         came = self._came.get(report_id)
         if came is None or came.ver != ver:
             return False
         del self._came[report_id]
         self._through.pop((report_id, ver), None)
-        self._direct.append((report_id, ver))
+        self._direct.append((report_id, ver, tlp))
         return True
 
     def judge(self, came: Onward, place: reports.Place, frame: Frame, opened: Opened) -> Outcome:

@@ -180,7 +180,7 @@ class Hearing:
             _standing(before), header, sha256=report.sha256, origin=header.by, creator=report.created_by_ref
         )
         if outcome is Outcome.UNCHANGED and before is not None and before.origin == self.peer.node_id:
-            if self.passing.direct(report.id, before.ver) or before.disputed:
+            if self.passing.direct(report.id, before.ver, report.tlp.value) or before.disputed:
                 self.batch.confirmed.append((report.id, before.ver, place))
             self.held[report.id] = replace(before, disputed=False)
         if outcome is Outcome.STORED:

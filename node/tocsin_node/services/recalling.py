@@ -20,6 +20,7 @@ from tocsin_node.health import Check
 from tocsin_node.services import recalls_back
 from tocsin_node.services.audience import Left
 from tocsin_node.services.erasing import Erased, Erasing, ReasonTells, refuse_telling
+from tocsin_node.services.falling_back import fall_back
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.ledger import Beside, Ledger, Posting
 from tocsin_node.services.ownership import NotOurs
@@ -57,6 +58,13 @@ class RecallUnknown(NodeError):
 
     code = "recall-unknown"
     hint = "`tocsin report recalls` shows them."
+
+
+class RecallDisputed(NodeError):
+    """The peer has ended the log that this recall stands in, before it."""
+
+    code = "recall-disputed"
+    hint = "Somebody else may have said it with its keys. If it is meant, the peer says it again: ask there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +235,13 @@ class Recalling(Telling):
             return await recalls.lately(conn, limit)
 
     async def obey(self, leaf_hash: bytes, *, by: str) -> Recalled:
-        """A person decides to do what a peer's recall asks. Raises: RecallUnknown."""
+        """A person decides to do what a peer's recall asks. Raises: RecallUnknown, RecallDisputed."""
         async with self._pool.acquire() as conn:
             found = await recalls.one(conn, leaf_hash)
         if found is None:
             raise RecallUnknown
+        if found.disputed and found.done_at is None:
+            raise RecallDisputed
         if found.done_at is None:
             await self._do(found, by)
             self._failing.discard(leaf_hash)
@@ -316,17 +326,15 @@ class Recalling(Telling):
             act: Beside = partial(
                 _in_turn,
                 [
-                    partial(recalls.narrow, report_ids=ids, tlp=found.tlp),
+                    partial(recalls.narrow, report_ids=ids, tlp=found.tlp, by=found.origin),
                     partial(given_anew.narrow_before, leaf_hash=found.leaf_hash, tlp=found.tlp),
                 ],
             )
         else:
-            told = f"{self._peering.name_of(found.origin)} recalled its report."
-            key = found.leaf_hash.hex()
             act = partial(
                 _in_turn,
                 [
-                    self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key),
+                    partial(self._purge, found, by),
                     partial(given_anew.purge_before, leaf_hash=found.leaf_hash),
                     partial(recalls.let_go, origin=found.origin, entries=found.entries),
                     partial(complaints.asked, against=found.origin, entries=found.entries, us=self._node_id),
@@ -354,6 +362,14 @@ class Recalling(Telling):
         self.on_done()
 
     # -------------------------------------------------------------------------------------------------------
+
+    async def _purge(self, found: Recalled, by: str | None, conn: Connection) -> None:
+        """Leave nothing of what it reaches; but what an author gave before another passed it on stays."""
+        stay = await fall_back(conn, found.report_ids, found.origin)
+        told = f"{self._peering.name_of(found.origin)} recalled its report."
+        ids = [one for one in found.report_ids if one not in stay]
+        key = found.leaf_hash.hex()
+        await self._erasing.erasing(ids, origin=found.origin, by=by, reason=None, told=told, key=key)(conn)
 
     async def _tells_nothing(self, found: Recalled) -> bool:
         """Whether its reason repeats nothing of what goes: then it stays, and its author can have the recall back."""

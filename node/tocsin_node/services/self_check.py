@@ -5,6 +5,9 @@ after a start it asks its peers for the largest head of its log that they hold. 
 it fetches the hashes of what it lost from whoever has them and goes on from there. If what is held contradicts our own,
 it waits and says so. Peers cannot invent a head: it carries our own signature.
 
+A node that knows that it wrote last was not restored: the machine's memory says so, or it has signed since it was sure.
+Then a longer log is somebody else's work, with its key. It takes none of that for its own, and waits for a person.
+
 How long silent peers are waited for depends on the notes outside the database (`continuity`): not at all when this
 machine wrote it last, `restore_check_s` when the node's directory knows of nothing longer, else until they answer.
 """
@@ -34,7 +37,7 @@ from tocsin_node.storage.pool import Pool
 AGAIN_S = 10.0
 ANSWER_S = 10.0
 PATIENCE_S = 600.0
-State = Literal["checking", "confirmed", "unreachable", "restored", "contradicted"]
+State = Literal["checking", "confirmed", "unreachable", "restored", "elsewhere", "contradicted"]
 logger = logging.getLogger(__name__)
 
 HINTS: dict[str, str] = {
@@ -46,8 +49,13 @@ HINTS: dict[str, str] = {
     "`tocsin node confirm --by YOUR-NAME`.",
     "restored": "This database is older than what was signed with its log's key: it comes from a backup. Nothing is "
     "signed; what is missing is fetched from the peers that hold it. Bring the newer database, or wait for them.",
+    "elsewhere": "Peers hold entries that are signed with our log's key and that this node did not write. Nothing is "
+    "signed. If it ran nowhere else, the key is stolen: stop the node, then `tocsin key recover DIR --stolen log` "
+    "(node/RECOVERY.md). If it did, or the machine was put back with its memory: `tocsin node confirm --by YOUR-NAME "
+    "--take-back`.",
     "contradicted": "Peers hold another past of our log than this database. Nothing is signed. Bring the database that "
-    "wrote it, or begin a new generation of the log: tocsin key recover.",
+    "wrote it, or begin a new generation of the log: `tocsin key recover DIR --restored`, or `--stolen log` if this is "
+    "the newest database and somebody else has the key (node/RECOVERY.md).",
 }
 
 
@@ -56,6 +64,13 @@ class Restored(Unconfirmed):
 
     code = "log-restored"
     hint = HINTS["restored"]
+
+
+class Elsewhere(Unconfirmed):
+    """Somebody else signs with our log's key, so nothing is signed."""
+
+    code = "log-elsewhere"
+    hint = HINTS["elsewhere"]
 
 
 class Contradicted(Unconfirmed):
@@ -94,6 +109,10 @@ class SelfCheck:
         self._restore_check_s = restore_check_s
         self._over_s = math.inf  # by the loop's clock: silent peers are waited for no longer
         self._unasked = False  # the wait was over, and nobody had answered
+        self._vouched: str | None = None  # who says that what is taken back is ours
+        self._wrote_last = (
+            False  # nothing that is signed with our key is unknown to this database, but for a theft
+        )
         self._began_s = asyncio.get_running_loop().time()
         self.state: State = "checking"
         self.lost = 0  # entries of which the check fetched no more than the hash
@@ -107,6 +126,7 @@ class SelfCheck:
         head = self._ledger.head
         found = self._continuity.found(head.gen, head.size)
         self._ledger.on_head = self._grown
+        self._wrote_last = found == "same"
         if found == "same" or not self._peering.active():
             self._confirmed()
         else:
@@ -133,17 +153,26 @@ class SelfCheck:
         """Ask the peers now."""
         self._nudged.set()
 
-    async def confirm(self, by: str) -> None:
-        """A named person says that this is the newest database. Raises: Restored when it is known not to be."""
-        if self.state in REASONS:
-            raise REASONS[self.state]
-        if self.state != "confirmed":
+    async def confirm(self, by: str, *, take_back: bool = False) -> None:
+        """A named person says that this is the newest database; `take_back`: that a longer log of it is ours, too.
+
+        Raises: Restored, Elsewhere or Contradicted when it is known not to be.
+        """
+        if self.state == "elsewhere" and take_back:
             async with self._pool.acquire() as conn:
                 await witness.confirm(conn, by, self._ledger.head.size)
-            logger.warning(
-                "%s has confirmed our log at %d entries unasked of peers", by, self._ledger.head.size
-            )
-            self._confirmed()
+            self._wrote_last, self._vouched = False, by
+            self._set("restored")
+            self.nudge()
+            return
+        if self.state in REASONS:
+            raise REASONS[self.state]
+        async with self._pool.acquire() as conn:
+            if self.state == "confirmed" and all(b.confirmed for b in await log.came_back(conn)):
+                return
+            await witness.confirm(conn, by, self._ledger.head.size)
+        logger.warning("%s has confirmed our log at %d entries", by, self._ledger.head.size)
+        self._confirmed()
 
     async def health(self) -> Check:
         """Whether the log may be written."""
@@ -154,20 +183,37 @@ class SelfCheck:
                 return Check("log")
             case "unreachable":
                 return Check("log", "down", "log-unconfirmed", HINTS[self.state])
-            case "restored" | "contradicted":
+            case "restored" | "elsewhere" | "contradicted":
                 return Check("log", "down", f"log-{self.state}", HINTS[self.state])
+
+    async def health_back(self) -> Check:
+        """Whether entries of our log came back from peers, and nobody has said yet that they are ours."""
+        gen = self._ledger.head.gen
+        async with self._pool.acquire() as conn:
+            back = [b for b in await log.came_back(conn) if b.gen == gen and not b.confirmed]
+        if not back:
+            return Check("log-back")
+        count = sum(each.stop - each.start for each in back)
+        hint = (
+            f"{'An entry' if count == 1 else f'{count} entries'} of our log came back from peers, "
+            f"{back[-1].at:%Y-%m-%d %H:%M} UTC. If a backup had been put back, all is well: `tocsin node confirm --by "
+            "YOUR-NAME`. If not, somebody else has the log's key: stop the node, node/RECOVERY.md."
+        )
+        return Check("log-back", "degraded", "log-came-back", hint, count=count)
 
     # ------------------------------------------------------------------------------------------------------
 
     def _heard(self, _peer: Peer, head: Checkpoint, _note: bytes) -> None:
         """Gossip told a head of ours: if we do not know of it, look closer at once."""
         if head.size > self._ledger.head.size:
-            self._set("restored")
+            self._set("elsewhere" if self._wrote_last else "restored")
             self._nudged.set()
         elif any(p.node_id not in self._answered for p in self._peering.active()):
             self._nudged.set()  # who was silent at the start may hold another past
 
     async def _look(self) -> None:
+        if self.state == "elsewhere":
+            return  # that whoever shows it is away does not undo it
         origin = self._identity.statement.log.origin
         peers = self._peering.active()
         answers = await asyncio.gather(*(self._head_at(peer, origin) for peer in peers))
@@ -180,6 +226,9 @@ class SelfCheck:
             self._set("contradicted")
             return
         larger = [each for each in told if each[0].size > self._ledger.head.size]
+        if larger and self._wrote_last:
+            self._set("elsewhere")
+            return
         if larger:
             self._set("restored")
             await self._recover(sorted(larger, key=lambda each: -each[0].size))
@@ -250,6 +299,9 @@ class SelfCheck:
                 before = self._ledger.head
                 frontier = await asyncio.to_thread(grow, before.frontier, leaves, head)
                 await self._ledger.adopt(before, head, frontier, note, leaves)
+                if self._vouched is not None:
+                    async with self._pool.acquire() as conn:
+                        await witness.confirm(conn, self._vouched, head.size)
             except LogBroken:
                 refused += 1
             except (NodeError, FederationError) as exc:
@@ -274,6 +326,8 @@ class SelfCheck:
         return leaves
 
     def _grown(self, head: log.Head) -> None:
+        if self.state == "confirmed" and not self._unasked:
+            self._wrote_last = True  # what others hold beyond this was signed after it
         self._continuity.note(head.gen, head.size)
         self.on_longer()
 
@@ -293,4 +347,8 @@ class SelfCheck:
         self._ledger.hold(REASONS.get(state, Unconfirmed)(hint=HINTS[state]))
 
 
-REASONS: dict[str, type[Unconfirmed]] = {"restored": Restored, "contradicted": Contradicted}
+REASONS: dict[str, type[Unconfirmed]] = {
+    "restored": Restored,
+    "elsewhere": Elsewhere,
+    "contradicted": Contradicted,
+}

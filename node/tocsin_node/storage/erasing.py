@@ -11,6 +11,7 @@ from typing import Final
 
 from tocsin_node.storage import complaints, spent
 from tocsin_node.storage.pool import Connection
+from tocsin_node.storage.reports import CREATOR
 
 # Whoever writes about a report while it is erased waits for this lock, and then finds none.
 LOCK = "select id from report where id = any($1::text[]) for update"
@@ -145,6 +146,7 @@ KEPT: Final[dict[str, str]] = {
     "circle": "who belongs to a circle",
     "circle_epoch": "when each epoch was learnt",
     "circle_told": "who knows which epoch",
+    "comparison": "how many entries differ from a peer's",
     "cosignature": "signature lines over heads",
     "cosigned": "heads of logs",
     "erasure": "keyed hashes of what was erased, who, when and why",
@@ -177,6 +179,11 @@ select sha256 from report where id = any($1::text[])
 union select sha256 from report_version where report_id = any($1::text[])
 """
 
+OWNERS = f"""
+select r.id, r.origin, {CREATOR}
+from report r left join report_facet f on f.report_id = r.id where r.id = any($1::text[])
+"""
+
 TOLD_IN = "select distinct channel from delivery where alert_id = any($1::bigint[]) and event_id is not null"
 
 
@@ -205,10 +212,9 @@ async def contents(conn: Connection, report_ids: Sequence[str]) -> list[bytes]:
     return [row[0] for row in await conn.fetch(CONTENTS, list(report_ids))]
 
 
-async def owners(conn: Connection, report_ids: Sequence[str]) -> dict[str, str]:
-    """NodeIDs of whose reports these are, of those that are held."""
-    rows = await conn.fetch("select id, origin from report where id = any($1::text[])", list(report_ids))
-    return {row[0]: row[1] for row in rows}
+async def owners(conn: Connection, report_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Whose the reports that are held of these are: NodeID of who brought each, and the identity that created it."""
+    return {row[0]: (row[1], row[2]) for row in await conn.fetch(OWNERS, list(report_ids))}
 
 
 async def told_in(conn: Connection, report_ids: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ An append is one statement, so that a batch is either wholly in the log, with it
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from tocsin_node.storage import audit, reports
 from tocsin_node.storage.audit import Act
@@ -21,6 +22,20 @@ class Head:
     root: bytes
     frontier: bytes
     note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """Entries [`start`, `stop`) of our log that this database had not known and peers gave back.
+
+    `confirmed`: somebody has said since that they are ours.
+    """
+
+    gen: int
+    start: int
+    stop: int
+    at: datetime
+    confirmed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +126,13 @@ with entry as (
     insert into log_entry (gen, idx, leaf_hash)
     select $1, $2 + n - 1, h from unnest($3::bytea[]) with ordinality as l (h, n)
 )
-insert into log_checkpoint (gen, size, root, frontier, note) values ($1, $4, $5, $6, $7)
+insert into log_checkpoint (gen, size, root, frontier, note, came_back) values ($1, $4, $5, $6, $7, true)
+"""
+
+CAME_BACK = """
+select c.gen, coalesce((select max(p.size) from log_checkpoint p where p.gen = c.gen and p.size < c.size), 0),
+    c.size, c.at, c.at <= coalesce((select max(at) from log_confirmation), '-infinity')
+from log_checkpoint c where c.came_back order by c.gen, c.size
 """
 
 LOST = "select count(*) from log_entry where gen = $1 and leaf is null and erased_at is null"
@@ -195,6 +216,11 @@ async def adopt(conn: Connection, start: int, leaves: Sequence[bytes], head: Hea
     Raises: StorageConflict when an index or a size is taken already.
     """
     await conn.execute(ADOPT, head.gen, start, list(leaves), head.size, head.root, head.frontier, head.note)
+
+
+async def came_back(conn: Connection) -> list[CameBack]:
+    """What was adopted, of all generations, oldest first."""
+    return [CameBack(*row) for row in await conn.fetch(CAME_BACK)]
 
 
 async def lost(conn: Connection, gen: int) -> int:

@@ -59,8 +59,22 @@ on conflict (report_id, ver) do update set through = excluded.through, org = exc
     data_key = excluded.data_key, at = now()
 """
 
+# It is marked as its author marks it from now on, or has marked it since; what who passed it on said of that is over.
 FORGET_THROUGH = """
-delete from passed p using unnest($1::text[], $2::int[]) as w (id, ver) where p.report_id = w.id and p.ver = w.ver
+with given as (select * from unnest($1::text[], $2::int[], $3::text[]) as w (id, ver, tlp)),
+    ranks as (
+        select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
+    ),
+    marked as (
+        update report r set tlp = (
+            select k.tlp from ranks k where k.tlp = g.tlp or k.tlp in (
+                select c.tlp from remote_entry e join recalled c on c.entries @> array[e.leaf_hash]
+                where e.report_id = g.id and e.origin = r.origin and c.origin = r.origin and c.what = 'narrow'
+                    and c.done_at is not null)
+            order by k.rank desc limit 1)
+        from given g where r.id = g.id and r.ver = g.ver
+    )
+delete from passed p using given g where p.report_id = g.id and p.ver = g.ver
 """
 
 THROUGH = """
@@ -113,9 +127,9 @@ async def keep_through(conn: Connection, came: Through) -> None:
     )
 
 
-async def forget_through(conn: Connection, versions: Sequence[tuple[str, int]]) -> None:
-    """These versions have come from their authors themselves."""
-    await conn.execute(FORGET_THROUGH, [name for name, _ in versions], [ver for _, ver in versions])
+async def forget_through(conn: Connection, versions: Sequence[tuple[str, int, str]]) -> None:
+    """These (report, version, marking) have come from their authors themselves."""
+    await conn.execute(FORGET_THROUGH, *(list(column) for column in zip(*versions, strict=True)))
 
 
 async def through(conn: Connection, versions: Sequence[tuple[str, int]]) -> dict[str, Through]:

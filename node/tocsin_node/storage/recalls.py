@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_node.storage.disputed import unsaid
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.shares import ENTRIES
 
@@ -68,7 +69,7 @@ class OfPeer:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a peer took back. `report_ids`: what it reaches here now."""
+    """What a peer took back. `report_ids`: what it reaches here now. `disputed`: it vouches for that no longer."""
 
     leaf_hash: bytes
     origin: str
@@ -82,6 +83,7 @@ class Recalled:
     done_at: datetime | None
     done_by: str | None
     report_ids: tuple[str, ...]
+    disputed: bool
 
 
 ADD = """
@@ -159,16 +161,18 @@ _REACHED = """array(
             select from remote_entry m where h.origin = r.origin and m.origin = r.origin and m.leaf_hash = r.leaf_hash
                 and (m.gen, m.idx) < (h.log_gen, h.log_index)) order by 1)"""
 _RECALLED = f"""
-select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED}
+select leaf_hash, origin, what, tlp, entries, reason, at, deadline, stored_at, done_at, done_by, {_REACHED},
+    {unsaid("r")}
 from recalled r
 """
 OPEN = f"""
-{_RECALLED} where done_at is null and ($2::text is null or origin = $2) order by stored_at, leaf_hash limit $1
+{_RECALLED} where done_at is null and ($2::text is null or origin = $2) and not {unsaid("r")}
+order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
-WAITING = """
+WAITING = f"""
 select exists (select from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
-where c.done_at is null and e.report_id = $1)
+where c.done_at is null and e.report_id = $1 and not {unsaid("c")})
 """
 LATELY = f"{_RECALLED} where done_at is null or done_at > now() - interval '30 days' order by stored_at desc limit $1"
 
@@ -226,16 +230,20 @@ where r.tag = $1 and (r.what = 'purge' or $2 = 'narrow'
     and (select rank from ranks where tlp = r.tlp) >= (select rank from ranks where tlp = $3))
 """
 
-# The stricter of two markings counts, of earlier versions too.
+# The stricter of two markings counts, of earlier versions too; but who passed a version on ($3) speaks of that alone.
 NARROW = """
 with ranks as (
         select * from unnest(array['clear', 'green', 'amber', 'amber+strict', 'red']) with ordinality as t (tlp, rank)
     ),
     milder as (select tlp from ranks where rank < (select rank from ranks where tlp = $2)),
     versions as (
-        update report_version set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+        update report_version v set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+            and (exists (select from report r where r.id = v.report_id and r.origin = $3) or exists (
+                select from passed p where p.report_id = v.report_id and p.ver = v.ver and p.through = $3))
     ), said as (
-        update remark set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+        update remark k set tlp = $2 where report_id = any($1::text[]) and tlp in (select tlp from milder)
+            and (exists (select from report r where r.id = k.report_id and r.origin = $3) or exists (
+                select from passed p where p.report_id = k.report_id and p.ver = k.ver and p.through = $3))
     )
 update report set tlp = $2 where id = any($1::text[]) and tlp in (select tlp from milder)
 """
@@ -382,9 +390,9 @@ async def done(conn: Connection, leaf_hash: bytes, *, by: str | None, reports: i
     await conn.execute(DONE, leaf_hash, by, reports, keep)
 
 
-async def narrow(conn: Connection, report_ids: Sequence[str], tlp: str) -> None:
-    """What is held of these reports is marked at least so."""
-    await conn.execute(NARROW, list(report_ids), tlp)
+async def narrow(conn: Connection, report_ids: Sequence[str], tlp: str, by: str) -> None:
+    """What is held of these reports is marked at least so; `by`: NodeID of their author, or of who passed them on."""
+    await conn.execute(NARROW, list(report_ids), tlp, by)
 
 
 def _recalled(row: tuple[object, ...]) -> Recalled:

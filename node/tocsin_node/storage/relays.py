@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tocsin_federation.frames import Frame
+from tocsin_node.storage.disputed import unsaid
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.remote import RemoteLog
 
@@ -58,14 +59,14 @@ class Relay:
 
 # What stands here and nothing else: a version that was replaced, or a report that its author takes back, is given to
 # nobody, and nothing about it is. The author, who may have lost its own words, gets those that were replaced too ($6).
-HELD = """
+HELD = f"""
 with looked as (
     select idx, leaf_hash, leaf, data_key, report_id, ver from remote_entry
     where origin = $1 and gen = $2 and idx >= $3 and idx < $4 and leaf is not null and data_key is not null
     order by idx limit $7
 ), taken_back as (
     select e.report_id from recalled c join remote_entry e on e.origin = c.origin and e.leaf_hash = any(c.entries)
-    where c.done_at is null and e.report_id is not null
+    where c.done_at is null and e.report_id is not null and not {unsaid("c")}
 ), reached as (select max(idx) as idx, count(*) as entries from looked)
 select reached.idx, reached.entries, e.idx, e.leaf_hash, e.leaf, e.data_key,
     (select s.tlp from report s where s.id = e.report_id), coalesce(r.bundle, v.bundle, w.bundle), m.bundle,

@@ -179,6 +179,17 @@ create table cluster_rung (
     constraint cluster_rung_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 
+create table comparison (
+    node text not null,
+    at timestamp with time zone,
+    amiss bigint default 0 not null,
+    contradicted boolean default false not null,
+    mended bigint default 0 not null,
+    tried_at timestamp with time zone default now() not null,
+    trouble text,
+    constraint comparison_pkey PRIMARY KEY (node)
+);
+
 create table complaint (
     id bigint generated always as identity not null,
     by text not null,
@@ -506,8 +517,10 @@ create table log_checkpoint (
     frontier bytea not null,
     note bytea not null,
     at timestamp with time zone default now() not null,
+    came_back boolean default false not null,
     constraint log_checkpoint_pkey PRIMARY KEY (gen, size)
 );
+CREATE INDEX log_checkpoint_came_back ON public.log_checkpoint USING btree (gen, size) WHERE came_back;
 
 create table log_confirmation (
     at timestamp with time zone default now() not null,

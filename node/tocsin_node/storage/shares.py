@@ -66,29 +66,34 @@ except select unnest(audience) from report where id = any($1::text[])
 """
 
 OUTSIDE = f"""
-select r.id, r.ver, r.name, r.tlp, array_agg(distinct w.recipient) from report r
+select r.id, r.ver, r.name, r.tlp, array_agg(distinct w.recipient), r.log_gen, r.log_index from report r
 cross join lateral ({ENTRIES.replace("any($1::text[])", "r.id")}) e
 join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.wrap <> ''
 where r.origin = $1 and r.log_gen < $2 and e.ver = r.ver and (cardinality($3::text[]) = 0 or r.id = any($3::text[]))
-group by r.id, r.ver, r.name, r.tlp, r.seq order by r.seq
+group by r.id, r.ver, r.name, r.tlp, r.log_gen, r.log_index, r.seq order by r.seq
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A report of ours whose newest version stands in an ended log alone. `recipients`: who was sent it (NodeIDs)."""
+    """A report of ours whose newest version stands in an ended log alone. `recipients`: who was sent it (NodeIDs).
+
+    `gen`, `index`: where it stands.
+    """
 
     report_id: str
     ver: int
     name: str
     tlp: str
     recipients: tuple[str, ...]
+    gen: int
+    index: int
 
 
 async def outside(conn: Connection, us: str, gen: int, ids: Sequence[str] = ()) -> list[Outside]:
     """What `us` shared and does not stand in generation `gen` or later; of all reports, or of `ids`. Oldest first."""
     rows = await conn.fetch(OUTSIDE, us, gen, list(ids))
-    return [Outside(row[0], row[1], row[2], row[3], tuple(row[4])) for row in rows]
+    return [Outside(row[0], row[1], row[2], row[3], tuple(row[4]), row[5], row[6]) for row in rows]
 
 
 async def record(conn: Connection, share: Share) -> None:

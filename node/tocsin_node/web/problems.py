@@ -59,6 +59,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "record-changed": HTTPStatus.CONFLICT,
     "erased": HTTPStatus.CONFLICT,
     "not-erased": HTTPStatus.NOT_FOUND,
+    "recall-disputed": HTTPStatus.CONFLICT,
     "recall-unknown": HTTPStatus.NOT_FOUND,
     "nobody-has-it": HTTPStatus.CONFLICT,
     "recalled": HTTPStatus.CONFLICT,
