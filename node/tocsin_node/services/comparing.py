@@ -16,12 +16,15 @@ from tocsin_node.services.auditing import Auditing
 from tocsin_node.services.peer import Peer
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.reconciling import Reconciling, Side, Verified
+from tocsin_node.storage import peers
 from tocsin_node.storage.audit import Act
+from tocsin_node.storage.pool import Pool
 
 NAME = "comparing"
 FIRST_S = 900.0  # at a start there is better to do
 EVERY_S = 24 * 3600.0
 PATIENCE_S = 300.0  # for one peer
+VAIN_DAYS = 3  # so long nobody is told that a peer which can be reached cannot be compared with
 MENDED_HERE = frozenset({"fetch", "offer"})
 AMISS = MENDED_HERE | {"theirs"}
 logger = logging.getLogger(__name__)
@@ -38,11 +41,13 @@ class _Amiss:
 class Comparing:
     """Start `run()` once."""
 
-    def __init__(self, reconciling: Reconciling, peering: Peering, auditing: Auditing) -> None:
+    def __init__(self, pool: Pool, reconciling: Reconciling, peering: Peering, auditing: Auditing) -> None:
+        self._pool = pool
         self._reconciling = reconciling
         self._peering = peering
         self._auditing = auditing
         self._amiss: dict[str, _Amiss] = {}
+        self._vain: set[str] = set()  # NodeIDs that could not be compared with the last time
 
     async def run(self) -> None:
         """Compare with everybody some minutes after the start and once a day, until cancelled."""
@@ -55,9 +60,14 @@ class Comparing:
     async def round(self) -> None:
         """Compare with every active peer, one after the other, and mend what can be. Who is away is passed over."""
         for peer in self._peering.active():
+            self._vain.add(peer.node_id)
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     found = await self._mended(peer)
+                if all(side.trouble is None and side.complete for side in (found.theirs, found.ours)):
+                    async with self._pool.acquire() as conn:
+                        await peers.note_compared(conn, peer.node_id)
+                    self._vain.discard(peer.node_id)
             except TimeoutError:
                 logger.info("%s took too long to compare with; that is done tomorrow", peer.row.name)
             except (NodeError, FederationError) as exc:  # that it cannot be reached is told elsewhere
@@ -93,33 +103,49 @@ class Comparing:
             self._amiss.pop(peer.node_id, None)
 
     async def health(self) -> Check:
-        """Whether some peer and we do not hold the same, as it was when they were compared.
+        """Whether some peer and we do not hold the same, as it was when they were compared, or cannot be compared.
 
         Anybody may read it: not which.
         """
-        return self._check(
-            self._left(),
-            "a peer: the operators' room and this node's log say which; `tocsin peer verify NAME` says what",
-        )
+        which = "a peer (the operators' room and this node's log say which)"
+        return self._check(self._left(), await self._not_compared(), which, "NAME")
 
     async def look(self) -> Check:
         """The same by our name for the peer; not for everybody."""
-        left = self._left()
-        name = min(left, default="")
-        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        return self._check(left, f"{name}{others}: `tocsin peer verify {name}` says what")
+        left, vain = self._left(), await self._not_compared()
+        names = left or vain
+        name = min(names, default="")
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return self._check(left, vain, f"{name}{others}", name)
+
+    async def _not_compared(self) -> set[str]:
+        """Names of the peers that were compared with before, and cannot be for days, though they answer all else."""
+        if not self._vain:
+            return set()
+        async with self._pool.acquire() as conn:
+            long_ago = await peers.not_compared(conn, VAIN_DAYS)
+        return {p.row.name for p in self._peering.active() if p.node_id in self._vain & long_ago}
 
     def _left(self) -> dict[str, _Amiss]:
         return {
             p.row.name: self._amiss[p.node_id] for p in self._peering.active() if p.node_id in self._amiss
         }
 
-    def _check(self, left: dict[str, _Amiss], whom: str) -> Check:
-        if not left:
-            return Check(NAME)
-        entries = sum(each.entries for each in left.values())
-        hint = f"We do not hold the same as {whom} differs, and why."
-        return Check(NAME, "degraded", "not-the-same", hint, count=entries)
+    @staticmethod
+    def _check(left: dict[str, _Amiss], vain: set[str], which: str, name: str) -> Check:
+        if left:
+            entries = sum(each.entries for each in left.values())
+            hint = (
+                f"We do not hold the same as {which}: `tocsin peer verify {name}` says what differs, and why."
+            )
+            return Check(NAME, "degraded", "not-the-same", hint, count=entries)
+        if vain:
+            hint = (
+                f"For {VAIN_DAYS} days nothing could be compared with {which}, which answers all else: who stands "
+                f"between could hide entries so. `tocsin peer verify {name}` says how it ends; ask there."
+            )
+            return Check(NAME, "degraded", "not-compared", hint, count=len(vain))
+        return Check(NAME)
 
 
 def _left(side: Side) -> int:

@@ -124,7 +124,8 @@ from emergency e
 {_STAGES}
 left join emergency_told t on t.emergency = e.id and t.stage = s.stage
 where e.origin <> $1 and e.origin = any($2::text[]) and c.leaf_hash is not null and not c.disputed
-    and e.stored_at > now() - interval '30 days' and e.rang in ('emergency', 'ordinary') and (e.drill or s.stage <> 'answered')
+    and e.stored_at > now() - interval '30 days' and e.rang in ('emergency', 'ordinary')
+    and (e.drill or s.stage <> 'answered')
     and case when t.emergency is null then s.at is not null
              else t.revoked <> (s.at is null) or s.at is not null and t.said is distinct from s.said end
 order by e.nth, s.at limit $3

@@ -640,6 +640,7 @@ create table peer (
     alerts_per_day integer,
     requests_per_s integer,
     unnamed boolean default false not null,
+    compared_at timestamp with time zone,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
     constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
@@ -725,8 +726,8 @@ create table receipt (
     waiting_at timestamp with time zone,
     narrowed_at timestamp with time zone,
     purged_at timestamp with time zone,
-    turned_on date,
     turns integer default 0 not null,
+    turning_since timestamp with time zone,
     constraint receipt_pkey PRIMARY KEY (node, gen, idx),
     constraint receipt_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
