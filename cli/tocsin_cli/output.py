@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tocsin_cli.columns import GAP, INDENT, lay_out, wrap
+from tocsin_cli.columns import GAP, INDENT, LEAST_TEXT, lay_out, wrap
 from tocsin_cli.plain import clean, escape_json
 
 if TYPE_CHECKING:
@@ -69,11 +69,19 @@ class Output:
             sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
     def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
-        """Print label and value, one pair a line, labels aligned; a value of several lines is indented."""
+        """Print label and value, one pair a line, labels aligned; a value of several lines is indented.
+
+        On a terminal a long value is broken between words.
+        """
         width = max((len(label) for label, _ in pairs), default=0) + 2
         for label, value in pairs:
-            text = clean(value, lines=True).replace("\n", "\n" + " " * width)
-            sys.stdout.write(f"{label}:".ljust(width) + f"{text}\n")
+            lines = clean(value, lines=True).split("\n")
+            if on_terminal(sys.stdout):
+                from rich.cells import cell_len
+
+                left = max(self.console(sys.stdout).width - width, LEAST_TEXT)
+                lines = [line for each in lines for line in wrap(each, left, cell_len)]
+            sys.stdout.write(f"{label}:".ljust(width) + ("\n" + " " * width).join(lines) + "\n")
 
     def _rich_table(self, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         from rich.cells import cell_len

@@ -20,6 +20,7 @@ ROW = (ID, "II", "2026-11-29 19:34:22 +00:00", "Sepsis early warning falls silen
 SCRIPT = f"""
 from tocsin_cli.output import Output
 Output().table({COLUMNS!r}, [{ROW!r}, ({ID!r}, "I", "-", "\\u5012\\u58ca")])
+Output().facts([("Because", "{"it goes on " * 12}")])
 Output().line("{"Switching it off takes one setting, " * 4}", lines=True)
 """
 texts = st.text(st.sampled_from("ab -\u5012"), max_size=40)
@@ -58,6 +59,8 @@ def test_on_eighty_columns_an_id_stands_whole_below_its_row():
     assert f"    title: {ROW[3]}" in lines
     assert all(len(line) <= 80 for line in lines)
     assert lines[-2].endswith("one setting,"), "paragraphs break between words, too"
+    because = next(at for at, line in enumerate(lines) if line.startswith("Because: it goes"))
+    assert lines[because + 1].startswith(" " * len("Because: ") + "goes"), "and facts, beside their label"
 
 
 def test_where_there_is_room_the_last_column_stays_and_wraps_between_words():

@@ -1,5 +1,6 @@
 """What a thief said in a stolen log about emergencies and reports counts no more once its owner has ended that log."""
 
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -266,3 +267,57 @@ async def test_an_answer_by_a_thief_to_our_drill_counts_as_taken_back(robbed):
     answer(stage="answered", said="affected")
     await mallory.ring()
     await shows("affected", False)
+
+
+async def test_nobody_is_called_for_a_report_that_its_author_disputes_and_the_room_is_shown_that_it_is(
+    robbed,
+):
+    acme, mallory, there = robbed
+    raw = mallory.bundle("Two people died", **GRAVE)
+    mallory.publish(acme, raw)
+    await mallory.ring()
+    report_id = incident_id_of(raw)
+
+    async def rung():
+        found = [each for each in (await get(acme, "/v1/alerts"))["items"] if each["report_id"] == report_id]
+        return found[0]["id"] if found else None
+
+    alert_id = await until(rung)
+    assert await told(there, "Two people died") == 1
+
+    end_log(mallory, 0, [])
+    await tell(mallory, acme)
+    await holds(acme, report_id, disputed=True)
+    assert await told(there, "DISPUTED, was: ALERT") == 1
+    async with acme.node.pool.acquire() as conn:  # its time is up
+        await conn.execute("update followup set next_at = now() where alert_id = $1", alert_id)
+    acme.node.alarms.escalation.wake()
+
+    async def put_off():
+        async with acme.node.pool.acquire() as conn:
+            return await conn.fetchval(
+                "select level = 0 and next_at > now() from followup where alert_id = $1", alert_id
+            )
+
+    await until(put_off)
+    shown = await get(acme, f"/v1/alerts/{alert_id}")
+    assert (shown["state"], shown["disputed"]) == ("closed", True)
+    assert (shown["history"], shown["next_escalation_at"]) == ([], None)
+    assert (await get(acme, "/v1/alerts?open=1"))["items"] == []
+
+    mallory.publish(acme, raw)  # its author says it again
+    await mallory.ring()
+    shown = await alert_at(acme, alert_id, lambda found: not found["disputed"])
+    assert (shown["state"], shown["next_escalation_at"] is None) == ("open", False)
+    async with acme.node.pool.acquire() as conn:  # an update is not held back for long
+        await conn.execute(
+            "update delivery set not_before = now() where kind = 'update' and state = 'pending'"
+        )
+    acme.node.alarms.wake()
+
+    async def shown_as_it_was():
+        updates = [json.loads(body) for _, body in there.tries]
+        last = [each for each in updates if each.get("kind") == "update"][-1:]
+        return last and "DISPUTED" not in last[0]["text"]
+
+    await until(shown_as_it_was)

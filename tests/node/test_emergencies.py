@@ -197,7 +197,7 @@ async def test_a_drill_is_one_everywhere_and_touches_no_report_no_remark_and_no_
                 checks = (await get(node, "/healthz"))["checks"]
                 (health,) = [each for each in checks if each["name"] == "emergencies"]
                 assert health["code"] == "drill-open"
-                assert "1 DRILLS" in health["hint"]
+                assert "1 DRILL is open" in health["hint"]
             assert there["drill"] is True
             await post(birch, f"/v1/emergencies/{name}/answer", {"says": "affected"})
 

@@ -286,7 +286,7 @@ async def test_a_token_can_be_made_listed_and_revoked_beside_a_running_node(home
             assert (
                 await asyncio.to_thread(tocsin, "--dir", home, "token", "revoke", "alice")
             ).returncode == 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     async with alice.get("/v1/log/checkpoint") as answer:
                         if answer.status == 401:

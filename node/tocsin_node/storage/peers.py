@@ -103,7 +103,7 @@ values ($1, $2, $3, $4, 'pending', $5, $6, $7)
 on conflict (node_id) do update set name = excluded.name, chain = excluded.chain, url = excluded.url,
     state = 'pending', our_nonce = excluded.our_nonce, their_nonce = excluded.their_nonce,
     invited = excluded.invited, approved_at = null, sas_verified = false, problem_code = null, problem_hint = null,
-    problem_at = null, added_at = now(), compared_at = null, client = peer.client and peer.state <> 'removed'
+    problem_at = null, added_at = now(), client = peer.client and peer.state <> 'removed'
 where peer.state in ('removed', 'pending')
 returning {_COLUMNS}
 """
@@ -139,14 +139,6 @@ _MAY_BE_LOST = "set_config('synchronous_commit', 'off', true) is not null"
 CONTACT = f"""
 update peer set last_contact_at = now(), clock_skew_s = coalesce($2, clock_skew_s)
 where node_id = $1 and {_MAY_BE_LOST}
-"""
-
-COMPARED = "update peer set compared_at = now() where node_id = $1"
-
-# Who answers otherwise: of all others it is told that they are silent.
-NOT_COMPARED = """
-select node_id from peer where state = 'active' and compared_at < now() - make_interval(days => $1)
-    and last_contact_at > now() - interval '1 day'
 """
 
 FETCHED = f"""
@@ -263,16 +255,6 @@ async def set_policy(conn: Connection, node_id: str, change: PolicyChange) -> Pe
 async def note_contact(conn: Connection, node_id: str, *, clock_skew_s: float | None) -> None:
     """The peer answered or asked just now."""
     await conn.execute(CONTACT, node_id, clock_skew_s)
-
-
-async def note_compared(conn: Connection, node_id: str) -> None:
-    """All that the peer and we have of each other's logs was held against each other."""
-    await conn.execute(COMPARED, node_id)
-
-
-async def not_compared(conn: Connection, days: int) -> set[str]:
-    """Active peers (NodeIDs) that answer, and were compared with before, but not for so many days."""
-    return {row[0] for row in await conn.fetch(NOT_COMPARED, days)}
 
 
 async def note_fetched(conn: Connection, node_id: str, gen: int, next_index: int) -> None:

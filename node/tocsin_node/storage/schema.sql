@@ -179,6 +179,17 @@ create table cluster_rung (
     constraint cluster_rung_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 
+create table comparison (
+    node text not null,
+    at timestamp with time zone,
+    amiss bigint default 0 not null,
+    contradicted boolean default false not null,
+    mended bigint default 0 not null,
+    tried_at timestamp with time zone default now() not null,
+    trouble text,
+    constraint comparison_pkey PRIMARY KEY (node)
+);
+
 create table complaint (
     id bigint generated always as identity not null,
     by text not null,
@@ -640,7 +651,6 @@ create table peer (
     alerts_per_day integer,
     requests_per_s integer,
     unnamed boolean default false not null,
-    compared_at timestamp with time zone,
     constraint peer_pkey PRIMARY KEY (node_id),
     constraint peer_name_key UNIQUE (name),
     constraint peer_alerts_per_day_check CHECK (((alerts_per_day >= 0) AND (alerts_per_day <= 100000))),
