@@ -110,7 +110,7 @@ class Output:
             row(texts, _style)
             for at in layout.below:
                 label = f"{columns[at]}: " if columns[at] else ""
-                for nth, line in enumerate(wrap(f"{label}{texts[at]}", width - INDENT, cell_len)):
+                for nth, line in enumerate(wrap(f"{label}{texts[at]}", width - INDENT - 2, cell_len)):
                     if texts[at]:
                         show((" " * (INDENT if nth == 0 else INDENT + 2), ""), (line, ""))
 
