@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.node.test_emergencies import call_of, calls, declare, emergency_at, refused, report_of, row_of
 from tests.node.test_exchange import PATIENCE
-from tests.node.test_generations import end_log, file, holds, tell
+from tests.node.test_generations import disputed_from, end_log, file, holds, tell
 from tests.support.node import open_here, settings_on
 from tests.support.pager import pager
 from tests.support.villain import GRAVE, get, incident_id_of, until, villain
@@ -206,6 +206,34 @@ async def test_an_acknowledgement_by_a_thief_is_none_and_one_without_a_place_sta
         await sees("open", [True])
         await conn.execute("update act set log_gen = null, log_index = null")  # as before it had a place
     await sees("acknowledged", [False])
+
+
+async def test_a_thief_that_repeats_what_is_true_takes_it_away_from_nobody(robbed):
+    acme, mallory, _ = robbed
+    said = await file(acme, acme.bundle("Two people died", **GRAVE))
+    report_id, ref = said["id"], bytes.fromhex(said["entry"]["leaf_hash"])
+    content = write_acknowledgement(report_id, 1, datetime.now(UTC), revoked=False)
+
+    async def sees(state, count):
+        await mallory.ring()
+
+        async def there():
+            taken = (await get(acme, "/v1/peers/mallory"))["outcomes"]["stored"]
+            (alert,) = [
+                a for a in (await get(acme, "/v1/alerts?limit=500"))["items"] if a["report_id"] == report_id
+            ]
+            return (alert["state"], taken) == (state, count)
+
+        await until(there)
+
+    mallory.publish(acme, content, t="ack", id=report_id, ref=ref)
+    await sees("acknowledged", 1)
+    mallory.publish(acme, content, t="ack", id=report_id, ref=ref)
+    await sees("acknowledged", 2)
+    end_log(mallory, 1, mallory.leaf_hashes)
+    await tell(mallory, acme)
+    await until(lambda: disputed_from(acme))
+    await sees("acknowledged", 2)
 
 
 async def test_an_answer_by_a_thief_to_our_drill_counts_as_taken_back(robbed):

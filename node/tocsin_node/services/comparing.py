@@ -25,6 +25,7 @@ NAME = "comparing"
 FIRST_S = 900.0  # at a start there is better to do
 EVERY_S = 24 * 3600.0
 PATIENCE_S = 300.0  # for one peer
+VAIN_DAYS = 3  # so long nobody is told that a peer which can be reached cannot be compared with
 MENDED_HERE = frozenset({"fetch", "offer"})
 AMISS = MENDED_HERE | {"theirs"}
 logger = logging.getLogger(__name__)
@@ -120,33 +121,47 @@ class Comparing:
             logger.info("that %s was not compared with could not be kept: %s", peer.row.name, exc)
 
     async def health(self) -> Check:
-        """Whether some peer and we do not hold the same, as it was when they were compared.
+        """Whether some peer and we do not hold the same, as it was when they were compared, or cannot be compared.
 
         Anybody may read it: not which.
         """
-        return self._check(
-            await self._left(),
-            "a peer: the operators' room and this node's log say which; `tocsin peer verify NAME` says what",
-        )
+        which = "a peer (the operators' room and this node's log say which)"
+        return self._check(await self._left(), await self._in_vain(), which, "NAME")
 
     async def look(self) -> Check:
         """The same by our name for the peer; not for everybody."""
-        left = await self._left()
-        name = min(left, default="")
-        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        return self._check(left, f"{name}{others}: `tocsin peer verify {name}` says what")
+        left, vain = await self._left(), await self._in_vain()
+        names = left or vain
+        name = min(names, default="")
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return self._check(left, vain, f"{name}{others}", name)
+
+    async def _in_vain(self) -> set[str]:
+        """Names of the peers that were compared with before, and cannot be for days, though they answer all else."""
+        async with self._pool.acquire() as conn:
+            found = await comparison.in_vain(conn, VAIN_DAYS)
+        return {p.row.name for p in self._peering.active() if p.node_id in found}
 
     async def _left(self) -> dict[str, Comparison]:
         found = await self.of()
         peers = ((p.row.name, found.get(p.node_id)) for p in self._peering.active())
         return {name: each for name, each in peers if each is not None and (each.amiss or each.contradicted)}
 
-    def _check(self, left: dict[str, Comparison], whom: str) -> Check:
-        if not left:
-            return Check(NAME)
-        entries = sum(each.amiss for each in left.values())
-        hint = f"We do not hold the same as {whom} differs, and why."
-        return Check(NAME, "degraded", "not-the-same", hint, count=entries)
+    @staticmethod
+    def _check(left: dict[str, Comparison], vain: set[str], which: str, name: str) -> Check:
+        if left:
+            entries = sum(each.amiss for each in left.values())
+            hint = (
+                f"We do not hold the same as {which}: `tocsin peer verify {name}` says what differs, and why."
+            )
+            return Check(NAME, "degraded", "not-the-same", hint, count=entries)
+        if vain:
+            hint = (
+                f"For {VAIN_DAYS} days nothing could be compared with {which}, which answers all else: who stands "
+                f"between could hide entries so. `tocsin peer verify {name}` says how it ends; ask there."
+            )
+            return Check(NAME, "degraded", "not-compared", hint, count=len(vain))
+        return Check(NAME)
 
 
 def _left(side: Side) -> int:

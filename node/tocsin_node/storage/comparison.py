@@ -37,6 +37,13 @@ on conflict (node) do update set tried_at = now(), trouble = excluded.trouble
 
 ALL = f"select node, {_COLUMNS} from comparison"
 
+# Who answers otherwise: of all others it is told that they are silent. Who never could has an older program.
+IN_VAIN = """
+select c.node from comparison c join peer p on p.node_id = c.node and p.state = 'active'
+where c.trouble is not null and c.at < now() - make_interval(days => $1)
+    and p.approved_at < now() - make_interval(days => $1) and p.last_contact_at > now() - interval '1 day'
+"""
+
 
 async def found(conn: Connection, node: str, *, amiss: int, contradicted: bool, mended: int) -> None:
     """A peer and we were compared."""
@@ -51,3 +58,8 @@ async def failed(conn: Connection, node: str, trouble: str) -> None:
 async def every(conn: Connection) -> dict[str, Comparison]:
     """By NodeID, also of peers that were removed since."""
     return {row[0]: Comparison(*row[1:]) for row in await conn.fetch(ALL)}
+
+
+async def in_vain(conn: Connection, days: int) -> set[str]:
+    """Active peers (NodeIDs) that answer, and were compared with before, but could not be for so many days."""
+    return {row[0] for row in await conn.fetch(IN_VAIN, days)}

@@ -736,8 +736,8 @@ create table receipt (
     waiting_at timestamp with time zone,
     narrowed_at timestamp with time zone,
     purged_at timestamp with time zone,
-    turned_on date,
     turns integer default 0 not null,
+    turning_since timestamp with time zone,
     constraint receipt_pkey PRIMARY KEY (node, gen, idx),
     constraint receipt_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );
