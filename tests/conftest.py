@@ -1,6 +1,8 @@
 """Fixtures for every ring: the session's cluster, a database a test, a pool on it."""
 
-from collections.abc import AsyncIterator
+import gc
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +19,30 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("tocsin"), derandomize=False, print_blob=True)
 settings.load_profile("tocsin")
+
+# What ignores a signal hands that down to all that it starts; a node or a demonstration then rightly goes on when a test
+# asks it to stop. A run in the background (`make test &`, nohup) still ignores it, and its children do not.
+for _sign in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_sign) is signal.SIG_IGN:
+        signal.signal(_sign, lambda *_: None)
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what stays to the end: a million objects, over which the collector would walk for seconds at any moment."""
+    set_aside()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_to_collect() -> Iterator[None]:
+    """What a module leaves is collected at its end, and not within some later test that has a time limit."""
+    yield
+    set_aside()
+
+
+def set_aside() -> None:
+    """Collect what can be; the collector walks over the rest no more."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ class Person:
     access_token: str = field(repr=False)
     password: str = field(default="", repr=False)
     since: str | None = None
+    _unread: dict[str, list[dict[str, Any]]] = field(default_factory=dict, repr=False)
 
     def call(self, method: str, path: str, body: Any = None, *, timeout_s: float = 60) -> Any:
         """One request to the client API; returns the JSON of the answer.
@@ -157,16 +158,19 @@ class Person:
     def wait_for(
         self, room: str, wanted: Callable[[dict[str, Any]], bool], *, within_s: float = 60
     ) -> dict[str, Any]:
-        """The first event to arrive that is `wanted`.
+        """The first event to arrive that is `wanted`; what came together with it is there for the next call.
 
         Raises: TimeoutError.
         """
         end = time.monotonic() + within_s
-        while (left := end - time.monotonic()) > 0:
-            for event in self.arrivals(room, wait_s=min(left, 20)):
-                if wanted(event):
+        unread = self._unread.setdefault(room, [])
+        while True:
+            while unread:
+                if wanted(event := unread.pop(0)):
                     return event
-        raise TimeoutError(f"no such event in {room} within {within_s} s")
+            if (left := end - time.monotonic()) <= 0:
+                raise TimeoutError(f"no such event in {room} within {within_s} s")
+            unread += self.arrivals(room, wait_s=min(left, 20))
 
 
 @dataclass

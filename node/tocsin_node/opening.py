@@ -225,7 +225,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
         witnessing=witnessing,
         gossip=gossip,
         reconciling=reconciling,
-        comparing=Comparing(reconciling, peering, on.auditing),
+        comparing=Comparing(pool, reconciling, peering, on.auditing),
         self_check=SelfCheck(
             pool, peering, ledger, heads, gossip, client, identity, continuity,
             restore_check_s=settings.federation.restore_check_s,

@@ -12,7 +12,7 @@ import termios
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin_cli.columns import GAP, lay_out, wrap
+from tocsin_cli.columns import GAP, lay_out, wrap, wrap_talk
 
 ID = "incident--d5ddb711-09f9-4825-8a2f-05711c7a455a"
 COLUMNS = ("id", "grade", "modified", "title")
@@ -20,6 +20,7 @@ ROW = (ID, "II", "2026-11-29 19:34:22 +00:00", "Sepsis early warning falls silen
 SCRIPT = f"""
 from tocsin_cli.output import Output
 Output().table({COLUMNS!r}, [{ROW!r}, ({ID!r}, "I", "-", "\\u5012\\u58ca")])
+Output().facts([("Because", "{"it goes on " * 12}")])
 Output().line("{"Switching it off takes one setting, " * 4}", lines=True)
 """
 texts = st.text(st.sampled_from("ab -\u5012"), max_size=40)
@@ -58,6 +59,8 @@ def test_on_eighty_columns_an_id_stands_whole_below_its_row():
     assert f"    title: {ROW[3]}" in lines
     assert all(len(line) <= 80 for line in lines)
     assert lines[-2].endswith("one setting,"), "paragraphs break between words, too"
+    because = next(at for at, line in enumerate(lines) if line.startswith("Because: it goes"))
+    assert lines[because + 1].startswith(" " * len("Because: ") + "goes"), "and facts, beside their label"
 
 
 def test_where_there_is_room_the_last_column_stays_and_wraps_between_words():
@@ -89,3 +92,16 @@ def test_wrapping_keeps_every_word_whole_and_in_order(text, width):
     lines = wrap(text, width)
     assert [word for line in lines for word in line.split()] == text.split()
     assert all(len(line) <= width or " " not in line.strip() for line in lines)
+
+
+def test_talk_is_broken_between_words_and_no_command_in_it_is():
+    text = "→ Leave it out; or file it and share a redacted version (tocsin report redact ID --to lab); or see `tocsin peer status`."
+    lines = wrap_talk(f"  {text}", 40)
+    assert " ".join(line.strip() for line in lines) == text
+    assert all(len(line) <= 42 for line in lines)
+    assert lines[0].startswith("  → ")
+    assert all(line.startswith("    ") and line[4] != " " for line in lines[1:])
+    assert any("tocsin report redact ID --to lab" in line for line in lines)
+    assert any("`tocsin peer status`" in line for line in lines)
+    step = "Next: tocsin emergency show b0b1a69b-79a1-5e31-872b-f2b83fc4a6db --watch"
+    assert wrap_talk(step, 40) == [step]

@@ -117,7 +117,7 @@ def test_the_list_and_the_status_of_all(tocsin, node):
     lines = result.stdout.splitlines()
     assert lines[0].split("  ")[0] == "NAME"
     assert "suspect!" in lines[2]
-    assert lines[2].split()[-4:] == ["1", "5", "1", "1"]
+    assert lines[2].split()[-5:] == ["1", "5", "1", "1", "-"]
     assert "gamma: root-mismatch since 2026-11-20 11:00:00 +01:00 → Ask them." in result.stdout
     assert len(json.loads(tocsin("peer", "status", "--json").stdout)["items"]) == 2
 
@@ -128,6 +128,23 @@ def test_the_status_of_one(tocsin, node):
     for words in ("90 s behind ours", "3 stored, 1 unchanged, 0 superseded", "bad-wrap", "TLP:AMBER"):
         assert words in result.stdout
     assert json.loads(tocsin("peer", "status", "beta", "--json").stdout)["sas"] == WORDS
+
+
+def test_the_status_says_when_they_were_compared_and_what_was_found(tocsin, node):
+    node.add_peer("beta")
+    assert "not yet; it is done once a day" in tocsin("peer", "status", "beta").stdout
+    found = {"at": "2026-11-20T10:00:00Z", "same": True, "amiss": 0, "contradicted": False, "mended": 1}
+    found |= {"tried_at": "2026-11-21T10:00:00Z", "trouble": "peer-unreachable"}
+    node.add_peer("beta", comparison=found)
+    told = tocsin("peer", "status", "beta").stdout
+    assert "2026-11-20 11:00:00 +01:00: 1 entry was fetched again; nothing is missing" in told
+    assert "not done at 2026-11-21 11:00:00 +01:00: it could not be reached → tocsin peer verify beta" in told
+    assert tocsin("peer", "status").stdout.splitlines()[1].endswith("yes")
+    node.add_peer("beta", comparison=found | {"same": False, "amiss": 3, "mended": 0, "trouble": None})
+    told = tocsin("peer", "status").stdout
+    assert told.splitlines()[1].endswith("no")
+    line = "beta: 2026-11-20 11:00:00 +01:00: 3 entries were missing on one side → tocsin peer verify beta"
+    assert line in told
 
 
 def test_no_peers_yet_says_what_to_do(tocsin, node):

@@ -57,6 +57,7 @@ NEVER_SERVED = {
     "key-locked", "passphrase-wrong", "passphrase-weak", "paper-unread", "rotation-running", "last-good-unknown", "last-good-unsaid",
     "log-fork", "log-growth", "log-rollback", "log-root",
     "database-newer", "database-not-migrated", "migration-changed", "migration-failed",
+    "database-outside", "dump-failed",
     "postgres-failed", "postgres-missing", "postgres-user-missing", "postgres-version",
 }  # fmt: skip
 # Faults of ours, and told so.

@@ -91,13 +91,13 @@ def test_a_hospital_calls_two_answer_from_room_and_command_line_and_it_is_stood_
         return screen if (says["lab"], says["school"]) == ("affected", "not-affected") else None
 
     screen = until(answered, "both have answered", log=town.hospital.log)
-    assert screen["counts"] == {"affected": 1, "investigating": 0, "not-affected": 1, "silent": 1}
+    assert screen["counts"] == {"affected": 1, "investigating": 0, "not-affected": 1, "silent": 0}
     until(
         lambda: row_of(town.hospital.get(f"/emergencies/{name}"), "lab")["acknowledged_at"],
         "the lab has looked",
     )
     shown = town.hospital.run("emergency", "show", name).out
-    assert "1 affected, 0 investigating, 1 not affected, 1 silent" in shown
+    assert "1 affected, 0 investigating, 1 not affected, 0 silent" in shown
     assert "We do not run it." in shown
     told = bodies(rung(town.hospital, name, 3))[1:]
     assert sorted(told) == [

@@ -27,7 +27,7 @@ __all__ = [
     "second_room",
 ]
 
-QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 2.0}}
+QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 20.0}}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ async def test_an_alert_that_a_responder_has_read_is_seen_by_them(pool, tmp_path
         await room.read_up_to((await room.alert())["event_id"])
         message = await ringing.reaches(number, "matrix", "seen")
         assert message["seen_by"] == room.responder.user_id
-        assert abs((message["seen_at"] - before).total_seconds()) < 10
+        assert abs((message["seen_at"] - before).total_seconds()) < 120
         assert message["echoed_at"] is not None
         assert (await ringing.alarms.get(number))["state"] == "open"  # to have read it is no answer
 

@@ -197,6 +197,34 @@ async def test_an_author_that_erased_its_report_has_nothing_of_it_by_a_complaint
         assert await left(node, report_id, remains) == set()
 
 
+async def test_what_an_author_refuses_to_hear_is_not_kept_for_it(line):
+    elm, fir, oak = line
+    report_id, remains = await against_its_marking(elm, fir, oak)
+    await introduce("elm", elm, "oak", oak)
+    assert await oak.node.complaints.tell() == 1
+
+    async def heard():
+        async with oak.node.pool.acquire() as conn:
+            return await conn.fetchrow(
+                "select r.outcome, e.ct is not null, e.leaf is not null from complaint c "
+                "join log_entry e on e.gen = c.told_gen and e.idx = c.told_idx "
+                "join receipt r on r.node = c.author and r.gen = e.gen and r.idx = e.idx where r.outcome is not null"
+            )
+
+    assert tuple(await until(heard)) == ("stored", True, True)
+    async with (
+        oak.node.pool.acquire() as conn
+    ):  # as an author does that has erased the report, or knows better
+        await conn.execute("update receipt set outcome = 'refused', code = 'complaint-unfounded'")
+    assert await oak.node.complaints.tell() == 0
+    assert tuple(await heard()) == ("refused", False, True)
+    found = await get(oak, "/v1/complaints")
+    assert [one["report_id"] for one in found["items"]] == [report_id], (
+        "people still see of what we complained"
+    )
+    assert remains
+
+
 async def test_a_complaint_that_ends_in_the_moment_in_which_it_is_told_leaves_nothing(line, monkeypatch):
     elm, fir, oak = line
     _, remains = await against_its_marking(elm, fir, oak)

@@ -1,5 +1,6 @@
 """What a thief said in a stolen log about emergencies and reports counts no more once its owner has ended that log."""
 
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 from tests.node.test_emergencies import call_of, calls, declare, emergency_at, refused, report_of, row_of
 from tests.node.test_exchange import PATIENCE
-from tests.node.test_generations import end_log, file, holds, tell
+from tests.node.test_generations import disputed_from, end_log, file, holds, tell
 from tests.support.node import open_here, settings_on
 from tests.support.pager import pager
 from tests.support.villain import GRAVE, get, incident_id_of, until, villain
@@ -207,6 +208,34 @@ async def test_an_acknowledgement_by_a_thief_is_none_and_one_without_a_place_sta
     await sees("acknowledged", [False])
 
 
+async def test_a_thief_that_repeats_what_is_true_takes_it_away_from_nobody(robbed):
+    acme, mallory, _ = robbed
+    said = await file(acme, acme.bundle("Two people died", **GRAVE))
+    report_id, ref = said["id"], bytes.fromhex(said["entry"]["leaf_hash"])
+    content = write_acknowledgement(report_id, 1, datetime.now(UTC), revoked=False)
+
+    async def sees(state, count):
+        await mallory.ring()
+
+        async def there():
+            taken = (await get(acme, "/v1/peers/mallory"))["outcomes"]["stored"]
+            (alert,) = [
+                a for a in (await get(acme, "/v1/alerts?limit=500"))["items"] if a["report_id"] == report_id
+            ]
+            return (alert["state"], taken) == (state, count)
+
+        await until(there)
+
+    mallory.publish(acme, content, t="ack", id=report_id, ref=ref)
+    await sees("acknowledged", 1)
+    mallory.publish(acme, content, t="ack", id=report_id, ref=ref)
+    await sees("acknowledged", 2)
+    end_log(mallory, 1, mallory.leaf_hashes)
+    await tell(mallory, acme)
+    await until(lambda: disputed_from(acme))
+    await sees("acknowledged", 2)
+
+
 async def test_an_answer_by_a_thief_to_our_drill_counts_as_taken_back(robbed):
     acme, mallory, _ = robbed
     _, incident = await report_of(acme)
@@ -238,3 +267,57 @@ async def test_an_answer_by_a_thief_to_our_drill_counts_as_taken_back(robbed):
     answer(stage="answered", said="affected")
     await mallory.ring()
     await shows("affected", False)
+
+
+async def test_nobody_is_called_for_a_report_that_its_author_disputes_and_the_room_is_shown_that_it_is(
+    robbed,
+):
+    acme, mallory, there = robbed
+    raw = mallory.bundle("Two people died", **GRAVE)
+    mallory.publish(acme, raw)
+    await mallory.ring()
+    report_id = incident_id_of(raw)
+
+    async def rung():
+        found = [each for each in (await get(acme, "/v1/alerts"))["items"] if each["report_id"] == report_id]
+        return found[0]["id"] if found else None
+
+    alert_id = await until(rung)
+    assert await told(there, "Two people died") == 1
+
+    end_log(mallory, 0, [])
+    await tell(mallory, acme)
+    await holds(acme, report_id, disputed=True)
+    assert await told(there, "DISPUTED, was: ALERT") == 1
+    async with acme.node.pool.acquire() as conn:  # its time is up
+        await conn.execute("update followup set next_at = now() where alert_id = $1", alert_id)
+    acme.node.alarms.escalation.wake()
+
+    async def put_off():
+        async with acme.node.pool.acquire() as conn:
+            return await conn.fetchval(
+                "select level = 0 and next_at > now() from followup where alert_id = $1", alert_id
+            )
+
+    await until(put_off)
+    shown = await get(acme, f"/v1/alerts/{alert_id}")
+    assert (shown["state"], shown["disputed"]) == ("closed", True)
+    assert (shown["history"], shown["next_escalation_at"]) == ([], None)
+    assert (await get(acme, "/v1/alerts?open=1"))["items"] == []
+
+    mallory.publish(acme, raw)  # its author says it again
+    await mallory.ring()
+    shown = await alert_at(acme, alert_id, lambda found: not found["disputed"])
+    assert (shown["state"], shown["next_escalation_at"] is None) == ("open", False)
+    async with acme.node.pool.acquire() as conn:  # an update is not held back for long
+        await conn.execute(
+            "update delivery set not_before = now() where kind = 'update' and state = 'pending'"
+        )
+    acme.node.alarms.wake()
+
+    async def shown_as_it_was():
+        updates = [json.loads(body) for _, body in there.tries]
+        last = [each for each in updates if each.get("kind") == "update"][-1:]
+        return last and "DISPUTED" not in last[0]["text"]
+
+    await until(shown_as_it_was)

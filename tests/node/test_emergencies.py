@@ -139,7 +139,7 @@ async def test_a_call_rings_at_the_peer_its_answer_shows_and_the_stand_down_arri
 
     screen = await until(answered)
     assert row_of(screen, "birch")["text"] == "On two wards."
-    assert screen["counts"] == {"affected": 1, "investigating": 0, "not-affected": 0, "silent": 1}
+    assert screen["counts"] == {"affected": 1, "investigating": 0, "not-affected": 0, "silent": 0}
     assert await said(acme, incident) == [("birch", "exposure", "affected", False)]
     over = await post(acme, f"/v1/emergencies/{name}/stand-down", {"reason": "Patched.", "by": "Ada"})
     assert [to["name"] for to in over["to"]] == ["birch"]
@@ -197,7 +197,7 @@ async def test_a_drill_is_one_everywhere_and_touches_no_report_no_remark_and_no_
                 checks = (await get(node, "/healthz"))["checks"]
                 (health,) = [each for each in checks if each["name"] == "emergencies"]
                 assert health["code"] == "drill-open"
-                assert "1 DRILLS" in health["hint"]
+                assert "1 DRILL is open" in health["hint"]
             assert there["drill"] is True
             await post(birch, f"/v1/emergencies/{name}/answer", {"says": "affected"})
 

@@ -34,6 +34,7 @@ from tocsin_federation.statement import Void
 from tocsin_node.recovery import last_good
 from tocsin_node.rotation import Change, rotate
 from tocsin_node.settings.loading import load
+from tocsin_node.storage import deliveries
 from tocsin_node.storage.pool import Address, connect
 from tocsin_schema.check import check_bundle
 from tocsin_schema.remarks import exposure
@@ -491,6 +492,11 @@ async def test_an_alert_about_a_disputed_report_waits_and_goes_when_its_author_s
             await tell(mallory, acme)
             for raw in raws:
                 await holds(acme, incident_id_of(raw), disputed=True)
+            async with acme.node.pool.acquire() as conn:  # it waits for its author, and for no channel
+                await conn.execute(
+                    "update delivery set created_at = now() - interval '1 hour', not_before = null"
+                )
+                assert (await deliveries.backlog(conn, ["webhook"])).waiting_s == 0
             await there.start()
             true = [mallory.bundle("Two people died elsewhere", **GRAVE), raws[1]]
             for raw in true:  # the first is news: when it has rung, what waited before it would have gone too

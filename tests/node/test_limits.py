@@ -17,6 +17,7 @@ from tests.support.villain import GRAVE, incident_id_of, until, villain
 from tocsin_federation.onward import write_share
 from tocsin_federation.recall import write_recall
 from tocsin_federation.receipt import Told, write_receipt
+from tocsin_node.storage import emergency_answers
 from tocsin_node.storage.onward_readers import TURNS
 from tocsin_schema.marking import Tlp
 
@@ -90,7 +91,7 @@ async def test_who_says_now_this_and_now_that_has_its_author_told_a_few_times_a_
             before = oak.node.ledger.head.size
             await log(oak, "receipt", told, ["fir"], ref=entry, **facts)
             await until(lambda size=before: worked_through(fir, oak, size + 1))
-            await fir.node.receipting.tell()
+            await until(lambda: all_told(fir))
         assert fir.node.ledger.head.size == size + TURNS - 1, (
             "that it was stored was the first word of the day"
         )
@@ -104,6 +105,18 @@ async def test_who_says_now_this_and_now_that_has_its_author_told_a_few_times_a_
 
         await until(rang)
         await until(lambda: grown(fir, size + TURNS))
+
+
+async def all_told(node):
+    """Whether nothing is owed to authors any more."""
+    async with node.node.pool.acquire() as conn:
+        return not await conn.fetchval("select exists (select from receipt_due)")
+
+
+async def recalls_told(node):
+    """Whether every recall that is to be told is."""
+    async with node.node.pool.acquire() as conn:
+        return not await conn.fetchval("select exists (select from recall_peer where idx is null)")
 
 
 async def worked_through(node, other, size):
@@ -132,7 +145,7 @@ async def test_who_narrows_again_and_again_has_those_that_we_passed_it_on_to_tol
             facts = {"id": f"recall--{uuid.uuid4()}", "ver": 1, "tlp": Tlp.GREEN, "ref": entry}
             await log(elm, "recall", content, ["fir"], **facts)
         await until_done(fir, 3)
-        await fir.node.recalling.tell()
+        await until(lambda: recalls_told(fir))
         assert await own_entries(fir, "recall") == 1
         await until_done(oak, 1)
 
@@ -160,3 +173,23 @@ async def test_who_takes_back_what_it_passed_on_against_its_marking_and_does_it_
     async with oak.node.pool.acquire() as conn:
         assert await conn.fetchval("select count(*) from complaint") == 1
     assert await oak.node.complaints.tell() == 0
+
+
+async def test_a_caller_is_answered_about_what_rang_and_not_about_each_call_beyond_its_limit(alone):
+    node, peer, _ = alone
+    raw = peer.bundle("Theirs")
+    peer.publish(node, raw)
+    for _ in range(15):
+        calls(node, peer, call_of(incident_id_of(raw), drill=True))
+    await taken(node, peer)
+    assert [rang for _, rang in await kinds(node)].count("emergency") == 3
+
+    async def answered():
+        async with node.node.pool.acquire() as conn:
+            told = await conn.fetch("select emergency::text, stage from emergency_told")
+            left = await emergency_answers.untold(conn, node.node.identity.node_id, [peer.node_id], 64)
+        return len(told) >= 6 and not left and told
+
+    told = await until(answered)
+    assert {stage for _, stage in told} == {"stored", "rung"}
+    assert len({name for name, _ in told}) == 3

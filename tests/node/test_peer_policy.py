@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.node.test_intake import taken
+from tests.support.late import Late
 from tests.support.node import open_here, settings_on
 from tests.support.villain import GRAVE, get, villain
 
@@ -80,3 +81,16 @@ async def test_a_peers_own_rate_brakes_it_alone(acme, mallory):
         assert set(await asyncio.gather(*(asked(other) for _ in range(60)))) == {200}
     await put(acme, name, requests_per_s=None)
     assert await asked(mallory) == 200
+
+
+async def test_what_is_written_of_a_peer_is_not_undone_in_memory_by_what_was_written_before(acme, mallory):
+    """A trouble is noted, and before that is over a person takes the peer out: it stays out."""
+    peering = acme.node.peering
+    late = peering._pool = Late(acme.node.pool)
+    noting = asyncio.create_task(peering.note_problem(mallory.node_id, "peer-timeout", "Wait."))
+    await late.written.wait()
+    removing = asyncio.create_task(peering.remove("mallory"))
+    await asyncio.wait({removing}, timeout=1)  # as far as it gets: it may have to wait its turn
+    late.go_on.set()
+    await asyncio.gather(noting, removing)
+    assert peering.present() == []

@@ -22,7 +22,7 @@ from tocsin_schema.stix import build, revise, withdraw
 
 STIX = {"Content-Type": "application/stix+json"}
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 2.0}}
+QUICK = {"federation": {"backoff_max_s": 0.3, "long_poll_s": 2.0, "read_timeout_s": 20.0}}
 
 
 def at(minute):

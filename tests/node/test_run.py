@@ -286,7 +286,7 @@ async def test_a_token_can_be_made_listed_and_revoked_beside_a_running_node(home
             assert (
                 await asyncio.to_thread(tocsin, "--dir", home, "token", "revoke", "alice")
             ).returncode == 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     async with alice.get("/v1/log/checkpoint") as answer:
                         if answer.status == 401:
@@ -347,3 +347,35 @@ async def test_a_node_whose_keys_are_encrypted_starts_with_the_passphrase_alone_
         assert json.loads(told.stdout) == {"generation": 2, "items": []}
         assert await node.stop() == 0
     assert "correct horse" not in (tmp_path / "log").read_text()
+
+
+async def test_a_dump_of_a_running_node_is_put_back_whole_or_not_at_all_while_none_runs(home, url, tmp_path):
+    arguments = ["--dir", home]
+    dump, other = tmp_path / "tocsin.dump", tmp_path / "no.dump"
+    other.write_text("no dump")
+    async with NodeProcess(arguments, tmp_path / "log") as node:
+        await node.answers(url)
+        assert tocsin("--dir", home, "token", "create", "kept", "--scope", "log:read").returncode == 0
+        told = tocsin("--json", "--dir", home, "db", "dump", dump)
+        assert json.loads(told.stdout) == {"file": str(dump), "bytes": dump.stat().st_size}, told.stderr
+        assert dump.stat().st_mode & 0o777 == 0o600
+        again = tocsin("--dir", home, "db", "dump", dump)
+        assert (again.returncode, "is there already" in again.stderr) == (2, True)
+        assert tocsin("--dir", home, "token", "create", "after", "--scope", "log:read").returncode == 0
+        beside = tocsin("--dir", home, "db", "restore", dump, "--yes")
+        assert (beside.returncode, "node-running" in beside.stderr) == (1, True)
+        assert await node.stop() == 0
+    broken = tocsin("--dir", home, "db", "restore", other, "--yes")
+    assert (broken.returncode, "dump-failed" in broken.stderr) == (1, True)
+    assert {"kept", "after"} <= tokens_of(home), "nothing was changed"
+    put_back = tocsin("--dir", home, "db", "restore", dump, "--yes")
+    assert put_back.returncode == 0, put_back.stderr
+    assert tokens_of(home) & {"kept", "after"} == {"kept"}
+    async with NodeProcess(arguments, tmp_path / "log") as node:
+        await node.answers(url)
+        assert await node.stop() == 0
+
+
+def tokens_of(home):
+    listed = json.loads(tocsin("--json", "--dir", home, "token", "list").stdout)
+    return {each["name"] for each in listed["items"]}

@@ -134,9 +134,14 @@ async def test_it_is_asked_for_no_cosignature_since_that_stands_on_a_note_that_a
         alder, _, cedar = (nodes[name] for name in NAMES)
         await policy(alder, HIDDEN, unnamed=True)
         await filed(alder, "A longer log")
-        await alder.node.witnessing.push()
+
+        async def cedar_has_cosigned():
+            await alder.node.witnessing.push()
+            told = alder.node.witnessing._told.get(cedar.node.identity.node_id, (0,))
+            return told[0] == alder.node.ledger.head.size
+
+        await until(cedar_has_cosigned)
         peer = alder.node.peering.named(HIDDEN)
-        assert alder.node.witnessing._told[cedar.node.identity.node_id][0] == alder.node.ledger.head.size
         assert alder.node.witnessing._told.get(peer.node_id, (0,))[0] < alder.node.ledger.head.size
 
 

@@ -13,7 +13,12 @@ from tests.support.villain import get, post, until
 from tocsin_node.settings.record import Settings
 
 QUICK: Values = {
-    "federation": {"backoff_max_s": 0.3, "long_poll_s": 1.0, "read_timeout_s": 2.0, "connect_timeout_s": 1.0}
+    "federation": {
+        "backoff_max_s": 0.3,
+        "long_poll_s": 1.0,
+        "read_timeout_s": 20.0,
+        "connect_timeout_s": 10.0,
+    }
 }
 
 

@@ -23,7 +23,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 def memory_of(work: Callable[[], T]) -> tuple[T, int]:
     """What the work gives, and the most bytes that it took meanwhile."""
     gc.collect()
-    gc.freeze()  # what is there already does not put off the collection of what comes
+    gc.freeze()  # what is there already does not put off the collection of what comes; and it stays aside
     gc.collect()
     tracemalloc.start()
     try:
@@ -31,4 +31,3 @@ def memory_of(work: Callable[[], T]) -> tuple[T, int]:
         return given, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        gc.unfreeze()

@@ -147,7 +147,7 @@ class NodeProcess:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None:
             await self.stop(signal.SIGKILL)
 
 

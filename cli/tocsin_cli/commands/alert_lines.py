@@ -70,6 +70,8 @@ def _origin(found: Mapping[str, Any]) -> str:
 def state_words(found: Mapping[str, Any]) -> str:
     """The state, and who has it in hand."""
     words = [str(found.get("state"))]
+    if found.get("disputed"):
+        words.append("disputed: its author vouches for it no longer, ask them")
     words += ["nobody has answered though everybody was called"] if found.get("unanswered") else []
     words += [f"{found['assigned']} works on it"] if found.get("assigned") else []
     words += [f"muted until {local_time(found['muted_until'])}"] if found.get("muted_until") else []

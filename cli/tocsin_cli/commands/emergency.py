@@ -267,7 +267,7 @@ def times(session: Session, emergency_id: str, file: Path | None) -> None:
     if session.out.as_json:
         session.out.document(found)
         return
-    session.out.line(f"{heading(found)}: {found.get('title')}")
+    session.out.line(f"{heading(found)}: {found.get('title')}", lines=True)
     session.out.line()
     session.out.table(STAGE_COLUMNS, stage_rows(found))
     session.out.line()

@@ -9,6 +9,7 @@ import click
 
 from tocsin_cli.client import segment
 from tocsin_cli.command import Command
+from tocsin_cli.commands.compared_told import compared_text
 from tocsin_cli.commands.relay_told import relay_lines
 from tocsin_cli.filing import member
 from tocsin_cli.placing import check_place, put
@@ -48,8 +49,9 @@ def status(session: Session, name: str | None) -> None:
     """Show how the connections are.
 
     All of them, or the one named in full. LAG is how many entries of their log are still to be looked at; TO
-    FETCH how many of ours they have not fetched. A bad state is shown, not an error: the exit code is 0 as
-    long as the node answers.
+    FETCH how many of ours they have not fetched; SAME whether each held what the other sealed to it when they were
+    last compared, which is done once a day (tocsin peer verify does it now). A bad state is shown, not an error: the
+    exit code is 0 as long as the node answers.
     """
     if name is not None:
         _status_of(session, name)
@@ -57,13 +59,16 @@ def status(session: Session, name: str | None) -> None:
     found = _peers(session)
     if found is None:
         return
-    columns = ["name", "state", "last contact", "lag", "taken in", "refused", "set aside", "to fetch"]
+    counts = ["lag", "taken in", "refused", "set aside", "to fetch"]
+    columns = ["name", "state", "last contact", *counts, "same"]
     session.out.table(columns, [_row(peer) for peer in found])
     for peer in found:
         if problem := _problem_text(peer):
             session.out.line(f"{peer.get('name')}: {problem}")
         if ending := _ending_text(peer):
             session.out.line(f"{peer.get('name')}: {ending}")
+        if _same(peer) == "no":
+            session.out.line(f"{peer.get('name')}: {compared_text(peer)}")
 
 
 @click.command("witness", cls=Command)
@@ -139,7 +144,14 @@ def _row(peer: Mapping[str, Any]) -> list[object]:
         taken,
         *bad,
         fetched.get("waiting", "?"),
+        _same(peer),
     ]
+
+
+def _same(peer: Mapping[str, Any]) -> str:
+    """Whether both held the same the last time; `-`: not compared yet."""
+    same = (peer.get("comparison") or {}).get("same")
+    return "-" if same is None else "yes" if same else "no"
 
 
 def _problem_text(peer: Mapping[str, Any]) -> str:
@@ -194,6 +206,7 @@ def _status_of(session: Session, name: str) -> None:
         ("Taken from them up to", f"TLP:{str(peer.get('max_tlp_in')).upper()}"),
         ("Last contact", local_time(peer.get("last_contact_at"))),
         ("Their clock", _skew(peer.get("clock_skew_s"))),
+        ("Compared with it", compared_text(peer)),
         ("Their log", _log_line(log)),
         ("Outcomes", ", ".join(f"{outcomes.get(outcome, 0)} {outcome}" for outcome in _COUNTED)),
     ]

@@ -25,7 +25,7 @@ def blocklist() -> None:
 def list_(session: Session, all_: bool) -> None:
     """List what was erased, newest first: when, by whom, why."""
     found = session.client.json("GET", "/v1/erasures", query=[("all", "1")] if all_ else [])
-    items = listed(session, found, nothing="Nothing was erased.")
+    items = listed(session, found, nothing="Nobody here has erased a report.")
     if not items:
         return
     rows = [

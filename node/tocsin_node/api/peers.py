@@ -18,6 +18,7 @@ from tocsin_node.storage import log, remote
 from tocsin_node.storage import witness as cosignatures
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.circles import Count
+from tocsin_node.storage.comparison import Comparison
 from tocsin_node.storage.peers import KEEP, PeerRow, PolicyChange
 from tocsin_node.web.body import read_json
 from tocsin_node.web.problems import json_response
@@ -102,7 +103,12 @@ async def listing(request: web.Request) -> web.Response:
     """GET /v1/peers."""
     node = request.app[NODE]
     rows = await node.peering.rows()
-    return json_response({"items": [await _view(node, p, rows[p.node_id]) for p in node.peering.present()]})
+    compared = await node.comparing.of()
+    items = [
+        await _view(node, p, rows[p.node_id]) | _compared(compared.get(p.node_id))
+        for p in node.peering.present()
+    ]
+    return json_response({"items": items})
 
 
 async def show(request: web.Request) -> web.Response:
@@ -192,6 +198,7 @@ async def _whole(node: Node, peer: Peer) -> dict[str, Any]:
     async with node.pool.acquire() as conn:
         recent = await remote.recent(conn, peer.node_id, RECENT)
     return await _view(node, peer, rows[peer.node_id]) | {
+        **_compared((await node.comparing.of()).get(peer.node_id)),
         **await relays_of(node, peer),
         "sas": list(peer.sas),
         "recent": [
@@ -270,6 +277,24 @@ async def _view(node: Node, peer: Peer, row: PeerRow) -> dict[str, Any]:
         "complaints": (await node.complaints.counts()).get(peer.node_id, 0),
         "witness_key": peer.identity.statement.wit,
         "fetched": {"next_index": fetched, "our_size": head.size, "waiting": waiting},
+    }
+
+
+def _compared(found: Comparison | None) -> dict[str, Any]:
+    """What was found when it was last compared with; null: it was never tried."""
+    if found is None:
+        return {"comparison": None}
+    done = found.at is not None
+    return {
+        "comparison": {
+            "at": found.at,
+            "same": not found.amiss and not found.contradicted if done else None,
+            "amiss": found.amiss,
+            "contradicted": found.contradicted,
+            "mended": found.mended,
+            "tried_at": found.tried_at,
+            "trouble": found.trouble,
+        }
     }
 
 

@@ -6,21 +6,18 @@ from aiohttp import web
 
 from tocsin_node.node import NODE
 from tocsin_node.services.reconciling import Found, Side, Verified
-from tocsin_node.storage.audit import Act
 from tocsin_node.web.problems import json_response
 
 
 async def verify(request: web.Request) -> web.Response:
     """GET /v1/peers/{name}/verify: whether both hold the same of each other's entries; asks the peer."""
-    found = await request.app[NODE].reconciling.verify(request.match_info["name"])
+    found = await request.app[NODE].comparing.verify(request.match_info["name"])
     return json_response(_verified(request.match_info["name"], found))
 
 
 async def repair(request: web.Request) -> web.Response:
     """POST /v1/peers/{name}/verify: the same, and what can be mended from here is."""
-    node, name = request.app[NODE], request.match_info["name"]
-    await node.auditing.note(Act("peer.repair", f"peer:{node.peering.named(name).node_id}"))
-    found = await node.reconciling.verify(name, repair=True)
+    found = await request.app[NODE].comparing.verify(request.match_info["name"], repair=True)
     return json_response(_verified(request.match_info["name"], found))
 
 

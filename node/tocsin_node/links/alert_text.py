@@ -39,6 +39,10 @@ MENTIONS = 30
 SIGNS = {"I": "🔴", "II": "🟠", "III": "🟡"}
 DIGESTED = "Several incidents came at once and were told together. See each: tocsin alert list --open"
 ACKNOWLEDGE_KEYS = ("👀", "👍", "✅")
+DISPUTED_NOTE = (
+    "Its author has ended the log that this stands in (its key was stolen, or its database restored) and vouches for "
+    "it no longer. Ask them before you act on it."
+)
 HEADLINES = {
     "raise": "ALERT, grade {grade}",
     "escalate": "ALERT, grade raised to {grade}",
@@ -109,8 +113,8 @@ class AlertFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     drill: bool = False
     ordinary: bool = False  # of an emergency: over its caller's limit of a day
     called_here: bool = False  # of an emergency: by us
-    over: bool = False  # of an emergency: it was stood down, or is disputed
-    disputed: bool = False  # of an emergency: its caller vouches for none of its calls
+    over: bool = False  # it was stood down, or is disputed: nothing is to be done
+    disputed: bool = False  # who reported it, or called, vouches for it no longer
     caller: str = ""  # who called, as we call it
     call: str = ""  # why
     steps: tuple[str, ...] = ()  # what to do
@@ -231,9 +235,10 @@ def headline(facts: AlertFacts) -> str:
             caller=foreign(facts.caller, NAME_BYTES),
             marking=facts.tlp.label,
         )
-    sign = "⚪" if facts.kind == "withdrawn" else SIGNS.get(facts.grade, "🔵")
+    sign = "⚪" if facts.kind == "withdrawn" or facts.disputed else SIGNS.get(facts.grade, "🔵")
     severity = "" if facts.level is None else f" · {LEVEL_NAMES[facts.level]}, {facts.level} of 5"
-    return f"{sign} {HEADLINES[facts.kind].format(grade=facts.grade)}{severity} · {facts.tlp.label}"
+    first = HEADLINES[facts.kind].format(grade=facts.grade)
+    return f"{sign} {f'DISPUTED, was: {first}' if facts.disputed else first}{severity} · {facts.tlp.label}"
 
 
 def foreign(text: str, most_bytes: int) -> str:
@@ -277,6 +282,8 @@ def _paragraphs(facts: AlertFacts) -> list[str]:
 
 
 def _notes(facts: AlertFacts) -> list[str]:
+    if facts.disputed and not facts.emergency:
+        return [DISPUTED_NOTE]
     return emergency_words.notes(drill=facts.drill, ordinary=facts.ordinary, over=facts.over)
 
 

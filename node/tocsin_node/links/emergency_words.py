@@ -21,11 +21,12 @@ ROOM_ANSWERS: Final[Mapping[str, Said]] = {  # what a room writes, after an excl
 def headline(*, drill: bool, ordinary: bool, over: bool, disputed: bool, caller: str, marking: str) -> str:
     """The first line of the alert. `ordinary`: past its caller's limit of a day; `over`: it was stood down.
 
-    `disputed`: whoever is said to have called says that it was somebody else.
+    `disputed`: whoever is said to have called has ended the log that it stands in.
     """
     who = f" called by {caller}" if caller else ""
     if disputed:
-        return f"⚪ {'DRILL' if drill else 'EMERGENCY'} disputed: it was not{who} · {marking}"
+        what = "DRILL" if drill else "EMERGENCY"
+        return f"⚪ {what} disputed: {caller or 'its caller'} vouches for it no longer · {marking}"
     if over:
         return f"⚪ {'DRILL' if drill else 'EMERGENCY'} over: what was{who} is stood down · {marking}"
     if drill:

@@ -34,7 +34,7 @@ WAITED_FOR = frozenset(
     {"raise", "escalate", "cluster", "digest", "emergency"}
 )  # a legal clock rings again by itself
 IDLE_S = 30.0
-AGAIN = timedelta(minutes=1)  # after a fault of ours
+AGAIN = timedelta(minutes=1)  # after a fault of ours, and while its author does not vouch for it
 logger = logging.getLogger(__name__)
 
 
@@ -134,7 +134,11 @@ class Escalation:
         alert = await alerts.get(conn, due.alert_id)
         assert alert is not None, "alerts are never taken away"
         stands = await acts.standing(conn, alert.id)
-        if stands.acknowledged or alert.over or await followups.void(conn, alert.id):
+        if (
+            alert.disputed and not stands.acknowledged
+        ):  # nobody is called for it, until its author vouches for it again
+            await followups.put(conn, replace(due, next_at=now + AGAIN))
+        elif stands.acknowledged or alert.over or await followups.void(conn, alert.id):
             await acts.answered(conn, alert.id, now)
             await followups.put(conn, replace(due, next_at=None))
         elif await followups.left_to_others(conn, alert.id):

@@ -88,7 +88,8 @@ async def _facts_now(conn: Connection, alert: StoredAlert, way: Way) -> AlertFac
         return stored
     kind = "withdrawn" if held.state == "withdrawn" else stored.kind
     facts = told_of(report, kind=kind, origin=alert.origin, reasons=_reasons(alert))
-    return msgspec.structs.replace(facts, ver=held.ver)
+    disputed = held.disputed and kind in {"raise", "escalate"}
+    return msgspec.structs.replace(facts, ver=held.ver, over=disputed, disputed=disputed)
 
 
 def _reasons(alert: StoredAlert) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def alert_as_json(
     `title` is what a room of that `ceiling` may see now: the marking is the report's own of today, if that is
     stricter than when the alert was raised. It is open until somebody acknowledges it, here or, if the report is
     ours, at a peer that got it; resolved once somebody here says that it is over; a test is closed once the room has
-    it, and after an hour, an emergency once it is over.
+    it, and after an hour, an emergency once it is over, and what its author disputes for as long as that is so.
     """
     said = [a for a in acts if a.alert_id == alert.id or _peer_means(a, alert)]
     standing = [a for a in said if a.stands]
@@ -70,7 +70,8 @@ def alert_as_json(
         "assigned": None if taken is None or resolved else taken.by,
         "muted_until": muted.until if muted is not None and muted.until and muted.until > now else None,
         "unanswered": any(a.kind == "unanswered" for a in ours),
-        "next_escalation_at": None if followup is None else followup.next_at,
+        "disputed": alert.disputed,
+        "next_escalation_at": None if followup is None or alert.disputed else followup.next_at,
         "acknowledgements": [act_as_json(a) for a in said if a.kind == "ack"],
         "history": [act_as_json(a) for a in said],
         "deliveries": [

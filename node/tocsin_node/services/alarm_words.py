@@ -63,6 +63,8 @@ def still_of(
     `ceiling`: under which it was said before; None: not yet, or everything that is stored.
     """
     stored = msgspec.json.decode(alert.facts, type=AlertFacts)
+    if saying is not None:  # who had signed it when it rang is no news any more, and may be no truth
+        stored = msgspec.structs.replace(stored, unwitnessed=False)
     if saying is not None and saying.instead is not None:
         stored = saying.instead
     before = stored if ceiling is None else cut(stored, Tlp(ceiling))

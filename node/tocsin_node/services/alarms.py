@@ -435,9 +435,10 @@ def _backlog_check(backlog: Backlog) -> Check:
 def _answers_check(unanswered: Sequence[int]) -> Check:
     if not unanswered:
         return Check("answers")
+    count = len(unanswered)
     hint = (
-        f"Everybody was called and nobody has answered ({len(unanswered)} alerts). `tocsin alert list --open`"
-        " shows which, `tocsin alert ack` answers."
+        f"Everybody was called and nobody has answered ({count} alert{'' if count == 1 else 's'}). "
+        "`tocsin alert list --open` shows which, `tocsin alert ack` answers."
     )
     return Check("answers", "degraded", "alerts-unanswered", hint)
 

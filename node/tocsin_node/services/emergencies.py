@@ -337,8 +337,10 @@ class Emergencies:
                 "not at all. `tocsin emergency list` shows them; speak with the peer."
             )
             return Check("emergencies", "degraded", "calls-over-limit", hint)
-        parts = [f"{earnest} emergencies are open"] if earnest else []
-        parts += [f"{drills} DRILLS are open"] if drills else []
+        parts = (
+            ["1 emergency is open" if earnest == 1 else f"{earnest} emergencies are open"] if earnest else []
+        )
+        parts += ["1 DRILL is open" if drills == 1 else f"{drills} DRILLS are open"] if drills else []
         if not parts:
             return Check("emergencies")
         code = "emergency-open" if earnest else "drill-open"

@@ -79,6 +79,7 @@ def screen(seen: Seen, house: House) -> dict[str, Any]:
     each = seen.emergency
     nodes = [_row(seen, house, node) for node in _nodes(seen, house)]
     words = [row["says"] for row in nodes]
+    silent = sum(row["says"] is None and not row["caller"] for row in nodes)  # who calls is asked nothing
     return {
         **summary(each, house),
         "by": each.by,
@@ -87,7 +88,7 @@ def screen(seen: Seen, house: House) -> dict[str, Any]:
             for step in steps_of(each)
         ],
         "nodes": nodes,
-        "counts": {**{word: words.count(word) for word in WORDS}, "silent": words.count(None)},
+        "counts": {**{word: words.count(word) for word in WORDS}, "silent": silent},
         "calls": [
             {
                 "seq": call.seq,

@@ -35,7 +35,7 @@ from tocsin_node.services.pace import URGENT
 from tocsin_node.services.peer import Peer
 from tocsin_node.services.peer_policy import lesser_budget
 from tocsin_node.services.trust import Trusting
-from tocsin_node.storage import audit, recalls, receipts, relays, remote, reports, shares
+from tocsin_node.storage import audit, disputed, recalls, receipts, relays, remote, reports, shares
 from tocsin_node.storage import log as own_log
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageError
@@ -321,6 +321,10 @@ class Intake:
             await passing.write(conn)
             for report_id, ver, place in batch.confirmed:
                 await reports.move(conn, report_id, ver, place)
+            mended = [
+                new.report.id for new, before in batch.versions if before is not None and before.disputed
+            ]
+            await disputed.stir_reports(conn, [*(each[0] for each in batch.confirmed), *mended])
             await desk.write(conn)
             await belonging.write(conn)
             rang = await self._ring(conn, peer, batch, passing, via)

@@ -122,30 +122,34 @@ class Joining:
         caller_key(theirs)
         if theirs.node_id == self._us.node_id:
             raise InviteRefused("A node cannot join itself.")
-        async with self._pool.transaction() as conn:
-            invite = await peers.invite(conn, invite_id)
-            if invite is None or invite.expires_at <= self._now():
-                raise InviteRefused
-            handshake.check_join_mac(mac, invite.mac_key, self._us.node_id, theirs.node_id, nonce)
-            if invite.used_by is not None and (invite.used_by, invite.used_nonce) != (theirs.node_id, nonce):
-                raise InviteRefused
-            row = None
-            if invite.used_by is None:
-                await peers.use_invite(conn, invite_id, theirs.node_id, nonce)
-                row = await peers.add(
-                    conn,
-                    node_id=theirs.node_id,
-                    name=self._peering.untaken(invite.name, theirs.node_id),
-                    chain=theirs.chain,
-                    url=theirs.statement.urls[0],
-                    our_nonce=invite.nonce,
-                    their_nonce=nonce,
-                    invited=True,
-                )
-            if row is None and (invite.used_by is None or self._peering.by_id(theirs.node_id) is None):
-                raise InviteRefused  # approved by another invite, or removed since: a spent one opens nothing again
-        if row is not None:
-            self._peering.remember(row)
+        async with self._peering.turn:
+            async with self._pool.transaction() as conn:
+                invite = await peers.invite(conn, invite_id)
+                if invite is None or invite.expires_at <= self._now():
+                    raise InviteRefused
+                handshake.check_join_mac(mac, invite.mac_key, self._us.node_id, theirs.node_id, nonce)
+                if invite.used_by is not None and (invite.used_by, invite.used_nonce) != (
+                    theirs.node_id,
+                    nonce,
+                ):
+                    raise InviteRefused
+                row = None
+                if invite.used_by is None:
+                    await peers.use_invite(conn, invite_id, theirs.node_id, nonce)
+                    row = await peers.add(
+                        conn,
+                        node_id=theirs.node_id,
+                        name=self._peering.untaken(invite.name, theirs.node_id),
+                        chain=theirs.chain,
+                        url=theirs.statement.urls[0],
+                        our_nonce=invite.nonce,
+                        their_nonce=nonce,
+                        invited=True,
+                    )
+                if row is None and (invite.used_by is None or self._peering.by_id(theirs.node_id) is None):
+                    raise InviteRefused  # approved by another invite, or removed since: a spent one opens nothing again
+            if row is not None:
+                self._peering.remember(row)
         answer = handshake.answer_mac(invite.mac_key, self._us.node_id, theirs.node_id, nonce, invite.nonce)
         return {"nonce": _b64(invite.nonce), "mac": _b64(answer)}
 
@@ -173,9 +177,12 @@ class Joining:
         else:  # approved before on the same ground: what is not said stays as it is
             out, in_ = out or peer.policy.max_tlp_out, in_ or peer.policy.max_tlp_in
         refuse_uncompared(out, in_, verified=verified)
-        async with self._pool.acquire() as conn:
-            row = await peers.approve(conn, peer.node_id, sas_verified=verified, out=out.value, in_=in_.value)
-        return self._peering.keep(row)
+        async with self._peering.turn:
+            async with self._pool.acquire() as conn:
+                row = await peers.approve(
+                    conn, peer.node_id, sas_verified=verified, out=out.value, in_=in_.value
+                )
+            return self._peering.keep(row)
 
     async def forget_old_invites(self) -> None:
         """Housekeeping."""
@@ -194,20 +201,21 @@ class Joining:
     async def _keep(
         self, theirs: Identity, name: str, url: str, our_nonce: bytes, their_nonce: bytes
     ) -> Peer:
-        async with self._pool.acquire() as conn:
-            row = await peers.add(
-                conn,
-                node_id=theirs.node_id,
-                name=name,
-                chain=theirs.chain,
-                url=url,
-                our_nonce=our_nonce,
-                their_nonce=their_nonce,
-                invited=False,
-            )
-        if row is None:
-            raise PeerExists
-        return self._peering.keep(row)
+        async with self._peering.turn:
+            async with self._pool.acquire() as conn:
+                row = await peers.add(
+                    conn,
+                    node_id=theirs.node_id,
+                    name=name,
+                    chain=theirs.chain,
+                    url=url,
+                    our_nonce=our_nonce,
+                    their_nonce=their_nonce,
+                    invited=False,
+                )
+            if row is None:
+                raise PeerExists
+            return self._peering.keep(row)
 
 
 def _claimed_name(theirs: Identity) -> str:

@@ -44,11 +44,12 @@ class PeerPolicies:
             out = Tlp(change.max_tlp_out or peer.row.max_tlp_out)
             in_ = Tlp(change.max_tlp_in or peer.row.max_tlp_in)
             refuse_uncompared(out, in_, verified=peer.row.sas_verified)
-        async with self._pool.acquire() as conn:
-            row = await peers.set_policy(conn, peer.node_id, change)
-        if row is None:
-            raise PeerUnknown(f"There is no peer called {name!r}.")
-        return self._peering.keep(row)
+        async with self._peering.turn:
+            async with self._pool.acquire() as conn:
+                row = await peers.set_policy(conn, peer.node_id, change)
+            if row is None:
+                raise PeerUnknown(f"There is no peer called {name!r}.")
+            return self._peering.keep(row)
 
     def alerts_per_day(self, peer: Peer) -> int:
         """How many alerts it may raise here in 24 hours."""

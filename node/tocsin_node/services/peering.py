@@ -4,6 +4,7 @@ The peers are few, so all of them live in memory; the database row is written fi
 module is where a NodeID becomes an organisation, a key, an address and a policy.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
@@ -42,6 +43,9 @@ class Peering:
         self._pool = pool
         self._us = us
         self._now = now
+        # Held from before a peer's row is written until it is kept, and taken before a connection: else a row that was
+        # written earlier could be kept later, and a peer that was removed be one again until the next start.
+        self.turn = asyncio.Lock()
         self._peers: dict[str, Peer] = {}
         self._veiled: set[str] = set()  # NodeIDs of members of circles that hide them
         self._fetched: dict[str, tuple[int, int]] = {}
@@ -170,10 +174,11 @@ class Peering:
     async def remove(self, name: str) -> None:
         """Take a peer out: nothing goes to it or comes from it any more. What it sent stays. Raises: PeerUnknown."""
         peer = self.named(name)
-        async with self._pool.acquire() as conn:
-            await peers.remove(conn, peer.node_id)
-            rows = await peers.all_peers(conn)
-        self.keep(next(row for row in rows if row.node_id == peer.node_id))
+        async with self.turn:
+            async with self._pool.acquire() as conn:
+                await peers.remove(conn, peer.node_id)
+                rows = await peers.all_peers(conn)
+            self.keep(next(row for row in rows if row.node_id == peer.node_id))
 
     async def note_problem(self, node_id: str, code: str, hint: str, *, suspect: bool = False) -> None:
         """Keep what is wrong with a peer, for `peer status`; `suspect` also stops it until a person resumes it."""
@@ -181,19 +186,23 @@ class Peering:
         if not suspect and (peer.row.problem_code, peer.row.problem_hint) == (code, hint):
             return
         logger.warning("peer %s: %s (%s)", peer.row.name, code, hint)
-        async with self._pool.acquire() as conn:
-            row = await peers.set_problem(conn, node_id, code, hint, suspect=suspect)
-        self.remember(row)
+        async with self.turn:
+            async with self._pool.acquire() as conn:
+                row = await peers.set_problem(conn, node_id, code, hint, suspect=suspect)
+            self.remember(row)
 
     async def convict(
         self, node_id: str, code: str, hint: str, *, held: bytes, offered: bytes, path: Sequence[bytes]
     ) -> None:
         """Keep two heads of a peer's log that contradict each other, and stop the peer: in one transaction."""
-        async with self._pool.acquire() as conn, conn.transaction():
-            await remote.keep_evidence(conn, node_id, code, held=held, offered=offered, path=b"".join(path))
-            row = await peers.set_problem(conn, node_id, code, hint, suspect=True)
-        logger.warning("peer %s: %s (%s)", row.name, code, hint)
-        self.remember(row)
+        async with self.turn:
+            async with self._pool.acquire() as conn, conn.transaction():
+                await remote.keep_evidence(
+                    conn, node_id, code, held=held, offered=offered, path=b"".join(path)
+                )
+                row = await peers.set_problem(conn, node_id, code, hint, suspect=True)
+            logger.warning("peer %s: %s (%s)", row.name, code, hint)
+            self.remember(row)
 
     async def note_fetched(self, node_id: str, gen: int, next_index: int) -> None:
         """The peer has dealt with every entry of that generation of our log below `next_index`."""
@@ -209,14 +218,19 @@ class Peering:
         """The peer was heard; `well`: and what it said was in order, so an old problem is over."""
         async with self._pool.acquire() as conn:
             await peers.note_contact(conn, node_id, clock_skew_s=clock_skew_s)
-            if well and self._peers[node_id].row.problem_code is not None:
-                self.remember(await peers.clear_problem(conn, node_id, resume=False))
+        if well and self._peers[node_id].row.problem_code is not None:
+            async with self.turn:
+                async with self._pool.acquire() as conn:
+                    row = await peers.clear_problem(conn, node_id, resume=False)
+                self.remember(row)
 
     async def resume(self, name: str) -> Peer:
         """A person has looked: a suspect peer is tried again. Raises: PeerUnknown."""
         peer = self.named(name)
-        async with self._pool.acquire() as conn:
-            return self.keep(await peers.clear_problem(conn, peer.node_id, resume=True))
+        async with self.turn:
+            async with self._pool.acquire() as conn:
+                row = await peers.clear_problem(conn, peer.node_id, resume=True)
+            return self.keep(row)
 
     def recognise(self, chain: Sequence[bytes]) -> Identity:
         """The identity that `chain` proves, when it is a present peer's and continues what we hold of it.
@@ -250,16 +264,17 @@ class Peering:
         self.refuse_borrowed(identity)
         if len(identity.chain) <= len(peer.identity.chain):
             return peer
-        async with self._pool.transaction() as conn:
-            row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
-            await self.on_disputed(conn, await dispute(conn, identity))
-        if row is None or len(row.chain) < len(self._peers[node_id].row.chain):
-            return self._peers[node_id]
-        logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
-        if identity.statement.org != peer.identity.statement.org:
-            was, now = peer.org, identity.statement.org.name
-            logger.warning("peer %s calls itself %r now, and not %r any more", row.name, now, was)
-        return self.keep(row)
+        async with self.turn:
+            async with self._pool.transaction() as conn:
+                row = await peers.set_chain(conn, node_id, identity.chain, identity.statement.urls[0])
+                await self.on_disputed(conn, await dispute(conn, identity))
+            if row is None:
+                return self._peers[node_id]
+            logger.info("peer %s: statement %d is in force", row.name, len(chain) - 1)
+            if identity.statement.org != peer.identity.statement.org:
+                was, now = peer.org, identity.statement.org.name
+                logger.warning("peer %s calls itself %r now, and not %r any more", row.name, now, was)
+            return self.keep(row)
 
     async def rows(self) -> dict[str, PeerRow]:
         """The rows as they stand in the database now (contact times and fetch positions change often)."""

@@ -172,7 +172,11 @@ class Returned:
         return False
 
     async def _adopted(self, conn: Connection, content: bytes) -> bool:
-        """We told others of these manifests, so our operator had adopted the circle; whether they were not known."""
+        """We told others of these manifests; whether they were not known.
+
+        Our operator had adopted the circle then, and may have left it since, which no entry says: of a circle that the
+        backup does not know it is asked again, before anything is shared into it.
+        """
         try:
             chain = read_file(content)
             told = verify_circle(chain, now=self._now())
@@ -181,7 +185,7 @@ class Returned:
             return False
         row = (await circles.held(conn, [told.id])).get(told.id)
         if row is None:
-            await circles.put(conn, told.id, chain, "adopted")
+            await circles.put(conn, told.id, chain, "offered")
             return True
         held = Standing.of(row).circle
         if first_difference(held, told) is not None:

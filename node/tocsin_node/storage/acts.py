@@ -13,6 +13,7 @@ from tocsin_node.actor import NODE, person
 from tocsin_node.storage import audit
 from tocsin_node.storage.alerts import SAID, StoredAlert
 from tocsin_node.storage.audit import Act
+from tocsin_node.storage.disputed import disputed
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
 
@@ -135,17 +136,24 @@ UNANSWERED = """
 select alert_id from act where kind = 'unanswered' and node is null and revoked_at is null order by alert_id
 """
 
-# Only about what we sent them; their clock may say anything, so it says nothing later than ours.
-RECORD_PEER = """
+# That says once more what stands and is vouched for. A mute and a call further say something new each time.
+_REPEATED = f"""(not $6 and act.revoked_at is null and act.kind in ('ack', 'take', 'resolve', 'unanswered')
+    and not {disputed("act.node", "act.log_gen", "act.log_index")})"""
+
+# Only about what we sent them; their clock may say anything, so it says nothing later than ours. What is said once more
+# stays where it was said first: a thief who repeats what is true takes it away from nobody, when his word is disputed.
+RECORD_PEER = f"""
 insert into act (kind, report_id, ver, node, by, via, at, revoked_at, until, log_gen, log_index)
 select $7, r.id, $2, $3, $4, 'peer', said.at, case when $6 then said.at end,
     said.at + make_interval(secs => ($8::bigint - $5::bigint) / 1000.0), $9, $10
 from report r, (select least(to_timestamp($5::bigint / 1000.0), now()) as at) said
 where r.id = $1 and $3 = any(r.audience)
 on conflict (report_id, ver, node, kind) where via = 'peer' do update set
-    at = case when $6 then act.at else excluded.at end, revoked_at = excluded.revoked_at, by = excluded.by,
+    at = case when $6 or {_REPEATED} then act.at else excluded.at end, revoked_at = excluded.revoked_at,
+    by = excluded.by,
     until = case when $6 then act.until else excluded.until end,
-    log_gen = excluded.log_gen, log_index = excluded.log_index
+    log_gen = case when {_REPEATED} then act.log_gen else excluded.log_gen end,
+    log_index = case when {_REPEATED} then act.log_index else excluded.log_index end
 returning id
 """
 

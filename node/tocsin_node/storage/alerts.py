@@ -8,7 +8,7 @@ from typing import Literal
 from tocsin_node.actor import NODE
 from tocsin_node.storage import audit
 from tocsin_node.storage.audit import Act
-from tocsin_node.storage.disputed import ACT, over
+from tocsin_node.storage.disputed import ACT, ALERT, OVER
 from tocsin_node.storage.pool import Connection
 
 
@@ -50,11 +50,12 @@ class StoredAlert:
     incident: str
     marking: str | None
     over: bool
+    disputed: bool
 
 
 _ALERT = f"""a.id, a.report_id, a.ver, a.kind, a.grade, a.level, a.tlp, a.origin, a.facts, a.raised_at, a.incident,
     (select r.tlp from report r where r.id = coalesce(a.report_id, e.report_id)) as marking,
-    {over("a.emergency")} as over"""
+    {OVER} as over, {ALERT} as disputed"""
 _FROM = "from alert a left join emergency e on e.id = a.emergency"
 # What was done; what a peer said of a redaction it said of its record too, of the version that was redacted.
 SAID = f"""(
@@ -91,7 +92,7 @@ LIST = f"""
 select {_ALERT} {_FROM}
 where ($1::bigint is null or a.id < $1)
   and (not $2 or not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
-    and not {over("a.emergency")}
+    and not {OVER}
     and not exists (select from {SAID} k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
                     and k.report_id = a.report_id and k.ver >= a.ver and k.revoked_at is null and not k.disputed)
     and not (a.kind = 'test' and (a.raised_at < now() - interval '1 hour' or exists (

@@ -140,7 +140,25 @@ select count(*) from ended
 _DUE = f"""c.author <> $1 and (c.at < now() - interval '{KEPT_DAYS} days'
     or c.asked_at < now() - interval '{ASKED_DAYS} days' or c.asked_at is not null and {_HEARD})"""
 
-DUE = f"select exists (select from complaint c where c.ended_at is null and ({_DUE}))"
+# Our entry that tells the author holds what its marking kept from us. An author that refuses it does not need that
+# again after a restore. Its header stays as long as the complaint does.
+_REFUSED = """
+select e.gen, e.idx from complaint c join log_entry e on e.gen = c.told_gen and e.idx = c.told_idx
+join receipt r on r.node = c.author and r.gen = c.told_gen and r.idx = c.told_idx and r.outcome = 'refused'
+where c.ended_at is null and e.ct is not null"""
+
+LIGHTEN = f"""
+with refused as ({_REFUSED}), unwrapped as (
+    update log_wrap w set wrap = '' from refused r where w.gen = r.gen and w.idx = r.idx
+), lightened as (
+    update log_entry l set ct = null, data_key = null from refused r where l.gen = r.gen and l.idx = r.idx returning 1
+)
+select count(*) from lightened
+"""
+
+DUE = f"""
+select exists (select from complaint c where c.ended_at is null and ({_DUE})) or exists ({_REFUSED})
+"""
 
 END = _ending(_DUE)
 
@@ -210,14 +228,15 @@ async def asked(conn: Connection, against: str, entries: Sequence[bytes], us: st
 
 
 async def due(conn: Connection, us: str) -> bool:
-    """Whether a complaint has come to its end."""
+    """Whether a complaint has come to its end, or what tells it is refused."""
     found: bool = await conn.fetchval(DUE, us)
     return found
 
 
 async def end(conn: Connection, us: str) -> int:
-    """End what has come to its end; how many."""
+    """End what has come to its end, and let go of what authors have refused; how many ended."""
     count: int = await conn.fetchval(END, us)
+    await conn.fetchval(LIGHTEN)
     return count
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from tocsin_node.actor import NODE
 from tocsin_node.storage import audit
 from tocsin_node.storage.audit import Act
-from tocsin_node.storage.disputed import CALL, over, unvouched
+from tocsin_node.storage.disputed import CALL, OVER, unvouched
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import DISPUTED
 
@@ -132,10 +132,12 @@ _READY = """
     (root.id is null or root.state in ('accepted', 'echoed', 'seen', 'covered', 'failed', 'superseded', 'rerouted')
      or d.edits is null and greatest(d.created_at, d.not_before) < now() - interval '10 minutes')
 """
-# What is about a report or a call that its author disputes waits; one about a version that gave way never goes.
+# What is about a report or a call that its author disputes waits, but for the update that says so; one about a version
+# that gave way never goes.
 _VOUCHED = f"""not exists (
     select from alert a join report r on r.id = a.report_id
-    where a.id = d.alert_id and a.kind in ('raise', 'escalate') and (a.ver < 0 or {DISPUTED}))
+    where a.id = d.alert_id and a.kind in ('raise', 'escalate')
+        and (a.ver < 0 or d.kind <> 'update' and {DISPUTED}))
 and not exists (
     select from alert a join emergency o on o.id = a.emergency
     where a.id = d.alert_id and case d.kind
@@ -263,18 +265,20 @@ where a.kind in ('raise', 'escalate', 'duty', 'cluster', 'emergency') and a.rais
   and not exists (select from alert newer where newer.report_id = a.report_id and newer.id > a.id
                   and (newer.kind = 'duty') = (a.kind = 'duty'))
   and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
-  and not {over("a.emergency")}
+  and not {OVER}
 order by a.id limit 200
 """
 
-BACKLOG = """
+# What waits for its author to vouch for it waits for no channel.
+BACKLOG = f"""
 select
     coalesce(extract(epoch from now() - min(greatest(created_at, not_before))
-        filter (where state in ('pending', 'sending') and coalesce(not_before, now()) <= now())), 0)::float8,
+        filter (where state in ('pending', 'sending') and coalesce(not_before, now()) <= now() and {_VOUCHED})),
+        0)::float8,
     count(*) filter (where channel like 'matrix%' and state = 'accepted'
                      and accepted_at < now() - interval '60 seconds'),
     count(*) filter (where state = 'failed')
-from delivery where created_at > now() - interval '7 days' and channel = any($1::text[]) and alert_id is not null
+from delivery d where created_at > now() - interval '7 days' and channel = any($1::text[]) and alert_id is not null
 """
 
 

@@ -42,6 +42,14 @@ def over(emergency: str) -> str:
     where o.id = {emergency} and k.state = 'stood-down' and not {CALL}))"""
 
 
+# Of a row `a` of `alert`: that it is about a version of a report, or a call, that its author vouches for no longer.
+ALERT = f"""({unvouched("a.emergency")} or exists (
+    select from report r where r.id = a.report_id and a.kind in ('raise', 'escalate')
+        and {disputed("r.origin", "r.log_gen", "r.log_index")}))"""
+# That nothing is to be done about it any more, or nothing for as long as its author does not vouch for it.
+OVER = f"""({over("a.emergency")} or {ALERT})"""
+
+
 STANCES = f"""
 select o.id::text, max(k.seq) filter (where not {CALL}) from emergency o join emergency_call k on k.emergency = o.id
 where o.origin = $1 group by o.id
@@ -50,8 +58,14 @@ where o.origin = $1 group by o.id
 # What was told of them may look otherwise now.
 STIR = """
 insert into stirred (incident)
-select distinct a.incident from act k join alert a on a.report_id = k.report_id
-where k.node = $1 and k.log_gen = $2 and exists (select from delivery d where d.alert_id = a.id)
+select distinct a.incident from alert a join (
+    select report_id from act where node = $1 and log_gen = $2
+    union select id from report where origin = $1 and log_gen = $2
+) of on of.report_id = a.report_id where exists (select from delivery d where d.alert_id = a.id)
+"""
+
+STIR_REPORTS = """
+insert into stirred (incident) select distinct incident from alert where report_id = any($1::text[])
 """
 
 
@@ -61,8 +75,13 @@ async def stances(conn: Connection, origin: str) -> dict[str, int | None]:
 
 
 async def stir(conn: Connection, origin: str, gen: int) -> None:
-    """Have every room look again at what it was told of what that node has acknowledged in that log."""
+    """Have every room look again at what it was told of what that node has reported and acknowledged in that log."""
     await conn.execute(STIR, origin, gen)
+
+
+async def stir_reports(conn: Connection, report_ids: Sequence[str]) -> None:
+    """Have every room look again at what it was told of these reports: their author vouches for them again."""
+    await conn.execute(STIR_REPORTS, list(report_ids))
 
 
 def changed(before: dict[str, int | None], after: dict[str, int | None]) -> Sequence[str]:

@@ -114,7 +114,8 @@ cross join lateral (
 
 HERE = f"select s.stage, s.at, s.said from emergency e {_STAGES} where e.id = $2::uuid and s.at is not null"
 
-# In earnest our answer is a remark, which goes its own way.
+# In earnest our answer is a remark, which goes its own way. Of what rang nobody its caller has our receipt: a peer that
+# calls without end has us write so many answers as it may ring, and no more (P-286).
 UNTOLD = f"""
 select e.id::text, e.report_id, e.origin, c.ver, c.leaf_hash, s.stage, coalesce(s.at, now()),
     coalesce(s.said, t.said), s.at is null
@@ -123,7 +124,8 @@ from emergency e
 {_STAGES}
 left join emergency_told t on t.emergency = e.id and t.stage = s.stage
 where e.origin <> $1 and e.origin = any($2::text[]) and c.leaf_hash is not null and not c.disputed
-    and e.stored_at > now() - interval '30 days' and (e.drill or s.stage <> 'answered')
+    and e.stored_at > now() - interval '30 days' and e.rang in ('emergency', 'ordinary')
+    and (e.drill or s.stage <> 'answered')
     and case when t.emergency is null then s.at is not null
              else t.revoked <> (s.at is null) or s.at is not null and t.said is distinct from s.said end
 order by e.nth, s.at limit $3

@@ -146,6 +146,7 @@ KEPT: Final[dict[str, str]] = {
     "circle": "who belongs to a circle",
     "circle_epoch": "when each epoch was learnt",
     "circle_told": "who knows which epoch",
+    "comparison": "how many entries differ from a peer's",
     "cosignature": "signature lines over heads",
     "cosigned": "heads of logs",
     "erasure": "keyed hashes of what was erased, who, when and why",

@@ -100,7 +100,7 @@ class PostgresVersion(StorageError):
     """The data directory belongs to another major version of PostgreSQL."""
 
     code = "postgres-version"
-    hint = "Install that version, or move the data with pg_dump and pg_restore (OPERATING.md, Updates)."
+    hint = "Install that version, or move the data with `tocsin db dump` and `db restore` (OPERATING.md, Updates)."
 
 
 class MigrationError(StorageError):

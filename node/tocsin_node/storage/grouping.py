@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin_node.storage.deliveries import Job
-from tocsin_node.storage.disputed import STANDS, over
+from tocsin_node.storage.disputed import OVER, STANDS
 from tocsin_node.storage.pool import Connection
 
 
@@ -145,7 +145,7 @@ order by a.id desc limit 1
 """
 
 _OPEN = f"""
-    not {over("a.emergency")}
+    not {OVER}
     and not exists (select from act k where k.alert_id = a.id and k.kind = 'ack' and k.revoked_at is null)
     and not exists (select from act k where k.via = 'peer' and k.kind in ('ack', 'take', 'resolve')
                     and k.report_id = a.report_id

@@ -40,7 +40,7 @@ _NEWS = f"""not exists (
         when 'alerted' then k.alerted_at is not null when 'waiting' then k.waiting_at is not null
         when 'narrowed' then k.narrowed_at is not null when 'purged' then k.purged_at is not null
         else k.outcome = said.state and k.code is not distinct from said.code
-            or k.turned_on = current_date and k.turns >= {TURNS} end)"""
+            or k.turning_since > now() - interval '1 day' and k.turns >= {TURNS} end)"""
 
 # What `node` says of shares of ours, and of our recalls of them, is owed to the authors of what was passed on, but not
 # to itself: an author has the share, too.

@@ -84,8 +84,9 @@ _TURNS = """(excluded.outcome is not null
 # The last word on an entry's end counts, and the first on everything else.
 HEAR = f"""
 insert into receipt (node, gen, idx, verified_at, outcome, code, outcome_at, alerted_at, waiting_at, narrowed_at,
-    purged_at)
-select $1, e.gen, e.idx, now(), i.outcome, i.code, i.outcome_at, i.alerted_at, i.waiting_at, i.narrowed_at, i.purged_at
+    purged_at, turns, turning_since)
+select $1, e.gen, e.idx, now(), i.outcome, i.code, i.outcome_at, i.alerted_at, i.waiting_at, i.narrowed_at, i.purged_at,
+    (i.outcome is not null)::integer, case when i.outcome is not null then now() end
 from unnest($2::bytea[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
     $8::timestamptz[], $9::timestamptz[])
     as i (leaf_hash, outcome, code, outcome_at, alerted_at, waiting_at, narrowed_at, purged_at)
@@ -99,8 +100,9 @@ on conflict (node, gen, idx) do update set verified_at = coalesce(receipt.verifi
     narrowed_at = coalesce(receipt.narrowed_at, excluded.narrowed_at),
     purged_at = coalesce(receipt.purged_at, excluded.purged_at),
     turns = case when not {_TURNS} then receipt.turns
-        when receipt.turned_on = current_date then receipt.turns + 1 else 1 end,
-    turned_on = case when {_TURNS} then current_date else receipt.turned_on end
+        when receipt.turning_since > now() - interval '1 day' then receipt.turns + 1 else 1 end,
+    turning_since = case when not {_TURNS} or receipt.turning_since > now() - interval '1 day'
+        then receipt.turning_since else now() end
 """
 
 OF_REPORT = f"""

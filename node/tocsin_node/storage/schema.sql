@@ -179,6 +179,17 @@ create table cluster_rung (
     constraint cluster_rung_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES alert(id)
 );
 
+create table comparison (
+    node text not null,
+    at timestamp with time zone,
+    amiss bigint default 0 not null,
+    contradicted boolean default false not null,
+    mended bigint default 0 not null,
+    tried_at timestamp with time zone default now() not null,
+    trouble text,
+    constraint comparison_pkey PRIMARY KEY (node)
+);
+
 create table complaint (
     id bigint generated always as identity not null,
     by text not null,
@@ -726,8 +737,8 @@ create table receipt (
     waiting_at timestamp with time zone,
     narrowed_at timestamp with time zone,
     purged_at timestamp with time zone,
-    turned_on date,
     turns integer default 0 not null,
+    turning_since timestamp with time zone,
     constraint receipt_pkey PRIMARY KEY (node, gen, idx),
     constraint receipt_outcome_check CHECK ((outcome = ANY (ARRAY['stored'::text, 'unchanged'::text, 'superseded'::text, 'refused'::text, 'quarantined'::text])))
 );

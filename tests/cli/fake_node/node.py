@@ -18,6 +18,7 @@ from tests.cli.fake_node.peers import FakePeers
 from tests.cli.fake_node.remarks import FakeRemarks
 from tests.cli.fake_node.reports import FakeReports
 from tests.cli.fake_node.wire import TOKEN, Fault, Handler, Seen, problem
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -45,7 +46,7 @@ class FakeNode(FakeReports, FakeRemarks, FakePeers, FakeAlerts, FakeOncall, Fake
         app.add_routes(self._routes())
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        port = int(self.url.rpartition(":")[2]) if self.url else 0
+        port = int(self.url.rpartition(":")[2]) if self.url else free_port()
         site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
         await site.start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
