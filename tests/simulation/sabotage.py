@@ -64,6 +64,8 @@ class Gullible(Node):
         stored = self.disk.reports.get(report.id)
         if stored is not None and stored.held.origin != peer and stored.held.sha256 != report.sha256:
             stored.raw = report.raw
+            for log in self.disk.followed.values():
+                log.kept.clear()  # of other words than were sealed it could hand on nothing
             return Outcome.STORED.value, None
         return super()._take_report(peer, came, header, report)
 
