@@ -1,9 +1,9 @@
 """One record says what a peer may do, and every field of it holds at its own door, at once."""
 
 import asyncio
-from contextlib import asynccontextmanager
 
 from tests.node.test_intake import taken
+from tests.support.late import Late
 from tests.support.node import open_here, settings_on
 from tests.support.villain import GRAVE, get, villain
 
@@ -81,25 +81,6 @@ async def test_a_peers_own_rate_brakes_it_alone(acme, mallory):
         assert set(await asyncio.gather(*(asked(other) for _ in range(60)))) == {200}
     await put(acme, name, requests_per_s=None)
     assert await asked(mallory) == 200
-
-
-class Late:
-    """A pool that takes its time to take a connection back, as the database's answer to that may be late."""
-
-    def __init__(self, pool):
-        self._pool = pool
-        self.written, self.go_on = asyncio.Event(), asyncio.Event()
-
-    @asynccontextmanager
-    async def acquire(self):
-        async with self._pool.acquire() as conn:
-            yield conn
-            if not self.written.is_set():
-                self.written.set()
-                await self.go_on.wait()
-
-    def __getattr__(self, name):
-        return getattr(self._pool, name)
 
 
 async def test_what_is_written_of_a_peer_is_not_undone_in_memory_by_what_was_written_before(acme, mallory):

@@ -1,7 +1,9 @@
+import asyncio
 import hashlib
 import os
 
 import pytest
+from tests.support.late import Late
 
 from tocsin_node.services.tokens import SCOPES, TokenInvalid, TokenNameTaken, TokenNameUnknown, Tokens
 from tocsin_node.storage.errors import StorageUnavailable
@@ -56,6 +58,18 @@ async def test_a_revoked_token_stops_at_once_here(tokens):
     assert await tokens.recognise(text) is not None
     await tokens.revoke("alice")
     assert await tokens.recognise(text) is None
+
+
+async def test_a_token_that_is_revoked_while_it_is_looked_up_is_not_remembered(pool, tokens, clock):
+    _, text = await tokens.create("alice", ["report:read"])
+    late = Late(pool)
+    here = Tokens(late, rng=os.urandom, clock=clock)
+    looking = asyncio.create_task(here.recognise(text))
+    await late.written.wait()
+    await here.revoke("alice")
+    late.go_on.set()
+    await looking
+    assert await here.recognise(text) is None
 
 
 async def test_a_token_revoked_by_another_process_stops_within_seconds(tokens, pool, clock):

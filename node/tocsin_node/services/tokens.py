@@ -90,6 +90,7 @@ class Tokens:
     ) -> None:
         self._pool, self._rng, self._clock = pool, rng, clock
         self._known: OrderedDict[bytes, tuple[float, Bearer | None]] = OrderedDict()
+        self._revoked = 0  # how often since the start: what was read before is not remembered after
 
     async def create(self, name: str, scopes: Sequence[str]) -> tuple[TokenRow, str]:
         """A new token and its text, which is not kept.
@@ -141,6 +142,7 @@ class Tokens:
         if token_hash is None:
             raise TokenNameUnknown(f"There is no live token named {name!r}.")
         self._known.pop(token_hash, None)
+        self._revoked += 1
 
     async def recognise(self, text: str) -> Bearer | None:
         """Who holds this token; None when it is unknown or revoked.
@@ -151,9 +153,12 @@ class Tokens:
         held = self._known.get(token_hash)
         if held is not None and now < held[0]:
             return held[1]
+        revoked = self._revoked
         async with self._pool.acquire() as conn:
             row = await tokens.by_hash(conn, token_hash)
         bearer = None if row is None else Bearer(row.name, frozenset(row.scopes))
+        if revoked != self._revoked:
+            return bearer
         self._known[token_hash] = (now + CACHE_S, bearer)
         self._known.move_to_end(token_hash)
         while len(self._known) > CACHE_MAX:
