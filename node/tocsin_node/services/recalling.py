@@ -105,6 +105,8 @@ class Recalling(Telling):
         self._failing: set[bytes] = (
             set()
         )  # leaf hashes of peers' recalls that could not be done since the start
+        # Leaf hashes of those that wait for a person: with each that comes only the new ones are looked at.
+        self._asks: set[bytes] = set()
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -260,16 +262,19 @@ class Recalling(Telling):
         neither the others nor its author's entries.
         """
         async with self._turn:
-            left: set[bytes] = set()
+            if origin is None:
+                self._asks.clear()  # what they reach may have gone meanwhile
+            last: Recalled | None = None
             while True:
-                most = BATCH + len(left)
                 async with self._pool.acquire() as conn:
-                    waiting = await recalls.open_ones(conn, most, origin)
+                    waiting = await recalls.open_ones(conn, BATCH, origin, but=self._asks, after=last)
                 for found in waiting:
-                    asks = bool(found.report_ids) and not self._obeys
-                    if found.leaf_hash not in left and (asks or not await self._done(found)):
-                        left.add(found.leaf_hash)
-                if len(waiting) < most:
+                    last = found
+                    if found.report_ids and not self._obeys:
+                        self._asks.add(found.leaf_hash)
+                    else:
+                        await self._done(found)
+                if len(waiting) < BATCH:
                     break
 
     async def _done(self, found: Recalled) -> bool:

@@ -1,6 +1,6 @@
 """Recalls in Postgres: what we took back and of whom, and what peers took back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -167,6 +167,7 @@ from recalled r
 """
 OPEN = f"""
 {_RECALLED} where done_at is null and ($2::text is null or origin = $2) and not {unsaid("r")}
+    and leaf_hash <> all($3::bytea[]) and ($4::timestamptz is null or (stored_at, leaf_hash) > ($4, $5::bytea))
 order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
@@ -358,9 +359,20 @@ async def store(
     await conn.execute(STORE, leaf_hash, origin, what, tlp, list(entries), reason, at, deadline)
 
 
-async def open_ones(conn: Connection, limit: int, origin: str | None = None) -> list[Recalled]:
-    """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone."""
-    return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin)]
+async def open_ones(
+    conn: Connection,
+    limit: int,
+    origin: str | None = None,
+    *,
+    but: Collection[bytes] = (),
+    after: Recalled | None = None,
+) -> list[Recalled]:
+    """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone.
+
+    `but`: without these (leaf hashes); `after`: those that follow on that one.
+    """
+    place = (None, None) if after is None else (after.stored_at, after.leaf_hash)
+    return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin, list(but), *place)]
 
 
 async def waiting(conn: Connection, report_id: str) -> bool:
