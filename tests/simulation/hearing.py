@@ -127,6 +127,9 @@ def _observed(run: Any, observer: Any) -> list[str]:
         for entry in origin.written
         if observer.node_id in entry.wraps
     }
+    for giver in (node for node in run.nodes.values() if isinstance(node, Villain)):  # and what those tell it
+        meant |= {read_header(leaf).id for _, leaf, to in giver.handed if to == observer.node_id}
+        meant |= {passing.report_id for passing in giver.passings if observer.node_id in passing.to}
     for origin, report_id, _ in run.published:
         if origin in run.thieves:
             continue  # he who has its keys may tell whom he likes

@@ -19,14 +19,21 @@ from tocsin_schema.marking import Tlp
 REPORTS = {"publish", "revoke"}
 THERE = {"stored", "unchanged", "superseded"}
 RINGS = ("raise", "escalate", "withdrawn")
+TAKEN = """
+select p.node, p.ref, p.idx, c.purged_at from recall r join recall_peer p on p.recall = r.id
+left join receipt c on c.node = p.node and c.gen = p.gen and c.idx = p.idx where r.what = 'purge'
+"""
 Rang = tuple[str | None, int | None, str]
 
 
 @dataclass
 class Books:
-    """A node's database as it is now. `headers`: of its own entries, by index; `followed`: by origin."""
+    """A node's database as it is now. `headers`: of its own entries, by index; `followed`: by origin.
 
-    leaves: list[bytes]
+    `taken`: what it took back, of whom, by which entry, and when that one did so.
+    """
+
+    leaves: list[bytes | None]  # None: what spoke of a report that was taken back from this node
     hashes: list[bytes]
     note: bytes
     reports: dict[str, Any]
@@ -39,10 +46,11 @@ class Books:
     evidence: list[Any]
     told: set[tuple[str, int, str]]
     own_acks: set[tuple[str, int]]
+    taken: list[Any]
 
     @property
-    def headers(self) -> list[Header]:
-        return [read_header(leaf) for leaf in self.leaves]
+    def headers(self) -> list[Header | None]:
+        return [None if leaf is None else read_header(leaf) for leaf in self.leaves]
 
 
 async def books_of(house: House) -> Books:
@@ -82,6 +90,7 @@ async def read(conn: Connection) -> Books:
         evidence=await conn.fetch("select origin, code from evidence"),
         told={(row["report_id"], row["ver"], row["node"]) for row in acts},
         own_acks={(row["report_id"], row["ver"]) for row in seen},
+        taken=await conn.fetch(TAKEN),
     )
 
 
@@ -109,7 +118,9 @@ def _whole(house: House, own: Books) -> list[str]:
     """Its log is what it has signed."""
     head = open_checkpoint(own.note, house.node.identity.statement.log.vkey)
     whole = len(own.hashes) == head.size and root_of(own.hashes) == head.root
-    same = all(leaf_hash(leaf) == kept for leaf, kept in zip(own.leaves, own.hashes, strict=True))
+    same = all(
+        leaf is None or leaf_hash(leaf) == kept for leaf, kept in zip(own.leaves, own.hashes, strict=True)
+    )
     return [] if whole and same else [f"the log of {house.name} is not what it signed"]
 
 
@@ -135,8 +146,21 @@ def _lost(run: Run, origin: str, theirs: Books, reader: str, own: Books) -> list
     if log is None or log["next_index"] != size or (size and log["root"] != root_of(theirs.hashes)):
         at = None if log is None else log["next_index"]
         return [f"{reader} is at {at} of {size} of {origin}"]
+    ids, back = (
+        {h: header.id for h, header in zip(theirs.hashes, theirs.headers, strict=True) if header},
+        dict[str, int](),
+    )
+    for row in theirs.taken:
+        if row["node"] == run.houses[reader].node_id:
+            back[ids[row["ref"]]] = max(back.get(ids[row["ref"]], 0), row["idx"] or size)
+            if row["purged_at"] is None:
+                wrong.append(f"{origin} has not heard that {reader} did what it recalled")
     for idx, header in enumerate(theirs.headers):
-        if run.houses[reader].node_id not in header.aud.nodes:
+        if (
+            header is None
+            or run.houses[reader].node_id not in header.aud.nodes
+            or idx < back.get(header.id, 0)
+        ):
             continue
         row = own.outcomes.get(node, {}).get(idx)
         if row is None:
@@ -146,12 +170,19 @@ def _lost(run: Run, origin: str, theirs: Books, reader: str, own: Books) -> list
             wrong.append(f"{reader} quarantined entry {idx} of {origin}: {row['code']}")
         elif header.t in REPORTS and row["outcome"] in THERE:
             newest[header.id] = max(newest.get(header.id, 0), header.ver)
+    wrong += [
+        f"{reader} holds {i}, which {origin} took back" for i in back if i in own.reports and i not in newest
+    ]
     for report_id, ver in newest.items():
         held = own.reports.get(report_id)
         if held is None or held["ver"] != ver:
             wrong.append(f"{reader} does not hold version {ver} of {report_id}")
     for report_id, ver, by in theirs.told:
-        if by == run.houses[reader].node_id and (report_id, ver) not in own.own_acks:
+        if (
+            by == run.houses[reader].node_id
+            and (report_id, ver) not in own.own_acks
+            and report_id not in back
+        ):
             wrong.append(f"{origin} believes that {reader} acknowledged what nobody there has seen")
     return wrong
 
@@ -159,7 +190,7 @@ def _lost(run: Run, origin: str, theirs: Books, reader: str, own: Books) -> list
 def _leaked(run: Run, origin: str, theirs: Books, reader: str, own: Books) -> list[str]:
     """Nobody holds what was not sealed to it, or is marked above what it takes."""
     me, node = run.houses[reader].node_id, run.houses[origin].node_id
-    sealed = {(h.id, h.ver): h.tlp for h in theirs.headers if h.t in REPORTS and me in h.aud.nodes}
+    sealed = {(h.id, h.ver): h.tlp for h in theirs.headers if h and h.t in REPORTS and me in h.aud.nodes}
     wrong = []
     for report in own.reports.values():
         if report["origin"] != node:
@@ -202,10 +233,15 @@ def _rung(run: Run, name: str, own: Books) -> list[str]:
     wrong += [f"the pager of {name} rang {n} times for {key}" for key, n in heard.items() if n > 1]
     raised = Counter(key[0] for key in rows if key[2] == "raise")
     wrong += [f"{name} raised {report_id} {n} times" for report_id, n in raised.items() if n > 1]
+    gone = {one.id for one in run.filed} - set(own.reports)  # with what was taken back goes what rang for it
     if own.waiting:
         wrong.append(f"{own.waiting} messages of {name} have not gone out")
     else:
-        wrong += [f"the pager of {name} rang for {key}, which is no alert" for key in set(heard) - set(rows)]
+        wrong += [
+            f"the pager of {name} rang for {key}, which is no alert"
+            for key in set(heard) - set(rows)
+            if key[0] not in gone
+        ]
         wrong += [
             f"the pager of {name} was not rung for {key}" for key in _untold(own, set(rows), set(heard))
         ]

@@ -28,6 +28,7 @@ KINDS = {
     "repeat": 1,
     "mischief": 6,
 }
+RECALLS = 3
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,13 @@ def plan(seed: int) -> Plan:
     acts: list[Act] = []
     for kind, most in KINDS.items():
         acts += [_act(dice, kind, everybody) for _ in range(dice.randint(max(1, most // 2), most))]
+    fooled, later = (
+        dice.choice(NAMES),
+        Random(f"real recalls {seed}"),
+    )  # so that all else stays as it was laid out
+    acts += [_act(later, "recall", everybody) for _ in range(later.randint(1, RECALLS))]
     acts.sort(key=lambda act: act.at_s)
-    return Plan(seed, limits, skews, tuple(acts), fooled=dice.choice(NAMES))
+    return Plan(seed, limits, skews, tuple(acts), fooled)
 
 
 def _act(dice: Random, kind: str, everybody: tuple[str, ...]) -> Act:

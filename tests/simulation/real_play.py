@@ -102,6 +102,14 @@ class Run:
                 raw = withdraw(one.held[max(one.held)], reason="It was a test.", now=_later(one))
                 await self._say(house, one, raw, "POST", f"/v1/reports/{one.id}/withdraw", what)
 
+    async def _recall(self, house: House, what: Act) -> None:
+        """A person takes a report back from everybody."""
+        async with self._own(house, what) as one:
+            if one is not None:
+                why = b'{"by":"Somebody","reason":"It has to go."}'
+                status, said = await house.insist("POST", f"/v1/reports/{one.id}/recall", why, headers=JSON)
+                self.did["recalled" if status < 300 else f"refused {said['code']}"] += 1
+
     async def _say(self, house: House, one: Filed, raw: bytes, method: str, path: str, what: Act) -> None:
         """Hand a version in until it is acknowledged or refused."""
         query = ""

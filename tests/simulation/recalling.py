@@ -129,7 +129,7 @@ class Recalling:
         That comes before whatever gives the report anew (P-194), else it would take back what it does not mean.
         """
         for one in self.disk.recalls:
-            to = {n: ref for n, ref in one.refs.items() if n not in one.told and n not in self.disk.stopped}
+            to = {node: ref for node, ref in one.refs.items() if node not in one.told}
             if to and self.ready and report_id in {None, one.report_id}:
                 refs = [ref for node in sorted(to) for ref in to[node]]
                 now = self.moment()
@@ -161,9 +161,7 @@ class Recalling:
         """Obey, tell of recalls, tell what is owed: each in transactions of its own."""
         while True:
             yield from self.obey()
-            if self.ready and any(
-                set(one.refs) - set(one.told) - set(self.disk.stopped) for one in self.disk.recalls
-            ):
+            if self.ready and any(set(one.refs) - set(one.told) for one in self.disk.recalls):
                 yield self.tell_recalls
             if self.ready and self.disk.owing:
                 yield self._tell_owed
