@@ -33,7 +33,7 @@ async def test_p7_over_real_http_and_postgres_every_promise_holds(cluster, seed)
 def test_the_same_seed_is_the_same_plan_and_the_plans_are_worth_playing():
     assert plan(7) == plan(7) != plan(8)
     acts = [act for seed in range(30) for act in plan(seed).acts]
-    assert {act.kind for act in acts} == set(KINDS)
+    assert {act.kind for act in acts} == {*KINDS, "recall"}
     assert {act.way for act in acts if act.kind == "mischief"} == set(WAYS)
 
 
@@ -42,9 +42,12 @@ def test_the_same_seed_is_the_same_plan_and_the_plans_are_worth_playing():
 QUIET = (
     Act(0.0, "file", "alder", tlp="clear", grave=True),
     Act(0.0, "file", "birch", tlp="clear"),
+    Act(0.2, "file", "birch", tlp="clear"),
+    Act(3.0, "recall", "birch", nth=1),
     Act(0.1, "file", "cedar", tlp="green", grave=True, to=("alder",)),
 )
 SPOILT = {
+    "has not heard that": ("birch", "update receipt set purged_at = null where node = $1", "cedar"),
     "is at": ("cedar", "update remote_log set next_index = next_index - 1 where origin = $1", "alder"),
     "has no outcome": ("cedar", "delete from remote_entry where origin = $1", "alder"),
     "does not hold version": ("cedar", "update report set ver = 7 where origin = $1", "birch"),
