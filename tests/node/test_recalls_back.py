@@ -5,8 +5,10 @@ from contextlib import AsyncExitStack
 import pytest
 from tests.node.test_passing_on import changed
 from tests.node.test_recalls import WHY, gone, until_recall
+from tests.node.test_regaining import heads_at
 from tests.node.test_relaying import Neighbourhood
 from tests.node.test_self_check import Elm, health_of, lost_is, readers_of, until_readers
+from tests.node.test_share import file
 from tests.support.circle import filed, introduce, seen
 from tests.support.villain import get, post, until
 
@@ -158,3 +160,32 @@ async def test_an_erasing_that_a_restore_undid_is_told_of_until_it_is_done_again
         await gone(node, report["id"])
         assert (await node.node.recalling.back()).status == "ok"
         await until(lambda: lost_is(node, 0))
+
+
+@pytest.mark.parametrize("late", ["fir", "oak"])
+async def test_a_version_that_was_sent_in_two_entries_goes_on_to_the_readers_of_both_whichever_comes_back_first(
+    elm, town, late
+):
+    await met(elm, town)
+    dump = await elm.dump()
+    async with elm.up() as node:
+        report = await file(node, node.bundle("First to fir, then to oak"), to="fir")
+        await seen(town.nodes["fir"], report["id"])
+        await post(node, f"/v1/reports/{report['id']}/share?to=oak", {})
+        await seen(town.nodes["oak"], report["id"])
+        for other in town.nodes.values():
+            await until(
+                lambda other=other: heads_at(other, node)
+            )  # whoever is asked knows how long the log was
+        node_id = node.node.identity.node_id
+    await town.close(late)
+    elm.restore(dump, node_id)
+    elm.waiting(0.0)
+    async with elm.up() as node:
+        await seen(node, report["id"])
+        await town.open(late)
+        node.node.self_check.on_lost()
+        await until_readers(node, report["id"], "fir", "oak")
+        await changed(node, report["id"], "To both")
+        for other in town.nodes.values():
+            await seen(other, report["id"], ver=2)
