@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from tocsin_federation.messages import MAX_RECIPIENTS
 from tocsin_federation.recall import What, write_recall
 from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
@@ -102,6 +103,7 @@ class Recalling(Telling):
         self._now = now
         self._rng = rng
         self._turn = asyncio.Lock()
+        self._telling = asyncio.Lock()  # two at once would tell one recall twice
         self._failing: set[bytes] = (
             set()
         )  # leaf hashes of peers' recalls that could not be done since the start
@@ -252,7 +254,20 @@ class Recalling(Telling):
     async def tell(self) -> int:
         """As every `Telling`; first what peers ask is done."""
         await self.obey_all()
-        return await super().tell()
+        async with self._telling:
+            return await super().tell()
+
+    async def before_giving(self, report_id: str) -> None:
+        """Return when recalls of a report stand in our log before what gives it anew (P-194).
+
+        A recall behind that would take back what it does not mean. Raises: as `Ledger.post`.
+        """
+        async with self._telling:
+            while True:
+                async with self._pool.acquire() as conn:
+                    waits = await recalls.waits(conn, self._erasing.tag(report_id), self._sealable())
+                if not waits or not await super().tell():
+                    return
 
     async def obey_all(self, origin: str | None = None) -> None:
         """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
@@ -410,6 +425,7 @@ class Recalling(Telling):
                 if news:
                     new = self._new(what, report_id, found.tlp, news, PASSED, by, hours)
                     await recalls.add(conn, replace(new, author=found.origin))
+            await recalls.shred_passed(conn, report_id, self._node_id, list(lost))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""
@@ -483,7 +499,8 @@ class Recalling(Telling):
     async def _posting(self, untold: Untold) -> Posting:
         refs = [ref for _, ref in untold.peers]
         what: What = "narrow" if untold.what == "narrow" else "purge"
-        content = write_recall(what, refs, untold.reason, at=untold.at, deadline=untold.deadline)
+        named = list(dict.fromkeys([*refs, *untold.also]))[:MAX_RECIPIENTS]
+        content = write_recall(what, named, untold.reason, at=untold.at, deadline=untold.deadline)
         nodes = [node for node, _ in untold.peers]
         sealed = await self._sealing.seal(
             "recall",
