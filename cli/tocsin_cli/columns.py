@@ -4,11 +4,14 @@ Where a table is wider than the screen its widest columns leave the grid, and st
 its own with its name. The last column stays and wraps between words where enough of the screen is left for it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 GAP = 3  # characters between two columns
 INDENT = 4  # of what stands below its row
+_GLUE = "\ue000"  # stands between the words of a command while lines are broken
+_COMMAND = re.compile(r"`[^`]*`|(?:(?<=: )|(?<=\()|(?<=→ ))tocsin [^;),]*")
 LEAST_TEXT = 28  # characters that a wrapped last column must have
 
 
@@ -40,14 +43,30 @@ def lay_out(
 
 
 def wrap(text: str, width: int, length: Callable[[str], int] = len) -> list[str]:
-    """The text on lines of that width, broken between words alone: a longer word stands on a line of its own."""
+    """The text on lines of that width, broken between words alone: a longer word stands on a line of its own.
+
+    A command counts as one word, so that it can be copied.
+    """
     lines: list[str] = []
-    for word in text.split(" "):
+    whole = _COMMAND.sub(lambda command: command[0].replace(" ", _GLUE), text)
+    for word in whole.split(" "):
         if lines and length(lines[-1]) + 1 + length(word) <= width:
             lines[-1] = f"{lines[-1]} {word}"
         else:
             lines.append(word)
-    return lines
+    return [line.replace(_GLUE, " ") for line in lines]
+
+
+def wrap_talk(text: str, width: int, length: Callable[[str], int] = len) -> list[str]:
+    """A line for people, broken like `wrap`, with what follows indented."""
+    bare = text.lstrip(" ")
+    if bare.startswith("Next:") or length(text) <= width:
+        return [text]
+    before = text[: len(text) - len(bare)]
+    mark = re.match(r"(?:→|\d+\.) ", bare)
+    deeper = before + " " * (len(mark[0]) if mark else 0)
+    lines = wrap(bare, max(width - len(deeper), LEAST_TEXT), length)
+    return [f"{before if at == 0 else deeper}{line}" for at, line in enumerate(lines)]
 
 
 def _sum(widths: Sequence[int], grid: Sequence[int]) -> int:

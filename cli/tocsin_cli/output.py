@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tocsin_cli.columns import GAP, INDENT, LEAST_TEXT, lay_out, wrap
+from tocsin_cli.columns import GAP, INDENT, LEAST_TEXT, lay_out, wrap, wrap_talk
 from tocsin_cli.plain import clean, escape_json
 
 if TYPE_CHECKING:
@@ -119,16 +119,26 @@ class Output:
     def say(self, text: str) -> None:
         """Tell a person something on stderr; -q silences it."""
         if not self.quiet:
-            sys.stderr.write(clean(text, lines=True) + "\n")
+            self._talk(text)
 
     def warn(self, text: str) -> None:
         """Tell a person something on stderr that -q does not silence."""
-        sys.stderr.write(clean(text, lines=True) + "\n")
+        self._talk(text)
 
     def detail(self, text: str) -> None:
         """Tell a person who asked with -v."""
         if self.verbose:
-            sys.stderr.write(clean(text, lines=True) + "\n")
+            self._talk(text)
+
+    def _talk(self, text: str) -> None:
+        """On a terminal long lines are broken between words; no command is, so that it can be copied whole."""
+        lines = clean(text, lines=True).split("\n")
+        if on_terminal(sys.stderr):
+            from rich.cells import cell_len
+
+            width = self.console(sys.stderr).width
+            lines = [part for line in lines for part in wrap_talk(line, width, cell_len)]
+        sys.stderr.write("\n".join(lines) + "\n")
 
     def first(
         self, tell: Callable[[str], None], lines: Sequence[str], *, rest: str = "--json has all"
@@ -162,12 +172,13 @@ def json_text(value: object, stream: TextIO | None = None) -> str:
 
 
 def findings_text(findings: Sequence[Mapping[str, Any]]) -> str:
-    """All findings for a person: what is wrong, where, and what to do."""
+    """All findings for a person: what is wrong, where, and what to do, once for those in a row that say the same."""
     told = []
+    after = [finding.get("hint") for finding in findings[1:]] + [None]
     for at, finding in enumerate(findings, 1):
         level = "" if finding.get("level", "error") == "error" else f" ({finding['level']})"
         where = f" at {finding['path']}" if finding.get("path") else ""
-        hint = f"\n     → {finding['hint']}" if finding.get("hint") else ""
+        hint = f"\n     → {finding['hint']}" if finding.get("hint") not in {None, "", after[at - 1]} else ""
         told.append(f"  {at}. {finding.get('message', '')}{level} [{finding.get('code', '?')}{where}]{hint}")
     return "\n".join(told)
 

@@ -212,7 +212,10 @@ def disk_check(directory: Path) -> Source:
     async def ask() -> Check:
         usage = await asyncio.to_thread(shutil.disk_usage, directory)
         if usage.free < DISK_LOW_BYTES:
-            hint = f"Only {usage.free // (1024 * 1024)} MiB are left on the disk of the node's directory."
+            hint = (
+                f"Only {usage.free // (1024 * 1024)} MiB are left on the disk of the node's directory. Make room: "
+                "without any, nothing can be filed or taken in."
+            )
             return Check("disk", "degraded", "disk-low", hint)
         return Check("disk")
 

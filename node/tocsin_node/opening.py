@@ -143,7 +143,7 @@ async def _own(on: Ground, base: Base) -> Own:
     )
     screening = Screening(pool)
     releasing = Releasing(pool, peering, ownership, node_id=me)
-    entries = ReportEntries(pool, peering, base.alarms, base.sealing, org=org)
+    entries = ReportEntries(pool, peering, base.alarms, base.sealing, recalling, org=org)
     reporting = Reporting(
         pool, ledger, peering, ownership, redactions, base.erasing, recalling, circles, screening, releasing, entries,
         node_id=me, org=org, now=now,
@@ -219,7 +219,7 @@ def _between(on: Ground, base: Base, own: Own, continuity: Continuity) -> Betwee
         ),
         proving=proving,
         passing_on=PassingOn(
-            pool, ledger, peering, own.reporting, proving, own.screening, base.sealing, node_id=me
+            pool, ledger, peering, own.reporting, proving, own.screening, base.sealing, own.recalling, node_id=me
         ),
         complaints=Complaints(pool, ledger, peering, proving, on.data_keys, base.sealing, node_id=me),
         witnessing=witnessing,

@@ -61,7 +61,7 @@ async def last_good(directory: Path, size: int | None, *, stolen: bool = False) 
             await bring_up_to_date(settings, database)
             async with leader.connection() as conn:
                 held, good = await log.head(conn, gen), await log.head_within(conn, gen, size)
-                back = [each for each in await log.came_back(conn) if each.gen == gen]
+                back = [each for each in await log.came_back(conn) if each.gen == gen and not each.confirmed]
                 if stolen and size is None and held and back:
                     raise in_doubt(back, held.size)
                 if held is None or good is None or (size is not None and size > held.size):
@@ -78,9 +78,10 @@ def in_doubt(back: Sequence[log.CameBack], size: int) -> CameBackInDoubt:
     """What a person has to decide about entries that came back, in a log of `size` entries."""
     first = back[0]
     count = sum(each.stop - each.start for each in back)
+    what = "An entry" if count == 1 else f"{count} entries"
     return CameBackInDoubt(
-        f"{count} entries of this log came back from peers, the first at {first.at:%Y-%m-%d %H:%M} UTC: "
-        "this database had not known them.",
-        hint=f"If a backup had been put back then, they are yours: --last-good {size}. If not, a thief wrote them: "
+        f"{what} of this log came back from peers, the first at {first.at:%Y-%m-%d %H:%M} UTC: "
+        "nobody has said yet whose that is.",
+        hint=f"If a backup had been put back then, it is yours: --last-good {size}. If not, a thief wrote it: "
         f"--last-good {first.start}.",
     )

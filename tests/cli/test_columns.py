@@ -12,7 +12,7 @@ import termios
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin_cli.columns import GAP, lay_out, wrap
+from tocsin_cli.columns import GAP, lay_out, wrap, wrap_talk
 
 ID = "incident--d5ddb711-09f9-4825-8a2f-05711c7a455a"
 COLUMNS = ("id", "grade", "modified", "title")
@@ -92,3 +92,16 @@ def test_wrapping_keeps_every_word_whole_and_in_order(text, width):
     lines = wrap(text, width)
     assert [word for line in lines for word in line.split()] == text.split()
     assert all(len(line) <= width or " " not in line.strip() for line in lines)
+
+
+def test_talk_is_broken_between_words_and_no_command_in_it_is():
+    text = "→ Leave it out; or file it and share a redacted version (tocsin report redact ID --to lab); or see `tocsin peer status`."
+    lines = wrap_talk(f"  {text}", 40)
+    assert " ".join(line.strip() for line in lines) == text
+    assert all(len(line) <= 42 for line in lines)
+    assert lines[0].startswith("  → ")
+    assert all(line.startswith("    ") and line[4] != " " for line in lines[1:])
+    assert any("tocsin report redact ID --to lab" in line for line in lines)
+    assert any("`tocsin peer status`" in line for line in lines)
+    step = "Next: tocsin emergency show b0b1a69b-79a1-5e31-872b-f2b83fc4a6db --watch"
+    assert wrap_talk(step, 40) == [step]

@@ -97,7 +97,7 @@ def test_a_hospital_calls_two_answer_from_room_and_command_line_and_it_is_stood_
         "the lab has looked",
     )
     shown = town.hospital.run("emergency", "show", name).out
-    assert "1 affected, 0 investigating, 1 not affected, 1 silent" in shown
+    assert "1 affected, 0 investigating, 1 not affected, 0 silent" in shown
     assert "We do not run it." in shown
     told = bodies(rung(town.hospital, name, 3))[1:]
     assert sorted(told) == [

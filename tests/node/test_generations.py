@@ -537,3 +537,89 @@ async def test_a_remark_by_the_thief_gives_way_to_the_next_one_whatever_its_time
     word("affected", datetime.now(UTC))
     await mallory.ring()
     assert await until(lambda: remark(False)) == [("affected", False)]
+
+
+# What was said in a log that ended -----------------------------------------------------------------------------
+
+RECALL = {"by": "Kim", "reason": "It names a patient."}
+
+
+async def grown(node, size):
+    """The size of its log, as soon as it is larger than that."""
+    await until(lambda: _larger(node, size))
+    return node.node.ledger.head.size
+
+
+async def _larger(node, size):
+    return node.node.ledger.head.size > size
+
+
+async def confirmed(node, report_id):
+    """Return when everybody has said that what a recall asks is done."""
+
+    async def done():
+        items = (await get(node, f"/v1/reports/{report_id}/receipts"))["recalls"]
+        return items and all(item["stage"] == "purged" for item in items)
+
+    await until(done)
+
+
+async def test_a_recall_that_readers_never_come_to_since_its_log_has_ended_before_it_is_told_again(two_nodes):
+    ours, theirs = two_nodes
+    async with open_here(ours) as node:
+        async with open_here(theirs) as peer:
+            await introduced(node, peer)
+            done = await file(node, node.bundle("Something happened"))
+            await holds(peer, done["id"])
+        size = node.node.ledger.head.size
+        await post(node, f"/v1/reports/{done['id']}/recall", RECALL)
+        await grown(node, size)
+    await recover(ours, size=size)
+    async with open_here(ours) as node, open_here(theirs) as peer:
+        await confirmed(node, done["id"])
+        assert await report(peer, done["id"]) is None
+
+
+async def test_who_did_what_a_recall_asked_says_so_again_when_the_log_that_said_it_has_ended(two_nodes):
+    ours, theirs = two_nodes
+    async with open_here(ours) as node, open_here(theirs) as peer:
+        await introduced(node, peer)
+        done = await file(node, node.bundle("Something happened"))
+        await holds(peer, done["id"])
+        size = peer.node.ledger.head.size
+        waits = await post(node, f"/v1/reports/{done['id']}/recall", RECALL)
+        assert waits["outcome"] == "recalled"
+        await confirmed(node, done["id"])
+        async with node.node.pool.acquire() as conn:  # as if it had not come to that entry
+            await conn.execute("update receipt set purged_at = null")
+    await recover(theirs, size=size)
+    async with open_here(ours) as node, open_here(theirs) as peer:
+        assert peer.node.ledger.head.gen == 2
+        await confirmed(node, done["id"])
+
+
+async def test_what_a_thief_takes_back_goes_to_nobody_who_was_not_asked_before_his_words_are_disputed(
+    cluster, database, tmp_path
+):
+    """Where people are asked, his recall waits; it waits for nobody once its author disputes it."""
+    asks = {"federation": {**PATIENCE["federation"], "recall": "ask"}}
+    victim = settings_on(tmp_path / "one", database, PATIENCE, org="One")
+    async with cluster.database() as other, open_here(settings_on(tmp_path / "two", other, asks)) as peer:
+        async with open_here(victim) as node:
+            await introduced(node, peer)
+            done = await file(node, node.bundle("A true report"))
+            await holds(peer, done["id"])
+        async with stolen(cluster, victim, steal(victim, tmp_path)) as thief:
+            await post(thief, f"/v1/reports/{done['id']}/recall", RECALL)
+            await until(lambda: _asked(peer, "recall-waits"))
+        async with connected(Address(victim.database.url)) as conn:
+            size = await conn.fetchval("select count(*) from log_entry")
+        await recover(victim, size=size)
+        async with open_here(victim):
+            await until(lambda: _asked(peer, None))
+            await peer.node.recalling.obey_all()
+            assert await report(peer, done["id"])
+
+
+async def _asked(node, code):
+    return (await node.node.recalling.asked()).code == code

@@ -1,5 +1,6 @@
 """What a peer can have this node say, to its people or to others in its log, has a bound that no trick moves."""
 
+import os
 import uuid
 
 from tests.node.test_complaints import complaints, log
@@ -12,12 +13,16 @@ from tests.node.test_recalls import taken_back as recalled
 from tests.node.test_recalls import until_done
 from tests.support.circle import circle, introduce
 from tests.support.node import open_here, settings_on
-from tests.support.villain import GRAVE, incident_id_of, until, villain
+from tests.support.villain import GRAVE, get, incident_id_of, until, villain
 
+from tocsin_federation.envelope import seal
+from tocsin_federation.node_id import node_id_of
 from tocsin_federation.onward import write_share
 from tocsin_federation.recall import write_recall
 from tocsin_federation.receipt import Told, write_receipt
+from tocsin_node.services.ledger import Posting
 from tocsin_node.storage import emergency_answers
+from tocsin_node.storage.onward import MOST_READERS
 from tocsin_node.storage.onward_readers import TURNS
 from tocsin_schema.marking import Tlp
 
@@ -193,3 +198,27 @@ async def test_a_caller_is_answered_about_what_rang_and_not_about_each_call_beyo
     told = await until(answered)
     assert {stage for _, stage in told} == {"stored", "rung"}
     assert len({name for name, _ in told}) == 3
+
+
+async def test_of_whom_a_peer_says_to_have_passed_our_report_on_to_no_more_is_kept_than_can_be_shown(
+    cluster, tmp_path
+):
+    async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await passed_on(elm, fir, oak)
+        us = fir.node
+        ready = await us.passing_on._ready(await us.reporting.get(report_id))
+        key = us.peering.named("elm").identity.enc_key(us.now())
+        for _ in range(10):
+            names = {node_id_of(os.urandom(32)) for _ in range(200)}
+            sealed = seal(
+                t="share", id=report_id, ver=1, by=us.identity.node_id, tlp=Tlp.GREEN, now=us.now(), rng=us.rng,
+                ref=ready.stored.leaf_hash, content=write_share(ready.proof, client=False),
+                recipients=dict.fromkeys([*names, elm.node.identity.node_id], key),
+            )  # fmt: skip
+            await us.ledger.post(Posting(sealed=sealed))
+        await until(lambda: worked_through(elm, fir, us.ledger.head.size))
+        shown = (await get(elm, f"/v1/reports/{report_id}"))["passed_on"]
+        told = sum(len(one["to"]) for one in shown)
+        assert MOST_READERS <= told < MOST_READERS + 200
+        assert oak.node.identity.node_id in {to["node_id"] for one in shown for to in one["to"]}

@@ -465,3 +465,44 @@ async def test_a_reason_that_repeats_the_report_is_refused(acme, reason):
         done = await answer.json()
     said = {"by": "Kim", "reason": reason.format(id=done["id"])}
     assert await refusal(acme, "POST", f"/v1/reports/{done['id']}/erase", json=said) == (422, "reason-tells")
+
+
+async def test_who_never_came_to_the_newest_version_gives_back_the_one_that_it_has(cluster, tmp_path):
+    """The reader was away while its author revised the report and took it back: of the new version it is served nothing."""
+    async with cluster.database() as ours, cluster.database() as theirs:
+        settings = settings_on(tmp_path / "birch", theirs, QUICK, org="birch")
+        async with open_here(settings_on(tmp_path / "acme", ours, QUICK, org="acme")) as acme:
+            async with open_here(settings) as birch:
+                await introduce("acme", acme, "birch", birch)
+                raw = acme.bundle("Something happened")
+                async with acme.client.post("/v1/reports", data=raw, headers=STIX) as answer:
+                    done = await answer.json()
+                await seen(birch, done["id"])
+            later = revise(raw, {"title": "It was worse"}, now=datetime.now(UTC) + timedelta(seconds=1))
+            async with acme.client.put(f"/v1/reports/{done['id']}", data=later, headers=STIX) as answer:
+                assert answer.status == 201, await answer.json()
+            await post(acme, f"/v1/reports/{done['id']}/recall", WHY)
+            async with open_here(settings) as birch:
+                await until_recall(acme, done["id"], "purged")
+                assert await refusal(birch, "GET", f"/v1/reports/{done['id']}") == (404, "report-unknown")
+
+
+async def test_what_is_given_anew_stands_in_the_log_behind_the_recall_that_waited(
+    cluster, tmp_path, monkeypatch
+):
+    """A recall behind it would take back what it does not mean."""
+    async with circle(cluster, tmp_path, ["acme", "birch"]) as nodes:
+        acme, birch = nodes["acme"], nodes["birch"]
+        done = await filed(acme, "Something happened")
+        await seen(birch, done["id"])
+        with monkeypatch.context() as held:
+            held.setattr(acme.node.recalling, "wake", lambda: None)  # the pen is busy with something else
+            await post(acme, f"/v1/reports/{done['id']}/recall", WHY)
+            async with acme.client.post(f"/v1/reports/{done['id']}/share?to=birch") as answer:
+                assert answer.status == 201, await answer.json()
+        acme.node.recalling.wake()
+        await until_recall(acme, done["id"], "purged")
+        await seen(birch, done["id"])
+        async with acme.node.pool.acquire() as conn:
+            recall, given = await conn.fetchrow("select p.idx, s.idx from recall_peer p, report_share s")
+        assert recall < given

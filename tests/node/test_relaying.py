@@ -1,6 +1,7 @@
 """Store and forward: what an author that is away sealed to several is handed on by those that have it."""
 
 import os
+import uuid
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from tests.support.villain import GRAVE, entries_body, get, incident_id_of, outc
 from tocsin_federation.envelope import open_disclosed, seal, wrap_info
 from tocsin_federation.frames import FrameReader
 from tocsin_federation.messages import read_header
+from tocsin_federation.recall import write_recall
 from tocsin_node.storage import recalls
 from tocsin_schema.marking import Tlp
 from tocsin_schema.stix import withdraw
@@ -481,6 +483,33 @@ async def test_a_bad_wrap_is_mended_by_another_recipient(cedar, alder, mallory, 
     assert await told(cedar, 1) == [(0, "stored")]
     assert (await get(cedar, "/v1/peers/alder"))["outcomes"]["quarantined"] == {}
     assert len(await alerts_of(cedar)) == 1
+    await nobody_is_accused(cedar)
+
+
+async def test_bytes_that_its_author_damages_undo_nothing_and_a_recall_reaches_what_the_entry_was(
+    cedar, alder, mallory
+):
+    """Taken soundly from mallory; then alder's own answer has the header of another report in its place."""
+    first, second = alder.bundle("First"), alder.bundle("Second")
+    sealed = sealed_to_both(alder, cedar, mallory, first)
+    frame = alder.append(cedar, sealed)
+    await seen(cedar, incident_id_of(first))
+    mallory.give("entries", away)
+    other = sealed_to_both(alder, cedar, mallory, second)
+    alder.entries[0] = replace(frame, leaf=other.leaf)
+    alder.append(cedar, other)
+    back(alder)
+    await until(lambda: reached(cedar, "alder", 2))
+    assert await told(cedar, 2) == [(0, "stored"), (1, "stored")]
+    now = datetime.now(UTC)
+    content = write_recall("purge", [sealed.leaf_hash], "Mine.", at=now, deadline=now)
+    facts = {"t": "recall", "id": f"recall--{uuid.uuid4()}", "ref": sealed.leaf_hash, "tlp": Tlp.GREEN}
+    alder.append(cedar, alder.sealed(cedar, content, **facts))
+    await alder.ring()
+    await until(lambda: reached(cedar, "alder", 3))
+    async with cedar.node.pool.acquire() as conn:
+        await until(lambda: conn.fetchval("select exists (select from recalled where done_at is not null)"))
+        assert [row[0] for row in await conn.fetch("select id from report")] == [incident_id_of(second)]
     await nobody_is_accused(cedar)
 
 

@@ -50,6 +50,9 @@ async def test_a_stricter_marking_follows_what_was_passed_on_and_leaves_it_with_
             await seen(oak, said["id"], tlp="amber")
         else:
             await gone(oak, said["id"])
+        async with fir.node.pool.acquire() as conn:  # what is taken back is served no more
+            wraps = "select w.wrap = '' from log_wrap w join onward o on (o.gen, o.idx) = (w.gen, w.idx) where recipient = $1"
+            assert await conn.fetchval(wraps, oak.node.identity.node_id) is not client
         await seen(fir, said["id"], ver=2, tlp="amber")
 
 

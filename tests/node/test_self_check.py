@@ -557,6 +557,11 @@ async def test_a_person_who_put_a_backup_back_says_that_what_came_back_is_ours(e
             async with node.client.post("/v1/log/confirm", json={"by": "Ada"}) as answer:
                 assert (await answer.json())["state"] == "confirmed"
             await over(node, "log-came-back")
+            size = node.node.ledger.head.size
+        async with last_good(
+            elm.settings.dir, None, stolen=True
+        ) as good:  # so it is good, if the key is stolen later
+            assert good.void.size == size
 
 
 async def came_back_at(node):

@@ -74,6 +74,34 @@ async def test_what_a_thief_takes_back_is_obeyed_by_nobody_once_its_owner_has_en
             assert not await recalls.waiting(conn, incident_id_of(raw)), "it may be passed on again"
 
 
+async def test_who_takes_back_again_and_again_where_a_person_is_asked_holds_up_no_other_peer(
+    database, tmp_path
+):
+    values = {"federation": {**PATIENCE["federation"], "recall": "ask"}}
+    settings = settings_on(tmp_path / "acme", database, values)
+    async with open_here(settings) as acme, villain() as mallory, villain("oscar") as oscar:
+        for peer in (mallory, oscar):
+            await peer.join(acme)
+        frame = mallory.publish(acme, mallory.bundle("Held"))
+        for _ in range(150):
+            taken_back(mallory, acme, frame)
+        gone_by = mallory.publish(acme, b"no report", id="incident--5ee864f7-a0d5-4b08-9887-a4ceda5c2f7a")
+        taken_back(mallory, acme, gone_by)
+        await mallory.ring()
+        await until_done(acme, 1)  # the last, which reaches nothing that is held
+        for _ in range(2):
+            oscar_has = oscar.publish(acme, b"no report", id="incident--5ee864f7-a0d5-4b08-9887-a4ceda5c2f7a")
+            taken_back(oscar, acme, oscar_has)
+        await oscar.ring()
+        await until_done(acme, 3)
+        async with acme.node.pool.acquire() as conn:
+            first = await recalls.open_ones(conn, 100)
+            rest = await recalls.open_ones(conn, 100, after=first[-1])
+            assert len({one.leaf_hash for one in (*first, *rest)}) == len(first) + len(rest) == 150
+            known = [one.leaf_hash for one in (*first, *rest)]
+            assert await recalls.open_ones(conn, 100, mallory.node_id, but=known) == []
+
+
 async def given_newer(elm, fir, oak):
     """A report of elm's, of which oak has version 1 from elm and version 2 through fir alone."""
     done = await filed(elm, "As elm told it", tlp=Tlp.GREEN)
@@ -108,6 +136,18 @@ async def test_a_version_that_came_through_another_goes_and_what_its_author_gave
         await policy(elm, "oak", max_tlp_out="green")
         await changed(elm, report_id, "As elm tells it now")
         await seen(oak, report_id, ver=3)
+
+
+async def test_a_withdrawal_that_came_through_another_is_undone_by_nobody_but_its_author(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=TRIANGLE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await given_newer(elm, fir, oak)
+        await changed(elm, report_id)
+        await seen(oak, report_id, ver=3, state="withdrawn")
+        await post(fir, f"/v1/reports/{report_id}/erase", WHY)
+        await until_done(oak, 1)
+        held = await get(oak, f"/v1/reports/{report_id}")
+        assert (held["ver"], held["state"]) == (3, "withdrawn")
 
 
 async def test_what_a_messenger_marks_more_strictly_is_marked_as_its_author_does_once_that_gives_it(

@@ -52,6 +52,8 @@ class Ending:
     following: set[str]
     seal: Callable[..., Sealed]
     append: Callable[[Sealed], bytes]
+    tell_recalls: Callable[[str], None]
+    say_again: Callable[[], None]
     _sign: Callable[[], None]
     _work: Callable[[Step], None]
     _follow: Callable[[str], Step]
@@ -105,6 +107,7 @@ class Ending:
         for stored in self.disk.reports.values():
             if stored.held.origin == self.node_id:
                 stored.earlier |= {leaf: ver for ver, leaf in stored.leaves.items()}
+        self.say_again()
         self._sign()
 
     def log_named(self, origin: str) -> tuple[list[Entry], bytes] | None:
@@ -155,6 +158,7 @@ class Ending:
             or not (to := self._having(stored))
         ):
             return
+        self.tell_recalls(report_id)
         ver = stored.held.ver
         sealed = self.seal(
             t="revoke" if stored.held.final else "publish",

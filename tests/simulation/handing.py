@@ -21,6 +21,7 @@ from tocsin_federation.merkle import TILE_WIDTH
 from tocsin_federation.messages import Header, read_header
 from tocsin_federation.relaying import hand_on, may_hand_on, offered
 from tocsin_federation.sharing import PeerPolicy
+from tocsin_schema.marking import Tlp
 
 RELAY_AFTER_S = 20.0
 ASK_OTHERS_S = 15.0
@@ -52,6 +53,7 @@ class Handing:
     policies: dict[str, PeerPolicy]
     node_id: str
     handed: list[tuple[str, bytes, str]]
+    story: list[tuple[str, str, str]]
     reached: dict[tuple[str, str], int]  # author, giver: up to where it was asked since the start
     _open: Callable[[str, Frame, Followed], Came]
     apply_handed: Callable[[str, list[Came]], None]
@@ -89,6 +91,7 @@ class Handing:
             )
             if stored is None or not stands or not self.may_hand_on(header, policy):
                 continue
+            self.story.append(("gave", header.id, request.src))
             if len(frames) == MOST:
                 return b"".join([*frames, encode_trailer(idx)])
             key = self.disk.known[request.src].enc_key(START + timedelta(seconds=self.world.now_s))
@@ -99,7 +102,10 @@ class Handing:
 
     def may_hand_on(self, header: Header, policy: PeerPolicy) -> bool:
         """The rule; who is bad keeps to none."""
-        return may_hand_on(header, policy)
+        stored = self.disk.reports[header.id]
+        if header.by != policy.node_id and self.disk.waiting(header.id):
+            return False
+        return may_hand_on(header, policy, Tlp(stored.tlp))
 
     def spoil(self, _request: Request, frame: bytes) -> bytes:
         """Nothing, if it is honest."""

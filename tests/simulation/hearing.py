@@ -65,7 +65,13 @@ def _calls(run: Any, reader: Any) -> list[str]:
             wrong.append(f"{name} was called by {author.player.name} about a report that is not its own")
     for name, by in reader.disk.answers:
         other = run.nodes[by]
-        if not isinstance(other, Villain) and not other.restored and name not in other.disk.calls:
+        gone = (name, 0, b"") in other.forgotten
+        if (
+            not isinstance(other, Villain)
+            and not other.restored
+            and name not in other.disk.calls
+            and not gone
+        ):
             wrong.append(f"{reader.player.name} believes that {other.player.name} has a call that it has not")
     return wrong
 
@@ -93,11 +99,13 @@ def _late(run: Any, reader: Any) -> list[str]:
         if author is reader or author.node_id in reader.disk.stopped or author.restored or reader.restored:
             continue
         log = reader.disk.followed[author.node_id]
+        gone = {report_id for word, report_id, _ in reader.story if word == "purged"}
         newest: dict[tuple[str, str], Header] = {}
         for idx, entry in enumerate(author.disk.entries[: log.next]):
             if log.outcomes.get(idx, ("", None))[0] in THERE and entry.leaf:
                 header = read_header(entry.leaf)
-                newest[header.t, header.id] = header
+                if header.id not in gone:
+                    newest[header.t, header.id] = header
         for t, report_id in newest:
             if t == "remark":
                 held = reader.disk.remarks.get((report_id, author.node_id, "exposure"))

@@ -5,7 +5,7 @@ is only the order in which it is called and what is kept, as the product's servi
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,8 +14,10 @@ from tests.simulation.cast import START, Player
 from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
 from tests.simulation.ending import OPEN, Ending
 from tests.simulation.handing import ASK_OTHERS_S, HANDED, RELAY_AFTER_S, Came, Handing
+from tests.simulation.passing import PassingOn
+from tests.simulation.recalling import Recalling
 from tests.simulation.saying import SPOKEN, Saying
-from tests.simulation.state import Bell, Cried, Disk, Entry, Followed, Stored
+from tests.simulation.state import Bell, Cried, Disk, Entry, Followed, Passing, Recall, Stored
 from tests.simulation.world import Request, World
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -46,7 +48,7 @@ REFUSED = b""  # what a problem document tells: no such log, or a key that is no
 Step = Generator[Any, Any, Any]
 
 
-class Node(Comparing, Ending, Handing, Saying):
+class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
     `signed`: the root that it signed last, by generation and size; `written`: every entry that it ever made; `rang`: when
@@ -69,6 +71,12 @@ class Node(Comparing, Ending, Handing, Saying):
         self.history: list[Cried] = []
         self.written: list[Entry] = []
         self.handed: list[tuple[str, bytes, str]] = []
+        self.recalls: list[tuple[Recall, bytes]] = []
+        self.passings: list[Passing] = []
+        self.story: list[tuple[str, str, str]] = []
+        self.forgotten: set[Bell] = set()
+        self.narrowed: set[str] = set()
+        self.asks_s = 0.0
         self.noted = 0  # the size of its log, in a file beside the database
         self.restored = 0
         self.up = False
@@ -103,6 +111,7 @@ class Node(Comparing, Ending, Handing, Saying):
             self._work(self._follow(peer))
         self._work(self._courier())
         self._work(self._receipts())
+        self._work(self.recalling())
         self.ready = False
         self._work(self.check())
         self._work(self.push())
@@ -121,6 +130,7 @@ class Node(Comparing, Ending, Handing, Saying):
         """Have the database of some time ago (`whole`: and what stood beside it); it is down until it is started."""
         self.crash()
         self.disk = disk
+        self.story.append(("restored", "", ""))
         if whole:
             self.noted = len(disk.entries)
         self.restored += 1
@@ -185,15 +195,22 @@ class Node(Comparing, Ending, Handing, Saying):
         report = check_bundle(raw).report
         assert report is not None
         stored = self.disk.reports.get(report_id)
+        if report_id in self.disk.erased:
+            return False
+        self.tell_recalls(report_id)
         if stored is not None and (stored.held.origin != self.node_id or stored.held.final):
             return False
         ver = 1 if stored is None else stored.held.ver + 1
         peers = list(self.policies.values())
         chosen = {p.node_id for p in release(report.tlp, peers, requested=to).to} if to != [] else set()
+        back = set() if stored is None else stored.taken_back - set(to or ())
+        chosen -= back
         if stored is not None:
             former = [p for p in stored.audience if p in self.policies]
             if report.tlp is not Tlp.RED or report.revoked:
                 chosen |= {p.node_id for p in release(report.tlp, peers, requested=former).to}
+            if report.tlp.rank > Tlp(stored.tlp).rank:
+                self.raise_marking(report_id, report.tlp, chosen)
         leaves, earlier = ({}, {}) if stored is None else (dict(stored.leaves), stored.earlier)
         if chosen:
             sealed = self.seal(
@@ -211,7 +228,7 @@ class Node(Comparing, Ending, Handing, Saying):
         grave = report.severity.grade in RINGING
         place = self.disk.gen, len(self.disk.entries) - 1
         self.disk.reports[report_id] = Stored(
-            held, raw, report.tlp.value, grave, audience, leaves, earlier, *place
+            held, raw, report.tlp.value, grave, audience, leaves, earlier, *place, None, back
         )
         self.disk.marked[report_id, ver] = report.tlp.value
         if grave and not report.revoked:
@@ -246,7 +263,7 @@ class Node(Comparing, Ending, Handing, Saying):
 
     def append(self, sealed: Sealed) -> bytes:
         """Inside a transaction: entry and checkpoint together; then the long polls are answered."""
-        entry = Entry(sealed.leaf, sealed.leaf_hash, sealed.ct, dict(sealed.wraps))
+        entry = Entry(sealed.leaf, sealed.leaf_hash, sealed.ct, dict(sealed.wraps), frozenset(sealed.wraps))
         self.written.append(entry)
         self.disk.entries.append(entry)
         self.disk.frontier.append(sealed.leaf_hash)
@@ -421,6 +438,7 @@ class Node(Comparing, Ending, Handing, Saying):
 
     def _take(self, peer: str, log: Followed, until: int | None = None) -> Step:
         origin = self._origin(peer, log) if log.next < log.size else ""
+        yield from self.obey(peer)
         while log.next < (log.size if until is None else until):
             start = log.next
             body = yield self._request(peer, "entries", start, log=origin)
@@ -430,7 +448,9 @@ class Node(Comparing, Ending, Handing, Saying):
             frames, following = within(start, end, frames, reader.finish())
             opened = [self._open(peer, frame, log) for frame in frames]
             self._refuse_damage(peer, opened)
-            yield lambda o=opened, n=following, s=start: self._apply(peer, log, o, s, n)
+            for part, until_idx in _up_to_recalls(opened, following):
+                yield lambda o=part, n=until_idx, s=log.next: self._apply(peer, log, o, s, n)
+                yield from self.obey(peer)
             if log.next == start:
                 return
 
@@ -472,6 +492,12 @@ class Node(Comparing, Ending, Handing, Saying):
                 return Came(frame, header, said, **at)
             if header.t in SPOKEN:
                 return Came(frame, header, self.open_spoken(opened, policy), **at)
+            if header.t == "recall":
+                return Came(frame, header, self.open_recall(opened, policy), **at)
+            if header.t == "receipt":
+                return Came(frame, header, self.open_receipt(opened, policy), **at)
+            if header.t == "share":
+                return Came(frame, header, self.open_share(opened, policy), **at)
             report = check_bundle(opened.content).report
             if report is None:
                 return Came(frame, code="content-invalid", **at)
@@ -502,6 +528,8 @@ class Node(Comparing, Ending, Handing, Saying):
         for came in opened:
             idx = came.frame.idx
             assert idx not in log.outcomes or idx in log.via, "an entry got a second outcome"
+            if idx in log.via and came.code in DAMAGE:
+                continue  # the author's bytes came from another
             log.via.discard(idx)
             log.outcomes[idx] = self._judged(peer, log, came)
         log.next = following
@@ -519,6 +547,12 @@ class Node(Comparing, Ending, Handing, Saying):
                 log.via.add(idx)
 
     def _judged(self, peer: str, log: Followed, came: Came) -> tuple[str, str | None]:
+        gone = self.kept_out(peer, came)
+        outcome = (Outcome.REFUSED.value, "erased") if gone else self._verdict(peer, log, came)
+        self.note(peer, came, outcome)
+        return outcome
+
+    def _verdict(self, peer: str, log: Followed, came: Came) -> tuple[str, str | None]:
         if came.code is not None or came.header is None:
             code = came.code or "unknown"
             policy = EntryRefused(code).by_policy if code in EntryRefused.reasons else False
@@ -527,6 +561,12 @@ class Node(Comparing, Ending, Handing, Saying):
             return self._take_ack(peer, came.header, came.said)
         if came.header.t in SPOKEN:
             return self.take_spoken(peer, came)
+        if came.header.t == "recall":
+            return self.take_recall(peer, came)
+        if came.header.t == "receipt":
+            return self.take_receipt(peer, came.said)
+        if came.header.t == "share":
+            return self.take_share(peer, came)
         outcome = self._take_report(peer, came, came.header, came.said)
         if outcome[0] in TAKEN:
             log.kept[came.frame.idx] = came.frame.leaf, came.data_key
@@ -552,8 +592,12 @@ class Node(Comparing, Ending, Handing, Saying):
         creator = report.created_by_ref
         outcome, code = decide(held, header, sha256=report.sha256, origin=peer, creator=creator)
         bell = report.id, header.ver, report.sha256
+        if outcome in {Outcome.STORED, Outcome.UNCHANGED}:
+            self.story.append(("took", report.id, peer))
         if stored is not None and outcome is Outcome.UNCHANGED and stored.held.origin == peer:
-            stored.gen, stored.idx = came.gen, came.frame.idx
+            if stored.through is not None:
+                stored.tlp = self.disk.marked[report.id, header.ver] = report.tlp.value  # as its author says
+            stored.gen, stored.idx, stored.through, stored.under = came.gen, came.frame.idx, None, None
             stored.earlier |= {leaf: ver for ver, leaf in stored.leaves.items()}
             stored.leaves[stored.held.ver] = came.leaf_hash
         if outcome is Outcome.STORED:
@@ -561,16 +605,23 @@ class Node(Comparing, Ending, Handing, Saying):
                 self.disk.hushed |= {b for b in self.disk.alerts if b[0] == report.id and b != bell}
                 self.disk.hushed.discard(bell)
             now = Held(peer, creator, header.ver, report.sha256, report.revoked)
-            grave = report.severity.grade in RINGING
+            before = set(self.disk.alerts)
+            grave = self.ring(peer, report.id, header.ver, report)
             leaves, place = {header.ver: came.leaf_hash}, (came.gen, came.frame.idx)
             self.disk.reports[report.id] = Stored(
                 now, report.raw, report.tlp.value, grave, set(), leaves, {}, *place
             )
             self.disk.marked[report.id, header.ver] = report.tlp.value
-            if grave and not report.revoked and bell not in self.disk.alerts and self.within_budget(peer):
-                self.disk.alerts[bell] = False
+            if bell in self.disk.alerts and bell not in before:
                 self.disk.untold.append((peer, report.id, header.ver, came.leaf_hash))
         return outcome.value, code
+
+    def ring(self, peer: str, report_id: str, ver: int, report: Any) -> bool:
+        """Inside a transaction: raise the alert of a version that `peer` brought, once; whether it is grave at all."""
+        bell, grave = (report_id, ver, report.sha256), report.severity.grade in RINGING
+        if grave and not report.revoked and bell not in self.disk.alerts and self.within_budget(peer):
+            self.disk.alerts[bell] = False
+        return grave
 
     def within_budget(self, peer: str) -> bool:
         """Inside a transaction: whether one more report of that peer rings today, and count it."""
@@ -583,7 +634,7 @@ class Node(Comparing, Ending, Handing, Saying):
         """Ring the room: under one name a message, until the room is known to have it."""
         while True:
             for key in [key for key, there in self.disk.alerts.items() if not there]:
-                if self.waits(key):
+                if key not in self.disk.alerts or self.waits(key):
                     continue
                 if self.world.dice.random() < self.world.faults.lost:
                     continue
@@ -592,8 +643,13 @@ class Node(Comparing, Ending, Handing, Saying):
                     self.rang.append((self.world.now_s, key))
                 if self.world.dice.random() < self.world.faults.lost:
                     continue  # its answer was lost: the same is sent again
-                yield lambda key=key: self.disk.alerts.__setitem__(key, True)
+                yield lambda key=key: self._rung(key)
             yield 5.0
+
+    def _rung(self, bell: Bell) -> None:
+        """Inside a transaction: the room is known to have it; what was taken back meanwhile is no alert any more."""
+        if bell in self.disk.alerts:
+            self.disk.alerts[bell] = True
 
     def waits(self, bell: Bell) -> bool:
         """Whether what an alert is about is disputed by its author now, or was never said by it."""
@@ -620,3 +676,14 @@ class Node(Comparing, Ending, Handing, Saying):
             )
             self.append(sealed)
         self.disk.untold.pop(0)
+
+
+def _up_to_recalls(came: list[Came], end: int) -> Iterator[tuple[list[Came], int]]:
+    """What comes up to each recall, which is then obeyed: what its author says after it, it says of what is left."""
+    part: list[Came] = []
+    for each in came:
+        part.append(each)
+        if each.header is not None and each.header.t == "recall":
+            yield part, each.frame.idx + 1
+            part = []
+    yield part, end

@@ -6,7 +6,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
 
 from tests.simulation.cast import NAMES, bundle, player
 from tests.simulation.comparing import FAULTY
@@ -15,6 +16,7 @@ from tests.simulation.node import Node
 from tests.simulation.remembered import remembered
 from tests.simulation.saying import key_of
 from tests.simulation.state import Bell, Disk, Entry, Followed
+from tests.simulation.taking_back import clients, due, lawful, lay_out, taken_back
 from tests.simulation.theft import Thief, ended, note_lie, recover, robbed, steal
 from tests.simulation.villains import VILLAINS, Villain, new_id
 from tests.simulation.world import TIMEOUT_S, Faults, World
@@ -52,6 +54,7 @@ class Play:
     lies: set[bytes] = field(default_factory=set)
     bells: dict[Bell, tuple[str, int]] = field(default_factory=dict)
     backups: dict[str, Disk] = field(default_factory=dict)
+    dice: Random = field(default_factory=Random)  # of what `taking_back` draws
     lowest: dict[tuple[str, str], int] = field(
         default_factory=dict
     )  # rank of the strictest ceiling that ever held
@@ -89,16 +92,20 @@ def _played(seed: int, villains: Sequence[type[Villain]], *, theft: bool) -> Pla
             world, player(name), skew_s=dice.uniform(-1e6, 1e6), commit_s=dice.choice([0.0, 0.05, 5.0])
         )
         run.nodes[node.node_id] = node
+    served = clients(run)
     for node in run.nodes.values():
         for other in run.nodes.values():
             if other is not node:
-                policy = PeerPolicy(
-                    other.node_id, other.player.name, dice.choice(LIMITS), dice.choice(LIMITS), active=True
+                limits, client = (
+                    (dice.choice(LIMITS), dice.choice(LIMITS)),
+                    (node.node_id, other.node_id) in served,
                 )
+                policy = PeerPolicy(other.node_id, other.player.name, *limits, active=True, client=client)
                 node.meet(other.player, policy)
                 run.lowest[node.node_id, other.node_id] = policy.max_tlp_out.rank
         node.start()
     _storm(run, theft=theft)
+    lay_out(run, STORM_S, _publish)
     world.run(STORM_S)
     world.faults, world.parted, world.diverted = Faults(), set(), {}
     for node in run.nodes.values():
@@ -254,8 +261,7 @@ def _lower(run: Play, node: Node) -> None:
     """An operator changes what may go to a peer, or come from it."""
     dice = run.world.dice
     other = dice.choice(sorted(node.policies))
-    before = node.policies[other]
-    now = PeerPolicy(other, before.name, dice.choice(LIMITS), before.max_tlp_in, active=True)
+    now = replace(node.policies[other], max_tlp_out=dice.choice(LIMITS))
     node.policies[other] = now
     key = node.node_id, other
     run.lowest[key] = min(run.lowest[key], now.max_tlp_out.rank)
@@ -280,7 +286,7 @@ def judge(run: Play) -> list[str]:
 def _judged(run: Play) -> list[str]:
     return [
         *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
-        *_twice_witnessed(run), *heard(run), *_handed_wrongly(run), *ended(run), *robbed(run),
+        *_twice_witnessed(run), *heard(run), *_handed_wrongly(run), *ended(run), *robbed(run), *taken_back(run),
     ]  # fmt: skip
 
 
@@ -309,6 +315,8 @@ def _lost(run: Play) -> list[str]:
                     thief = run.thieves.get(origin.node_id)
                     if thief is not None and part.gen < origin.disk.gen and reader.node_id in thief.ever:
                         continue  # he who answered in its place may have passed over it
+                    if origin.restored and ("took back", header.id, reader.node_id) in origin.story:
+                        continue  # it forgot that it served that no more
                     if header.t == "ack" or header.tlp.rank <= run.lowest[origin.node_id, reader.node_id]:
                         wrong.append(f"an entry of {_name(origin)} has no outcome at {_name(reader)}")
                     continue
@@ -328,12 +336,14 @@ def _lost(run: Play) -> list[str]:
                     wrong.append(
                         f"{_name(reader)} has passed over what {_name(origin)} said again of {report_id}"
                     )
+                if stored is None and due(run, reader, origin, report_id, said=report_id in said):
+                    continue
                 if stored is None or (stored.held.ver != ver and not later and not left):
                     wrong.append(f"{_name(reader)} does not hold version {ver} of {report_id}")
         for key, by in ((k[:2], k[2]) for k in origin.disk.acknowledged):
             node = run.nodes[by]
             bells = {*node.disk.alerts, *node.room} if node.restored else set(node.disk.alerts)
-            rang = {bell[:2] for bell in bells}
+            rang = {bell[:2] for bell in bells | node.forgotten}
             if by in run.thieves:
                 continue  # what a thief acknowledged stays (THREATS.md, 14)
             if node in run.honest and (key[0], key[1]) not in rang:
@@ -365,6 +375,10 @@ def _leaked(run: Play) -> list[str]:
             sealed.setdefault((header.id, header.ver), set()).update(header.aud.nodes)
             if set(entry.wraps) != set(header.aud.nodes):
                 wrong.append(f"an entry of {_name(origin)} has other wraps than readers")
+    for giver in [*run.nodes.values(), *run.thieves.values()]:
+        for passing in giver.passings:
+            if lawful(giver.node_id, passing):
+                sealed.setdefault((passing.report_id, passing.ver), set()).update(passing.to)
     for reader in run.nodes.values():
         for report_id, stored in reader.disk.reports.items():
             origin = run.nodes.get(stored.held.origin)
@@ -374,7 +388,7 @@ def _leaked(run: Play) -> list[str]:
                 continue
             if reader.node_id not in sealed.get((report_id, stored.held.ver), set()):
                 wrong.append(f"{_name(reader)} holds {report_id}, which was not for it")
-            if not isinstance(reader, Villain):
+            if not isinstance(reader, Villain) and report_id not in reader.narrowed:
                 limit = reader.policies[origin.node_id].max_tlp_in
                 if Tlp(stored.tlp).rank > limit.rank:
                     wrong.append(f"{_name(reader)} holds {stored.tlp} above its limit {limit.value}")

@@ -1,212 +1,365 @@
-"""Nodes that recall and receipt, as the product's do: what is owed is written with what it follows from, then told."""
+"""How a simulated node takes back what it gave, does what peers take back, and tells and hears in receipts how far that got.
 
-from collections.abc import Generator
+The order of calls is the product's (`services/recalling.py`, `receipting.py`, `erasing.py`); what decides is the core's.
+"""
+
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from tests.simulation.cast import START
-from tests.simulation.node import Came, Node
-from tests.simulation.state import Followed
+from tests.simulation.handing import Came
+from tests.simulation.state import Bell, Cried, Disk, Entry, Followed, Recall, Stored, Taken
+from tests.simulation.world import World
 
-from tocsin_federation.envelope import open_entry
+from tocsin_federation import recall as recalls
+from tocsin_federation import receipt as receipts
+from tocsin_federation.envelope import Opened, Sealed
 from tocsin_federation.errors import EntryRefused
-from tocsin_federation.frames import Frame
 from tocsin_federation.inbox import Outcome
-from tocsin_federation.messages import Header, read_header
-from tocsin_federation.recall import Carried, Recall, admit_recall, read_recall, recalled, write_recall
-from tocsin_federation.receipt import (
-    Receipt,
-    Told,
-    about,
-    admit_receipt,
-    ours,
-    owed,
-    read_receipt,
-    write_receipt,
-)
+from tocsin_federation.messages import read_header
+from tocsin_federation.recall import Carried, What, recalled, stricter, write_recall
+from tocsin_federation.receipt import Told, about, write_receipt
+from tocsin_federation.sharing import PeerPolicy
 from tocsin_schema.marking import Tlp
 
+ROUND_S = 5.0
+MOST_TOLD = 256
+OWED = frozenset(
+    {"recall", "share"}
+)  # of all else a run would have receipts by the thousand, and they decide nothing
+GIVES = frozenset({"publish", "revoke"})
+DONE = {"purge": "purged", "narrow": "narrowed"}
 
-class Recaller(Node):
-    """`heard`: what peers said of entries of its own: (peer, leaf hash, state). `erased`: what comes in no more."""
+Step = Generator[Any, Any, Any]
+Ended = tuple[str, str | None]
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.heard: set[tuple[str, bytes, str]] = (
-            set()
-        )  # all of this is on the disk: it is changed in commits alone
-        self.owing: list[tuple[str, Told]] = []
-        self.erased: set[str] = set()
-        self._brought: dict[str, dict[bytes, str]] = {}  # by peer and leaf hash: what its entry was about
-        self.recalls: list[tuple[str, bytes, frozenset[str]]] = []
 
-    def start(self) -> None:
-        super().start()
-        self._work(self._receipting())
+class Recalling:
+    """What a `Node` does about recalls. `asks_s`: how long its people think about a peer's; 0: it obeys by itself.
 
-    def recall(self, report_id: str) -> None:
-        """Inside a transaction: take an own report back from everybody that was sent it."""
-        stored = self.disk.reports[report_id]
-        entries = [e for e in self.disk.entries if about(e.leaf)[0] == report_id and e.wraps]
-        nodes = {node for entry in entries for node in entry.wraps}
-        if not nodes:
-            return
-        newest = [next(e.leaf_hash for e in reversed(entries) if node in e.wraps) for node in sorted(nodes)]
-        content = write_recall(
-            "purge", newest, "It has to go.", at=START, deadline=START + timedelta(hours=1)
-        )
-        leaf_hash = self.append(
-            self.seal(
-                t="recall",
-                id=self._name("recall"),
-                ver=1,
-                tlp=Tlp.GREEN,
-                content=content,
-                to=nodes,
-                ref=newest[0],
-            )
-        )
-        for entry in entries:
-            self.disk.entries[self.disk.entries.index(entry)] = replace(entry, wraps={})
-        stored.audience.clear()
-        self.recalls.append((report_id, leaf_hash, frozenset(nodes)))
+    What a god would see, and no restore takes back: `recalls`, that its log tells of; `story`, what of a report it had,
+    had no more, and gave (word, report, node); `forgotten`, what had rung here about it; `narrowed`, what it marks anew.
+    """
 
-    def _name(self, kind: str) -> str:
-        return f"{kind}--{UUID(bytes=self.world.dice.randbytes(16), version=4)}"
+    world: World
+    disk: Disk
+    policies: dict[str, PeerPolicy]
+    node_id: str
+    ready: bool
+    room: list[Bell]
+    history: list[Cried]
+    asks_s: float
+    recalls: list[tuple[Recall, bytes]]
+    story: list[tuple[str, str, str]]
+    forgotten: set[Bell]
+    narrowed: set[str]
+    seal: Callable[..., Sealed]
+    append: Callable[[Sealed], bytes]
+    moment: Callable[..., Any]
+    hear_onward: Callable[[str, receipts.Item], None]
+    recall_onward: Callable[[str, What, Tlp, str], None]
 
-    def _open(self, peer: str, frame: Frame, log: Followed) -> Came:
+    # Its own -------------------------------------------------------------------------------------------------
+
+    def own_entries(self) -> Iterable[tuple[list[Entry], int, Entry]]:
+        """All that its logs hold, oldest first: the list that it stands in, where, and it."""
+        for log in [*(ended.entries for ended in self.disk.ended.values()), self.disk.entries]:
+            yield from ((log, idx, entry) for idx, entry in enumerate(log))
+
+    def recipients(self, report_id: str) -> dict[str, tuple[bytes, ...]]:
+        """Who is served what of an own report: every entry, for a reader may have one and never come to another."""
+        having: dict[str, tuple[bytes, ...]] = {}
+        for _, _, entry in self.own_entries():
+            if gives(entry, report_id, GIVES):
+                for node in entry.wraps:
+                    having[node] = (*having.get(node, ()), entry.leaf_hash)
+        return having
+
+    def shred(self, report_id: str, nodes: Iterable[str], kinds: frozenset[str] = GIVES) -> None:
+        """Serve these nothing any more of what stands in its logs of the report."""
+        gone = set(nodes)
+        self.story += [("took back", report_id, node) for node in sorted(gone)]
+        for log, idx, entry in list(self.own_entries()):
+            if gone & set(entry.wraps) and gives(entry, report_id, kinds):
+                wraps = {node: wrap for node, wrap in entry.wraps.items() if node not in gone}
+                log[idx] = replace(entry, wraps=wraps)
+
+    def recall(self, report_id: str, nodes: list[str] | None) -> bool:
+        """Inside a transaction: take an own report back from `nodes`, or from all that were sent it."""
+        stored = self.disk.reports.get(report_id)
+        if stored is None or stored.held.origin != self.node_id:
+            return False
+        having = self.recipients(report_id)
+        chosen = having if nodes is None else {node: having[node] for node in nodes if node in having}
+        if not chosen:
+            return False
+        self.disk.recalls.append(Recall("purge", Tlp.GREEN, report_id, chosen))
+        self.shred(report_id, chosen)
+        stored.audience -= set(chosen)
+        stored.taken_back |= set(chosen)
+        return True
+
+    def erase(self, report_id: str) -> bool:
+        """Inside a transaction: leave nothing of an own report, and take it back from all that were sent it (P-195)."""
+        stored = self.disk.reports.get(report_id)
+        if stored is None or stored.held.origin != self.node_id:
+            return False
+        having = self.recipients(report_id)
+        if having:
+            self.disk.recalls.append(Recall("purge", Tlp.GREEN, report_id, having))
+        self.forget(report_id, self.node_id)
+        return True
+
+    def raise_marking(self, report_id: str, tlp: Tlp, chosen: set[str]) -> None:
+        """Inside a transaction, before a stricter version is sealed: it marks or takes back all that came before (P-193)."""
+        having = self.recipients(report_id)
+        out = {node: ref for node, ref in having.items() if node not in chosen}
+        if out:
+            self.disk.recalls.append(Recall("purge", tlp, report_id, out))
+            self.shred(report_id, out)
+        if stay := {node: ref for node, ref in having.items() if node in chosen}:
+            self.disk.recalls.append(Recall("narrow", tlp, report_id, stay))
+
+    def tell_recalls(self, report_id: str | None = None) -> None:
+        """Inside a transaction: every recall that somebody has not been told of; `report_id`: those of that report alone.
+
+        That comes before whatever gives the report anew (P-194), else it would take back what it does not mean.
+        """
+        for one in self.disk.recalls:
+            to = {n: ref for n, ref in one.refs.items() if n not in one.told and n not in self.disk.stopped}
+            if to and self.ready and report_id in {None, one.report_id}:
+                refs = [ref for node in sorted(to) for ref in to[node]]
+                now = self.moment()
+                till = now + timedelta(hours=1)
+                content = write_recall(one.what, refs, "It has to go.", at=now, deadline=till)
+                leaf = self._say("recall", content, set(to), refs[0], one.tlp)
+                one.told |= dict.fromkeys(to, leaf)
+                self.recalls.append((one, leaf))
+
+    def say_again(self) -> None:
+        """In the transaction that begins a log: what readers of the ended one may never come to, is owed anew (P-154).
+
+        A recall that nobody confirmed, unless the report was given anew since; and that what was recalled is done.
+        """
+        for one in self.disk.recalls:
+            having = self.disk.passed.get(one.report_id, {}) if one.author else self.recipients(one.report_id)
+            lost = {n for n, leaf in one.told.items() if (n, leaf, DONE[one.what]) not in self.disk.heard}
+            for node in lost - set(having) if one.what == "purge" else ():
+                del one.told[node]
+        for leaf, taken in self.disk.recalled.items():
+            if taken.done:
+                self.disk.owing.append((taken.by, Told(leaf, DONE[taken.recall.what], START)))  # type: ignore[arg-type]
+
+    def _say(self, kind: str, content: bytes, to: set[str], ref: bytes, tlp: Tlp = Tlp.GREEN) -> bytes:
+        name = f"{kind}--{UUID(bytes=self.world.dice.randbytes(16), version=4)}"
+        return self.append(self.seal(t=kind, id=name, ver=1, tlp=tlp, content=content, to=to, ref=ref))
+
+    def recalling(self) -> Step:
+        """Obey, tell of recalls, tell what is owed: each in transactions of its own."""
+        while True:
+            yield from self.obey()
+            if self.ready and any(
+                set(one.refs) - set(one.told) - set(self.disk.stopped) for one in self.disk.recalls
+            ):
+                yield self.tell_recalls
+            if self.ready and self.disk.owing:
+                yield self._tell_owed
+            yield ROUND_S
+
+    # Peers' --------------------------------------------------------------------------------------------------
+
+    def open_recall(self, opened: Opened, policy: PeerPolicy) -> recalls.Recall:
+        """A recall that may be looked at further. Raises: EntryRefused."""
+        recall = recalls.read_recall(opened.content)
+        recalls.admit_recall(opened.header, recall, policy=policy, me=self.node_id)
+        return recall
+
+    def take_recall(self, peer: str, came: Came) -> Ended:
+        """Inside a transaction: keep a recall until it is done."""
+        assert came.header is not None
+        brought = {
+            entry: Carried(i, self._owner(i, peer)) for entry, i in self._brought(peer, came.said.entries)
+        }
         try:
-            kind = read_header(frame.leaf).t
-        except EntryRefused:
-            kind = ""
-        if kind not in {"recall", "receipt"}:
-            return super()._open(peer, frame, log)
-        leaf_hash, policy = log.leaves[frame.idx], self.policies[peer]
-        try:
-            opened = open_entry(
-                frame, expected_leaf_hash=leaf_hash, origin=peer, me=self.node_id, enc_private=self.player.enc
-            )
-            if kind == "recall":
-                recall = read_recall(opened.content)
-                admit_recall(opened.header, recall, policy=policy, me=self.node_id)
-                return Came(frame, opened.header, recall, opened.data_key)
-            receipt = read_receipt(opened.content)
-            admit_receipt(opened.header, receipt, policy=policy, me=self.node_id)
-        except EntryRefused as exc:
-            return Came(frame, code=exc.code)
-        return Came(frame, opened.header, receipt, opened.data_key)
-
-    def _apply(self, peer: str, log: Followed, opened: list[Came], start: int, following: int) -> None:
-        if log.next != start:
-            return
-        super()._apply(peer, log, [self._unerased(one) for one in opened], start, following)
-        for came in opened:
-            if owed(came.frame.leaf):
-                self._owe(peer, came.frame, self.disk.followed[peer].outcomes[came.frame.idx][0])
-
-    def _unerased(self, came: Came) -> Came:
-        gone = about(came.frame.leaf)[0] in self.erased
-        return Came(came.frame, code="erased") if gone else came
-
-    def _owe(self, peer: str, frame: Frame, state: Any) -> None:
-        leaf_hash = self.disk.followed[peer].leaves[frame.idx]
-        code = (
-            self.disk.followed[peer].outcomes[frame.idx][1] if state in {"refused", "quarantined"} else None
-        )
-        self.owing.append((peer, Told(leaf_hash, state, START, code)))
-
-    def _take_report(self, peer: str, came: Came, header: Header, report: Any) -> tuple[str, str | None]:
-        if isinstance(report, Receipt):
-            return self._hear(peer, report)
-        if isinstance(report, Recall):
-            return self._obey(peer, came.frame, report)
-        return super()._take_report(peer, came, header, report)
-
-    def _hear(self, peer: str, receipt: Receipt) -> tuple[str, str | None]:
-        sealed = {e.leaf_hash for e in self.written if peer in read_header(e.leaf).aud.nodes}
-        try:
-            self.heard |= {(peer, item.entry, item.state) for item in ours(receipt, sealed)}
+            recalled(came.said, brought, by=peer)
         except EntryRefused as exc:
             return Outcome.REFUSED.value, exc.code
+        self.disk.recalled.setdefault(
+            came.leaf_hash,
+            Taken(peer, came.said, came.header.tlp, came.gen, came.frame.idx, self.world.now_s),
+        )
         return Outcome.STORED.value, None
 
-    def _obey(self, peer: str, frame: Frame, recall: Recall) -> tuple[str, str | None]:
-        try:
-            reached = recalled(recall, self._carried(peer), by=peer)
-        except EntryRefused as exc:
-            return Outcome.REFUSED.value, exc.code
-        for report_id in reached:
-            self.disk.reports.pop(report_id, None)
-            self.disk.untold = [one for one in self.disk.untold if one[1] != report_id]
-            self.erased.add(report_id)
-        self._owe(peer, frame, "purged")
-        return Outcome.STORED.value, None
+    def _brought(self, peer: str, entries: Iterable[bytes]) -> list[tuple[bytes, str]]:
+        return [(e, i) for e in entries if (i := self.disk.brought.get((peer, e))) is not None]
 
-    def _carried(self, peer: str) -> dict[bytes, Carried]:
-        found = {}
-        for leaf_hash, report_id in self._brought.get(peer, {}).items():
+    def _owner(self, report_id: str, peer: str) -> str | None:
+        stored = self.disk.reports.get(report_id)
+        return None if stored is None else peer if stored.through == peer else stored.held.origin
+
+    def obey(self, peer: str | None = None) -> Step:
+        """Do what peers (`peer`: that one) recalled; nobody is asked about what reaches nothing that is held."""
+        for leaf_hash, one in list(self.disk.recalled.items()):
+            if one.done or peer not in {None, one.by} or self.disk.disputes(one.by, one.gen, one.idx):
+                continue
+            if self.world.now_s >= one.at_s + self.asks_s or not self._reached(one):
+                yield lambda key=leaf_hash: self._do(key)
+
+    def _reached(self, one: Taken) -> list[str]:
+        """The reports that it reaches: not what its author has given anew beyond it (P-250)."""
+        found = []
+        for report_id in dict.fromkeys(i for _, i in self._brought(one.by, one.recall.entries)):
             stored = self.disk.reports.get(report_id)
-            found[leaf_hash] = Carried(report_id, None if stored is None else stored.held.origin)
+            if stored is not None and self._owner(report_id, one.by) == one.by:
+                anew = stored.held.origin == one.by and one.before(stored)
+                found += [] if anew else [report_id]
         return found
 
-    def _refuse_damage(self, peer: str, opened: list[Came]) -> None:
-        super()._refuse_damage(peer, opened)
-        self._note_brought(peer, opened)
-
-    def apply_handed(self, peer: str, opened: list[Came]) -> None:
-        super().apply_handed(peer, [self._unerased(one) for one in opened])
-        self._note_brought(peer, opened)
-
-    def _note_brought(self, peer: str, opened: list[Came]) -> None:
-        for came in opened:
-            report_id = about(came.frame.leaf)[0]
-            if report_id is not None:
-                self._brought.setdefault(peer, {})[self.disk.followed[peer].leaves[came.frame.idx]] = (
-                    report_id
-                )
-
-    def _receipting(self) -> Generator[Any, Any, Any]:
-        """Tell authors what is owed: the entry and the end of the debt are one transaction."""
-        while True:
-            if self.owing and self.ready:
-                yield self._receipt_one
-            yield 7.0
-
-    def _receipt_one(self) -> None:
-        if not self.owing or not self.ready:
+    def _do(self, leaf_hash: bytes) -> None:
+        """Inside a transaction: do it, pass it on, and owe the receipt."""
+        one = self.disk.recalled[leaf_hash]
+        if one.done or self.disk.disputes(one.by, one.gen, one.idx):
             return
-        peer = self.owing[0][0]
-        mine = [told for other, told in self.owing if other == peer][:256]
-        self.owing = [one for one in self.owing if one[0] != peer or one[1] not in mine]
-        content = write_receipt(mine)
-        self.append(
-            self.seal(
-                t="receipt",
-                id=self._name("receipt"),
-                ver=1,
-                tlp=Tlp.GREEN,
-                content=content,
-                to={peer},
-                ref=mine[0].entry,
-            )
-        )
+        one.done = True
+        for _, report_id in self._brought(one.by, one.recall.entries):
+            stored = self.disk.reports.get(report_id)
+            if stored is not None and stored.held.origin == one.by and one.before(stored):
+                self._before_anew(one, report_id, stored)
+        for report_id in self._reached(one):
+            stored = self.disk.reports[report_id]
+            self.recall_onward(report_id, one.recall.what, one.tlp, one.by)
+            if one.recall.what == "narrow":
+                self._mark(report_id, stored, one.tlp)
+            elif stored.held.origin != one.by and stored.under is not None:
+                self._unsay({bell for bell in self.disk.alerts if bell[:2] == (report_id, stored.held.ver)})
+                self.disk.reports[report_id] = (
+                    stored.under
+                )  # what its author gave itself stands again (P-284)
+            else:
+                self.forget(report_id, one.by if stored.held.origin == one.by else None)
+        if one.recall.what == "purge":
+            for entry in one.recall.entries:
+                self.disk.brought.pop((one.by, entry), None)
+        self.disk.owing.append((one.by, Told(leaf_hash, DONE[one.recall.what], START)))  # type: ignore[arg-type]  # a state
 
+    def _before_anew(self, one: Taken, report_id: str, stored: Stored) -> None:
+        """What came before a version that was given anew goes, or is marked, all the same (P-250)."""
+        if stored.under is not None and not one.before(stored.under) and one.recall.what == "purge":
+            stored.under = None
+        log = self._generation(one.by, one.gen)
+        early = {ver for ver, leaf in stored.leaves.items() if leaf in log.leaves[: one.idx]}
+        for ver in early - {stored.held.ver}:
+            if one.recall.what == "purge":
+                self._unsay({bell for bell in self.disk.alerts if bell[:2] == (report_id, ver)})
+                stored.leaves.pop(ver)
+            elif (marked := self.disk.marked.get((report_id, ver))) is not None:
+                self.disk.marked[report_id, ver] = stricter(Tlp(marked), one.tlp).value
 
-class Impostor(Recaller):
-    """Recalls what others gave, and says that others' entries are purged."""
+    def _generation(self, author: str, gen: int) -> Followed:
+        log = self.disk.followed[author]
+        return log if log.gen == gen else self.disk.past[author, gen]
 
-    honest = False
+    def _mark(self, report_id: str, stored: Stored, tlp: Tlp) -> None:
+        """Inside a transaction: all that is held of it is marked at least so."""
+        self.narrowed.add(report_id)
+        stored.tlp = stricter(Tlp(stored.tlp), tlp).value
+        for key, marked in self.disk.marked.items():
+            if key[0] == report_id:
+                self.disk.marked[key] = stricter(Tlp(marked), tlp).value
 
-    def mischief(self) -> None:
-        """Name entries of others' logs, in a recall and in a receipt, sealed to everybody."""
-        theirs = [leaf for followed in self.disk.followed.values() for leaf in followed.leaves]
-        if not theirs:
+    def forget(self, report_id: str, by: str | None) -> None:
+        """Inside a transaction: leave nothing of a report. `by`: who alone may give it anew; None: whoever has it."""
+        disk, stored = self.disk, self.disk.reports.pop(report_id)
+        self.story.append(("purged", report_id, by or ""))
+        if by is not None:
+            disk.erased[report_id] = by
+            disk.erased_words[stored.held.sha256] = by
+        self._unsay({bell for bell in disk.alerts if bell[0] == report_id})
+        calls = {name for name, call in disk.calls.items() if call.report_id == report_id}
+        self._unsay({bell for bell in disk.alerts if bell[0] in calls})
+        disk.calls = {name: call for name, call in disk.calls.items() if name not in calls}
+        self.forgotten |= {(name, 0, b"") for name in calls}
+        self.history[:] = [cried for cried in self.history if cried.name not in calls]
+        disk.untold = [one for one in disk.untold if one[1] != report_id]
+        disk.unanswered = [one for one in disk.unanswered if one[2] != report_id]
+        disk.remarks = {key: said for key, said in disk.remarks.items() if key[0] != report_id}
+        disk.remark_at = {key: at for key, at in disk.remark_at.items() if key[0] != report_id}
+        disk.marked = {key: tlp for key, tlp in disk.marked.items() if key[0] != report_id}
+        disk.passed.pop(report_id, None)
+        for log in [*disk.followed.values(), *disk.past.values()]:
+            log.kept = {idx: kept for idx, kept in log.kept.items() if about(kept[0])[0] != report_id}
+        for log_entries, idx, entry in list(self.own_entries()):
+            if about(entry.leaf)[0] == report_id:
+                log_entries[idx] = Entry(b"", entry.leaf_hash, b"", {}, entry.to)
+
+    def _unsay(self, bells: set[Bell]) -> None:
+        self.forgotten |= bells
+        self.disk.hushed -= bells
+        for bell in bells:
+            del self.disk.alerts[bell]
+        self.room[:] = [bell for bell in self.room if bell not in bells]
+
+    def kept_out(self, peer: str, came: Came) -> bool:
+        """Whether an entry brings what was purged or erased here, and not by whom it was taken back (P-192)."""
+        named = about(came.frame.leaf)[0]
+        words = getattr(came.said, "sha256", None)
+        barred = self.disk.erased.get(named or "", peer), self.disk.erased_words.get(words or b"", peer)
+        if any(by != peer for by in barred):
+            return True
+        mine = (one for one in self.disk.recalled.values() if one.by == peer and one.recall.what == "purge")
+        return any(came.leaf_hash in one.recall.entries for one in mine)
+
+    def note(self, peer: str, came: Came, outcome: Ended) -> None:
+        """Inside a transaction: which report an entry brought, and what is owed for it."""
+        named, _ = about(came.frame.leaf)
+        if named is not None and outcome[1] not in {
+            "erased",
+            "hash-mismatch",
+        }:  # no leaf of its is nobody's word
+            self.disk.brought[peer, came.leaf_hash] = named
+        if came.header is not None and came.header.t in OWED:
+            told = Told(came.leaf_hash, outcome[0], START, outcome[1])  # type: ignore[arg-type]  # a state
+            self.disk.owing.append((peer, told))
+
+    # Receipts ------------------------------------------------------------------------------------------------
+
+    def open_receipt(self, opened: Opened, policy: PeerPolicy) -> receipts.Receipt:
+        """A receipt that may be looked at further. Raises: EntryRefused."""
+        receipt = receipts.read_receipt(opened.content)
+        receipts.admit_receipt(opened.header, receipt, policy=policy, me=self.node_id)
+        return receipt
+
+    def take_receipt(self, peer: str, receipt: receipts.Receipt) -> Ended:
+        """Inside a transaction: what a peer did with entries of this node's, or says that others did with what it passed on."""
+        try:
+            if receipt.v == 1:
+                sealed = {entry.leaf_hash for _, _, entry in self.own_entries() if peer in entry.to}
+                for item in receipts.ours(receipt, sealed):
+                    self.disk.heard.add((peer, item.entry, item.state))
+                    self.hear_onward(peer, item)
+            else:
+                for item in receipts.onward(receipt, self.disk.readers):
+                    self.disk.heard.add((item.by or "", item.entry, item.state))
+        except EntryRefused as exc:
+            return Outcome.REFUSED.value, exc.code
+        return Outcome.STORED.value, None
+
+    def _tell_owed(self) -> None:
+        """Inside a transaction: the entry, and the end of the debt."""
+        if not self.disk.owing or not self.ready:
             return
-        entries = self.world.dice.sample(theirs, min(5, len(theirs)))
-        recall = write_recall("purge", entries, "Mine now.", at=START, deadline=START)
-        receipt = write_receipt([Told(entry, "purged", START) for entry in entries])
-        for kind, content in (("recall", recall), ("receipt", receipt)):
-            facts: dict[str, Any] = {"t": kind, "id": self._name(kind), "ver": 1, "tlp": Tlp.GREEN}
-            self.append(self.seal(**facts, content=content, to=set(self.policies), ref=entries[0]))
+        peer, first = self.disk.owing[0]
+        due = [t for p, t in self.disk.owing if p == peer and (t.by is None) == (first.by is None)][
+            :MOST_TOLD
+        ]
+        self.disk.owing = [one for one in self.disk.owing if one[0] != peer or one[1] not in due]
+        if peer not in self.disk.stopped:
+            self._say("receipt", write_receipt(due), {peer}, due[0].entry)
+
+
+def gives(entry: Entry, report_id: str, kinds: frozenset[str]) -> bool:
+    """Whether an entry is of those kinds and about that report."""
+    return about(entry.leaf)[0] == report_id and read_header(entry.leaf).t in kinds

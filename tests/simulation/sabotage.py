@@ -64,6 +64,8 @@ class Gullible(Node):
         stored = self.disk.reports.get(report.id)
         if stored is not None and stored.held.origin != peer and stored.held.sha256 != report.sha256:
             stored.raw = report.raw
+            for log in self.disk.followed.values():
+                log.kept.clear()  # of other words than were sealed it could hand on nothing
             return Outcome.STORED.value, None
         return super()._take_report(peer, came, header, report)
 
@@ -283,12 +285,16 @@ def _identity_of(player: Any) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """`who`: villains, or the wire and the machines themselves. `fault`: what `word` is said of. `theft`: keys are stolen."""
+    """`who`: villains, or the wire and the machines themselves. `fault`: what `word` is said of. `theft`: keys are stolen.
+
+    `first`: the seed from which on it is looked for.
+    """
 
     who: tuple[str | type[Node], ...]
     fault: type[Node]
     word: str
     theft: bool = False
+    first: int = 3000
 
 
 THIEF = ("a thief of online keys, in the name of whoever he robbed",)

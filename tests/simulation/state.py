@@ -6,6 +6,10 @@ from tocsin_federation.calls import Standing
 from tocsin_federation.identity import Identity
 from tocsin_federation.inbox import Held
 from tocsin_federation.merkle import Frontier
+from tocsin_federation.recall import Recall as RecallOfPeer
+from tocsin_federation.recall import What
+from tocsin_federation.receipt import Told
+from tocsin_schema.marking import Tlp
 from tocsin_schema.remark import Remark
 
 Bell = tuple[
@@ -15,12 +19,13 @@ Bell = tuple[
 
 @dataclass
 class Entry:
-    """An entry of one's own log."""
+    """An entry of one's own log. `to`: whom it was sealed to, whatever is served of it now."""
 
     leaf: bytes
     leaf_hash: bytes
     ct: bytes
     wraps: dict[str, bytes]
+    to: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -28,6 +33,8 @@ class Stored:
     """A report that is held. `audience`: NodeIDs that our versions went to; `leaves`: what carried each version.
 
     `earlier`: the same in ended logs, leaf hash → version. `gen`, `idx`: where in its origin's log the version stands.
+    `through`: the peer that passed it on, while it did not come from its author; `under`: what that one gave before.
+    `taken_back`: from whom a person took it.
     """
 
     held: Held
@@ -39,6 +46,9 @@ class Stored:
     earlier: dict[bytes, int] = field(default_factory=dict)
     gen: int = 1
     idx: int = 0
+    through: str | None = None
+    taken_back: set[str] = field(default_factory=set)
+    under: "Stored | None" = None
 
     def carried(self, ver: int, leaf_hash: bytes | None) -> bool:
         """Whether that entry carried that version."""
@@ -97,6 +107,51 @@ class Cried:
 
 
 @dataclass
+class Recall:
+    """A recall of one's own. `refs`: whom it goes to, with the entries that it names; `told`: with the one that says so.
+
+    `author`: of what was passed on.
+    """
+
+    what: What
+    tlp: Tlp
+    report_id: str
+    refs: dict[str, tuple[bytes, ...]]
+    author: str | None = None
+    told: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Taken:
+    """A recall of a peer, where in its log it stands, when it came, and whether it is done."""
+
+    by: str
+    recall: RecallOfPeer
+    tlp: Tlp
+    gen: int
+    idx: int
+    at_s: float
+    done: bool = False
+
+    def before(self, stored: Stored) -> bool:
+        """Whether that version was given after it."""
+        return (self.gen, self.idx) < (stored.gen, stored.idx)
+
+
+@dataclass(frozen=True)
+class Passing:
+    """What was passed on, and by which entry. `leaf`: the header of the author's."""
+
+    leaf_hash: bytes
+    report_id: str
+    ver: int
+    leaf: bytes
+    to: frozenset[str]
+    client: bool
+    author: str
+
+
+@dataclass
 class Disk:
     """Everything that survives. `entries`, `frontier`, `note`: of the present log; `known`: peers as their chains prove them.
 
@@ -136,6 +191,27 @@ class Disk:
     cried: dict[str, int] = field(default_factory=dict)  # by peer: how many emergencies
     unanswered: list[tuple[str, str, str, int, bytes]] = field(default_factory=list)
     answers: set[tuple[str, str]] = field(default_factory=set)  # emergency, by whom
+    recalls: list[Recall] = field(default_factory=list)
+    recalled: dict[bytes, Taken] = field(default_factory=dict)  # by leaf hash
+    brought: dict[tuple[str, bytes], str] = field(default_factory=dict)  # peer, leaf hash → report
+    erased: dict[str, str] = field(default_factory=dict)  # report → who alone may give it anew
+    erased_words: dict[bytes, str] = field(default_factory=dict)  # the same by SHA-256
+    owing: list[tuple[str, Told]] = field(default_factory=list)  # receipts
+    heard: set[tuple[str, bytes, str]] = field(default_factory=set)  # by whom, entry, state
+    shares: dict[bytes, Passing] = field(default_factory=dict)  # what was passed on, by leaf hash
+    passed: dict[str, dict[str, tuple[bytes, ...]]] = field(
+        default_factory=dict
+    )  # report → who has it from here, by what
+    readers: set[tuple[bytes, str]] = field(
+        default_factory=set
+    )  # entry of a peer's, whom it passed an own report on to
+    told_onward: set[tuple[str, Told]] = field(default_factory=set)
+
+    def waiting(self, report_id: str) -> bool:
+        """Whether a recall of it is not done (P-197)."""
+        named = {leaf for (_, leaf), brought in self.brought.items() if brought == report_id}
+        vouched = (one for one in self.recalled.values() if not self.disputes(one.by, one.gen, one.idx))
+        return any(not one.done and not named.isdisjoint(one.recall.entries) for one in vouched)
 
     def disputes(self, author: str, gen: int, idx: int) -> bool:
         """Whether the author of that place in its log has ended the log before it (P-151)."""

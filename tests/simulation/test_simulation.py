@@ -55,6 +55,7 @@ def test_the_runs_are_worth_playing():
     wanted = {
         None, "bad-wrap", "ciphertext-mismatch", "not-owner", "foreign-creator", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
         "marking-looser", "not-recipient", "unknown-report", "call-changed", "already-stood-down",
+        "onward-forbidden",
     }  # fmt: skip
     runs, codes = [], set()
     for n in range(200):  # what chance seldom plays is played on purpose
@@ -67,6 +68,7 @@ def test_the_runs_are_worth_playing():
     did = sum((run.did for run in runs), start=runs[0].did - runs[0].did)
     assert min(did["published"], did["crashes"], did["partitions"], did["villainies"]) > 50
     assert min(did["remarks"], did["calls"]) > 30
+    assert min(did["recalls"], did["erasures"], did["passed on"], did["false recalls"]) > 15
     kinds = {type(node) for run in runs for node in run.nodes.values()}
     assert kinds == {Node, *VILLAINS}
     stopped = {code for run in runs for node in run.honest for code in node.disk.stopped.values()}

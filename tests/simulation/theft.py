@@ -47,6 +47,10 @@ class Thief(Villain):
         if request.kind != "heads":
             super().serve(request, answer)
 
+    def recallable(self) -> list[bytes]:
+        """What the robbed one gave."""
+        return [entry.leaf_hash for entry in self.disk.entries]
+
     def lose(self) -> None:
         """He is thrown out of some of the ways that he held."""
         self._divert({peer for peer in sorted(self.fooled) if self.world.dice.random() < 0.3})

@@ -18,6 +18,8 @@ from tocsin_federation.checkpoint import Checkpoint, sign_checkpoint
 from tocsin_federation.frames import encode_frame, encode_trailer
 from tocsin_federation.merkle import leaf_hash, root_of
 from tocsin_federation.messages import Header
+from tocsin_federation.recall import write_recall
+from tocsin_federation.receipt import Told, write_receipt
 from tocsin_federation.sharing import PeerPolicy
 from tocsin_federation.witness import Submission
 from tocsin_schema.check import check_bundle
@@ -38,6 +40,31 @@ class Villain(Node):
         return True
 
     def may_hand_on(self, header: Header, policy: PeerPolicy) -> bool:  # noqa: ARG002  it does not care
+        return True
+
+    def may_have(self, header: Header, nodes: list[str], marked: Tlp) -> tuple[set[str], bool]:  # noqa: ARG002  nor here
+        return set(nodes) - {header.by}, self.world.dice.random() < 0.5
+
+    def recallable(self) -> list[bytes]:
+        """What it takes back falsely: entries of others, and its own that speak of others' reports."""
+        return [leaf for log in self.disk.followed.values() for leaf in log.leaves] + [
+            e.leaf_hash for e in self.disk.entries
+        ]
+
+    def take_back_falsely(self) -> bool:
+        """Inside a transaction: a recall of what is not its to take back, and a receipt that says that it is done."""
+        dice, entries = self.world.dice, self.recallable()
+        if not entries:
+            return False
+        some = dice.sample(entries, min(5, len(entries)))
+        what = dice.choice(["purge", "narrow"])
+        tlp = Tlp.GREEN if what == "purge" else dice.choice(list(Tlp))
+        recall = write_recall(what, some, "Mine now.", at=START, deadline=START)
+        receipt = write_receipt([Told(entry, "purged", START) for entry in some])
+        for kind, content in (("recall", recall), ("receipt", receipt)):
+            name = f"{kind}--{key_of(dice.randbytes(16))}"
+            facts = {"t": kind, "id": name, "ver": 1, "tlp": tlp, "ref": some[0]}
+            self.append(self.seal(content=content, to=set(self.policies), **facts))
         return True
 
 
@@ -199,6 +226,8 @@ class Forger(Villain):
     def _false_remark(self, _victim: Any) -> None:
         """In another's name, more mildly than the report, about what it was never given, or dated beyond all others."""
         dice = self.world.dice
+        if not self.disk.reports:
+            return  # all was taken back meanwhile
         about = dice.choice(sorted(self.disk.reports))
         stored = self.disk.reports[about]
         report = check_bundle(stored.raw).report

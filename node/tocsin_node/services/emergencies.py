@@ -143,7 +143,7 @@ class Emergencies:
         async with self._pool.acquire() as conn:
             known = await emergencies.get(conn, name)
             stored = await reports.get(conn, wanted.report_id)
-            about = await emergencies.open_about(conn, [wanted.report_id])
+            about = await emergencies.open_about(conn, [wanted.report_id], self._node_id)
             ground = None if stored is None else await self._ground(conn, stored, local=wanted.local)
         if known is not None:
             return Called("unchanged", known, Release((), ()))
@@ -375,7 +375,7 @@ class Emergencies:
         if report.state == "withdrawn":
             raise AlreadyWithdrawn
         for each in about:
-            if each.origin == self._node_id and each.drill == wanted.drill:
+            if each.drill == wanted.drill:
                 raise AlreadyDeclared(facts={"id": each.id})
 
     def _release(self, ground: _Ground, to: Sequence[str] | None) -> Release:

@@ -281,6 +281,11 @@ class Intake:
             if again:
                 before = await remote.forget_outcomes(conn, log, [a.frame.idx for a in arrivals])
             elif via is None and log.next_index < log.relayed_to:
+                damaged = [a.frame.idx for a in arrivals if a.code in DAMAGE]
+                sound = await relays.taken(conn, log, damaged) if damaged else set()
+                arrivals = [
+                    a for a in arrivals if a.frame.idx not in sound
+                ]  # the author's bytes came from another
                 await relays.release(conn, log, [a.frame.idx for a in arrivals])
             arrivals = await self._without_erased(conn, peer.node_id, arrivals)
             # Before all that is held against it: what comes back between the two is not lost to the later look.

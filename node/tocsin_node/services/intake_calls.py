@@ -231,8 +231,8 @@ async def hear_remarks(
     if not words:
         return False
     heard = False
-    for each in await emergencies.open_about(conn, list(words)):
-        if each.origin != us or each.drill or peer not in each.audience:
+    for each in await emergencies.open_about(conn, list(words), us):
+        if each.drill or peer not in each.audience:
             continue
         remark, place = words[each.report_id].remark, words[each.report_id].place
         new = NewAnswer(

@@ -232,7 +232,7 @@ class OnwardDesk:
         for through in self._through.values():
             await onward.keep_through(conn, through)
         for passing in self._passings:
-            await onward.record(conn, passing)
+            await onward.record(conn, passing, onward.MOST_READERS)
         for complaint in self._complaints:
             await complaints.complain(conn, complaint)
 

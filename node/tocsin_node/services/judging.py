@@ -84,7 +84,8 @@ class Hearing:
             if outcome is Outcome.QUARANTINED:
                 aside = Quarantined(frame.idx, code or "unknown", frame.leaf, frame.wrap, frame.ct)
                 self.batch.quarantined.append(aside)
-            named = (None, None) if code == "erased" else about(frame.leaf)
+            # A header that is not the leaf's is nobody's word.
+            named = (None, None) if code in {"erased", "hash-mismatch"} else about(frame.leaf)
             if named[0] is not None:
                 self._note_carried(arrival, named[0], outcome)
             if owed(frame.leaf):

@@ -23,7 +23,7 @@ from tocsin_node.data_keys import DataKeys
 from tocsin_node.errors import NodeError, NodeStopping
 from tocsin_node.services.alarm_plan import AlertPlan
 from tocsin_node.services.alarms import Alarms
-from tocsin_node.storage import audit, log, reports, shares
+from tocsin_node.storage import audit, log, recalls, reports, shares
 from tocsin_node.storage.audit import Act
 from tocsin_node.storage.errors import StorageConflict, StorageError, StorageUnavailable
 from tocsin_node.storage.leader import Leader
@@ -145,7 +145,9 @@ class Ledger:
             head = await log.head(conn, self._gen)
             if head is None:
                 head = self._signed(Frontier())
-                await log.append(conn, (), head)
+                async with conn.transaction():
+                    await recalls.say_again(conn)
+                    await log.append(conn, (), head)
         self._stand_at(head)
         return head
 

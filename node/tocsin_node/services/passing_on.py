@@ -21,6 +21,7 @@ from tocsin_node.services.audience import split_off
 from tocsin_node.services.ledger import Ledger, Posting
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.proving import Proving
+from tocsin_node.services.recalling import Recalling
 from tocsin_node.services.releasing import sealable_only
 from tocsin_node.services.report_acts import report_act, review_acts
 from tocsin_node.services.report_refusals import RecipientsMissing, ReportUnknown
@@ -93,6 +94,7 @@ class PassingOn:
         proving: Proving,
         screening: Screening,
         sealing: Sealing,
+        recalling: Recalling,
         *,
         node_id: str,
     ) -> None:
@@ -103,6 +105,7 @@ class PassingOn:
         self._proving = proving
         self._screening = screening
         self._sealing = sealing
+        self._recalling = recalling
         self._node_id = node_id
         self._woken = asyncio.Event()
         self._one = asyncio.Lock()  # two at once would seal one version twice
@@ -227,6 +230,7 @@ class PassingOn:
             recipients=tuple(p.node_id for p in release.to),
             client=ready.header.tlp is Tlp.AMBER,  # then all of them are: nobody else may have it
         )
+        await self._recalling.before_giving(stored.id)
         sealed = await self._seal(ready, passing)
         acts = (
             report_act("report.share", report, stored.ver, passing.recipients),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from tocsin_federation.messages import MAX_RECIPIENTS
 from tocsin_federation.recall import What, write_recall
 from tocsin_node.actor import NODE, person
 from tocsin_node.errors import NodeError
@@ -102,9 +103,12 @@ class Recalling(Telling):
         self._now = now
         self._rng = rng
         self._turn = asyncio.Lock()
+        self._telling = asyncio.Lock()  # two at once would tell one recall twice
         self._failing: set[bytes] = (
             set()
         )  # leaf hashes of peers' recalls that could not be done since the start
+        # Leaf hashes of those that wait for a person: with each that comes only the new ones are looked at.
+        self._asks: set[bytes] = set()
         self.on_done: Callable[[], None] = _nobody  # after a peer is owed a receipt
         self.on_erased: Callable[[], None] = _nobody  # after messages are to be taken back
 
@@ -250,7 +254,20 @@ class Recalling(Telling):
     async def tell(self) -> int:
         """As every `Telling`; first what peers ask is done."""
         await self.obey_all()
-        return await super().tell()
+        async with self._telling:
+            return await super().tell()
+
+    async def before_giving(self, report_id: str) -> None:
+        """Return when recalls of a report stand in our log before what gives it anew (P-194).
+
+        A recall behind that would take back what it does not mean. Raises: as `Ledger.post`.
+        """
+        async with self._telling:
+            while True:
+                async with self._pool.acquire() as conn:
+                    waits = await recalls.waits(conn, self._erasing.tag(report_id), self._sealable())
+                if not waits or not await super().tell():
+                    return
 
     async def obey_all(self, origin: str | None = None) -> None:
         """Do what peers recalled (`origin`: that one, NodeID), unless a person is to be asked. Raises: StorageError.
@@ -260,16 +277,19 @@ class Recalling(Telling):
         neither the others nor its author's entries.
         """
         async with self._turn:
-            left: set[bytes] = set()
+            if origin is None:
+                self._asks.clear()  # what they reach may have gone meanwhile
+            last: Recalled | None = None
             while True:
-                most = BATCH + len(left)
                 async with self._pool.acquire() as conn:
-                    waiting = await recalls.open_ones(conn, most, origin)
+                    waiting = await recalls.open_ones(conn, BATCH, origin, but=self._asks, after=last)
                 for found in waiting:
-                    asks = bool(found.report_ids) and not self._obeys
-                    if found.leaf_hash not in left and (asks or not await self._done(found)):
-                        left.add(found.leaf_hash)
-                if len(waiting) < most:
+                    last = found
+                    if found.report_ids and not self._obeys:
+                        self._asks.add(found.leaf_hash)
+                    else:
+                        await self._done(found)
+                if len(waiting) < BATCH:
                     break
 
     async def _done(self, found: Recalled) -> bool:
@@ -405,6 +425,7 @@ class Recalling(Telling):
                 if news:
                     new = self._new(what, report_id, found.tlp, news, PASSED, by, hours)
                     await recalls.add(conn, replace(new, author=found.origin))
+            await recalls.shred_passed(conn, report_id, self._node_id, list(lost))
 
     async def _having(self, conn: Connection, report_id: str, *, ours: bool) -> dict[str, bytes]:
         """Who has a report from us: of a peer's report those that we passed it on to."""
@@ -478,7 +499,8 @@ class Recalling(Telling):
     async def _posting(self, untold: Untold) -> Posting:
         refs = [ref for _, ref in untold.peers]
         what: What = "narrow" if untold.what == "narrow" else "purge"
-        content = write_recall(what, refs, untold.reason, at=untold.at, deadline=untold.deadline)
+        named = list(dict.fromkeys([*refs, *untold.also]))[:MAX_RECIPIENTS]
+        content = write_recall(what, named, untold.reason, at=untold.at, deadline=untold.deadline)
         nodes = [node for node, _ in untold.peers]
         sealed = await self._sealing.seal(
             "recall",

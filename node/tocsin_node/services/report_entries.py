@@ -9,6 +9,7 @@ from tocsin_node.services.alarms import Alarms
 from tocsin_node.services.circle_standing import Way
 from tocsin_node.services.ledger import Beside, Posting
 from tocsin_node.services.peering import Peering
+from tocsin_node.services.recalling import Recalling
 from tocsin_node.services.report_acts import report_act, review_acts
 from tocsin_node.services.screening import NOTHING, Screened
 from tocsin_node.services.sealing import Sealing
@@ -20,8 +21,18 @@ from tocsin_schema.report import IncidentReport
 class ReportEntries:
     """Makes postings; whoever asks for one brings it to the ledger."""
 
-    def __init__(self, pool: Pool, peering: Peering, alarms: Alarms, sealing: Sealing, *, org: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        peering: Peering,
+        alarms: Alarms,
+        sealing: Sealing,
+        recalling: Recalling,
+        *,
+        org: str,
+    ) -> None:
         self._pool = pool
+        self._recalling = recalling
         self._peering = peering
         self._alarms = alarms
         self._sealing = sealing
@@ -44,6 +55,8 @@ class ReportEntries:
         ver = 1 if held is None else held.ver + 1
         prev = held.leaf_hash if held else None
         way = await self._carrying(way, report, audience)
+        if held is not None and audience:
+            await self._recalling.before_giving(report.id)
         sealed = await self._seal(report, audience, ver=ver, prev=prev, way=way) if audience else None
         plan = None
         if alert:
@@ -83,6 +96,7 @@ class ReportEntries:
             before = await reports.place_of(conn, report.id, ver - 1)
         prev = before.leaf_hash if before else None
         way = await self._carrying(way, report, audience)
+        await self._recalling.before_giving(report.id)
         sealed = await self._seal(report, audience, ver=ver, prev=prev, way=way)
         return Posting(
             sealed=sealed,

@@ -50,9 +50,10 @@ ALERT = f"""({unvouched("a.emergency")} or exists (
 OVER = f"""({over("a.emergency")} or {ALERT})"""
 
 
+# Of those that rang: of all others nobody is told how they stand, however many there are.
 STANCES = f"""
 select o.id::text, max(k.seq) filter (where not {CALL}) from emergency o join emergency_call k on k.emergency = o.id
-where o.origin = $1 group by o.id
+where o.origin = $1 and exists (select from alert a where a.emergency = o.id) group by o.id
 """
 
 # What was told of them may look otherwise now.
@@ -70,7 +71,7 @@ insert into stirred (incident) select distinct incident from alert where report_
 
 
 async def stances(conn: Connection, origin: str) -> dict[str, int | None]:
-    """The count of the call that stands for each emergency of a node; None: all its calls are disputed."""
+    """The count of the call that stands for each emergency of a node that rang; None: all its calls are disputed."""
     return {row[0]: row[1] for row in await conn.fetch(STANCES, origin)}
 
 

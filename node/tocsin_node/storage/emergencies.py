@@ -139,8 +139,8 @@ LIST = f"""
 order by e.nth desc limit $4
 """
 
-OPEN_ABOUT = f"""{_EMERGENCY} where e.report_id = any($1::text[]) and c.state <> 'stood-down' and not c.disputed
-order by e.nth"""
+OPEN_ABOUT = f"""{_EMERGENCY} where e.report_id = any($1::text[]) and e.origin = $2
+    and c.state <> 'stood-down' and not c.disputed order by e.nth"""
 
 INSERT = """
 insert into emergency (id, key, report_id, origin, drill, local, since, rang)
@@ -234,9 +234,9 @@ async def listing(
     return [StoredEmergency(*row) for row in await conn.fetch(LIST, before, open_only, drill, limit)]
 
 
-async def open_about(conn: Connection, report_ids: Sequence[str]) -> list[StoredEmergency]:
-    """The emergencies and drills about some reports that were not stood down, oldest first."""
-    return [StoredEmergency(*row) for row in await conn.fetch(OPEN_ABOUT, list(report_ids))]
+async def open_about(conn: Connection, report_ids: Sequence[str], by: str) -> list[StoredEmergency]:
+    """What `by` (NodeID) called about some reports, drills too, and did not stand down; oldest first."""
+    return [StoredEmergency(*row) for row in await conn.fetch(OPEN_ABOUT, list(report_ids), by)]
 
 
 async def calls(conn: Connection, emergency_id: str) -> list[StoredCall]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.reports import Place
@@ -44,9 +45,16 @@ class Through:
     data_key: bytes = field(repr=False)
 
 
+MOST_READERS: Final = (
+    1024  # of one report through one peer: that many names cost a second to show, and to erase
+)
+
 RECORD = """
 insert into onward (by, gen, idx, leaf_hash, report_id, ver, recipients, client)
-values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
+select $1::text, $2::int, $3::bigint, $4::bytea, $5::text, $6::int, $7::text[], $8::boolean
+where $9::bigint is null or $9 > (
+    select coalesce(sum(cardinality(recipients)), 0) from onward where report_id = $5 and by = $1)
+on conflict do nothing
 """
 
 OF_REPORTS = """
@@ -98,8 +106,8 @@ group by r.id order by r.id limit 256
 """
 
 
-async def record(conn: Connection, passing: Passing) -> None:
-    """Keep that a version was passed on."""
+async def record(conn: Connection, passing: Passing, most: int | None = None) -> None:
+    """Keep that a version was passed on, unless `most` or more readers of that report are kept of who did."""
     place = passing.place
     await conn.execute(
         RECORD,
@@ -111,6 +119,7 @@ async def record(conn: Connection, passing: Passing) -> None:
         passing.ver,
         list(passing.recipients),
         passing.client,
+        most,
     )
 
 

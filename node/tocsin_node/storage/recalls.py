@@ -1,9 +1,10 @@
 """Recalls in Postgres: what we took back and of whom, and what peers took back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin_federation.messages import MAX_RECIPIENTS
 from tocsin_node.storage.disputed import unsaid
 from tocsin_node.storage.pool import Connection
 from tocsin_node.storage.shares import ENTRIES
@@ -31,7 +32,10 @@ class NewRecall:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A recall of ours that stands in no entry for `peers` yet: (NodeID, leaf hash)."""
+    """A recall of ours that stands in no entry for `peers` yet: (NodeID, leaf hash of the newest entry it was sent).
+
+    `also`: what else any of them was sent about the report.
+    """
 
     id: str
     what: str
@@ -40,6 +44,7 @@ class Untold:
     at: datetime
     deadline: datetime
     peers: tuple[tuple[str, bytes], ...]
+    also: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +91,63 @@ class Recalled:
     disputed: bool
 
 
-ADD = """
+# The name in a header, as the index `log_entry_about` has it.
+_NAME = r"substring({0}.leaf from position('\x226964223a22'::bytea in {0}.leaf) + 6 for 46)"
+_GIVES = " or ".join(
+    f"""position(convert_to('"t":"{kind}"', 'UTF8') in e.leaf) > 0"""
+    for kind in ("publish", "revoke", "share")
+)
+
+# A peer may hold an earlier version and have come to no later one: whichever it took has to be named.
+ADD = f"""
 with recall as (
     insert into recall (id, tag, what, tlp, reason, by, at, deadline, erased, author)
     values ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $12)
 )
-insert into recall_peer (recall, node, ref) select $1::uuid, * from unnest($10::text[], $11::bytea[])
+insert into recall_peer (recall, node, ref, also)
+select $1::uuid, p.node, p.ref, array(
+    select e.leaf_hash from log_entry o
+    join log_entry e on {_NAME.format("e")} = {_NAME.format("o")}
+    join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.recipient = p.node and w.wrap <> ''
+    where o.leaf_hash = p.ref and e.leaf_hash <> p.ref and ({_GIVES})
+    order by e.gen desc, e.idx desc limit {MAX_RECIPIENTS - 1})
+from unnest($10::text[], $11::bytea[]) as p (node, ref)
 """
 
 UNTOLD = """
 select r.id::text, r.what, r.tlp, r.reason, r.at, r.deadline, array_agg(p.node order by p.node),
-    array_agg(p.ref order by p.node)
+    array_agg(p.ref order by p.node), array(
+        select distinct a from recall_peer b, unnest(b.also) a
+        where b.recall = r.id and b.idx is null and b.node = any($1::text[]))
 from recall r join recall_peer p on p.recall = r.id
 where p.idx is null and p.node = any($1::text[]) group by r.id order by r.at, r.id limit $2
 """
+
+WAITS = """
+select exists (select from recall r join recall_peer p on p.recall = r.id
+where r.tag = $1 and p.idx is null and p.node = any($2::text[]))
+"""
+
+# A reader may dispute what a log that has ended says beyond what it holds of it, and never come to it (P-154): recalls
+# that nobody confirmed are told again, but for those who were given the report anew, and that peers' were done.
+SAY_AGAIN = (
+    f"""
+update recall_peer p set gen = null, idx = null from recall r
+where r.id = p.recall and r.what = 'purge' and p.idx is not null
+    and not exists (select from receipt c where (c.node, c.gen, c.idx) = (p.node, p.gen, p.idx)
+        and (c.purged_at is not null or c.code = 'not-owner'))
+    and not exists (
+        select from log_entry o join log_entry e on {_NAME.format("e")} = {_NAME.format("o")}
+        join log_wrap w on w.gen = e.gen and w.idx = e.idx and w.recipient = p.node and w.wrap <> ''
+        where o.leaf_hash = p.ref and ({_GIVES}))
+""",
+    """
+insert into receipt_due (origin, leaf_hash, state)
+select origin, leaf_hash, case what when 'purge' then 'purged' else 'narrowed' end from recalled
+where done_at > now() - interval '90 days'
+on conflict do nothing
+""",
+)
 
 TOLD = "update recall_peer set gen = $2, idx = $3 where recall = $1::uuid and node = any($4::text[])"
 
@@ -114,6 +162,11 @@ order by w.recipient, e.gen desc, e.idx desc
 SHRED = f"""
 update log_wrap w set wrap = '' from ({ENTRIES}) e
 where w.gen = e.gen and w.idx = e.idx and w.recipient = any($2::text[])
+"""
+
+SHRED_PASSED = """
+update log_wrap w set wrap = '' from onward o
+where o.by = $2 and o.report_id = $1 and w.gen = o.gen and w.idx = o.idx and w.recipient = any($3::text[])
 """
 
 LEAVE_OUT = """
@@ -167,6 +220,7 @@ from recalled r
 """
 OPEN = f"""
 {_RECALLED} where done_at is null and ($2::text is null or origin = $2) and not {unsaid("r")}
+    and leaf_hash <> all($3::bytea[]) and ($4::timestamptz is null or (stored_at, leaf_hash) > ($4, $5::bytea))
 order by stored_at, leaf_hash limit $1
 """
 ONE = f"{_RECALLED} where leaf_hash = $1"
@@ -271,7 +325,19 @@ async def add(conn: Connection, new: NewRecall) -> None:
 async def untold(conn: Connection, peers: Sequence[str], limit: int) -> list[Untold]:
     """Recalls that some of `peers` (NodeIDs) have not been told in our log, oldest first."""
     rows = await conn.fetch(UNTOLD, list(peers), limit)
-    return [Untold(*row[:6], tuple(zip(row[6], row[7], strict=True))) for row in rows]  # type: ignore[call-arg]  # six
+    return [Untold(*row[:6], tuple(zip(row[6], row[7], strict=True)), tuple(row[8])) for row in rows]  # type: ignore[call-arg]  # six
+
+
+async def waits(conn: Connection, tag: bytes, peers: Sequence[str]) -> bool:
+    """Whether a recall of the report with this keyed hash is still to be told to one of `peers` (NodeIDs)."""
+    found: bool = await conn.fetchval(WAITS, tag, list(peers))
+    return found
+
+
+async def say_again(conn: Connection) -> None:
+    """In the transaction that begins a log: recalls that nobody confirmed wait again; that peers' are done is owed."""
+    for statement in SAY_AGAIN:
+        await conn.execute(statement)
 
 
 async def told(conn: Connection, recall: str, gen: int, index: int, nodes: Sequence[str]) -> None:
@@ -287,6 +353,11 @@ async def recipients(conn: Connection, report_id: str) -> dict[str, bytes]:
 async def shred(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
     """Serve these nothing any more of what stands in our log of the report."""
     await conn.execute(SHRED, [report_id], list(nodes))
+
+
+async def shred_passed(conn: Connection, report_id: str, us: str, nodes: Sequence[str]) -> None:
+    """Serve these nothing any more of what `us` passed on of another's report."""
+    await conn.execute(SHRED_PASSED, report_id, us, list(nodes))
 
 
 async def leave_out(conn: Connection, report_id: str, nodes: Sequence[str]) -> None:
@@ -358,9 +429,20 @@ async def store(
     await conn.execute(STORE, leaf_hash, origin, what, tlp, list(entries), reason, at, deadline)
 
 
-async def open_ones(conn: Connection, limit: int, origin: str | None = None) -> list[Recalled]:
-    """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone."""
-    return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin)]
+async def open_ones(
+    conn: Connection,
+    limit: int,
+    origin: str | None = None,
+    *,
+    but: Collection[bytes] = (),
+    after: Recalled | None = None,
+) -> list[Recalled]:
+    """Peers' recalls that are not done, oldest first; `origin`: of that peer (NodeID) alone.
+
+    `but`: without these (leaf hashes); `after`: those that follow on that one.
+    """
+    place = (None, None) if after is None else (after.stored_at, after.leaf_hash)
+    return [_recalled(row) for row in await conn.fetch(OPEN, limit, origin, list(but), *place)]
 
 
 async def waiting(conn: Connection, report_id: str) -> bool:

@@ -101,6 +101,10 @@ RELEASE = """
 delete from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[]) and via is not null
 """
 
+RELAYED = """
+select idx from remote_entry where origin = $1 and gen = $2 and idx = any($3::bigint[]) and via is not null
+"""
+
 TAKEN = """
 with reached as (
     update remote_log set relayed_to = greatest(relayed_to, $4) where origin = $1 and gen = $5
@@ -178,6 +182,11 @@ async def unseen(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> di
 async def release(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> None:
     """The author itself serves these now: what became of them when others did makes way, inside the transaction."""
     await conn.execute(RELEASE, log.origin, log.gen, list(indices))
+
+
+async def taken(conn: Connection, log: RemoteLog, indices: Sequence[int]) -> set[int]:
+    """Which of the entries at these places others have handed on, as their author sealed them."""
+    return {row[0] for row in await conn.fetch(RELAYED, log.origin, log.gen, list(indices))}
 
 
 async def note_taken(conn: Connection, log: RemoteLog, node: str, indices: Collection[int]) -> None:

@@ -699,6 +699,7 @@ create table recall_peer (
     ref bytea not null,
     gen integer,
     idx bigint,
+    also bytea[] default '{}'::bytea[] not null,
     constraint recall_peer_pkey PRIMARY KEY (recall, node),
     constraint recall_peer_recall_fkey FOREIGN KEY (recall) REFERENCES recall(id)
 );
