@@ -7,7 +7,7 @@ from tests.node.test_complaints import complaints, log
 from tests.node.test_complaints_end import against_its_marking, asked, line, standing, taken_back
 from tests.node.test_emergencies import alone, call_of, calls, kinds
 from tests.node.test_intake import taken
-from tests.node.test_onward_readers import passed_on, readers
+from tests.node.test_onward_readers import passed_on, readers, size_once_told
 from tests.node.test_passing_on import LINE, NAMES
 from tests.node.test_recalls import taken_back as recalled
 from tests.node.test_recalls import until_done
@@ -84,7 +84,7 @@ async def test_who_says_now_this_and_now_that_has_its_author_told_a_few_times_a_
     async with circle(cluster, tmp_path, NAMES, pairs=LINE) as nodes:
         elm, fir, oak = (nodes[name] for name in NAMES)
         report_id = await passed_on(elm, fir, oak)
-        size = fir.node.ledger.head.size
+        size = await size_once_told(fir)
         async with fir.node.pool.acquire() as conn:
             entry = await conn.fetchval("select leaf_hash from onward")
         for nth in range(10):

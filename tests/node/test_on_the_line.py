@@ -61,6 +61,10 @@ async def test_a2_a_proxy_that_rewrites_or_drops_a_header_is_refused(acme, mallo
     assert (await status_of(mallory, acme, path, dropped))[0] == 401
 
 
+async def has_said(node, size):
+    return node.node.ledger.head.size == size
+
+
 async def test_a3_what_is_said_again_after_a_restart_has_lost_the_nonces_changes_nothing(database, tmp_path):
     settings = settings_on(tmp_path / "acme", database, QUICK)
     async with villain() as mallory:
@@ -71,6 +75,7 @@ async def test_a3_what_is_said_again_after_a_restart_has_lost_the_nonces_changes
             mallory.publish(acme)
             await mallory.ring()
             await outcomes(acme, 1)
+            await until(lambda: has_said(acme, 2))  # its report, and its receipt for mallory's
             said = []
             for rest in ("checkpoint?since=0&wait=0", "tile/0/000.p/1", "entries?from=0&max=10"):
                 path = mallory.log_path(acme, rest)

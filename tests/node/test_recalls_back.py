@@ -5,8 +5,10 @@ from contextlib import AsyncExitStack
 import pytest
 from tests.node.test_passing_on import changed
 from tests.node.test_recalls import WHY, gone, until_recall
+from tests.node.test_regaining import heads_at
 from tests.node.test_relaying import Neighbourhood
-from tests.node.test_self_check import Elm, health_of, lost_is
+from tests.node.test_self_check import Elm, health_of, lost_is, readers_of, until_readers
+from tests.node.test_share import file
 from tests.support.circle import filed, introduce, seen
 from tests.support.villain import get, post, until
 
@@ -21,11 +23,6 @@ async def elm(cluster, database, tmp_path):
 async def town(cluster, tmp_path):
     async with Neighbourhood(cluster, tmp_path) as nodes:
         yield nodes
-
-
-async def readers_of(node, report_id):
-    """To whom later versions go."""
-    return {to["name"] for to in (await get(node, f"/v1/reports/{report_id}"))["to"]}
 
 
 async def open_wraps(node, report_id, name):
@@ -77,7 +74,7 @@ async def test_after_a_restore_no_later_version_goes_to_whom_a_report_was_taken_
         await changed(node, old["id"], "Not for oak")  # at once: it waits for what is lost
         assert await readers_of(node, old["id"]) == {"fir"}
         await seen(node, new["id"])
-        assert await readers_of(node, new["id"]) == {"fir"}
+        await until_readers(node, new["id"], "fir")
         await changed(node, new["id"], "Nor this")
         for report in (old, new):
             await seen(
@@ -114,7 +111,7 @@ async def test_it_makes_no_difference_whether_the_recall_or_the_report_comes_bac
         (fir,) = await town.open("fir")
         node.node.self_check.on_lost()
         await seen(node, report["id"])
-        assert await readers_of(node, report["id"]) == {"fir"}
+        await until_readers(node, report["id"], "fir")
         assert await open_wraps(node, report["id"], "oak") == 0
         (item,) = await until_recall(node, report["id"], "purged")
         assert item["report_id"] == report["id"]
@@ -136,8 +133,8 @@ async def test_what_was_given_anew_after_its_recall_stays_given(elm, town):
     async with elm.up() as node:
         await seen(node, report["id"])  # before that it is not known that anything is lost
         await until(lambda: lost_is(node, 0))
+        await until_readers(node, report["id"], "fir", "oak")
         assert await open_wraps(node, report["id"], "oak") == 1, "what was taken back is not served"
-        assert await readers_of(node, report["id"]) == {"fir", "oak"}
         await changed(node, report["id"], "For both again")
         for other in (fir, oak):
             await seen(other, report["id"], ver=2)
@@ -163,3 +160,32 @@ async def test_an_erasing_that_a_restore_undid_is_told_of_until_it_is_done_again
         await gone(node, report["id"])
         assert (await node.node.recalling.back()).status == "ok"
         await until(lambda: lost_is(node, 0))
+
+
+@pytest.mark.parametrize("late", ["fir", "oak"])
+async def test_a_version_that_was_sent_in_two_entries_goes_on_to_the_readers_of_both_whichever_comes_back_first(
+    elm, town, late
+):
+    await met(elm, town)
+    dump = await elm.dump()
+    async with elm.up() as node:
+        report = await file(node, node.bundle("First to fir, then to oak"), to="fir")
+        await seen(town.nodes["fir"], report["id"])
+        await post(node, f"/v1/reports/{report['id']}/share?to=oak", {})
+        await seen(town.nodes["oak"], report["id"])
+        for other in town.nodes.values():
+            await until(
+                lambda other=other: heads_at(other, node)
+            )  # whoever is asked knows how long the log was
+        node_id = node.node.identity.node_id
+    await town.close(late)
+    elm.restore(dump, node_id)
+    elm.waiting(0.0)
+    async with elm.up() as node:
+        await seen(node, report["id"])
+        await town.open(late)
+        node.node.self_check.on_lost()
+        await until_readers(node, report["id"], "fir", "oak")
+        await changed(node, report["id"], "To both")
+        for other in town.nodes.values():
+            await seen(other, report["id"], ver=2)

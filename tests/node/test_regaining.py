@@ -12,7 +12,7 @@ from tests.node.test_circles import adopt, file_into, ids, known
 from tests.node.test_intake import taken
 from tests.node.test_passing_on import changed, policy
 from tests.node.test_relaying import Neighbourhood
-from tests.node.test_self_check import Elm, lost_is
+from tests.node.test_self_check import Elm, lost_is, until_readers
 from tests.support.circle import QUICK, circle, filed, introduce, seen
 from tests.support.manifests import Founders
 from tests.support.villain import entries_body, get, outcomes, until, villain
@@ -92,7 +92,7 @@ async def test_a_circle_comes_back_with_its_epochs_its_count_and_wraps_for_who_w
         for other in (fir, oak):
             await seen(other, fourth["id"])
             assert await counted(other) == (4, 0, 0)
-        assert {to["name"] for to in (await get(node, f"/v1/reports/{lost['id']}"))["to"]} == {"fir", "oak"}
+        await until_readers(node, lost["id"], "fir", "oak")
         assert (await get(oak, f"/v1/reports/{lost['id']}"))["name"] == "Third", (
             "it was away when that was said"
         )
@@ -220,6 +220,7 @@ async def test_what_names_nobody_comes_back_for_each_that_shows_that_it_has_it(e
 
 async def forget_what_was_said(node):
     """As a restore does: of the log's entries no more is known than their hashes."""
+    await node.node.regaining.settled()  # the look at the start is over
     async with node.node.pool.transaction() as conn:
         await conn.execute(
             "update log_entry set leaf = null, ct = null, data_key = null; delete from log_wrap"

@@ -140,11 +140,25 @@ async def test_a24_a_restored_node_takes_its_log_back_from_its_peers_and_goes_on
             await until(lambda: lost_is(node, 0))
             for n, report in enumerate(lost):
                 back = await seen(node, report["id"], name=f"After the backup {n}", ver=1)
-                assert {to["name"] for to in back["to"]} == {"fir", "oak"}
+                await until_readers(node, report["id"], "fir", "oak")
                 assert back["entry"] == report["entry"]
             assert (await get(node, "/v1/alerts"))["items"] == [], "nothing rings for what came back"
             async with node.client.get("/v1/log/leaves") as answer:
                 assert len(await answer.read()) == 32 * (size + 1)
+
+
+async def readers_of(node, report_id):
+    """To whom later versions go."""
+    return {to["name"] for to in (await get(node, f"/v1/reports/{report_id}"))["to"]}
+
+
+async def until_readers(node, report_id, *names):
+    """Return when later versions go to those: a reader comes back with what it shows, which is judged a moment later."""
+
+    async def there():
+        return await readers_of(node, report_id) == set(names)
+
+    await until(there)
 
 
 async def remarks_on(node, report_id):

@@ -138,6 +138,18 @@ async def test_a_version_that_came_through_another_goes_and_what_its_author_gave
         await seen(oak, report_id, ver=3)
 
 
+async def test_a_withdrawal_that_came_through_another_is_undone_by_nobody_but_its_author(cluster, tmp_path):
+    async with circle(cluster, tmp_path, NAMES, pairs=TRIANGLE) as nodes:
+        elm, fir, oak = (nodes[name] for name in NAMES)
+        report_id = await given_newer(elm, fir, oak)
+        await changed(elm, report_id)
+        await seen(oak, report_id, ver=3, state="withdrawn")
+        await post(fir, f"/v1/reports/{report_id}/erase", WHY)
+        await until_done(oak, 1)
+        held = await get(oak, f"/v1/reports/{report_id}")
+        assert (held["ver"], held["state"]) == (3, "withdrawn")
+
+
 async def test_what_a_messenger_marks_more_strictly_is_marked_as_its_author_does_once_that_gives_it(
     cluster, tmp_path
 ):

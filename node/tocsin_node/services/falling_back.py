@@ -20,6 +20,9 @@ async def fall_back(conn: Connection, report_ids: Sequence[str], through: str) -
     stay = set()
     for report_id in report_ids:
         former = await fallback.former(conn, report_id, through)
+        if former is not None and former.withdrawn:  # that its author says so nobody else can take back
+            stay.add(report_id)
+            continue
         report = None if former is None else check_bundle(former.bundle).report
         if former is None or report is None:
             continue

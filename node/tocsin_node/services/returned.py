@@ -23,12 +23,13 @@ from tocsin_node.services.circle_standing import Standing
 from tocsin_node.services.faults import code_of
 from tocsin_node.services.peering import Peering
 from tocsin_node.services.recalls_back import take_again
-from tocsin_node.storage import circles, log, onward, regained, remarks, reports
+from tocsin_node.storage import circles, log, onward, regained, remarks, reports, shares
 from tocsin_node.storage.circles import CircleEntry
 from tocsin_node.storage.onward import Passing
 from tocsin_node.storage.pool import Connection, Pool
 from tocsin_node.storage.remarks import NewRemark
 from tocsin_node.storage.reports import NewReport, Place
+from tocsin_node.storage.shares import Share
 from tocsin_schema.check import check_bundle
 from tocsin_schema.remark import check_remark
 
@@ -56,6 +57,9 @@ class Returned:
         self._gen = gen
         self._enc_private = enc_private
         self._now = now
+        self._one = (
+            asyncio.Lock()
+        )  # two entries of one report at once would each find that it is not here yet
         self.on_circle: Callable[[], None] = lambda: None  # more is known of circles than before
 
     async def keep(self, frame: Frame, leaf_hash: bytes, giver: str) -> bool:
@@ -77,7 +81,7 @@ class Returned:
             return False
         place = Place(self._gen, frame.idx, leaf_hash)
         header = opened.header
-        async with self._pool.transaction() as conn:
+        async with self._one, self._pool.transaction() as conn:
             locked = self._data_keys.lock(leaf_hash, opened.data_key)
             if not await log.regain(conn, place.gen, place.index, frame.leaf, frame.ct, locked):
                 return True
@@ -97,7 +101,7 @@ class Returned:
         opened = await self._opened(frame, leaf_hash)
         if opened is None:
             return False
-        async with self._pool.transaction() as conn:
+        async with self._one, self._pool.transaction() as conn:
             await log.add_wraps(conn, self._gen, frame.idx, self._wraps(opened, leaf_hash, {node}))
             await regained.add_reader(conn, leaf_hash, node)
             await take_again(conn, self._data_keys, opened, Place(self._gen, frame.idx, leaf_hash), {node})
@@ -153,9 +157,9 @@ class Returned:
         if header.t in {"publish", "revoke"}:
             report = check_bundle(opened.content).report
             if report is not None:
-                await reports.regain(
-                    conn, NewReport(report, self._node_id, header.ver, place, tuple(audience))
-                )
+                new = NewReport(report, self._node_id, header.ver, place, tuple(audience))
+                if await reports.regain(conn, new):
+                    await shares.record(conn, Share(report.id, header.ver, place, tuple(audience)))
             if header.aud.circle is not None:
                 await circles.regain(conn, _counted(header, place))
         elif header.t == "remark":

@@ -11,10 +11,14 @@ from tocsin_node.storage.reports import Place
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """The newest version that its author (`origin`) gave itself, below `held_ver`. `tlp`: as it is marked here."""
+    """The newest version that its author (`origin`) gave itself, below `held_ver`. `tlp`: as it is marked here.
+
+    `withdrawn`: what stands now is the author's withdrawal.
+    """
 
     origin: str
     held_ver: int
+    withdrawn: bool
     ver: int
     tlp: str
     stored_at: datetime
@@ -24,7 +28,7 @@ class Former:
 
 # Whoever writes about the report waits, as when it is erased.
 FORMER = """
-select h.origin, h.ver, v.ver, v.tlp, v.stored_at, v.log_gen, v.log_index, v.leaf_hash, v.bundle
+select h.origin, h.ver, h.state = 'withdrawn', v.ver, v.tlp, v.stored_at, v.log_gen, v.log_index, v.leaf_hash, v.bundle
 from report h join report_version v on v.report_id = h.id and v.ver between 1 and h.ver - 1
 where h.id = $1 and h.origin <> $2 and v.leaf_hash is not null
     and not exists (select from passed p where p.report_id = v.report_id and p.ver = v.ver)
@@ -54,8 +58,8 @@ async def former(conn: Connection, report_id: str, through: str) -> Former | Non
     row = await conn.fetchrow(FORMER, report_id, through)
     if row is None:
         return None
-    origin, held_ver, ver, tlp, stored_at, gen, index, leaf_hash, bundle = row
-    return Former(origin, held_ver, ver, tlp, stored_at, Place(gen, index, leaf_hash), bundle)
+    origin, held_ver, withdrawn, ver, tlp, stored_at, gen, index, leaf_hash, bundle = row
+    return Former(origin, held_ver, withdrawn, ver, tlp, stored_at, Place(gen, index, leaf_hash), bundle)
 
 
 async def alerts(conn: Connection, report_id: str, ver: int) -> Sequence[int]:

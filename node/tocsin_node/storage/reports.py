@@ -243,21 +243,22 @@ async def replace(
     return True
 
 
-async def regain(conn: Connection, new: NewReport) -> None:
+async def regain(conn: Connection, new: NewReport) -> bool:
     """Put back a version of an own report that was lost, in whatever order they come; what is newer stays.
 
-    Raises: StorageConflict when the report was filed anew meanwhile.
+    True when that version is here already: what came back is a further entry of it. Raises: StorageConflict when the
+    report was filed anew meanwhile.
     """
     before = (await held(conn, [new.report.id])).get(new.report.id)
     if before is None:
         await insert(conn, [new])
     elif before.origin != new.origin:
-        return
+        return False
     elif before.ver < new.ver:
         await replace(conn, new, held_ver=before.ver, held_origin=before.origin)
     elif before.ver > new.ver:
         report, place = new.report, new.place
-        await conn.execute(
+        done = await conn.execute(
             REGAIN_OLD,
             report.id,
             new.ver,
@@ -269,8 +270,10 @@ async def regain(conn: Connection, new: NewReport) -> None:
             None if place is None else place.index,
             None if place is None else place.leaf_hash,
         )
-    elif before.leaf_hash is None and new.place is not None:
-        await move(conn, new.report.id, new.ver, new.place)
+        return done.endswith(" 0")
+    else:
+        return True
+    return False
 
 
 async def get(conn: Connection, report_id: str) -> StoredReport | None:
