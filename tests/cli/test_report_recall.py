@@ -1,7 +1,12 @@
 """`tocsin report recall`, `erase` and `recalls`: who is told, who has not confirmed, and of which report."""
 
+import json
+import re
+
 import pytest
 from aiohttp import web
+from tests.cli.fake_node.wire import says
+from tests.cli.test_report_submit import FORM
 
 REPORT = "incident--6f2d7a0e-8a3c-4a53-9f58-0d8a1c8a2f10"
 WHY = ("--by", "Ann Lee", "--reason", "asked to", "--yes")
@@ -72,3 +77,20 @@ def test_recalls_name_the_report_while_anything_here_does_and_whoever_is_late(to
     assert "Not confirmed by the deadline: gamma." in shown.stderr
     assert f"delta takes back {REPORT} (Quokkaberry overdose): Mine." in shown.stderr
     assert f"tocsin report obey {theirs['entry']}" in shown.stderr
+
+
+def test_show_says_from_whom_it_was_taken_back_and_how_far_that_is(tocsin, node):
+    tocsin("report", "submit", "--file", "-", input=FORM)
+    report_id = next(iter(node.reports))
+    found = json.loads(tocsin("report", "show", report_id, "--json").stdout)
+    since = {"at": "2026-05-05T10:00:00.000Z", "done_at": None}
+    recalls = [
+        {"what": "purge", "peer": {"name": "fir"}, "stage": "sent", "overdue": True, **since},
+        {"what": "purge", "peer": {"name": "oak"}, "stage": "purged", "overdue": False, **since},
+        {"what": "narrow", "peer": {"name": "yew"}, "stage": "narrowed", "overdue": False, **since},
+    ]
+    node.fault("GET", f"/v1/reports/{report_id}", says(json.dumps({**found, "recalls": recalls}).encode()))
+    shown = " ".join(tocsin("report", "show", report_id).stdout.split())
+    assert re.search(r"Taken back: from fir on \S+ \S+( \S+)?: sent; overdue, call them", shown)
+    assert re.search(r"Taken back: from oak on \S+ \S+( \S+)?: purged", shown)
+    assert re.search(r"Narrowed: at yew on \S+ \S+( \S+)?: narrowed", shown)

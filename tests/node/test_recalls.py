@@ -115,6 +115,9 @@ async def test_a_recall_that_nobody_obeys_is_overdue_and_told(acme, mallory):
         )
     [item] = (await get(acme, f"/v1/reports/{done['id']}/receipts"))["recalls"]
     assert item["overdue"]
+    assert (await get(acme, f"/v1/reports/{done['id']}"))["recalls"] == [item], (
+        "whoever looks at it sees it too"
+    )
     check = await acme.node.recalling.health()
     assert (check.status, check.code) == ("degraded", "recall-overdue")
     listed = await get(acme, "/v1/recalls")

@@ -133,7 +133,7 @@ def _facts(found: Mapping[str, Any], explanation: Mapping[str, Any] | None) -> l
         pairs.append(("Circle", ", ".join(circles)))
     if origin.get("ours"):
         pairs += redaction_lines(found)
-    pairs += _passed_on(found)
+    pairs += [*_passed_on(found), *_recalled(found)]
     entry = found.get("entry")
     if isinstance(entry, Mapping):
         pairs.append(("Log entry", f"{entry.get('index')}, leaf {str(entry.get('leaf_hash', ''))[:16]}…"))
@@ -185,6 +185,21 @@ def _passed_on(found: Mapping[str, Any]) -> list[tuple[str, object]]:
         when = f"version {each.get('ver')}, {local_time(each.get('at'))}"
         lines.append(("Passed on", f"by {by} to {to}{clients}, {when}"))
     return lines
+
+
+def _recalled(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """From whom it was taken back, and whose copies were marked more strictly: the last of each at each peer."""
+    last = {
+        (each.get("what"), (each.get("peer") or {}).get("name")): each for each in found.get("recalls") or []
+    }
+    return [
+        (
+            "Taken back" if what == "purge" else "Narrowed",
+            f"{'from' if what == 'purge' else 'at'} {name} on {local_time(each.get('at'))}: {each.get('stage')}"
+            + ("; overdue, call them" if each.get("overdue") else ""),
+        )
+        for (what, name), each in last.items()
+    ]
 
 
 def _creator(found: Mapping[str, Any], origin: Mapping[str, Any]) -> list[tuple[str, object]]:

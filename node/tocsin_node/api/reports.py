@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 from tocsin_node.api.circles import circles_of
+from tocsin_node.api.recalls import recall_item
 from tocsin_node.api.redactions import basis_of, left_json, links_of, redactions_json
 from tocsin_node.api.relay_view import passed_on, through
 from tocsin_node.api.remarks import remarks_of
@@ -112,6 +113,7 @@ async def show(request: web.Request) -> web.Response:
             ],
             "entry": entry,
             "passed_on": await passed_on(node, report.id),
+            "recalls": [recall_item(node, one) for one in await node.recalling.of_report(report.id)],
             "circles": await circles_of(node, report.id),
             "witnesses": await _witnesses(node, report),
             "through": await through(node, report),
