@@ -55,6 +55,7 @@ class Handing:
     handed: list[tuple[str, bytes, str]]
     story: list[tuple[str, str, str]]
     reached: dict[tuple[str, str], int]  # author, giver: up to where it was asked since the start
+    circle_of: Callable[[Header], Any]
     _open: Callable[[str, Frame, Followed], Came]
     apply_handed: Callable[[str, list[Came]], None]
 
@@ -105,7 +106,7 @@ class Handing:
         stored = self.disk.reports[header.id]
         if header.by != policy.node_id and self.disk.waiting(header.id):
             return False
-        return may_hand_on(header, policy, Tlp(stored.tlp))
+        return may_hand_on(header, policy, Tlp(stored.tlp), self.circle_of(header))
 
     def spoil(self, _request: Request, frame: bytes) -> bytes:
         """Nothing, if it is honest."""

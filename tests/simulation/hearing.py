@@ -9,6 +9,7 @@ from tests.simulation.villains import Observer, Villain
 
 from tocsin_federation.calls import emergency_id, read_call
 from tocsin_federation.messages import Header, read_header
+from tocsin_federation.receipt import about
 
 THERE = {"stored", "unchanged", "superseded"}
 
@@ -130,6 +131,7 @@ def _observed(run: Any, observer: Any) -> list[str]:
     for giver in (node for node in run.nodes.values() if isinstance(node, Villain)):  # and what those tell it
         meant |= {read_header(leaf).id for _, leaf, to in giver.handed if to == observer.node_id}
         meant |= {passing.report_id for passing in giver.passings if observer.node_id in passing.to}
+        meant |= {about(entry.leaf)[0] for entry in giver.disk.entries if observer.node_id in entry.to}
     for origin, report_id, _ in run.published:
         if origin in run.thieves:
             continue  # he who has its keys may tell whom he likes

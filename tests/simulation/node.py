@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.simulation.cast import START, Player
+from tests.simulation.circling import Circling
 from tests.simulation.comparing import KINDS, Comparing, NoAnswerError
 from tests.simulation.ending import OPEN, Ending
 from tests.simulation.handing import ASK_OTHERS_S, HANDED, RELAY_AFTER_S, Came, Handing
@@ -21,8 +22,9 @@ from tests.simulation.state import Bell, Cried, Disk, Entry, Followed, Passing, 
 from tests.simulation.world import Request, World
 
 from tocsin_federation.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from tocsin_federation.circle import Circle
 from tocsin_federation.envelope import Sealed, open_entry, seal
-from tocsin_federation.errors import EntryRefused, FederationError, FramesRefused, LogBroken
+from tocsin_federation.errors import CircleRefused, EntryRefused, FederationError, FramesRefused, LogBroken
 from tocsin_federation.following import grow, look, new_leaves, past_of, tiles, within
 from tocsin_federation.frames import Frame, FrameReader, encode_frame, encode_trailer
 from tocsin_federation.inbox import Held, Outcome, decide
@@ -48,7 +50,7 @@ REFUSED = b""  # what a problem document tells: no such log, or a key that is no
 Step = Generator[Any, Any, Any]
 
 
-class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
+class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn, Circling):
     """One organisation's node. `policies`: by NodeID, what it holds of each peer. `room`: what its people read.
 
     `signed`: the root that it signed last, by generation and size; `written`: every entry that it ever made; `rang`: when
@@ -73,6 +75,8 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
         self.handed: list[tuple[str, bytes, str]] = []
         self.recalls: list[tuple[Recall, bytes]] = []
         self.passings: list[Passing] = []
+        self.turns: list[tuple[int, str, Circle]] = []
+        self.unsealed: set[bytes] = set()
         self.story: list[tuple[str, str, str]] = []
         self.forgotten: set[Bell] = set()
         self.narrowed: set[str] = set()
@@ -188,8 +192,11 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
         if self.up:
             self._commit(change, done)
 
-    def file(self, report_id: str, raw: bytes, *, to: list[str] | None) -> bool:
-        """Inside a transaction: file a first or a later version of an own report; False: it is not ours to version."""
+    def file(self, report_id: str, raw: bytes, *, to: list[str] | None, into: bytes | None = None) -> bool:
+        """Inside a transaction: file a first or a later version of an own report; False: it is not ours to version.
+
+        `into`: the circle that a first version is for.
+        """
         if not self.ready:
             return False
         report = check_bundle(raw).report
@@ -200,6 +207,11 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
         self.tell_recalls(report_id)
         if stored is not None and (stored.held.origin != self.node_id or stored.held.final):
             return False
+        addressed = into or self.addressed(report_id)
+        way = None if addressed is None else self.way(addressed)
+        if into is not None and (way is None or stored is not None):
+            return False
+        to = to or [] if addressed else to  # a circle's report goes to nobody else who is not named
         ver = 1 if stored is None else stored.held.ver + 1
         peers = list(self.policies.values())
         chosen = {p.node_id for p in release(report.tlp, peers, requested=to).to} if to != [] else set()
@@ -209,10 +221,15 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
             former = [p for p in stored.audience if p in self.policies]
             if report.tlp is not Tlp.RED or report.revoked:
                 chosen |= {p.node_id for p in release(report.tlp, peers, requested=former).to}
+            if way is not None:
+                chosen = self.by_circle(way, report, chosen, set(former), back)
             if report.tlp.rank > Tlp(stored.tlp).rank:
                 self.raise_marking(report_id, report.tlp, chosen)
+        elif way is not None:
+            chosen = self.members(way, report.tlp)
         leaves, earlier = ({}, {}) if stored is None else (dict(stored.leaves), stored.earlier)
         if chosen:
+            aud = None if way is None else self.place(way, report, chosen, back)
             sealed = self.seal(
                 t="revoke" if report.revoked else "publish",
                 id=report_id,
@@ -221,8 +238,11 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
                 content=raw,
                 to=chosen,
                 prev=leaves.get(ver - 1),
+                aud=aud,
             )
             leaves[ver] = self.append(sealed)
+            if aud is not None:
+                self.placed(aud, leaves[ver], report_id)
         held = Held(self.node_id, report.created_by_ref, ver, report.sha256, report.revoked)
         audience = chosen | (set() if stored is None else stored.audience)
         grave = report.severity.grade in RINGING
@@ -486,6 +506,8 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
                 enc_private=self.player.enc,
             )
             header, policy = opened.header, self.policies[peer]
+            if header.aud.circle is not None:
+                self.unsealed.add(leaf_hash)
             if header.t == "ack":
                 said = read_acknowledgement(opened.content)
                 admit_acknowledgement(header, said, policy=policy, me=self.node_id)
@@ -498,6 +520,8 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
                 return Came(frame, header, self.open_receipt(opened, policy), **at)
             if header.t == "share":
                 return Came(frame, header, self.open_share(opened, policy), **at)
+            if header.t == "circle":
+                return Came(frame, header, self.open_circle(opened, policy), **at)
             report = check_bundle(opened.content).report
             if report is None:
                 return Came(frame, code="content-invalid", **at)
@@ -510,7 +534,7 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
                 policy=policy,
                 me=self.node_id,
             )
-        except EntryRefused as exc:
+        except (EntryRefused, CircleRefused) as exc:
             return Came(frame, code=exc.code, **at)
         return Came(frame, header, report, opened.data_key, **at)
 
@@ -567,6 +591,10 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
             return self.take_receipt(peer, came.said)
         if came.header.t == "share":
             return self.take_share(peer, came)
+        if came.header.t == "circle":
+            return self.take_circle(peer, came.said)
+        if came.header.aud.circle is not None and (kept := self.take_addressed(peer, came)) is not None:
+            return kept
         outcome = self._take_report(peer, came, came.header, came.said)
         if outcome[0] in TAKEN:
             log.kept[came.frame.idx] = came.frame.leaf, came.data_key
@@ -663,6 +691,7 @@ class Node(Comparing, Ending, Handing, Saying, Recalling, PassingOn):
                 yield self.tell_one
             if self.disk.unanswered and self.ready:
                 yield self.answer_one
+            yield from self.circling()
             yield 5.0
 
     def tell_one(self) -> None:

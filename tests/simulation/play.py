@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.simulation.cast import NAMES, bundle, player
+from tests.simulation.circles import Assembly, circled, given_away, roster
+from tests.simulation.circles import lay_out as lay_out_circle
 from tests.simulation.comparing import FAULTY
 from tests.simulation.hearing import heard
 from tests.simulation.node import Node
@@ -30,6 +32,7 @@ from tocsin_schema.marking import Tlp
 
 STORM_S = 600.0
 CALM_S = 600.0
+SET_ASIDE = frozenset({"circle-awaited", "circle-frozen", "circle-forked"})  # `circles` says when
 LIMITS = (Tlp.GREEN, Tlp.AMBER, Tlp.AMBER_STRICT, Tlp.RED)
 
 
@@ -55,6 +58,8 @@ class Play:
     bells: dict[Bell, tuple[str, int]] = field(default_factory=dict)
     backups: dict[str, Disk] = field(default_factory=dict)
     dice: Random = field(default_factory=Random)  # of what `taking_back` draws
+    circle_dice: Random = field(default_factory=Random)  # of what `circles` draws
+    assembly: Assembly | None = None  # of a circle, if one is played
     lowest: dict[tuple[str, str], int] = field(
         default_factory=dict
     )  # rank of the strictest ceiling that ever held
@@ -106,6 +111,7 @@ def _played(seed: int, villains: Sequence[type[Villain]], *, theft: bool) -> Pla
         node.start()
     _storm(run, theft=theft)
     lay_out(run, STORM_S, _publish)
+    lay_out_circle(run, STORM_S, _publish)
     world.run(STORM_S)
     world.faults, world.parted, world.diverted = Faults(), set(), {}
     for node in run.nodes.values():
@@ -138,7 +144,14 @@ def _file(run: Play, node: Node) -> None:
 
 
 def _publish(
-    run: Play, node: Node, report_id: str, tlp: str, *, to: list[str] | None = None, revoked: bool = False
+    run: Play,
+    node: Node,
+    report_id: str,
+    tlp: str,
+    *,
+    to: list[str] | None = None,
+    revoked: bool = False,
+    into: bytes | None = None,
 ) -> None:
     grave = run.world.dice.random() < 0.5
 
@@ -147,7 +160,7 @@ def _publish(
         ver = 1 if stored is None else stored.held.ver + 1
         title = f"A lie {ver}" if isinstance(node, Thief) else f"Version {ver}"
         raw = bundle(node.player.name, report_id, title, ver, tlp=tlp, grave=grave, revoked=revoked)
-        if not node.file(report_id, raw, to=to):
+        if not node.file(report_id, raw, to=to, into=into):
             return False
         if isinstance(node, Villain):
             note_lie(run, node, report_id, ver, raw)
@@ -287,6 +300,7 @@ def _judged(run: Play) -> list[str]:
     return [
         *_lost(run), *_leaked(run), *_forged(run), *_doubled(run), *_accused(run), *_unproven(run), *_forked(run),
         *_twice_witnessed(run), *heard(run), *_handed_wrongly(run), *ended(run), *robbed(run), *taken_back(run),
+        *circled(run),
     ]  # fmt: skip
 
 
@@ -321,7 +335,7 @@ def _lost(run: Play) -> list[str]:
                         wrong.append(f"an entry of {_name(origin)} has no outcome at {_name(reader)}")
                     continue
                 outcome, code = part.outcomes[idx]
-                if outcome == "quarantined":
+                if outcome == "quarantined" and code not in SET_ASIDE:
                     wrong.append(f"{_name(reader)} quarantined an honest entry of {_name(origin)}: {code}")
                 if header.t in {"publish", "revoke"} and outcome in {"stored", "unchanged", "superseded"}:
                     newest[header.id] = max(newest.get(header.id, 0), header.ver)
@@ -372,13 +386,15 @@ def _leaked(run: Play) -> list[str]:
     for origin in run.honest:
         for entry in origin.written:
             header = read_header(entry.leaf)
-            sealed.setdefault((header.id, header.ver), set()).update(header.aud.nodes)
-            if set(entry.wraps) != set(header.aud.nodes):
+            sealed.setdefault((header.id, header.ver), set()).update(entry.to)
+            if header.aud.circle is None and set(entry.wraps) != set(header.aud.nodes):
                 wrong.append(f"an entry of {_name(origin)} has other wraps than readers")
     for giver in [*run.nodes.values(), *run.thieves.values()]:
         for passing in giver.passings:
             if lawful(giver.node_id, passing):
                 sealed.setdefault((passing.report_id, passing.ver), set()).update(passing.to)
+    for report_id, ver, reader_id in given_away(run):
+        sealed.setdefault((report_id, ver), set()).add(reader_id)
     for reader in run.nodes.values():
         for report_id, stored in reader.disk.reports.items():
             origin = run.nodes.get(stored.held.origin)
@@ -402,7 +418,10 @@ def _handed_wrongly(run: Play) -> list[str]:
         for author, leaf, reader in giver.handed:
             header = read_header(leaf)
             run.did["handed on"] += 1
-            if reader != author and (reader not in header.aud.nodes or header.tlp is Tlp.RED):
+            within = reader in header.aud.nodes
+            if header.aud.circle is not None:
+                within = header.tlp.rank <= Tlp.GREEN.rank and reader in roster(run, giver, header)
+            if reader != author and (not within or header.tlp is Tlp.RED):
                 wrong.append(f"{_name(giver)} handed on to {reader} what was not for it")
     return wrong
 

@@ -1,8 +1,10 @@
 """What a node keeps on its disk. A crash loses everything else."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tocsin_federation.calls import Standing
+from tocsin_federation.circle import Circle
 from tocsin_federation.identity import Identity
 from tocsin_federation.inbox import Held
 from tocsin_federation.merkle import Frontier
@@ -152,6 +154,39 @@ class Passing:
 
 
 @dataclass
+class Known:
+    """A circle as it stands here. `state`: `offered`, `adopted` or `left`; `rival`: a chain that contradicts it.
+
+    `told`: NodeID → the newest epoch that it is known to know.
+    """
+
+    circle: Circle
+    state: str
+    rival: Circle | None = None
+    told: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An own entry in the own count of a circle."""
+
+    circle: bytes
+    cseq: int
+    leaf_hash: bytes
+    report_id: str
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A peer's entry in its count of a circle, and where in its log it stands."""
+
+    cseq: int
+    cprev: bytes | None
+    gen: int
+    idx: int
+
+
+@dataclass
 class Disk:
     """Everything that survives. `entries`, `frontier`, `note`: of the present log; `known`: peers as their chains prove them.
 
@@ -206,6 +241,14 @@ class Disk:
         default_factory=set
     )  # entry of a peer's, whom it passed an own report on to
     told_onward: set[tuple[str, Told]] = field(default_factory=set)
+    circles: dict[bytes, Known] = field(default_factory=dict)
+    placed: list[Placed] = field(default_factory=list)
+    counted: dict[tuple[bytes, str, bytes], Counted] = field(
+        default_factory=dict
+    )  # circle, author, leaf hash
+    awaited: dict[tuple[str, int, int], Any] = field(
+        default_factory=dict
+    )  # author, gen, index → what waits for a manifest
 
     def waiting(self, report_id: str) -> bool:
         """Whether a recall of it is not done (P-197)."""

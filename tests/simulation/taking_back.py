@@ -6,6 +6,7 @@ What is drawn here comes from dice of its own, so that the rest of a run is laid
 from random import Random
 from typing import Any
 
+from tests.simulation.circles import given_away
 from tests.simulation.node import Node
 from tests.simulation.recalling import DONE, GIVES, gives
 from tests.simulation.state import Passing, Recall
@@ -117,7 +118,7 @@ def taken_back(run: Any) -> list[str]:
                     wrong += _obeyed(run, node, run.nodes[peer], one, leaf)
         for reader in run.honest:
             if reader is not node and node.node_id not in reader.disk.stopped:
-                wrong += _believed(node, reader)
+                wrong += _believed(run, node, reader)
     return wrong
 
 
@@ -190,11 +191,12 @@ def _obeyed(run: Any, author: Node, reader: Node, one: Recall, leaf: bytes) -> l
     return wrong
 
 
-def _believed(giver: Node, reader: Node) -> list[str]:
+def _believed(run: Any, giver: Node, reader: Node) -> list[str]:
     """Whoever holds something of somebody honest has it by his leave: he believes so himself."""
     wrong = []
     for report_id, stored in reader.disk.reports.items():
-        if reader.disk.disputed(stored):
+        by_another = (report_id, stored.held.ver, reader.node_id) in given_away(run)
+        if reader.disk.disputed(stored) or by_another:
             continue
         if stored.through is None and stored.held.origin == giver.node_id:
             if reader.node_id not in giver.recipients(report_id):
