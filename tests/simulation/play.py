@@ -9,9 +9,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from tests.simulation.assembly import Assembly
+from tests.simulation.assembly import lay_out as lay_out_circle
 from tests.simulation.cast import NAMES, bundle, player
-from tests.simulation.circles import Assembly, circled, given_away, roster
-from tests.simulation.circles import lay_out as lay_out_circle
+from tests.simulation.circled import circled, given_away, roster
 from tests.simulation.comparing import FAULTY
 from tests.simulation.hearing import heard
 from tests.simulation.node import Node
@@ -32,7 +33,7 @@ from tocsin_schema.marking import Tlp
 
 STORM_S = 600.0
 CALM_S = 600.0
-SET_ASIDE = frozenset({"circle-awaited", "circle-frozen", "circle-forked"})  # `circles` says when
+SET_ASIDE = frozenset({"circle-awaited", "circle-frozen", "circle-forked"})  # `circled` says when
 LIMITS = (Tlp.GREEN, Tlp.AMBER, Tlp.AMBER_STRICT, Tlp.RED)
 
 
@@ -58,7 +59,7 @@ class Play:
     bells: dict[Bell, tuple[str, int]] = field(default_factory=dict)
     backups: dict[str, Disk] = field(default_factory=dict)
     dice: Random = field(default_factory=Random)  # of what `taking_back` draws
-    circle_dice: Random = field(default_factory=Random)  # of what `circles` draws
+    circle_dice: Random = field(default_factory=Random)  # of what `assembly` draws
     assembly: Assembly | None = None  # of a circle, if one is played
     lowest: dict[tuple[str, str], int] = field(
         default_factory=dict

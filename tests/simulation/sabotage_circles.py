@@ -184,7 +184,7 @@ class Prosecutor(Node):
 AUTHOR = ("a member of a circle",)
 CIRCLES = {
     "18 to whom it shares": Row(AUTHOR, Openhanded, "beyond its members"),
-    "18 into an empty circle": Row(AUTHOR, Generous, "beyond its members"),
+    "18 into an empty circle": Row((Leech,), Generous, "beyond its members"),
     "18 what it shares": Row(AUTHOR, Loose, "above its circle"),
     "18 under an old epoch": Row(AUTHOR, Nostalgic, "an epoch that was over"),
     "18 with who was taken out": Row(AUTHOR, Attached, "told who was taken out"),

@@ -6,7 +6,7 @@ What is drawn here comes from dice of its own, so that the rest of a run is laid
 from random import Random
 from typing import Any
 
-from tests.simulation.circles import given_away
+from tests.simulation.circled import given_away
 from tests.simulation.node import Node
 from tests.simulation.recalling import DONE, GIVES, gives
 from tests.simulation.state import Passing, Recall

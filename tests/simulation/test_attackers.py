@@ -7,13 +7,14 @@ from tests.house.repository import ROOT
 from tests.simulation import play as playing
 from tests.simulation.play import judge, play
 from tests.simulation.sabotage import ATTACKERS, MORE, Weathercock
+from tests.simulation.sabotage_circles import CIRCLES
 from tests.simulation.sabotage_recalls import RECALLS
 from tests.simulation.villains import VILLAINS
 
 THREATS = (ROOT / "federation" / "THREATS.md").read_text(encoding="utf-8")
 RUNS = 150
 NOTHING_YET = {"24"}  # of what is not built
-PLAYED = [*ATTACKERS.values(), *MORE.values(), *RECALLS.values()]
+PLAYED = [*ATTACKERS.values(), *MORE.values(), *RECALLS.values(), *CIRCLES.values()]
 ROWS = {row.fault.__name__: row for row in PLAYED if row.fault is not Weathercock}
 
 

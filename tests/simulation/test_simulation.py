@@ -55,7 +55,7 @@ def test_the_runs_are_worth_playing():
     wanted = {
         None, "bad-wrap", "ciphertext-mismatch", "not-owner", "foreign-creator", "tlp-mismatch", "above-ceiling", "not-ours", "not-canonical",
         "marking-looser", "not-recipient", "unknown-report", "call-changed", "already-stood-down",
-        "onward-forbidden",
+        "onward-forbidden", "not-member", "above-circle", "circle-awaited", "circle-unsigned",
     }  # fmt: skip
     runs, codes = [], set()
     for n in range(200):  # what chance seldom plays is played on purpose
@@ -69,10 +69,21 @@ def test_the_runs_are_worth_playing():
     assert min(did["published"], did["crashes"], did["partitions"], did["villainies"]) > 50
     assert min(did["remarks"], did["calls"]) > 30
     assert min(did["recalls"], did["erasures"], did["passed on"], did["false recalls"]) > 15
+    assert min(did["epochs"], did["adoptions"], did["forged manifests"], did["false entries"]) > 15
+    assert min(did["back-fills"], did["leavings"]) > 5
+    assert did["contradictions"]
+    assert sum(len(node.disk.placed) for run in runs for node in run.honest) > 100
+    assert sum(missing(run) for run in runs) > 5
     kinds = {type(node) for run in runs for node in run.nodes.values()}
     assert kinds == {Node, *VILLAINS}
     stopped = {code for run in runs for node in run.honest for code in node.disk.stopped.values()}
     assert stopped >= {"log-fork", "log-growth"}
+
+
+def missing(run):
+    """How many numbers of a circle's entries its honest members miss."""
+    circles = [] if run.assembly is None else list(run.nodes[next(iter(run.nodes))].disk.circles)
+    return sum(node.count(cid, by)[0] for node in run.honest for by in node.policies for cid in circles)
 
 
 def test_a_leech_gets_nothing_that_is_not_its_own():
