@@ -3,14 +3,17 @@
 What is drawn here comes from dice of its own, so that the rest of a run is laid out as it would be without.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
 from tests.simulation.cast import START, bundle
 from tests.simulation.node import Node
 from tests.simulation.villains import Villain, new_id
+from tests.simulation.world import TIMEOUT_S
 from tests.support.manifests import Founders
 
 from tocsin_federation.circle import Circle, Manifest, circle_entry_id, write_file
@@ -19,6 +22,7 @@ from tocsin_federation.messages import Audience, read_header
 from tocsin_schema.marking import Tlp
 
 PLAYED = 0.3
+FORGETS = 0.2
 QUORUMS = ((1, 1), (2, 2), (2, 3), (2, 3), (3, 5))
 MARKINGS = (Tlp.GREEN, Tlp.AMBER, Tlp.AMBER, Tlp.AMBER_STRICT)
 
@@ -63,6 +67,8 @@ def lay_out(run: Any, storm_s: float, publish: Any) -> None:
         run.world.at(dice.uniform(40, storm_s * 0.9), lambda act=act: act(run, publish))
     for _ in range(dice.randint(1, 4)):
         run.world.at(dice.uniform(60, storm_s * 0.9), lambda: _epoch(run, publish))
+    if dice.random() < FORGETS:
+        run.world.at(dice.uniform(100, storm_s * 0.5), lambda: _put_back(run, publish))
     if bad is not None and dice.random() < 0.4:
         run.world.at(dice.uniform(200, storm_s * 0.8), lambda: _contradict(run, publish))
 
@@ -76,6 +82,7 @@ def _epoch(run: Any, publish: Any) -> None:
     file = founders.next(members, now=_now(run), max_tlp=dice.choice(MARKINGS))
     run.assembly.note(founders.circle)
     run.did["epochs"] += 1
+    run.world.at(dice.uniform(10, 60), lambda: _fill(run, publish))
     for bad in () if members else _bad(run):
         _bring(run, bad, founders.chain)  # nobody belongs: so nobody may adopt it, and who tells of it is bad
     for node_id in dice.sample(members, min(len(members), dice.randint(1, 3))):
@@ -179,6 +186,26 @@ def _revise(run: Any, publish: Any) -> None:
             publish(run, node, report_id, tlp, revoked=revoked)
 
 
+def _put_back(run: Any, publish: Any) -> None:
+    """What somebody shares is lost to a backup of before, and he goes on sharing."""
+    node, dice = _open_to(run), run.circle_dice
+    if node is None or isinstance(node, Villain) or not node.up:
+        return
+    backup = deepcopy(node.disk)
+    for later_s in (0.0, dice.uniform(100, 150), dice.uniform(150, 200)):
+        report_id = new_id(dice.randbytes(16))
+        share = partial(publish, run, node, report_id, Tlp.GREEN.value, into=run.assembly.id)
+        run.world.at(later_s, share)
+
+    def restore() -> None:
+        if node.up:
+            run.did["restores"] += 1
+            node.restore(backup)
+            run.world.at(TIMEOUT_S, lambda: None if node.up else node.start())
+
+    run.world.at(dice.uniform(20, 60), restore)
+
+
 def _adopt(run: Any, _publish: Any) -> None:
     """An operator says yes to what a peer has offered."""
     node = run.circle_dice.choice(list(run.nodes.values()))
@@ -192,9 +219,10 @@ def _leave(run: Any, _publish: Any) -> None:
 
 def _fill(run: Any, _publish: Any) -> None:
     """A person gives members what was shared before they came: all of it, and to all of them."""
-    node = _open_to(run)
-    if node is None:
+    shared = [n for n in run.nodes.values() if n.disk.placed and n.way(run.assembly.id)]
+    if not shared:
         return
+    node = run.circle_dice.choice(shared)
 
     def change() -> None:
         due, filled = lacking(run, node), dict(node.fill(run.assembly.id))

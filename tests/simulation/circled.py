@@ -92,6 +92,10 @@ def _sealed(run: Any, author: Node) -> list[str]:
         if author.disk.gen == 1 and (header.aud.cseq, header.aud.cprev) != (count + 1, last):
             wrong.append(f"{name} does not count what it writes to a circle")
         count, last = count + 1, entry.leaf_hash
+    standing = {entry.leaf_hash for entry in author.disk.entries}  # of some it may have no more than that
+    numbers = [header.aud.cseq for _, header, entry in _to_circle(author) if entry.leaf_hash in standing]
+    if len(set(numbers)) < len(numbers):
+        wrong.append(f"{name} has given a number of its circle twice")
     return wrong + ([] if author.restored or author.disk.gen > 1 else _gone(run, author))
 
 

@@ -199,7 +199,7 @@ CIRCLES = {
     "18 who joined": Row(AUTHOR, Stingy, "did not give members what they lack"),
     "18 who never joined": Row(AUTHOR, Lavish, "or gave more"),
     "5 uncounted": Row(AUTHOR, Unnumbered, "does not count|given twice"),
-    "5 restored": Row(AUTHOR, Amnesiac, "given twice"),
+    "5 restored": Row(AUTHOR, Amnesiac, "a number of its circle twice", first=3050),
     "5 unseen": Row(AUTHOR, Unaware, "misses 0 where"),
     "5 accused": Row(AUTHOR, Prosecutor, "who is honest|without evidence"),
 }
