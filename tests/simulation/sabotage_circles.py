@@ -184,7 +184,7 @@ class Prosecutor(Node):
 AUTHOR = ("a member of a circle",)
 CIRCLES = {
     "18 to whom it shares": Row(AUTHOR, Openhanded, "beyond its members"),
-    "18 into an empty circle": Row((Leech,), Generous, "beyond its members"),
+    "18 into an empty circle": Row((Leech,), Generous, "beyond its members", first=3065),
     "18 what it shares": Row(AUTHOR, Loose, "above its circle"),
     "18 under an old epoch": Row(AUTHOR, Nostalgic, "an epoch that was over"),
     "18 with who was taken out": Row(AUTHOR, Attached, "told who was taken out"),
@@ -195,11 +195,11 @@ CIRCLES = {
     "18 from a stranger": Row((Forger,), Lenient, "not of its members|is above it"),
     "18 passed around": Row((GoBetween,), Loud, "has read what|handed on to"),
     "18 without a word": Row(AUTHOR, Secretive, "has not learnt the epoch"),
-    "18 before its manifest": Row(AUTHOR, Impatient, "waits for a manifest"),
+    "18 before its manifest": Row(AUTHOR, Impatient, "waits for a manifest", first=3050),
     "18 who joined": Row(AUTHOR, Stingy, "did not give members what they lack"),
     "18 who never joined": Row(AUTHOR, Lavish, "or gave more"),
     "5 uncounted": Row(AUTHOR, Unnumbered, "does not count|given twice"),
-    "5 restored": Row(AUTHOR, Amnesiac, "a number of its circle twice", first=3050),
+    "5 restored": Row(AUTHOR, Amnesiac, "a number of its circle twice", first=3215),
     "5 unseen": Row(AUTHOR, Unaware, "misses 0 where"),
     "5 accused": Row(AUTHOR, Prosecutor, "who is honest|without evidence"),
 }
