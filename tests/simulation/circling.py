@@ -77,7 +77,7 @@ class Circling:
             return False
         if known is not None and offered.epoch < known.circle.epoch:
             return False
-        self._keep(offered, "adopted")
+        self._learn_circle(offered, "adopted")
         self._turn("adopted", offered)
         return True
 
@@ -94,7 +94,7 @@ class Circling:
         """What a circle's file proves by itself. Raises: CircleRefused."""
         return verify_circle(read_file(raw), now=START + timedelta(seconds=self.world.now_s))
 
-    def _keep(self, circle: Circle, state: str) -> None:
+    def _learn_circle(self, circle: Circle, state: str) -> None:
         known = self.disk.circles.setdefault(circle.id, Known(circle, state))
         known.state = state
         if circle.epoch >= known.circle.epoch:
@@ -240,7 +240,7 @@ class Circling:
         """Inside a transaction: what becomes of manifests beside what is held."""
         known = self.disk.circles.get(circle.id)
         if known is None:
-            self._keep(circle, "offered")
+            self._learn_circle(circle, "offered")
             outcome: Ended = (Outcome.STORED.value, None)
         elif first_difference(known.circle, circle) is not None:
             self._freeze(known, circle)
@@ -252,7 +252,7 @@ class Circling:
         elif known.rival is not None:
             return Outcome.QUARANTINED.value, "circle-frozen"
         else:
-            self._keep(circle, known.state)
+            self._learn_circle(circle, known.state)
             outcome = Outcome.STORED.value, None
         told = self.disk.circles[circle.id].told
         told[peer] = max(told.get(peer, -1), circle.epoch)
