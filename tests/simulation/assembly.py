@@ -191,7 +191,7 @@ def _put_back(run: Any, publish: Any) -> None:
     node, dice = _open_to(run), run.circle_dice
     if node is None or isinstance(node, Villain) or not node.up:
         return
-    backup = deepcopy(node.disk)
+    run.backups[node.node_id] = deepcopy(node.disk)
     for later_s in (0.0, dice.uniform(100, 150), dice.uniform(150, 200)):
         report_id = new_id(dice.randbytes(16))
         share = partial(publish, run, node, report_id, Tlp.GREEN.value, into=run.assembly.id)
@@ -200,7 +200,7 @@ def _put_back(run: Any, publish: Any) -> None:
     def restore() -> None:
         if node.up:
             run.did["restores"] += 1
-            node.restore(backup)
+            node.restore(deepcopy(run.backups[node.node_id]))  # the last that there is
             run.world.at(TIMEOUT_S, lambda: None if node.up else node.start())
 
     run.world.at(dice.uniform(20, 60), restore)
