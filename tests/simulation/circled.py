@@ -35,11 +35,8 @@ def roster(run: Any, author: Node, header: Header) -> frozenset[str]:
 
 
 def given_away(run: Any) -> set[tuple[str, int, str]]:
-    """Report, version and node: of a circle's entries, what others handed to a member that the author had left out.
-
-    The marking permits that (P-244), and who is bad does it whatever the marking.
-    """
-    givers = [*run.nodes.values(), *run.thieves.values()]
+    """Report, version and node: of a circle's entries, what somebody bad handed to a member that the author had left out."""
+    givers = [*(n for n in run.nodes.values() if isinstance(n, Villain)), *run.thieves.values()]
     found = (
         (read_header(leaf), to) for giver in givers for _, leaf, to in giver.handed if _names_circle(leaf)
     )

@@ -140,7 +140,8 @@ class Circling:
         """The place in the circle of what goes to `chosen`, if it can be addressed to it at all (P-215, P-246)."""
         members = set(way.newest.members)
         shared = report.tlp is not Tlp.RED and report.tlp.rank <= way.newest.max_tlp.rank
-        if not shared or not chosen <= members or back & members:
+        beyond = report.revoked and members - {self.node_id} - chosen  # others would hand it on to these
+        if not shared or not chosen <= members or back & members or beyond:
             return None
         cseq, cprev = self.next_count(way.id)
         return Audience(circle=way.id, epoch=way.epoch, cseq=cseq, cprev=cprev)

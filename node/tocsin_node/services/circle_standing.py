@@ -103,8 +103,11 @@ class Way:
     def carries(self, report: IncidentReport, to: Collection[str], back: AbstractSet[str]) -> bool:
         """Whether the entry can be addressed to the circle: `to` (NodeIDs) are members, it shares that marking.
 
-        And from none of its members a person took the report `back` (NodeIDs): others would hand it on to that one.
+        And from none of its members a person took the report `back` (NodeIDs): others would hand it on to that one. A
+        withdrawal goes to those who had the report, so it goes by name where a member is not among them.
         """
+        if report.revoked and not self.members - {self.me} <= set(to):
+            return False
         marked = report.tlp is not Tlp.RED and report.tlp.rank <= self.standing.newest.max_tlp.rank
         return marked and bool(to) and set(to) <= self.members and not back & self.members
 
