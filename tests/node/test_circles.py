@@ -166,6 +166,40 @@ async def test_who_was_taken_out_opens_nothing_of_later_epochs_and_learns_only_t
     assert (await get(nodes["Cedar"], f"/v1/reports/{first['id']}"))["ver"] == 1
 
 
+async def test_who_was_taken_out_gets_no_later_version_when_its_author_has_left_the_circle_either(nodes):
+    founders = Founders()
+    alder = nodes["Alder"]
+    await adopt(alder, founders.next(ids(nodes, *NAMES)))
+    first = await file_into(alder, "Before")
+    await seen(nodes["Cedar"], first["id"])
+    await adopt(alder, founders.next(ids(nodes, "Alder", "Birch")))
+    await post(alder, "/v1/circles/Vigil/leave", {})
+    second = alder.bundle("Before, mended", incident_id=first["id"])
+    async with alder.client.put(f"/v1/reports/{first['id']}", data=second, headers=STIX) as answer:
+        revised = await answer.json()
+    assert [one["name"] for one in revised["to"]] == ["Birch"]
+    assert {one["name"]: one["code"] for one in revised["left_behind"]} == {"Cedar": "not-member"}
+    await seen(nodes["Birch"], first["id"], ver=2)
+
+
+async def test_a_withdrawal_goes_by_name_where_a_member_never_had_the_report(nodes):
+    """Addressed to the circle, others would hand it to Cedar, who came since and was given nothing of it."""
+    founders = Founders()
+    alder = nodes["Alder"]
+    await adopt(alder, founders.next(ids(nodes, "Alder", "Birch")))
+    done = await file_into(alder, "Wrong")
+    await seen(nodes["Birch"], done["id"])
+    await adopt(alder, founders.next(ids(nodes, *NAMES)))
+    async with alder.client.get(f"/v1/reports/{done['id']}", headers={"Accept": STIX_TYPE}) as answer:
+        last = withdraw(await answer.read(), reason="It was wrong.", now=datetime.now(UTC))
+    async with alder.client.post(f"/v1/reports/{done['id']}/withdraw", data=last, headers=STIX) as answer:
+        said = await answer.json()
+    assert [one["name"] for one in said["to"]] == ["Birch"], said
+    async with alder.node.pool.acquire() as conn:
+        leaf = await conn.fetchval("select leaf from log_entry where idx = $1", said["entry"]["index"])
+    assert set(read_header(leaf).aud.nodes) == set(ids(nodes, "Birch"))
+
+
 async def test_what_waits_for_its_manifest_is_taken_when_it_comes(nodes):
     """Birch follows Alder's log, and hears of the epoch of Alder's entry from Cedar only later."""
     founders = Founders()

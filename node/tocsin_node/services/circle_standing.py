@@ -83,13 +83,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The way of one report into a circle: its place in our count is held until it is written or given up."""
+    """The way of one report into a circle: its place in our count is held until it is written or given up.
+
+    `closed`: nothing is shared into it; there is no place, and all that it says is who has gone.
+    """
 
     standing: Standing
     me: str
     gen: int
     cseq: int
     cprev: bytes | None
+    closed: bool = False
 
     @property
     def members(self) -> frozenset[str]:
@@ -106,7 +110,7 @@ class Way:
         And from none of its members a person took the report `back` (NodeIDs): others would hand it on to that one. A
         withdrawal goes to those who had the report, so it goes by name where a member is not among them.
         """
-        if report.revoked and not self.members - {self.me} <= set(to):
+        if self.closed or (report.revoked and not self.members - {self.me} <= set(to)):
             return False
         marked = report.tlp is not Tlp.RED and report.tlp.rank <= self.standing.newest.max_tlp.rank
         return marked and bool(to) and set(to) <= self.members and not back & self.members

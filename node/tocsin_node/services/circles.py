@@ -236,11 +236,14 @@ class Circles:
 
     @asynccontextmanager
     async def way_of(self, report_id: str) -> AsyncIterator[Way | None]:
-        """The way of a report's next version: the circle it was addressed to last, if that is open to us."""
+        """The way of a report's next version: the circle it was addressed to last, `closed` if that is not open to us."""
         await self.ready()  # recalls may come back too, of any report
         standing = next(iter(await self.of_report(report_id)), None)
-        if standing is None or standing.closed(self._node_id, self._now()) is not None:
+        if standing is None:
             yield None
+            return
+        if standing.closed(self._node_id, self._now()) is not None:
+            yield Way(standing, self._node_id, self._ledger.head.gen, cseq=0, cprev=None, closed=True)
             return
         async with self._turn:
             yield await self._next(standing)

@@ -66,10 +66,11 @@ class Releasing:
         gone: frozenset[str] = frozenset()
         if way is not None and report.tlp is not Tlp.RED and not report.revoked:
             gone = way.gone(wanted)  # who was taken out learns of the withdrawal, and of nothing else
+            wanted = [i for i in wanted if i not in gone]
+        if way is not None and not way.closed and report.tlp is not Tlp.RED and not report.revoked:
             back = await self.taken_back(report.id)
             members = [p.node_id for p in way.release(report.tlp, self._peering.policies()).to]
-            joined = [i for i in members if i not in back]
-            wanted = list(dict.fromkeys([i for i in wanted if i not in gone] + joined))
+            wanted = list(dict.fromkeys([*wanted, *(i for i in members if i not in back)]))
         return members_gone(self.first(report, wanted, share=bool(wanted)), gone)
 
     def kept_here(self) -> Release:
