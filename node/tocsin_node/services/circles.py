@@ -236,7 +236,7 @@ class Circles:
 
     @asynccontextmanager
     async def way_of(self, report_id: str) -> AsyncIterator[Way | None]:
-        """The way of a report's next version: the circle it was addressed to last, `closed` if that is not open to us."""
+        """The way of a report's next version: the circle it was addressed to last; `closed` if it is not open to us."""
         await self.ready()  # recalls may come back too, of any report
         standing = next(iter(await self.of_report(report_id)), None)
         if standing is None:
