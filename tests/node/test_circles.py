@@ -136,10 +136,24 @@ async def test_a_circle_without_members_is_nobody(nodes):
     founders = Founders()
     await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))
     await known(nodes["Birch"])
-    refused = await adopt(nodes["Alder"], founders.next([]), status=409)
-    assert refused["code"] == "circle-not-member"
+    await seen(nodes["Birch"], (await file_into(nodes["Alder"], "To two"))["id"])
+    await adopt(nodes["Alder"], founders.next([]))
     tried = await file_into(nodes["Alder"], "To whom", "circle=Vigil")
-    assert len(tried["to"]) == 2  # the epoch without members was not adopted
+    assert (tried["status"], tried["code"]) == (409, "circle-not-member")
+    await known(nodes["Birch"], epoch=1, member=False)
+    await known(nodes["Cedar"], epoch=1, member=False)
+
+
+async def test_the_file_that_takes_a_node_out_ends_what_it_shares_but_joins_nobody(nodes):
+    founders = Founders()
+    await adopt(nodes["Alder"], founders.next(ids(nodes, *NAMES)))
+    await known(nodes["Birch"])
+    out = await adopt(nodes["Birch"], founders.next(ids(nodes, "Alder", "Cedar")))
+    assert (out["state"], out["member"], out["epoch"]) == ("offered", False, 1)
+    strange = await adopt(nodes["Birch"], Founders().next(ids(nodes, "Alder", "Cedar")), status=409)
+    assert strange["code"] == "circle-not-member"
+    await adopt(nodes["Alder"], founders.next(ids(nodes, "Birch", "Cedar")))
+    assert (await file_into(nodes["Alder"], "No more"))["code"] == "circle-not-member"
 
 
 async def test_who_was_taken_out_opens_nothing_of_later_epochs_and_learns_only_that_it_was(nodes):

@@ -49,7 +49,11 @@ def adopt(session: Session, what: str, resolve: bool) -> None:
             f"{len(absent)} of its members are no approved peers of ours: nothing goes to them until they are "
             "(tocsin peer invite)."
         )
-    if answer.get("epoch"):
+    if answer.get("member") is False:
+        session.out.warn(
+            "This epoch does not name this node: nothing is shared into the circle from here any more."
+        )
+    elif answer.get("epoch"):
         session.out.next_step(f"tocsin circle backfill {answer.get('name')} --dry-run")
     else:
         session.out.next_step(f"tocsin report submit --circle {answer.get('name')} --file FILE")

@@ -157,7 +157,8 @@ class Circles:
                 "A circle has two manifests of one epoch. `tocsin circle list` says which: call its admins."
             )
             return Check("circles", "degraded", "circle-frozen", hint, count=frozen)
-        end = min((s.newest.expires_at for s in adopted), default=None)
+        ends = [s.newest.expires_at for s in adopted if self._node_id in s.newest.members]
+        end = min(ends, default=None)
         if end is not None and end - self._now() < SOON:
             hint = f"A manifest ends {end:%Y-%m-%d}, its admins must sign the next: `tocsin circle list` says whose."
             days = (end - self._now()).days
@@ -177,15 +178,17 @@ class Circles:
     async def adopt(self, raw: bytes, *, resolve: bool = False) -> Standing:
         """Our operator's yes to a circle, or to a new epoch of one; its members are told.
 
+        An epoch of a known circle that does not name us is taken, too: it ends what we share into that one.
         `resolve`: of two manifests of one epoch, the one in this file stands. Raises: CircleRefused, CircleNotOurs.
         """
         chain = read_file(raw)
         now = self._now()
         offered = verify_circle(chain, now=now)
-        if self._node_id not in offered.newest.members:
-            raise CircleNotOurs
+        ours = self._node_id in offered.newest.members
         async with self._pool.transaction() as conn:
             row = (await circles.held(conn, [offered.id])).get(offered.id)
+            if not ours and row is None:
+                raise CircleNotOurs
             standing = None if row is None else Standing.of(row)
             forked = standing is not None and first_difference(standing.circle, offered) is not None
             resolved = resolve and (forked or (standing is not None and standing.frozen_at is not None))
@@ -201,7 +204,7 @@ class Circles:
             if not forked or resolved:
                 if resolved:
                     await circles.forget_told(conn, offered.id)
-                await circles.put(conn, offered.id, chain, "adopted")
+                await circles.put(conn, offered.id, chain, "adopted" if ours or row is None else row.state)
         if forked and not resolved:
             raise CircleRefused("circle-forked")
         self.on_learned()
