@@ -20,9 +20,9 @@ async def settle(run: Run) -> list[str]:
     return wrong
 
 
-async def play(seed: int, cluster: Cluster) -> tuple[Run, list[str]]:
+async def play(seed: int, cluster: Cluster, *, recalls: bool = False) -> tuple[Run, list[str]]:
     """Play one run to its end; what is wrong with it."""
-    async with run_of(plan(seed), cluster) as run:
+    async with run_of(plan(seed, recalls=recalls), cluster) as run:
         await run.storm()
         await run.calm()
         wrong = await settle(run)
@@ -39,7 +39,7 @@ async def replay(first: int, last: int) -> int:
     async with run_cluster() as cluster:
         for seed in range(first, last + 1):
             began = time.monotonic()
-            run, wrong = await play(seed, cluster)
+            run, wrong = await play(seed, cluster, recalls=True)
             bad += bool(wrong)
             print(f"seed {seed}: {dict(run.did)}, {time.monotonic() - began:.0f} s", *wrong, sep="\n  ")
     return bad

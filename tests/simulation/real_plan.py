@@ -61,8 +61,8 @@ class Plan:
 WAYS = ("impostor", "squat", "spoilt", "mislabelled", "junk", "honest", "flood", "wrong-clock", "leech")
 
 
-def plan(seed: int) -> Plan:
-    """Lay one run out."""
+def plan(seed: int, *, recalls: bool = False) -> Plan:
+    """Lay one run out; `recalls`: with people who take reports back, too, drawn apart from all else."""
     dice = Random(f"real {seed}")
     everybody = (*NAMES, "mallory")
     limits = {(a, b): (dice.choice(LIMITS), dice.choice(LIMITS)) for a in NAMES for b in everybody if a != b}
@@ -75,7 +75,8 @@ def plan(seed: int) -> Plan:
         dice.choice(NAMES),
         Random(f"real recalls {seed}"),
     )  # so that all else stays as it was laid out
-    acts += [_act(later, "recall", everybody) for _ in range(later.randint(1, RECALLS))]
+    if recalls:
+        acts += [_act(later, "recall", everybody) for _ in range(later.randint(1, RECALLS))]
     acts.sort(key=lambda act: act.at_s)
     return Plan(seed, limits, skews, tuple(acts), fooled)
 
