@@ -75,6 +75,32 @@ async def test_what_is_recalled_is_held_by_its_author_alone(cluster, tmp_path):
         assert (blocked["origin"]["name"], blocked["by"], blocked["reason"]) == ("acme", None, None)
 
 
+async def test_a_recall_that_is_decided_while_a_version_is_filed_takes_that_one_back_too(
+    cluster, tmp_path, monkeypatch
+):
+    """Decided between the look whether a recall waits and the sealing, it would name the version before alone."""
+    async with circle(cluster, tmp_path, ["acme", "birch"]) as nodes:
+        acme, birch = nodes["acme"], nodes["birch"]
+        done = await filed(acme, "Something happened")
+        await seen(birch, done["id"])
+        looked = acme.node.recalling.before_giving
+        recalls = []
+
+        async def decided_amid(report_id):
+            await looked(report_id)
+            recalls.append(asyncio.create_task(post(acme, f"/v1/reports/{report_id}/recall", WHY)))
+            await asyncio.wait(recalls, timeout=2)  # it is over by then only if it does not wait for us
+
+        monkeypatch.setattr(acme.node.recalling, "before_giving", decided_amid)
+        second = acme.bundle("Something else happened", incident_id=done["id"])
+        async with acme.client.put(f"/v1/reports/{done['id']}", data=second, headers=STIX) as answer:
+            assert answer.status == 201, await answer.text()
+            assert (await answer.json())["entry"]["index"] == 1, "the recall stands behind it"
+        await asyncio.gather(*recalls)
+        await until_recall(acme, done["id"], "purged")
+        await gone(birch, done["id"])
+
+
 async def test_one_peer_alone_can_be_asked(cluster, tmp_path):
     async with circle(cluster, tmp_path, ["acme", "birch", "cedar"]) as nodes:
         acme, birch, cedar = nodes["acme"], nodes["birch"], nodes["cedar"]

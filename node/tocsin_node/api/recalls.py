@@ -62,16 +62,14 @@ class Lift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def recall(request: web.Request) -> web.Response:
     """POST /v1/reports/{id}/recall: peers may hold it no more; it stays here."""
     node, wanted = request.app[NODE], await read_json(request, TakeBack)
-    report_id = request.match_info["id"]
-    async with await node.redactions.family(report_id):  # not amid the filing of a version
-        planned = await node.recalling.recall(
-            report_id,
-            peers=wanted.peers,
-            reason=wanted.reason,
-            by=wanted.by.strip(),
-            deadline_h=wanted.deadline_h,
-            dry_run=wanted.dry_run,
-        )
+    planned = await node.recalling.recall(
+        request.match_info["id"],
+        peers=wanted.peers,
+        reason=wanted.reason,
+        by=wanted.by.strip(),
+        deadline_h=wanted.deadline_h,
+        dry_run=wanted.dry_run,
+    )
     return json_response(_planned(node, planned, dry_run=wanted.dry_run))
 
 

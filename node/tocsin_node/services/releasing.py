@@ -67,10 +67,10 @@ class Releasing:
         if way is not None and report.tlp is not Tlp.RED and not report.revoked:
             gone = way.gone(wanted)  # who was taken out learns of the withdrawal, and of nothing else
             wanted = [i for i in wanted if i not in gone]
-        if way is not None and not way.closed and report.tlp is not Tlp.RED and not report.revoked:
-            back = await self.taken_back(report.id)
-            members = [p.node_id for p in way.release(report.tlp, self._peering.policies()).to]
-            wanted = list(dict.fromkeys([*wanted, *(i for i in members if i not in back)]))
+            if not way.closed:
+                back = await self.taken_back(report.id)
+                members = [p.node_id for p in way.release(report.tlp, self._peering.policies()).to]
+                wanted = list(dict.fromkeys([*wanted, *(i for i in members if i not in back)]))
         return members_gone(self.first(report, wanted, share=bool(wanted)), gone)
 
     def kept_here(self) -> Release:
